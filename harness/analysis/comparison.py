@@ -1,0 +1,263 @@
+"""Every measured Cell of a Run against its Group's baseline: speed, quality, size and memory, with intervals.
+
+Speed is what the scenario asks for: the median call of each Block for a single stream (seconds per call), the
+Block's time over the items answered for offline work. Ratios are taken inside a Group, never across.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.analysis.frames import Row, records
+from harness.errors import HarnessError
+from harness.stats.multiple import holm, p_value
+from harness.stats.paired import Difference, paired_difference
+from harness.stats.ratio import Ratio, speedup
+from harness.stats.verdict import decide, floor_magnitude
+from harness.store.info import RunInfo
+from harness.store.reading import Run
+
+Floats = NDArray[np.float64]
+
+PRECISION = 0.02
+"""Half-width that counts as the same where the Run does not say its own (settings.precision)."""
+
+COLUMNS = {
+    "seconds_per_item": "float",
+    "speedup": "float",
+    "speedup_low": "float",
+    "speedup_high": "float",
+    "speedup_p": "float",
+    "speedup_p_holm": "float",
+    "speedup_method": "object",
+    "verdict": "object",
+    "floor": "float",
+    "floor_low": "float",
+    "floor_high": "float",
+    "drop": "float",
+    "drop_low": "float",
+    "drop_high": "float",
+    "drop_p": "float",
+    "drop_p_holm": "float",
+    "discordant": "float",
+    "size_ratio": "float",
+    "memory_ratio": "float",
+    "break_even_items": "float",
+    "on_board": "bool",
+    "notes": "object",
+}
+"""What `compare` adds to a Record. `drop` is in the metric's unit and positive where quality is lost; `floor`
+is the relative change that identical code showed, missing without a shadow arm; ratios are the Cell's value
+over the baseline's; `break_even_items` is how many items pay back the longer build."""
+
+
+@dataclass
+class Timing:
+    """One arm's Blocks: by Trial, seconds per item and the Blocks' rounds."""
+
+    seconds: dict[int, Floats] = field(default_factory=dict)
+    rounds: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    """One comparison before the correction for many: the Record, its ratio, and what is known beside it."""
+
+    row: Row
+    ratio: Ratio | None = None
+    floor: Ratio | None = None
+    drop: Difference | None = None
+    found: Row = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def compare(run: Run) -> pd.DataFrame:
+    """Return one row per measured Record (arm cell or baseline): its columns and those of `COLUMNS`."""
+    cells = records(run.cells)
+    measured = [row for row in cells if row["status"] == "measured" and row["arm"] in ("cell", "baseline")]
+    timings = _timings(run.blocks, {row["cell_id"]: row["scenario"] for row in measured})
+    scores = _scores(run.answers)
+    results = []
+    for group in dict.fromkeys(row["group_id"] for row in measured):
+        members = [row for row in measured if row["group_id"] == group]
+        base = next((row for row in members if row["arm"] == "baseline"), None)
+        results += [_result(row, base, timings, scores) for row in members]
+    return _frame(run, _judged(results, run.info))
+
+
+def between(run: Run, first: str, second: str) -> Ratio | None:
+    """Return how many times faster Cell `second` is than Cell `first` of the same Group; None if unknown."""
+    cells = records(run.cells[run.cells["arm"] != "shadow"])
+    rows = {row["cell_id"]: row for row in cells if row["cell_id"] in (first, second)}
+    if len(rows) < 2 or rows[first]["group_id"] != rows[second]["group_id"]:
+        return None
+    timings = _timings(run.blocks, {key: row["scenario"] for key, row in rows.items()})
+    arms = [timings.get((key, rows[key]["arm"])) for key in (first, second)]
+    return _ratio(arms[0], arms[1])
+
+
+def precision(info: RunInfo) -> float:
+    """Return the relative half-width that the Run aimed for."""
+    value = info.settings.get("precision")
+    return float(value) if isinstance(value, int | float) and value > 0 else PRECISION
+
+
+def _result(
+    row: Row, base: Row | None, timings: dict[tuple[str, str], Timing], scores: dict[str, pd.Series[float]]
+) -> Result:
+    result = Result(row)
+    mine = timings.get((row["cell_id"], row["arm"]))
+    if mine and mine.seconds:
+        pooled = np.concatenate(list(mine.seconds.values()))
+        result.found["seconds_per_item"] = float(np.median(pooled))
+    if base is None:
+        result.notes.append("the Group's baseline was not measured: no ratios")
+        return result
+    if base["audit"] == "failed":
+        result.notes.append("the Group's baseline failed its audit: no ratios")
+        return result
+    reference = timings.get((base["cell_id"], "baseline"))
+    result.floor = _ratio(reference, timings.get((base["cell_id"], "shadow")))
+    result.found |= {
+        "size_ratio": _over(row["artifact_bytes"], base["artifact_bytes"]),
+        "memory_ratio": _over(row["peak_rss_steady_bytes"], base["peak_rss_steady_bytes"]),
+    }
+    if row is base:
+        return result
+    result.ratio = _ratio(reference, mine)
+    if result.ratio is None:
+        result.notes.append("no Blocks to compare: no speed-up")
+    result.drop = _difference(scores.get(base["cell_id"]), scores.get(row["cell_id"]))
+    result.found["break_even_items"] = _break_even(row, base, reference, mine)
+    return result
+
+
+def _timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> dict[tuple[str, str], Timing]:
+    """Arrange Blocks by arm and Trial; Blocks without a positive, finite time are left out."""
+    known = blocks[blocks["cell_id"].isin(list(scenarios))].copy()
+    offline = known["cell_id"].map(scenarios).eq("offline").to_numpy()
+    per_call = known["items"] / known["calls"].where(known["calls"] > 0)
+    known["seconds"] = np.where(offline, known["duration_s"] / known["items"], known["median_s"] / per_call)
+    known = known[np.isfinite(known["seconds"]) & (known["seconds"] > 0)]
+    known = known.drop_duplicates(["cell_id", "arm", "trial", "round"])
+    arms: dict[tuple[str, str], Timing] = {}
+    for (cell_id, arm, trial), part in known.groupby(["cell_id", "arm", "trial"], sort=True):
+        timing = arms.setdefault((str(cell_id), str(arm)), Timing())
+        timing.seconds[int(trial)] = part["seconds"].to_numpy(dtype=np.float64)
+        timing.rounds[int(trial)] = part["round"].to_numpy(dtype=np.int64)
+    return arms
+
+
+def _ratio(baseline: Timing | None, candidate: Timing | None) -> Ratio | None:
+    """Speed-up of one arm; Trials that one arm lacks are left out where at least two remain."""
+    if baseline is None or candidate is None or not baseline.seconds or not candidate.seconds:
+        return None
+    common = sorted(baseline.seconds.keys() & candidate.seconds.keys())
+    same = baseline.seconds.keys() == candidate.seconds.keys()
+    paired = same or len(common) >= 2
+    arms = [[arm.seconds[t] for t in (common if paired else arm.seconds)] for arm in (baseline, candidate)]
+    rounds = ([baseline.rounds[t] for t in common], [candidate.rounds[t] for t in common]) if paired else None
+    try:
+        return speedup(arms[0], arms[1], rounds=rounds)
+    except HarnessError:  # times that no statistics can be made of
+        return None
+
+
+def _scores(answers: pd.DataFrame) -> dict[str, pd.Series[float]]:
+    """Scores by Cell, indexed by item; a second arm's answers to the same items are left out."""
+    first = answers.drop_duplicates(["cell_id", "item"])
+    return {str(cell): part.set_index("item")["score"] for cell, part in first.groupby("cell_id")}
+
+
+def _difference(baseline: pd.Series[float] | None, candidate: pd.Series[float] | None) -> Difference | None:
+    """Candidate minus baseline over the items that both answered; None where they share none."""
+    if baseline is None or candidate is None:
+        return None
+    both = pd.concat([baseline, candidate], axis=1, join="inner")
+    try:
+        return paired_difference(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
+    except HarnessError:  # no common items, or scores that are no numbers
+        return None
+
+
+def _judged(results: list[Result], info: RunInfo) -> list[Result]:
+    """Correct all p-values of the Run together (Holm), then decide each Verdict."""
+    fast = [result for result in results if result.ratio is not None]
+    good = [result for result in results if result.drop is not None]
+    speeds = [p_value(result.ratio) for result in fast if result.ratio]
+    drops = [result.drop.p for result in good if result.drop]
+    for result, raw, adjusted in zip(fast, speeds, holm(speeds) if speeds else [], strict=True):
+        result.found |= {"speedup_p": raw, "speedup_p_holm": float(adjusted)}
+        if result.ratio:
+            verdict = decide(result.ratio, result.floor, precision(info), p_value=float(adjusted))
+            result.found["verdict"] = str(verdict)
+    for result, adjusted in zip(good, holm(drops) if drops else [], strict=True):
+        result.found["drop_p_holm"] = float(adjusted)
+    return results
+
+
+def _frame(run: Run, results: list[Result]) -> pd.DataFrame:
+    names = [str(name) for name in run.cells.columns]
+    rows = [{**result.row, **_columns(result)} for result in results]
+    frame = pd.DataFrame(rows, columns=[*names, *COLUMNS])
+    return frame.astype(COLUMNS)
+
+
+def _columns(result: Result) -> Row:
+    row, ratio, floor = result.row, result.ratio, result.floor
+    found: Row = dict.fromkeys(COLUMNS) | result.found
+    found["on_board"] = row["audit"] != "failed"
+    if row["audit"] == "failed":
+        result.notes.append("failed its audit: the timed calls answered otherwise than the quality pass")
+    if floor is not None:
+        found |= {"floor": floor_magnitude(floor), "floor_low": floor.low, "floor_high": floor.high}
+    elif ratio is not None:
+        result.notes.append("no shadow arm was measured: the noise floor is unknown")
+    if row["arm"] == "baseline":
+        found |= {"speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0, "verdict": "baseline"}
+        found |= {"drop": 0.0, "drop_low": 0.0, "drop_high": 0.0} if row["quality"] is not None else {}
+    if ratio is not None:
+        found |= {"speedup": ratio.estimate, "speedup_low": ratio.low, "speedup_high": ratio.high}
+        found["speedup_method"] = ratio.method
+        if not ratio.between_trials:
+            result.notes.append("one Trial only: the interval does not know how fresh processes differ")
+    if result.drop is not None:
+        found |= _drop_columns(result.drop, unit_scale(row["quality_unit"]))
+    found["notes"] = result.notes
+    return found
+
+
+def unit_scale(unit: Any) -> float:
+    """Return what turns a difference of scores into the metric's unit (pt: hundredths of a share)."""
+    return 100.0 if unit == "pt" else 1.0
+
+
+def _drop_columns(difference: Difference, scale: float) -> Row:
+    """A drop is the difference turned round: what was lost. Adding 0.0 makes -0.0 a plain zero."""
+    return {
+        "drop": -scale * difference.estimate + 0.0,
+        "drop_low": -scale * difference.high + 0.0,
+        "drop_high": -scale * difference.low + 0.0,
+        "drop_p": difference.p,
+        "discordant": difference.discordant,
+    }
+
+
+def _break_even(row: Row, base: Row, reference: Timing | None, mine: Timing | None) -> float | None:
+    """Items after which the longer build is paid back; None where it never is or nothing is known."""
+    if row["build_s"] is None or not reference or not mine or not reference.seconds or not mine.seconds:
+        return None
+    old, new = (float(np.median(np.concatenate(list(arm.seconds.values())))) for arm in (reference, mine))
+    extra = float(row["build_s"]) - float(base["build_s"] or 0.0)
+    if extra <= 0:
+        return 0.0
+    return extra / (old - new) if old > new else None
+
+
+def _over(value: Any, base: Any) -> float | None:
+    return None if value is None or not base else float(value) / float(base)

@@ -1,0 +1,173 @@
+"""Who leads: ranking, Pareto front and budget of each Group, and who is not on the board and why."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from harness.analysis.comparison import compare
+from harness.analysis.frames import Row, numbers, records
+from harness.store.info import GroupInfo, RunInfo
+from harness.store.reading import Run
+
+Flags = NDArray[np.bool_]
+
+SMALLER = 0.98
+"""Share of the baseline's size from which on an Artifact counts as smaller: below is a matter of headers."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """One Group's leaderboard.
+
+    `rows`: measured Cells in good standing, fastest first, with the columns of `comparison.compare` and
+    ``rank`` (from 1; missing without a speed-up), ``pareto`` and ``within`` (the budget; missing without
+    quality or without a budget). `off`: measured, but failed their audit. `left_out`: skipped and failed.
+    `best` and `smallest` are Cell ids, both within the budget where there is one: the fastest of those whose
+    Verdict is faster, and the smallest of those smaller than the baseline.
+    """
+
+    group: GroupInfo
+    rows: pd.DataFrame
+    off: pd.DataFrame
+    left_out: pd.DataFrame
+    max_drop: float | None
+    judged: bool
+    best: str | None
+    smallest: str | None
+    floor: float | None
+
+    def row(self, cell_id: str | None) -> Row | None:
+        """Return one Cell's row as a dict, or None."""
+        found = records(self.rows[self.rows["cell_id"] == cell_id])
+        return found[0] if found else None
+
+    @property
+    def baseline(self) -> Row | None:
+        """The baseline's row, if it is on the board."""
+        found = records(self.rows[self.rows["arm"] == "baseline"])
+        return found[0] if found else None
+
+    @property
+    def unit(self) -> str:
+        """Unit of a drop in quality; empty where nothing was judged."""
+        units = [unit for unit in self.rows["quality_unit"] if isinstance(unit, str)]
+        return units[0] if units else ""
+
+
+def boards(run: Run, comparison: pd.DataFrame | None = None) -> list[Board]:
+    """Return the boards of all Groups of a Run, in the suite's order."""
+    compared = compare(run) if comparison is None else comparison
+    cells = run.cells[run.cells["arm"] != "shadow"]
+    max_drop = budget(run.info)
+    return [
+        board(
+            group,
+            compared[compared["group_id"] == group.group_id],
+            cells[(cells["group_id"] == group.group_id) & (cells["status"] != "measured")],
+            max_drop,
+        )
+        for group in groups(run)
+    ]
+
+
+def board(group: GroupInfo, compared: pd.DataFrame, left_out: pd.DataFrame, max_drop: float | None) -> Board:
+    """Make one Group's board from its compared Cells and those that have no figures."""
+    standing = compared["on_board"].to_numpy(dtype=bool)
+    rows = ranked(compared[standing])
+    drops = numbers(rows, "drop")
+    judged = bool(np.isfinite(drops).any())
+    rows["pareto"] = pareto_front(numbers(rows, "speedup"), drops)
+    within = within_budget(drops, max_drop)
+    rows["within"] = within
+    eligible = np.array([flag is True for flag in within], dtype=bool)
+    if not judged or max_drop is None:
+        eligible = np.ones(len(rows), dtype=bool)
+    floors = numbers(rows, "floor")
+    return Board(
+        group,
+        rows,
+        compared[~standing].reset_index(drop=True),
+        left_out.sort_values(["status", "technique"]).reset_index(drop=True),
+        max_drop,
+        judged,
+        _best(rows, eligible),
+        _smallest(rows, eligible),
+        float(np.nanmax(floors)) if np.isfinite(floors).any() else None,
+    )
+
+
+def ranked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Sort by speed-up, fastest first; those without one come last. Ties go by the technique's name."""
+    by_name = rows.sort_values("technique", kind="stable")
+    ordered = by_name.sort_values("speedup", ascending=False, kind="stable", na_position="last")
+    ordered = ordered.reset_index(drop=True)
+    ordered["rank"] = numbers(ordered, "speedup")
+    ordered["rank"] = ordered["rank"].rank(ascending=False, method="min")
+    return ordered
+
+
+def pareto_front(gain: ArrayLike, cost: ArrayLike) -> Flags:
+    """Flag the points that no other beats: none has at least their gain at no more cost, and one of both
+    strictly better. Equal points stand or fall together; points with a missing value are never on the front.
+    """
+    gains, costs = np.asarray(gain, dtype=np.float64), np.asarray(cost, dtype=np.float64)
+    known = np.flatnonzero(~(np.isnan(gains) | np.isnan(costs)))
+    front = np.zeros(gains.size, dtype=bool)
+    cheapest = np.inf
+    order = known[np.lexsort((costs[known], -gains[known]))]
+    previous: tuple[float, float] | None = None
+    for index in order:
+        point = (float(gains[index]), float(costs[index]))
+        # Sorted by falling gain: a point stands when it is cheaper than all before it, or equals the last.
+        if point[1] < cheapest or point == previous:
+            front[index] = True
+            cheapest, previous = point[1], point
+    return front
+
+
+def within_budget(drops: ArrayLike, max_drop: float | None) -> list[bool | None]:
+    """Say for each drop whether it is within the budget; None where the drop or the budget is missing."""
+    values = np.asarray(drops, dtype=np.float64)
+    return [None if max_drop is None or np.isnan(drop) else bool(drop <= max_drop) for drop in values]
+
+
+def budget(info: RunInfo) -> float | None:
+    """Return the largest allowed drop in the metric's unit: 0.5 of ``0.5`` or ``0.5pt``; None without one."""
+    value: Any = info.quality.get("max_drop")
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9.]+(?:[eE][-+]?\d+)?)\s*[a-z%]*\s*", value)
+        value = float(match[1]) if match else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def groups(run: Run) -> list[GroupInfo]:
+    """Return the Run's Groups; those that only its Records know of come last."""
+    known = list(run.info.groups)
+    ids = {group.group_id for group in known}
+    for row in records(run.cells.drop_duplicates("group_id")):
+        if row["group_id"] not in ids:
+            names = {name: row[name] or "" for name in ("model", "workload", "hardware", "scenario")}
+            numbers_ = {name: int(row[name] or 0) for name in ("batch", "threads")}
+            device = row["device"] or ""
+            known.append(GroupInfo(group_id=row["group_id"], baseline="", device=device, **names, **numbers_))
+    return known
+
+
+def _best(rows: pd.DataFrame, eligible: Flags) -> str | None:
+    faster = rows[eligible & (rows["verdict"] == "faster").to_numpy(dtype=bool)]
+    return str(faster["cell_id"].iloc[0]) if len(faster) else None
+
+
+def _smallest(rows: pd.DataFrame, eligible: Flags) -> str | None:
+    """Smallest Artifact among the eligible, the faster one on a tie; None where none beats the baseline."""
+    ratios = numbers(rows, "size_ratio")
+    small = rows[eligible & (np.nan_to_num(ratios, nan=np.inf) < SMALLER)]
+    if small.empty:
+        return None
+    return str(small.sort_values("artifact_bytes", kind="stable")["cell_id"].iloc[0])

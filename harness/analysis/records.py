@@ -1,0 +1,304 @@
+"""From a Run's events to its tables: one Record a Cell, Blocks, Samples, answers. Pure; reads no files."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.stats import percentiles, proportion
+from harness.store.info import RunInfo, Times
+from harness.store.schema import CELLS
+
+Event = Mapping[str, Any]
+Arm = tuple[str, str]  # cell_id, arm
+QUANTILES = {0.5: "latency_p50_s", 0.9: "latency_p90_s", 0.95: "latency_p95_s", 0.99: "latency_p99_s"}
+NORMAL_95 = 1.959964  # two-sided 95 % quantile of the normal distribution
+
+
+@dataclass
+class ArmEvents:
+    """What was recorded of one arm, by kind of event."""
+
+    by_kind: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    samples: list[NDArray[np.int64]] = field(default_factory=list)
+
+
+@dataclass
+class Tables:
+    """The Run's tables as `store.writing.write_run` takes them, and where the time went."""
+
+    cells: list[dict[str, Any]]
+    blocks: list[dict[str, Any]]
+    samples: dict[str, Any]
+    answers: dict[str, Any]
+    times: Times
+
+    def by_name(self) -> dict[str, Any]:
+        """Tables by name."""
+        return {
+            "cells": self.cells,
+            "blocks": self.blocks,
+            "samples": self.samples,
+            "answers": self.answers,
+        }
+
+
+def assemble(events: Iterable[Event], info: RunInfo) -> Tables:
+    """Make all tables of a Run, finished or not, from its journal."""
+    rows: dict[str, dict[str, Any]] = {}
+    arms: dict[Arm, ArmEvents] = defaultdict(ArmEvents)
+    blocks: list[dict[str, Any]] = []
+    session_start = 0
+    for event in events:
+        kind = event["event"]
+        if kind == "session":
+            session_start = int(event["start_ns"])
+        elif kind == "cell":
+            rows[event["cell_id"]] = dict(event["row"])
+        elif kind == "artifact":
+            rows[event["cell_id"]].update(_artifact_columns(event))
+        elif kind == "cell-failed":
+            rows[event["cell_id"]].update(_failure(event["stage"], event["reason"], event["log"]))
+        elif "arm" in event:
+            arm = arms[event["cell_id"], event["arm"]]
+            arm.by_kind[kind].append(event)
+            if kind == "block":
+                samples = unpack(event["samples"])
+                arm.samples.append(samples)
+                blocks.append(_block_row(event, samples, session_start))
+    cells = _cell_rows(rows, arms, info)
+    return Tables(cells, blocks, _samples(arms), _answers(arms), times(events))
+
+
+def unpack(content: Mapping[str, Any]) -> NDArray[Any]:
+    """Return an array that a worker sent: base64 of its raw bytes."""
+    raw = base64.b64decode(content["base64"])
+    return np.frombuffer(raw, dtype=np.dtype(content["dtype"])).reshape(content["shape"])
+
+
+def times(events: Iterable[Event]) -> Times:
+    """Add up where the wall time of all sessions of the Run went."""
+    total = Times()
+    for event in events:
+        match event["event"]:
+            case "wall":
+                total.wall_s += event["seconds"]
+            case "builds-done":
+                total.build_s += event["seconds"]
+            case "quality":
+                total.quality_s += event["seconds"]
+            case "warm":
+                total.warmup_s += event["seconds"]
+            case "block":
+                total.timed_s += event["duration_ns"] / 1e9
+            case "ready":
+                total.start_s += event["import_s"]
+    return total
+
+
+def _cell_rows(
+    rows: dict[str, dict[str, Any]], arms: dict[Arm, ArmEvents], info: RunInfo
+) -> list[dict[str, Any]]:
+    finished = []
+    for cell_id, row in rows.items():
+        kinds = [row["arm"]] + (["shadow"] if (cell_id, "shadow") in arms else [])
+        for kind in kinds:
+            record = {**row, "arm": kind}
+            if (cell_id, kind) in arms:
+                record.update(_measured_columns(record, arms[cell_id, kind], info))
+            if record["status"] == "pending":
+                record["status"], record["reason"] = "skipped", "the Run ended before this Cell was measured"
+            finished.append({column.name: record.get(column.name) for column in CELLS})
+    return finished
+
+
+def _artifact_columns(event: Event) -> dict[str, Any]:
+    facts = event["facts"]
+    return {
+        "artifact_key": event["key"],
+        "artifact_form": event["form"],
+        "artifact_bytes": event["bytes"],
+        "build_s": event["build_s"],
+        "build_peak_rss_bytes": event["build_peak_rss_bytes"] or None,
+        "build_details": json.dumps(event["steps"], default=str),
+        "parameters": _whole(facts.get("parameters")),
+        "nonzero_parameters": _whole(facts.get("nonzero_parameters")),
+        "flops_per_item": facts.get("flops_per_item"),
+    }
+
+
+def _failure(stage: str, reason: str, log: str | None) -> dict[str, Any]:
+    return {"status": "failed", "stage": stage, "reason": reason, "log": f"logs/{log}" if log else None}
+
+
+def _measured_columns(row: dict[str, Any], arm: ArmEvents, info: RunInfo) -> dict[str, Any]:
+    kinds = arm.by_kind
+    failures = kinds["trial-failed"]
+    log = f"{row['cell_id']}.log"
+    if not kinds["block"]:
+        last = failures[-1] if failures else None
+        return _failure(last["stage"], last["reason"], log) if last else {}
+    columns: dict[str, Any] = {"status": "measured", "reason": None, "log": f"logs/{log}"}
+    columns |= _speed_columns(row, arm)
+    columns |= _start_columns(kinds) | _memory_columns(kinds) | _quality_columns(kinds["quality"])
+    columns["warnings"] = _warnings(columns, kinds, info)
+    return columns
+
+
+def _speed_columns(row: dict[str, Any], arm: ArmEvents) -> dict[str, Any]:
+    blocks = arm.by_kind["block"]
+    seconds = np.concatenate(arm.samples) / 1e9
+    timed_s = sum(block["duration_ns"] for block in blocks) / 1e9
+    throughput = sum(block["items"] for block in blocks) / timed_s
+    columns: dict[str, Any] = {
+        "latency_mean_s": float(seconds.mean()),
+        "latency_min_s": float(seconds.min()),
+        "latency_std_s": float(seconds.std(ddof=1)) if len(seconds) > 1 else None,
+        "samples": len(seconds),
+        "blocks": len(blocks),
+        "trials": len({block["trial"] for block in blocks}),
+        "throughput_items_per_s": throughput,
+        "measured_s": timed_s,
+    }
+    for percentile in percentiles(seconds, list(QUANTILES)):
+        columns[QUANTILES[percentile.q]] = percentile.value if percentile.allowed else None
+        if percentile.q == 0.99 and percentile.allowed and np.isfinite(percentile.upper):
+            columns["latency_p99_upper_s"] = percentile.upper
+    if row.get("flops_per_item"):
+        columns["achieved_flop_per_s"] = row["flops_per_item"] * throughput
+    return columns
+
+
+def _start_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
+    warm = kinds["warm"]
+    return {
+        "import_s": _median(event["import_s"] for event in kinds["ready"]),
+        "load_s": _median(event["load_s"] for event in kinds["loaded"]),
+        "first_call_s": _median(event["first_call_s"] for event in kinds["loaded"]),
+        "rss_empty_bytes": _whole(_median(event["rss_empty_bytes"] for event in kinds["ready"])),
+        "warmup_calls": sum(event["calls"] for event in warm),
+        "steady": all(event["steady"] for event in warm) if warm else None,
+        "worker_s": sum(event["worker_s"] for event in kinds["trial-end"]),
+    }
+
+
+def _memory_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
+    loaded, steady = kinds["loaded"], [event["steady"] for event in kinds["memory"]]
+    shares = [phase["pss_bytes"] for phase in steady if phase["pss_bytes"] is not None]
+    return {
+        "peak_rss_load_bytes": _whole(_median(event["load"]["peak_rss_bytes"] for event in loaded)),
+        "peak_rss_first_call_bytes": _whole(_median(e["first_call"]["peak_rss_bytes"] for e in loaded)),
+        "peak_rss_steady_bytes": _whole(_median(phase["peak_rss_bytes"] for phase in steady)),
+        "pss_bytes": _whole(_median(shares)),
+    }
+
+
+def _quality_columns(events: list[Event]) -> dict[str, Any]:
+    if not events:
+        return {}
+    last = events[-1]
+    scores = unpack(last["scores"]).astype(np.float64)
+    mean, low, high = mean_with_interval(scores)
+    return {
+        "quality_metric": last["metric"],
+        "quality_unit": last["unit"],
+        "quality": mean,
+        "quality_low": low,
+        "quality_high": high,
+        "quality_items": len(scores),
+        "quality_s": last["seconds"],
+        "audit": last["audit"]["state"],
+    }
+
+
+def mean_with_interval(scores: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Mean score and its 95 % interval: Wilson's for right-or-wrong scores, else the normal one."""
+    mean = float(scores.mean())
+    if np.isin(scores, (0.0, 1.0)).all():
+        low, high = proportion(int(scores.sum()), len(scores))
+        return mean, low, high
+    half = NORMAL_95 * float(scores.std(ddof=1)) / len(scores) ** 0.5 if len(scores) > 1 else float("nan")
+    return mean, mean - half, mean + half
+
+
+def _warnings(columns: dict[str, Any], kinds: dict[str, list[Event]], info: RunInfo) -> list[str]:
+    """What a reader must know about a measured Record."""
+    found = [
+        f"Trial {event['trial'] + 1} ended early ({event['stage']}): {event['reason']}"
+        for event in kinds["trial-failed"]
+    ]
+    if columns["steady"] is False:
+        limit = info.settings.get("warmup_time")
+        found.append(f"calls had not become steady after {limit} s of warm-up")
+    for event in kinds["quality"][-1:]:
+        found += [f"audit: {fault}" for fault in event["audit"]["faults"]]
+    if not kinds["quality"] and kinds["memory"]:
+        found.append("the quality set was not answered")
+    if any(not event["steady"]["exact"] for event in kinds["memory"]):
+        found.append("memory peaks were only seen at the phases' edges on this system")
+    return found
+
+
+def _block_row(event: Event, samples: NDArray[np.int64], session_start_ns: int) -> dict[str, Any]:
+    seconds = samples / 1e9
+    return {
+        "cell_id": event["cell_id"],
+        "arm": event["arm"],
+        "trial": event["trial"],
+        "round": event["round"],
+        "order": event["order"],
+        "start_s": (event["start_ns"] - session_start_ns) / 1e9,
+        "duration_s": event["duration_ns"] / 1e9,
+        "calls": len(samples),
+        "items": event["items"],
+        "median_s": float(np.median(seconds)),
+        "mean_s": float(seconds.mean()),
+        "min_s": float(seconds.min()),
+        "max_s": float(seconds.max()),
+        "tags": event["tags"],
+        "evidence": json.dumps(event["evidence"]),
+    }
+
+
+def _samples(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
+    columns: dict[str, list[Any]] = {name: [] for name in ("cell_id", "arm", "trial", "round", "call_ns")}
+    for (cell_id, kind), arm in arms.items():
+        for block, samples in zip(arm.by_kind["block"], arm.samples, strict=True):
+            size = len(samples)
+            columns["cell_id"] += [cell_id] * size
+            columns["arm"] += [kind] * size
+            columns["trial"].append(np.full(size, block["trial"], np.int64))
+            columns["round"].append(np.full(size, block["round"], np.int64))
+            columns["call_ns"].append(samples)
+    numbers = ("trial", "round", "call_ns")
+    empty = np.zeros(0, np.int64)
+    return {n: np.concatenate([empty, *v]) if n in numbers else v for n, v in columns.items()}
+
+
+def _answers(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
+    cells: list[str] = []
+    items: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    scores: list[NDArray[np.float64]] = [np.zeros(0)]
+    for (cell_id, _), arm in arms.items():
+        for event in arm.by_kind["quality"][-1:]:
+            values = unpack(event["scores"])
+            cells += [cell_id] * len(values)
+            items.append(np.arange(len(values)))
+            scores.append(values.astype(np.float64))
+    return {"cell_id": cells, "item": np.concatenate(items), "score": np.concatenate(scores)}
+
+
+def _median(values: Iterable[float]) -> float | None:
+    known = list(values)
+    return float(np.median(known)) if known else None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)

@@ -1,0 +1,202 @@
+"""A Run in words: per Group what is fastest and smallest at what cost in quality, and how far to trust it.
+
+Sentences are lists of parts, so that a page can set names and numbers in their own type: kinds are ``text``,
+``code`` (a name) and ``strong`` (the number that matters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row, records
+from harness.analysis.leaderboard import Board
+from harness.store.info import GroupInfo, RunInfo
+
+Part = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence as (kind, text) parts."""
+
+    parts: tuple[Part, ...]
+
+    def plain(self) -> str:
+        """As plain text, names in backticks."""
+        return "".join(f"`{text}`" if kind == "code" else text for kind, text in self.parts)
+
+    def markdown(self) -> str:
+        """As GitHub Markdown; names cannot break out of their code span, nor add columns or lines."""
+        return "".join(_markdown(kind, text) for kind, text in self.parts)
+
+
+def sentence(*parts: str | Part) -> Sentence:
+    """Make a Sentence; bare strings are text."""
+    return Sentence(tuple(("text", part) if isinstance(part, str) else part for part in parts))
+
+
+def code(name: str) -> Part:
+    """A name."""
+    return ("code", name)
+
+
+def strong(text: str) -> Part:
+    """The number that matters."""
+    return ("strong", text)
+
+
+def answers(board: Board) -> list[Sentence]:
+    """Say who is fastest and who is smallest within the budget, in one to three sentences."""
+    if board.rows.empty:
+        return [sentence("Nothing was measured here.")]
+    if board.baseline is None:
+        return [sentence("The baseline has no figures here, so there are no speed-ups.")]
+    if len(board.rows) == 1:
+        return [sentence("Only the baseline was measured, so there is nothing to compare.")]
+    return [_fastest(board), *_smallest(board), *_beyond(board)]
+
+
+def place(group: GroupInfo) -> str:
+    """Say which Group this is: cnn · online · cpu."""
+    return " · ".join(say.short(part, 40) for part in (group.model, group.workload, group.hardware))
+
+
+def conditions(group: GroupInfo) -> str:
+    """Say what a Group measures, in words."""
+    items = "one item" if group.batch == 1 else f"{group.batch:,} items"
+    how = {
+        "single-stream": f"{items} a call, one call after the other",
+        "offline": f"as many items as possible, {items} a call",
+    }.get(group.scenario, f"{group.scenario or 'unknown scenario'}, {items} a call")
+    threads = f"{group.threads} thread{'' if group.threads == 1 else 's'}"
+    return f"{how}; {group.device.upper() or 'unknown device'}, {threads}"
+
+
+def trust(info: RunInfo) -> str:
+    """Say how much of the wall time was measurement: measured 61 % of 4 m 02 s."""
+    if info.times.wall_s <= 0:
+        return "no time was recorded"
+    return f"measured {info.times.measured_share:.0%} of {say.duration(info.times.wall_s)}".replace("%", " %")
+
+
+def _fastest(board: Board) -> Sentence:
+    best = board.row(board.best)
+    if best is None:
+        return _no_winner(board)
+    opening = f"Fastest {_within(board)}: " if board.judged and board.max_drop is not None else "Fastest: "
+    return sentence(opening, code(best["technique"]), " — ", *_speed(best), *_costs(best, board), ".")
+
+
+def _within(board: Board) -> str:
+    baseline = board.baseline or {}
+    allowed = say.points(board.max_drop or 0.0, board.unit)
+    return f"within {allowed} of the baseline’s {say.score(baseline.get('quality'), board.unit)}"
+
+
+def _speed(row: Row) -> tuple[str | Part, ...]:
+    interval = say.factors(row["speedup_low"], row["speedup_high"])
+    return (strong(f"{say.factor(row['speedup'])} ×"), f" ({interval}) the baseline’s speed")
+
+
+def _costs(row: Row, board: Board) -> list[str]:
+    parts = [f", {size}"] if (size := _size(row["size_ratio"])) else []
+    if row["drop"] is None:
+        return [*parts, ", quality not measured"]
+    unit = "points" if board.unit == "pt" else board.unit
+    parts.append(f", {say.signed(-row['drop'])} {unit}".rstrip())
+    if board.max_drop is not None and row["drop_high"] is not None and row["drop_high"] > board.max_drop:
+        parts.append(f" (a drop of {say.signed(row['drop_high'])[1:]} is not ruled out)")
+    return parts
+
+
+def _size(ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    if abs(ratio - 1) < 0.02:
+        return "the same size"
+    return f"{say.percent(ratio)} of its size" if ratio < 1 else f"{say.factor(ratio)} × its size"
+
+
+def _no_winner(board: Board) -> Sentence:
+    """Say honestly that nothing won, and what came closest."""
+    rest = [row for row in records(board.rows) if row["arm"] != "baseline" and row["speedup"] is not None]
+    limited = board.judged and board.max_drop is not None
+    allowed = [row for row in rest if not limited or row["within"]]
+    where = f" {_within(board)}" if limited else ""
+    if not rest:
+        return sentence("No technique has a speed-up to show: their Blocks cannot be compared.")
+    if not allowed:
+        return sentence(f"No technique stays{where}.")
+    top = allowed[0]
+    close = ("; closest is ", code(top["technique"]), " — ", *_speed(top))
+    if top["verdict"] == "ambiguous":
+        end = ", which these measurements cannot tell from noise: ambiguous."
+        return sentence(f"Nothing is certainly faster than the baseline{where}", *close, end)
+    if top["verdict"] == "same":
+        return sentence(f"Nothing is faster than the baseline{where}", *close, ", as good as the same.")
+    return sentence(f"Nothing is faster than the baseline{where}", *close, ".")
+
+
+def _smallest(board: Board) -> list[Sentence]:
+    row = board.row(board.smallest)
+    if row is None or row["size_ratio"] is None:
+        return []
+    if board.smallest == board.best:
+        return [sentence("It is also the smallest.")]
+    speed: list[str | Part] = []
+    if row["speedup"] is not None:
+        speed = [", ", f"{say.factor(row['speedup'])} × the baseline’s speed"]
+    if row["drop"] is not None:
+        speed.append(
+            f", {say.signed(-row['drop'])} {'points' if board.unit == 'pt' else board.unit}".rstrip()
+        )
+    bytes_ = say.quantity(row["artifact_bytes"], "bytes")
+    return [
+        sentence(
+            "Smallest: ",
+            code(row["technique"]),
+            " — ",
+            strong(say.percent(row["size_ratio"])),
+            f" of the baseline’s size ({bytes_})",
+            *speed,
+            ".",
+        )
+    ]
+
+
+def _beyond(board: Board) -> list[Sentence]:
+    """Name what is faster than the winner but costs more quality than allowed."""
+    best = board.row(board.best)
+    over = [row for row in records(board.rows) if row["within"] is False and row["verdict"] == "faster"]
+    if not over or (best is not None and over[0]["speedup"] <= best["speedup"]):
+        return []
+    top, unit = over[0], "points" if board.unit == "pt" else board.unit
+    return [
+        sentence(
+            "Faster, but over the budget: ",
+            code(top["technique"]),
+            f" — {say.factor(top['speedup'])} ×, {say.signed(-top['drop'])} {unit}.",
+        )
+    ]
+
+
+def _markdown(kind: str, text: str) -> str:
+    if kind == "code":
+        return markdown_code(text)
+    safe = markdown_text(text)
+    return f"**{safe}**" if kind == "strong" else safe
+
+
+def markdown_code(text: str) -> str:
+    """Return a name as a code span that nothing in it can end."""
+    plain = " ".join(text.split()).replace("|", "¦").replace("`", "ˋ")
+    return f"`{plain}`"
+
+
+def markdown_text(text: str) -> str:
+    """Return text whose characters mean nothing to Markdown or HTML."""
+    plain = " ".join(text.split(" "))
+    for mark in "\\`*_[]<>|#~":
+        plain = plain.replace(mark, f"\\{mark}" if mark != "<" else "&lt;")
+    return plain.replace("\n", " ")

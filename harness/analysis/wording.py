@@ -1,0 +1,114 @@
+"""Numbers as a person reads them: three significant digits, a unit, a true minus sign."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+MINUS = "\N{MINUS SIGN}"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+_STEPS = {
+    "s": ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s")),
+    "bytes": ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")),
+    "items/s": ((1.0, "/s"), (1e3, "k/s"), (1e6, "M/s"), (1e9, "G/s")),
+    "FLOP": ((1.0, "FLOP"), (1e3, "kFLOP"), (1e6, "MFLOP"), (1e9, "GFLOP"), (1e12, "TFLOP")),
+    "FLOP/s": ((1.0, "FLOP/s"), (1e6, "MFLOP/s"), (1e9, "GFLOP/s"), (1e12, "TFLOP/s")),
+    "count": ((1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G")),
+}
+
+
+def step(value: float, kind: str) -> tuple[float, str]:
+    """Return the factor and name of the unit that suits a magnitude: 0.002 s → (0.001, ms)."""
+    steps = _STEPS[kind]
+    fitting = [pair for pair in steps if abs(value) >= pair[0] * 0.9995]
+    return fitting[-1] if fitting else steps[0]
+
+
+def digits(value: float, significant: int = 3, most: int = 3) -> str:
+    """Return a number with so many significant digits, no exponent: 1234.5 → 1,234; 0.01234 → 0.012."""
+    if value == 0:
+        return "0"
+    decimals = significant - 1 - math.floor(math.log10(abs(value)))
+    decimals = min(max(decimals, 0), most)
+    return f"{value:,.{decimals}f}".replace("-", MINUS)
+
+
+def quantity(value: Any, kind: str) -> str:
+    """Return a value with its unit: 0.00213 (s) → 2.13 ms; a dash where there is none."""
+    if value is None:
+        return "–"
+    factor, name = step(value, kind)
+    return f"{digits(value / factor)} {name}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """Return a long time: 242 → 4 m 02 s; 3.21 → 3.2 s."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
+
+
+def factor(ratio: float) -> str:
+    """Return a speed-up's number: 12.3, 3.12, 0.934; below 0.01 and above 9,999 as a power of ten."""
+    if 0.01 <= ratio < 9999.5:
+        return digits(ratio)
+    return f"{ratio:.1e}" if math.isfinite(ratio) else "∞"
+
+
+def factors(low: float | None, high: float | None) -> str:
+    """Return an interval of ratios with as many decimals as tell its ends apart: 2.87–2.95."""
+    if low is None or high is None or not (low > 0 and math.isfinite(high)):
+        return "unknown"
+    return "–".join(_alike(low, high))
+
+
+def percent(share: float) -> str:
+    """Return a share: 0.982 → 98.2 %; 0.26 → 26 %; 1 → 100 %."""
+    value = 100 * share
+    decimals = 1 if abs(value) < 10 or 90 < abs(value) < 100 else 0
+    return f"{value:.{decimals}f} %".replace("-", MINUS)
+
+
+def score(value: float | None, unit: str) -> str:
+    """Return a quality: as a percentage with two decimals where its drop counts in points."""
+    if value is None:
+        return "–"
+    return f"{100 * value:.2f} %" if unit == "pt" else digits(value, 4, 4)
+
+
+def signed(value: float, decimals: int = 2) -> str:
+    """Return a change: −0.04, +0.10, ±0.00."""
+    if round(value, decimals) == 0:
+        return f"±{0:.{decimals}f}"
+    return f"{value:+.{decimals}f}".replace("-", MINUS)
+
+
+def points(value: float, unit: str) -> str:
+    """Return an amount of quality in words: 0.5 → 0.5 points; 1 → 1 point."""
+    number = f"{value:g}"
+    if unit == "pt":
+        return f"{number} point" if value == 1 else f"{number} points"
+    return f"{number} {unit}".rstrip()
+
+
+def short(text: str, most: int) -> str:
+    """Cut a long name in its middle, so that what tells names apart at either end stays."""
+    plain = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    if len(plain) <= most:
+        return plain
+    head = (most - 1) // 2 + (most - 1) % 2
+    return f"{plain[:head]}…{plain[len(plain) - (most - 1 - head) :]}"
+
+
+def _alike(low: float, high: float) -> tuple[str, str]:
+    """Write both ends with the same decimals: as many as three significant digits of the low one, or more
+    where the ends would look the same (three decimals at most).
+    """
+    decimals = min(max(2 - math.floor(math.log10(low)), 0), 3)
+    while decimals < 3 and f"{low:.{decimals}f}" == f"{high:.{decimals}f}":
+        decimals += 1
+    return f"{low:,.{decimals}f}", f"{high:,.{decimals}f}"

@@ -1,0 +1,106 @@
+"""The content-addressed Artifact cache: `<root>/artifacts/<key>/`. Several processes may share it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.artifacts.artifact import MANIFEST, Artifact, payload_bytes, read_artifact
+from harness.errors import BuildError
+
+
+def default_root() -> Path:
+    """Return the cache's folder: `$HARNESS_CACHE`, or `.cache/harness` in the working folder."""
+    return Path(os.environ.get("HARNESS_CACHE") or ".cache/harness").resolve()
+
+
+def digest(content: Any) -> str:
+    """Return a stable 20-digit hash of JSON-able content."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of `harness cache`."""
+
+    key: str
+    form: str
+    payload_bytes: int
+    last_step: str
+
+
+class Cache:
+    """Artifacts by key. An entry is written beside its place and renamed: there is no half of one."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or default_root()
+        self.folder = self.root / "artifacts"
+
+    def get(self, key: str) -> Artifact | None:
+        """Return the Artifact of this key, or None. A damaged one counts as missing and is removed."""
+        folder = self.folder / key
+        if not folder.is_dir():
+            return None
+        try:
+            artifact = read_artifact(folder)
+        except BuildError:
+            artifact = None
+        if artifact is None or payload_bytes(folder) != artifact.payload_bytes:
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        return artifact
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Yield an empty folder to build in; it is gone afterwards unless `put` took it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(prefix=".building-", dir=self.folder))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def put(
+        self, key: str, form: str, staged: Path, steps: list[dict[str, Any]], facts: dict[str, float]
+    ) -> Artifact:
+        """Move a finished build to its place. Where another process was first, its Artifact is kept."""
+        artifact = Artifact(key, form, staged, payload_bytes(staged), tuple(steps), facts)
+        artifact.write_manifest()
+        place = self.folder / key
+        with contextlib.suppress(OSError):  # the place is taken: same key, same content
+            staged.rename(place)
+        found = self.get(key)
+        if found is None:
+            raise BuildError(f"the Artifact cache {self.folder} cannot be written")
+        return found
+
+    def entries(self) -> list[Entry]:
+        """All Artifacts, largest first."""
+        found = []
+        for manifest in self.folder.glob(f"*/{MANIFEST}"):
+            with contextlib.suppress(BuildError):
+                artifact = read_artifact(manifest.parent)
+                last = str(artifact.steps[-1]["step"]) if artifact.steps else ""
+                found.append(Entry(artifact.key, artifact.form, artifact.payload_bytes, last))
+        return sorted(found, key=lambda entry: -entry.payload_bytes)
+
+    def clear(self) -> int:
+        """Remove every Artifact; return the bytes freed."""
+        freed = sum(entry.payload_bytes for entry in self.entries())
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return freed

@@ -1,0 +1,157 @@
+"""The form ``onnx``: one `model.onnx`; what can be read from its graph. onnx is imported inside functions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.artifacts.forms import FORMS, Form
+from harness.artifacts.tensors import DTYPES, TensorSpec
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    import onnx
+
+FORM = "onnx"
+MODEL = "model.onnx"
+_FLOAT_TYPES = {1, 10, 11, 16}  # float, float16, double, bfloat16
+
+
+def load_checked(path: Path) -> onnx.ModelProto:
+    """Load an ONNX file and check it. Raises DataError when it is missing or no valid ONNX model."""
+    import onnx
+
+    if not path.is_file():
+        raise DataError(f"{path}: no such ONNX file")
+    try:
+        model = onnx.load(str(path))
+        if not model.graph.node:
+            raise DataError(f"{path} is no ONNX model: its graph has no nodes")
+        onnx.checker.check_model(str(path))
+    except DataError:
+        raise
+    except Exception as error:  # protobuf, the checker and external data each have their own errors
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{path} is no valid ONNX model: {first}") from error
+    return model
+
+
+def copy_model(path: Path, folder: Path) -> None:
+    """Put a user's ONNX file, with external data if it has any, into an Artifact's folder as one model."""
+    import onnx
+
+    model = load_checked(path)
+    try:
+        onnx.save(model, str(folder / MODEL))
+    except ValueError:  # over protobuf's 2 GB: weights beside the graph
+        onnx.save(model, str(folder / MODEL), save_as_external_data=True, location="weights.bin")
+
+
+def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
+    """Inputs of a graph as items without their first (batch) dimension.
+
+    Raises DataError for a type that the harness cannot make values of, or a second free dimension.
+    """
+    import onnx
+
+    weights = {tensor.name for tensor in model.graph.initializer}
+    specs = []
+    for value in model.graph.input:
+        if value.name in weights:
+            continue
+        tensor = value.type.tensor_type
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+        dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim][1:]
+        if dtype not in DTYPES:
+            raise DataError(f"ONNX input {value.name!r} has type {dtype}; allowed: {', '.join(DTYPES)}")
+        if None in dims:
+            raise DataError(
+                f"ONNX input {value.name!r} has free dimensions beside the batch; give its shape under inputs"
+            )
+        specs.append(TensorSpec(name=value.name, shape=tuple(d for d in dims if d is not None), dtype=dtype))
+    return specs
+
+
+def input_names(model: onnx.ModelProto) -> list[str]:
+    """Names of the graph's inputs that are not weights, in order."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value.name for value in model.graph.input if value.name not in weights]
+
+
+def fixed_batch(model: onnx.ModelProto) -> int | None:
+    """Return the batch that the graph's first input is fixed to, or None when it is free."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for value in model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name not in weights and dims:
+            return int(dims[0].dim_value) if dims[0].HasField("dim_value") else None
+    return None
+
+
+def operators(model: onnx.ModelProto) -> Counter[str]:
+    """Count the graph's operators by type."""
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def count_facts(model: onnx.ModelProto) -> dict[str, float]:
+    """Count parameters (float initializers), those not zero, and FLOPs of one item.
+
+    FLOPs are twice the multiply-accumulates of Conv, Gemm and MatMul, as vendors count them. They are left
+    out when a shape cannot be inferred or a fused operator hides its arithmetic.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    initializers = {t.name: t for t in model.graph.initializer}
+    floats = [numpy_helper.to_array(t) for t in initializers.values() if t.data_type in _FLOAT_TYPES]
+    facts: dict[str, float] = {
+        "parameters": sum(int(a.size) for a in floats),
+        "nonzero_parameters": sum(int(np.count_nonzero(a)) for a in floats),
+    }
+    single = onnx.ModelProto()
+    single.CopyFrom(model)
+    for value in single.graph.input:
+        if value.name not in initializers and value.type.tensor_type.shape.dim:
+            batch = value.type.tensor_type.shape.dim[0]
+            if not batch.HasField("dim_value"):
+                batch.dim_value = 1
+    flops = _graph_flops(onnx.shape_inference.infer_shapes(single, data_prop=True), initializers)
+    if flops is not None:
+        facts["flops_per_item"] = flops / (fixed_batch(model) or 1)
+    return facts
+
+
+def _graph_flops(model: onnx.ModelProto, initializers: dict[str, Any]) -> float | None:
+    shapes = {name: tuple(t.dims) for name, t in initializers.items()}
+    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output]:
+        dims = value.type.tensor_type.shape.dim
+        if all(d.HasField("dim_value") for d in dims):
+            shapes.setdefault(value.name, tuple(d.dim_value for d in dims))
+    total = 0.0
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            return None
+        if node.op_type not in ("Conv", "Gemm", "MatMul"):
+            continue
+        out = shapes.get(node.output[0])
+        first, second = shapes.get(node.input[0]), shapes.get(node.input[1])
+        if not out or not first or not second:
+            return None
+        if node.op_type == "Conv":  # weight (out, in / group, *kernel)
+            depth = float(np.prod(second[1:]))
+        elif node.op_type == "Gemm":
+            transposed = any(a.name == "transA" and a.i for a in node.attribute)
+            depth = float(first[0 if transposed else -1])
+        else:
+            depth = float(first[-1])
+        total += 2.0 * float(np.prod(out)) * depth
+    return total
+
+
+FORMS.add(
+    FORM,
+    Form(FORM, "ONNX graph with its weights", lambda folder, _: count_facts(load_checked(folder / MODEL))),
+)

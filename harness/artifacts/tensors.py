@@ -1,0 +1,63 @@
+"""What goes into a model: names, shapes and types of its inputs, and example values for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+Array = NDArray[np.generic]
+
+DTYPES = ("float32", "float16", "float64", "int64", "int32", "int8", "uint8", "bool")
+
+
+class TensorSpec(BaseModel):
+    """One input of a model, without its batch dimension.
+
+    `shape` is one item's shape: a 28 × 28 grey image is ``[1, 28, 28]``; the batch is put before it.
+    `high` bounds random integers (exclusive), a vocabulary's size for token ids.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "input"
+    shape: tuple[int, ...] = Field(description="shape of one item, without the batch dimension")
+    dtype: str = Field(default="float32", pattern=f"^({'|'.join(DTYPES)})$")
+    high: int = Field(default=2, ge=1, description="exclusive upper bound of random integers")
+
+    def random(self, batch: int, rng: np.random.Generator) -> Array:
+        """Return `batch` random items, shape (batch, *shape): standard normal, or integers in [0, high)."""
+        size = (batch, *self.shape)
+        if self.dtype.startswith("float"):
+            return rng.standard_normal(size).astype(self.dtype)
+        return rng.integers(0, 2 if self.dtype == "bool" else self.high, size=size).astype(self.dtype)
+
+    def item_bytes(self) -> int:
+        """Bytes of one item."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+
+def check_arrays(arrays: Sequence[Array], specs: Sequence[TensorSpec], what: str) -> list[str]:
+    """Compare batches of items with what the model takes; return what is wrong, in words (empty: nothing).
+
+    `arrays` are (items, *shape), one for each input, in the order of `specs`.
+    """
+    if len(arrays) != len(specs):
+        return [f"{what}: {len(arrays)} arrays for {len(specs)} inputs ({', '.join(s.name for s in specs)})"]
+    faults = []
+    for array, spec in zip(arrays, specs, strict=True):
+        if tuple(array.shape[1:]) != spec.shape:
+            faults.append(
+                f"{what}: input {spec.name!r} has items of shape {tuple(array.shape[1:])}, not {spec.shape}"
+            )
+        if array.dtype != np.dtype(spec.dtype):
+            faults.append(f"{what}: input {spec.name!r} has type {array.dtype}, not {spec.dtype}")
+        if len(array) == 0:
+            faults.append(f"{what}: input {spec.name!r} has no items")
+        elif array.dtype.kind == "f" and not np.isfinite(array).all():
+            faults.append(f"{what}: input {spec.name!r} has NaN or infinity in it")
+    if len({len(array) for array in arrays}) > 1:
+        faults.append(f"{what}: inputs have different numbers of items: {[len(array) for array in arrays]}")
+    return faults

@@ -1,0 +1,154 @@
+"""The command line: one thin function a verb. What is heavy is imported inside."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.errors import ExitCode, HarnessError
+
+app = typer.Typer(
+    name="harness",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Which acceleration technique makes my model faster, smaller or denser on this machine, "
+    "and at what cost in quality?",
+)
+cache_app = typer.Typer(no_args_is_help=False, help="Show or clear the Artifact cache.")
+app.add_typer(cache_app, name="cache", invoke_without_command=True)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every step on a line of its own.")]
+Results = Annotated[Path, typer.Option("--results", help="Where Runs are kept.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For a machine to read.")]
+
+
+@app.command()
+def run(
+    suite: Annotated[Path, typer.Argument(help="A suite file, such as suites/digits.yaml.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the Plan and measure nothing.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted Run.")] = False,
+    results: Results = Path("results"),
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write the report here after the Run.")
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure a suite on this machine."""
+    from harness.commands.running import run_suite
+
+    raise typer.Exit(
+        run_suite(suite, dry_run, resume, results, report, quiet=quiet, verbose=verbose, command=_command())
+    )
+
+
+@app.command()
+def report(
+    suite: Annotated[str | None, typer.Argument(help="A suite's name, or a Run's folder.")] = None,
+    results: Results = Path("results"),
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the report.")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a summary for a pull request instead.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the HTML report of the Runs that are there."""
+    from harness.commands.reporting import report_runs
+
+    raise typer.Exit(report_runs(suite, results, out, markdown=markdown, quiet=quiet))
+
+
+@app.command("list")
+def list_names(
+    what: Annotated[str, typer.Argument(help="models, techniques, runtimes, datasets …")] = "all",
+    as_json: AsJson = False,
+) -> None:
+    """Name everything that a suite can name, a line each."""
+    from harness.commands.listing import list_known
+
+    raise typer.Exit(list_known(what, as_json=as_json))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say whether this machine is fit to measure, and what to change."""
+    from harness.commands.examining import examine_machine
+
+    raise typer.Exit(examine_machine(as_json=as_json))
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="A zoo model: harness list models.")],
+    suites: Annotated[Path, typer.Option("--suites", help="Folder with data/ and checkpoints/.")] = Path(
+        "suites"
+    ),
+    quiet: Quiet = False,
+) -> None:
+    """Train a zoo model by its recipe and write its checkpoint anew."""
+    from harness.commands.training import train_model
+
+    raise typer.Exit(train_model(model, suites, quiet=quiet))
+
+
+@app.command()
+def schema(
+    out: Annotated[Path, typer.Argument(help="File to write.")] = Path("suites/suite.schema.json"),
+) -> None:
+    """Write the JSON schema of suite files, for editors."""
+    from harness.commands.listing import write_schema
+
+    raise typer.Exit(write_schema(out))
+
+
+@cache_app.callback()
+def cache(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show the Artifact cache."""
+    if context.invoked_subcommand is None:
+        from harness.commands.caching import show_cache
+
+        raise typer.Exit(show_cache(as_json=as_json))
+
+
+@cache_app.command("clear")
+def cache_clear() -> None:
+    """Remove every Artifact from the cache."""
+    from harness.commands.caching import clear_cache
+
+    raise typer.Exit(clear_cache())
+
+
+def _command() -> str:
+    return " ".join(["harness", *sys.argv[1:]])
+
+
+def main() -> None:
+    """Run the command line; errors end in one clear message and an exit status, never in a traceback."""
+    try:
+        app()
+    except HarnessError as error:
+        _tell(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone (| head)
+        sys.stderr.close()
+
+
+def _tell(error: HarnessError) -> None:
+    """Print an error's message; several lines (a suite's problems) are counted."""
+    lines = str(error).splitlines() or ["unknown error"]
+    head = f"error: {lines[0]}" if len(lines) == 1 else f"error: {len(lines)} problems"
+    body = "" if len(lines) == 1 else "".join(f"  {line}\n" for line in lines)
+    sys.stderr.write(f"{head}\n{body}")
+
+
+if __name__ == "__main__":
+    main()

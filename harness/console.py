@@ -1,0 +1,127 @@
+"""What a person sees in the terminal: progress with time left, plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Terminal:
+    """Where messages go; `quiet` leaves errors only, `verbose` adds every step."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self.quiet, self.verbose = quiet, verbose
+        self.out = Console(highlight=False, soft_wrap=True)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        """Print a line of output; brackets in it are text, not markup."""
+        if not self.quiet:
+            self.out.print(text, style=style, markup=False)
+
+    def show(self, renderable: Any) -> None:
+        """Print a table or the like."""
+        if not self.quiet:
+            self.out.print(renderable)
+
+    def error(self, text: str) -> None:
+        """Print an error."""
+        self.err.print("error: ", style="bold red", end="")
+        self.err.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        self.err.print("note: ", style="bold yellow", end="")
+        self.err.print(text, markup=False)
+
+
+class Watcher:
+    """Shows a Run's progress (runner/observing.py): a live bar on a terminal, lines elsewhere."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self._live = terminal.out.is_terminal and not terminal.quiet
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._title, self._total, self._count = "", 0, 0
+        self._start = 0.0
+        self._shown = 0.0
+
+    def phase(self, title: str, total: int) -> None:
+        """Start a phase of `total` steps."""
+        self.close()
+        self._title, self._total, self._count = title, total, 0
+        self._start = time.monotonic()
+        if total == 0:
+            self.terminal.say(f"{title}: nothing to do" + (", all cached" if title == "build" else ""))
+        elif self._live:
+            self._progress = self._bar()
+            self._progress.start()
+            self._task = self._progress.add_task(title, total=total, what="")
+        else:
+            self.terminal.say(f"{title}: {total} {'Artifacts' if title == 'build' else 'Trials'}")
+
+    def step(self, text: str) -> None:
+        """Show what is going on; at most five times a second, since this is called between Blocks."""
+        if self.terminal.verbose and not self._live:
+            self.terminal.say(f"  {text}")
+        elif self._progress is not None and self._task is not None:
+            now = time.monotonic()
+            if now - self._shown > 0.2:
+                self._shown = now
+                self._progress.update(self._task, what=text, refresh=True)
+
+    def done(self, text: str = "") -> None:
+        """A step is done."""
+        self._count += 1
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, advance=1, refresh=True)
+            if "failed" in text:
+                self.notice(text)
+        elif not self.terminal.quiet and (text or self.terminal.verbose):
+            left = self._left()
+            self.terminal.say(f"  [{self._count}/{self._total}] {text}{left}")
+
+    def notice(self, text: str) -> None:
+        """Tell something that matters, above the bar."""
+        if self._progress is not None:
+            self._progress.console.print(f"note: {text}", style="yellow", markup=False)
+        else:
+            self.terminal.warn(text)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+        self._progress = self._task = None
+
+    def _left(self) -> str:
+        if self._count == 0 or self._count >= self._total:
+            return ""
+        from harness.suite.units import say_seconds
+
+        seconds = (time.monotonic() - self._start) / self._count * (self._total - self._count)
+        return f" ({say_seconds(seconds)} left)"
+
+    def _bar(self) -> Progress:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        # No refresh thread: it would wake up while a Block is timed.
+        return Progress(
+            TextColumn("[bold]{task.description:<8}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            Remaining(elapsed_when_finished=False),
+            TextColumn("{task.fields[what]}", markup=False),
+            console=self.terminal.out,
+            auto_refresh=False,
+            transient=True,
+        )

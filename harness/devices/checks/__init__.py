@@ -1,0 +1,1 @@
+"""The doctor's checks: one function each, registered by `harness.devices.doctor.check`."""

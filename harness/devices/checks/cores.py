@@ -1,0 +1,160 @@
+"""Checks of the cores: how many are given, who else uses them, and who takes them away."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+
+from harness.devices import settings
+from harness.devices.cpu import cores as read_cores
+from harness.devices.doctor import Seen, check
+from harness.devices.host import Host
+from harness.measure import procfs
+
+_STEAL_SHARE = 0.01
+_BUSY_CORES = 0.05
+
+
+@check("cores", "All threads of a budget and the harness itself need cores; with one, they take turns.")
+def cores(host: Host) -> Seen:
+    """Cores given to this process, of those that are on."""
+    given = read_cores(host)
+    value = f"{len(given.ids)} of {given.online} logical cores given, {given.physical} physical"
+    if len(given.ids) == 1:
+        return (
+            "warn",
+            value,
+            "give the harness two cores at least (taskset -c 0,1 …, docker run --cpuset-cpus 0,1)",
+        )
+    return "ok", value
+
+
+@check("isolation", "The scheduler puts other work on cores that are not isolated, also in mid-call.")
+def isolation(host: Host) -> Seen:
+    """Cores that the kernel keeps free of other work (isolcpus)."""
+    text = host.text("sys/devices/system/cpu/isolated")
+    if text is None:
+        return "unknown", "this system does not tell which cores are isolated"
+    isolated, given = set(procfs.cpu_list(text)), read_cores(host).ids
+    if isolated & set(given):
+        return "ok", f"isolated: {text}"
+    if len(given) < 4:
+        return "note", "none; too few cores to set any aside"
+    free = ",".join(str(core) for core in sorted(given)[-2:])
+    return (
+        "note",
+        "none",
+        f"add isolcpus={free} to the kernel's command line, then taskset -c {free} harness run …",
+    )
+
+
+@check("smt", "Two threads on one physical core share its units: thread counts lie, and neighbours disturb.")
+def smt(host: Host) -> Seen:
+    """Simultaneous multithreading. The harness pins one thread to each physical core first."""
+    given = read_cores(host)
+    if not given.smt:
+        shown = settings.virtual(host)
+        return (
+            ("note", "not seen; a virtual machine's cores may be siblings all the same")
+            if shown
+            else ("ok", "off")
+        )
+    if given.physical < len(given.ids):
+        control = "/sys/devices/system/cpu/smt/control"
+        return (
+            "warn",
+            f"on: {len(given.ids)} logical cores on {given.physical}",
+            f"echo off | sudo tee {control}",
+        )
+    return "note", "on; the siblings of the cores given belong to others"
+
+
+@check("steal", "While the hypervisor runs another guest on this core, the stop-watch goes on.")
+def steal(host: Host) -> Seen:
+    """Share of the cores' time that was stolen while watching, and since boot."""
+    passed_s, seen = host.window
+    times = procfs.core_times(host.text("proc/stat"))
+    if not seen:
+        return "unknown", "this system does not tell stolen time"
+    now = sum(core.steal_s for core in seen.values()) / (passed_s * len(seen))
+    stolen_s = sum(core.steal_s for core in times.values())
+    busy_s = sum(core.busy_s for core in times.values())
+    ever = stolen_s / max(busy_s + stolen_s, 1e-9)
+    value = f"{100 * now:.1f} % of the time now; since boot {100 * ever:.1f} % of the time it wanted to run"
+    if max(now, ever) > _STEAL_SHARE:
+        return (
+            "warn",
+            value,
+            "use an instance type with dedicated cores, or measure when its neighbours are quiet",
+        )
+    return "ok", value
+
+
+@check("other-work", "Other processes take cores, caches and memory bandwidth in the midst of a call.")
+def other_work(host: Host) -> Seen:
+    """Cores' worth of work done by others while this process slept."""
+    passed_s, seen = host.window
+    if not seen:
+        return "unknown", "this system does not tell what its cores do"
+    busy = sum(core.busy_s for core in seen.values()) / passed_s
+    value = f"{busy:.2f} cores busy while the doctor slept"
+    if busy > _BUSY_CORES:
+        return "warn", value, "stop it: ps -eo pcpu,pid,comm --sort=-pcpu | head"
+    return "ok", value
+
+
+@check("load", "More runnable processes than cores means that the model has to wait for its turn.")
+def load(host: Host) -> Seen:
+    """Mean number of runnable processes over the last minute."""
+    text = host.text("proc/loadavg")
+    if text is None and not host.real:
+        return "unknown", "this system does not tell its load"
+    minute, online = float(text.split()[0]) if text else os.getloadavg()[0], read_cores(host).online
+    value = f"{minute:.2f} over the last minute, on {online} cores"
+    if minute > online:
+        return (
+            "bad",
+            value,
+            "wait until it falls, or stop what runs: ps -eo pcpu,pid,comm --sort=-pcpu | head",
+        )
+    return ("note", value, "wait a minute") if minute > online / 2 else ("ok", value)
+
+
+@check("cpu-quota", "A quota stops the process for the rest of each 0.1 s once it is used up.")
+def cpu_quota(host: Host) -> Seen:
+    """CPU limit of the cgroups, and whether it has held anything back."""
+    limit = read_cores(host).quota
+    throttled_s = procfs.throttled_s(host.cgroup_texts("cpu", "cpu.stat")) or 0.0
+    if limit is None:
+        return "ok", "none"
+    value = f"{limit:g} cores; {throttled_s:.1f} s throttled so far"
+    remedy = "pin instead of limiting: docker run --cpuset-cpus 0,1 … in place of --cpus 2"
+    if limit < 1:
+        return "bad", value, remedy
+    return ("warn" if throttled_s or limit != int(limit) else "note"), value, remedy
+
+
+@check("virtual-machine", "A guest sees neither its real frequency nor who shares its cores and memory.")
+def virtual_machine(host: Host) -> Seen:
+    """Whether a hypervisor runs below."""
+    on = settings.virtual(host)
+    if on is None:
+        return "unknown", "this system does not tell"
+    kind = settings.hypervisor(host)
+    if on:
+        return (
+            "note",
+            f"yes{f' ({kind})' if kind else ''}",
+            "for differences below 2 %, measure on bare metal",
+        )
+    return "ok", "no"
+
+
+@check("container", "A container adds limits of its own and hides what the host does.")
+def container(host: Host) -> Seen:
+    """The kind of container, if any."""
+    kind = settings.container(host)
+    if kind is None and (not host.real or not psutil.LINUX):
+        return "unknown", "this system does not tell"
+    return ("note", kind) if kind and kind != "none" else ("ok", "none")

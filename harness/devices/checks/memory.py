@@ -1,0 +1,98 @@
+"""Checks of memory: how much is free, swap, huge pages, and where the kernel puts things."""
+
+from __future__ import annotations
+
+import psutil
+
+from harness.devices.cpu import memory_limit_bytes, parse_choice
+from harness.devices.doctor import Seen, check
+from harness.devices.host import Host
+from harness.measure import procfs
+
+_GIB = 1 << 30
+_KIB = 1024
+
+
+@check("memory", "Where memory runs short, pages of the model are dropped and read again while it is timed.")
+def memory(host: Host) -> Seen:
+    """Memory that can be had without swapping."""
+    known = procfs.numbers(host.text("proc/meminfo"))
+    if "MemAvailable" in known:
+        free, total = known["MemAvailable"] * _KIB, known["MemTotal"] * _KIB
+    elif host.real:
+        free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
+    else:
+        return "unknown", "this system does not tell its memory"
+    value = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"
+    if free < _GIB or free < total / 10:
+        return "warn", value, "end what holds memory: ps -eo rss,pid,comm --sort=-rss | head"
+    return "ok", value
+
+
+@check(
+    "memory-limit",
+    "A process that exceeds its cgroup's limit is killed, and near it the kernel takes pages away.",
+)
+def memory_limit(host: Host) -> Seen:
+    """Memory limit of the cgroups."""
+    limit = memory_limit_bytes(host)
+    if limit is None:
+        return "ok", "none"
+    return "note", f"{limit / _GIB:.1f} GiB", "give the container more: docker run --memory …"
+
+
+@check("swap", "A page that was swapped out costs a disk access where it looks like a slow call.")
+def swap(host: Host) -> Seen:
+    """Swap that is set up, and used."""
+    known = procfs.numbers(host.text("proc/meminfo"))
+    if "SwapTotal" in known:
+        total, used = known["SwapTotal"] * _KIB, (known["SwapTotal"] - known.get("SwapFree", 0)) * _KIB
+    elif host.real:
+        total, used = psutil.swap_memory().total, psutil.swap_memory().used
+    else:
+        return "unknown", "this system does not tell its swap"
+    if not total:
+        return "ok", "none"
+    value = f"{used / _GIB:.1f} of {total / _GIB:.1f} GiB used"
+    return ("warn", value, "sudo swapoff -a") if used else ("note", value, "sudo swapoff -a")
+
+
+@check(
+    "huge-pages",
+    "With `always`, the kernel joins pages in the background, and when is chance; memory looks larger.",
+)
+def huge_pages(host: Host) -> Seen:
+    """Transparent huge pages: `madvise` leaves the choice to the program."""
+    folder = "sys/kernel/mm/transparent_hugepage/enabled"
+    choice = parse_choice(host.text(folder))
+    if choice is None:
+        return "unknown", "this system has no such setting"
+    return ("note", choice, f"echo madvise | sudo tee /{folder}") if choice == "always" else ("ok", choice)
+
+
+@check(
+    "aslr",
+    "Without random addresses every process has the same layout, and one lucky layout looks like a speed-up.",
+)
+def aslr(host: Host) -> Seen:
+    """Must stay on, so that Trials sample layouts (Mytkowicz et al., 2009, on measurement bias)."""
+    setting = host.number("proc/sys/kernel/randomize_va_space")
+    if setting is None:
+        return "unknown", "this system does not tell"
+    if setting == 2:
+        return "ok", "on"
+    return "warn", "off" if setting == 0 else "partly on", "sudo sysctl kernel.randomize_va_space=2"
+
+
+@check("numa", "Memory of another node is slower, and automatic balancing moves pages in mid-call.")
+def numa(host: Host) -> Seen:
+    """Memory nodes, and whether the kernel moves pages between them."""
+    nodes = len(host.glob("sys/devices/system/node/node[0-9]*"))
+    balancing = host.number("proc/sys/kernel/numa_balancing")
+    if not nodes:
+        return "unknown", "this system tells no memory nodes"
+    if nodes == 1:
+        return "ok", "one node"
+    if balancing:
+        return "warn", f"{nodes} nodes, balancing on", "sudo sysctl kernel.numa_balancing=0"
+    return "note", f"{nodes} nodes, balancing off", "numactl --cpunodebind=0 --membind=0 harness run …"

@@ -1,0 +1,236 @@
+"""The processor and the cores given to this process, read from /proc and /sys, or from what macOS tells.
+
+Parsers take text; readers take a `Host`. Sources: proc(5), sysfs ABI (Documentation/ABI/testing/
+sysfs-devices-system-cpu), Documentation/admin-guide/cgroup-v2.rst and cgroup-v1.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import psutil
+
+from harness.devices.host import Host
+from harness.measure import procfs
+
+# What decides which kernels a runtime picks. A fixed list: a kernel that learns to name one more feature
+# must not make an old machine a new one.
+ISA_FEATURES = (
+    *(
+        "avx",
+        "avx2",
+        "fma",
+        "f16c",
+        "avx_vnni",
+        "avx_vnni_int8",
+        "avx512f",
+        "avx512bw",
+        "avx512dq",
+        "avx512vl",
+    ),
+    *("avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "amx_fp16"),
+    *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "svei8mm", "svebf16", "sme"),
+)
+
+# Arm's main ID register (MIDR): implementers and parts, as in the kernel's arch/arm64/include/asm/cputype.h
+_ARM_MAKERS = {
+    0x41: "Arm",
+    0x48: "HiSilicon",
+    0x4E: "NVIDIA",
+    0x51: "Qualcomm",
+    0x61: "Apple",
+    0xC0: "Ampere",
+}
+_ARM_PARTS = {
+    0xD03: "Cortex-A53",
+    0xD08: "Cortex-A72",
+    0xD0B: "Cortex-A76",
+    0xD0C: "Neoverse-N1",
+    0xD40: "Neoverse-V1",
+    0xD49: "Neoverse-N2",
+    0xD4F: "Neoverse-V2",
+}
+_UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes "no limit" as a number near 2^63
+
+
+@dataclass(frozen=True)
+class CpuInfo:
+    """What /proc/cpuinfo says of the first core; empty where unknown. `virtual` is the hypervisor's flag."""
+
+    vendor: str = ""
+    model_name: str = ""
+    family: str = ""
+    model: str = ""
+    stepping: str = ""
+    microcode: str = ""
+    flags: frozenset[str] = frozenset()
+    virtual: bool | None = None
+
+    @property
+    def isa(self) -> tuple[str, ...]:
+        """The features of `ISA_FEATURES` that the processor has, in that order."""
+        return tuple(name for name in ISA_FEATURES if name in self.flags)
+
+
+class Cores(NamedTuple):
+    """The cores given to this process.
+
+    `ids` are logical cores in the order in which to use them: one of each physical core first, then their
+    siblings. `physical` counts the physical cores among them, `online` the machine's logical cores;
+    `quota` is the cgroup's CPU limit in cores, None where there is none.
+    """
+
+    ids: tuple[int, ...]
+    physical: int
+    online: int
+    smt: bool
+    quota: float | None
+
+
+def parse_cpuinfo(text: str | None) -> CpuInfo:
+    """Parse /proc/cpuinfo of x86 or Arm."""
+    fields: dict[str, str] = {}
+    for line in (text or "").splitlines():
+        key, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(key.strip(), value.strip())
+    if "CPU implementer" in fields:
+        return _parse_arm(fields)
+    flags = frozenset(fields.get("flags", "").split())
+    return CpuInfo(
+        vendor=fields.get("vendor_id", ""),
+        model_name=fields.get("model name", ""),
+        family=fields.get("cpu family", ""),
+        model=fields.get("model", ""),
+        stepping=fields.get("stepping", ""),
+        microcode=fields.get("microcode", ""),
+        flags=flags,
+        virtual="hypervisor" in flags if flags else None,
+    )
+
+
+def _parse_arm(fields: Mapping[str, str]) -> CpuInfo:
+    maker, part = int(fields["CPU implementer"], 16), int(fields.get("CPU part", "0"), 16)
+    vendor = _ARM_MAKERS.get(maker, f"implementer {maker:#x}")
+    return CpuInfo(
+        vendor=vendor,
+        model_name=fields.get("model name") or f"{vendor} {_ARM_PARTS.get(part, f'part {part:#x}')}",
+        family=fields.get("CPU architecture", ""),
+        model=fields.get("CPU part", ""),
+        stepping=f"{fields.get('CPU variant', '')}r{fields.get('CPU revision', '')}",
+        flags=frozenset(fields.get("Features", "").split()),
+    )
+
+
+def parse_choice(text: str | None) -> str | None:
+    """Return the chosen word of a kernel setting such as ``always [madvise] never``."""
+    found = re.search(r"\[(.+?)\]", text or "")
+    return found[1] if found else None
+
+
+def parse_quota(cpu_max: str) -> float | None:
+    """Parse a v2 ``cpu.max`` (quota and period in µs) into cores; None for ``max``."""
+    quota, _, period = cpu_max.partition(" ")
+    return int(quota) / int(period or 100_000) if quota.isdigit() else None
+
+
+def tightest(limits: Sequence[float | None]) -> float | None:
+    """Return the smallest limit that is one."""
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def cpuinfo(host: Host) -> CpuInfo:
+    """Read what the processor is, from sysctl where there is no /proc/cpuinfo."""
+    text = host.text("proc/cpuinfo")
+    if text or not host.real:
+        return parse_cpuinfo(text)
+    brand = _sysctl("machdep.cpu.brand_string") or platform.processor()
+    features = {"hw.optional.avx2_0": "avx2", "hw.optional.arm.FEAT_DotProd": "asimddp"}
+    features |= {"hw.optional.arm.FEAT_I8MM": "i8mm", "hw.optional.arm.FEAT_BF16": "bf16"}
+    flags = frozenset(flag for name, flag in features.items() if _sysctl(name) == "1")
+    return CpuInfo(vendor=brand.partition(" ")[0], model_name=brand, flags=flags)
+
+
+def _sysctl(name: str) -> str | None:
+    if platform.system() != "Darwin":
+        return None
+    try:
+        asked = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.strip()
+
+
+def quota(host: Host) -> float | None:
+    """Return the tightest CPU limit of this process's cgroups, in cores, or None."""
+    limits = [parse_quota(text) for text in host.cgroup_texts("cpu", "cpu.max")]
+    quotas = host.cgroup_texts("cpu", "cpu.cfs_quota_us")
+    periods = host.cgroup_texts("cpu", "cpu.cfs_period_us")
+    limits += [parse_quota(f"{q} {p}") for q, p in zip(quotas, periods, strict=False)]
+    return tightest(limits)
+
+
+def memory_bytes(host: Host) -> int | None:
+    """Return the memory that this process may use: the machine's, or less by its cgroups."""
+    total = procfs.numbers(host.text("proc/meminfo")).get("MemTotal")
+    if total is None:
+        return int(psutil.virtual_memory().total) if host.real else None
+    limit = memory_limit_bytes(host)
+    return min(total * 1024, limit) if limit else total * 1024
+
+
+def memory_limit_bytes(host: Host) -> int | None:
+    """Return the tightest memory limit of this process's cgroups in bytes, or None."""
+    texts = host.cgroup_texts("memory", "memory.max") + host.cgroup_texts("memory", "memory.limit_in_bytes")
+    limits = [int(text) for text in texts if text.isdigit()]
+    return min((limit for limit in limits if limit < _UNLIMITED_BYTES), default=None)
+
+
+def cores(host: Host, affinity: Sequence[int] | None = None) -> Cores:
+    """Return the cores given to this process: its affinity, no more of them than its quota has whole cores.
+
+    `affinity` stands in for the process's own (for tests). A quota below one core still gives one.
+    """
+    online = procfs.cpu_list(host.text("sys/devices/system/cpu/online"))
+    online = online or tuple(range((psutil.cpu_count() or 1) if host.real else 1))
+    allowed = tuple(affinity) if affinity is not None else _affinity(host, online)
+    siblings = {core: _siblings(host, core) for core in allowed}
+    limit = quota(host)
+    ids = pinning_order(siblings)[: max(1, int(limit)) if limit is not None else None]
+    physical = len({siblings[core] for core in ids})
+    smt = any(len(group) > 1 for group in siblings.values())
+    if host.real and not host.exists("sys/devices/system/cpu"):  # macOS pins nothing and has no SMT on Arm
+        physical = min(psutil.cpu_count(logical=False) or physical, len(ids))
+        smt = physical < len(ids)
+    return Cores(ids, physical, len(online), smt, limit)
+
+
+def pinning_order(siblings: Mapping[int, tuple[int, ...]]) -> tuple[int, ...]:
+    """Order logical cores so that the first n lie on as many physical cores as can be.
+
+    `siblings` maps a core to the group of logical cores on its physical core, itself among them.
+    """
+    seen: dict[tuple[int, ...], int] = {}
+    rank: dict[int, tuple[int, int]] = {}
+    for core in sorted(siblings):
+        rank[core] = (seen.get(siblings[core], 0), core)
+        seen[siblings[core]] = rank[core][0] + 1
+    return tuple(sorted(rank, key=lambda core: rank[core]))
+
+
+def _siblings(host: Host, core: int) -> tuple[int, ...]:
+    listed = host.text(f"sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
+    return procfs.cpu_list(listed) or (core,)
+
+
+def _affinity(host: Host, online: tuple[int, ...]) -> tuple[int, ...]:
+    if host.real and hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    allowed = re.search(r"^Cpus_allowed_list:\s*(\S+)", host.text("proc/self/status") or "", re.MULTILINE)
+    return procfs.cpu_list(allowed[1]) if allowed else online

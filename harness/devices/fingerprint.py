@@ -1,0 +1,200 @@
+"""Which machine this is: an identity that does not change by itself, and beside it what does.
+
+Nothing here names a person, a host or a place on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import re
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from harness.devices import cpu, cuda, settings
+from harness.devices.host import Host
+
+_GIB = 1 << 30
+_LIBRARIES = (
+    *("torch", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "openvino", "tensorrt", "triton"),
+    *(
+        "numpy",
+        "scipy",
+        "onnx",
+        "torchao",
+        "torch-pruning",
+        "nncf",
+        "safetensors",
+        "tokenizers",
+        "transformers",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What does not change by itself; its hash is the machine's id.
+
+    Cores and memory are those given to this process: the same computer with half of its cores is another
+    machine to a benchmark. Memory is rounded to a power of two GiB, so that firmware and kernel may take
+    their share; of a GPU it is whole GiB.
+    """
+
+    architecture: str
+    vendor: str
+    cpu: str
+    family: str
+    model: str
+    stepping: str
+    isa: tuple[str, ...]
+    cores: int
+    physical_cores: int
+    memory_gib: int
+    gpus: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """What may change from one day to the next; a change of it is shown in trends.
+
+    `core_ids` are the cores given, in pinning order; `cpu_quota_cores` the cgroup's limit; `smt`, `virtual`,
+    `container`, `turbo` and `governor` are None where unknown.
+    """
+
+    os: str
+    kernel: str
+    libc: str
+    python: str
+    libraries: dict[str, str]
+    microcode: str
+    governor: str | None
+    turbo: bool | None
+    smt: bool | None
+    virtual: bool | None
+    container: str | None
+    core_ids: tuple[int, ...]
+    cores_online: int
+    cpu_quota_cores: float | None
+    memory_bytes: int | None
+    gpu_driver: str | None
+    gpu_uuid_hashes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine: `id` is a short hash of `identity`; `slug` ends in it and is fit for a folder's name."""
+
+    id: str
+    slug: str
+    identity: Identity
+    state: State
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON would hold it (lists for tuples)."""
+        fields: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return fields
+
+
+def fingerprint(host: Host | None = None, nvml: Any = None) -> Machine:
+    """Say which machine this is. Call it before pinning: the affinity of the caller counts as cores given."""
+    host = host or Host()
+    found = cuda.visible(cuda.gpus(nvml), nvml)
+    info, cores, memory = cpu.cpuinfo(host), cpu.cores(host), cpu.memory_bytes(host)
+    who = Identity(
+        architecture=platform.machine().lower(),
+        vendor=info.vendor,
+        cpu=info.model_name,
+        family=info.family,
+        model=info.model,
+        stepping=info.stepping,
+        isa=info.isa,
+        cores=len(cores.ids),
+        physical_cores=cores.physical,
+        memory_gib=memory_class_gib(memory),
+        gpus=tuple(_gpu_label(gpu) for gpu in found),
+    )
+    state = State(
+        os=_os(host),
+        kernel=f"{platform.system()} {platform.release()}",
+        libc=" ".join(platform.libc_ver()).strip(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        libraries=library_versions(),
+        microcode=info.microcode,
+        governor=settings.governor(host),
+        turbo=settings.turbo(host),
+        smt=cores.smt,
+        virtual=settings.virtual(host),
+        container=settings.container(host),
+        core_ids=cores.ids,
+        cores_online=cores.online,
+        cpu_quota_cores=cores.quota,
+        memory_bytes=memory,
+        gpu_driver=found[0].driver if found else None,
+        gpu_uuid_hashes=tuple(gpu.uuid_hash for gpu in found),
+    )
+    machine_id = identity_hash(who)
+    return Machine(machine_id, f"{slug(who)}-{machine_id}", who, state)
+
+
+def cores_given(host: Host | None = None) -> tuple[int, ...]:
+    """Return the logical cores that this process may use, in pinning order: take the first n for n threads.
+
+    One core of each physical core comes first, then the siblings; affinity and cgroup quota are respected.
+    """
+    return cpu.cores(host or Host()).ids
+
+
+def identity_hash(identity: Identity) -> str:
+    """Return the first eight hex digits of the SHA-256 of the identity's canonical JSON."""
+    text = json.dumps(asdict(identity), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def memory_class_gib(size_bytes: int | None) -> int:
+    """Round to the nearest power of two GiB, on a logarithmic scale; 0 where unknown, 1 at least."""
+    return 2 ** max(0, round(math.log2(size_bytes / _GIB))) if size_bytes else 0
+
+
+def slug(identity: Identity) -> str:
+    """Name a machine readably: processor, cores, memory class, GPUs."""
+    gpus = list(dict.fromkeys(_plain(gpu.rpartition(" ")[0]) for gpu in identity.gpus))
+    count = f"{len(identity.gpus)}x-" if len(identity.gpus) > 1 else ""
+    parts = [_cpu_slug(identity), f"{identity.cores}c", f"{identity.memory_gib}g"]
+    return "-".join(parts + ([f"{count}{gpus[0]}"] if gpus else []))
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the installed libraries that matter to speed, without importing any."""
+    versions = {}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _cpu_slug(identity: Identity) -> str:
+    """Turn ``Intel(R) Core(TM) i7-8550U CPU @ 1.80GHz`` into ``intel-core-i7-8550u``."""
+    name = identity.cpu or identity.vendor or identity.architecture or "cpu"
+    name = re.sub(r"\((R|TM|r|tm)\)|@.*|\b\d+-Core\b|\bProcessor\b|\bCPU\b|\b\d+th Gen\b", " ", name)
+    return _plain(name) or "cpu"
+
+
+def _gpu_label(gpu: cuda.Gpu) -> str:
+    return f"{gpu.name} {round((gpu.memory_bytes or 0) / _GIB)}GiB"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _os(host: Host) -> str:
+    pretty = re.search(r'^PRETTY_NAME="?([^"\n]+)', host.text("etc/os-release") or "", re.MULTILINE)
+    if pretty:
+        return pretty[1]
+    mac = platform.mac_ver()[0] if host.real else ""
+    return f"macOS {mac}" if mac else platform.system()

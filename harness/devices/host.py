@@ -1,0 +1,70 @@
+"""A view of the machine's files, so that what reads them can be tested on a folder of recorded ones."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness.measure import procfs
+from harness.measure.procfs import CoreTimes
+
+
+@dataclass(frozen=True)
+class Host:
+    """The files under `root` (``/`` is this machine). Reading what is not there gives None, never an error.
+
+    `window_s` is how long `window` watches the machine.
+    """
+
+    root: str = "/"
+    window_s: float = 0.5
+
+    @property
+    def real(self) -> bool:
+        """Whether this is the running machine, so that psutil and system calls speak of the same one."""
+        return self.root == "/"
+
+    def path(self, name: str) -> str:
+        """Return the full path of ``proc/…``, ``sys/…``."""
+        return f"{self.root.rstrip('/')}/{name}"
+
+    def text(self, name: str) -> str | None:
+        """Return a file's text without surrounding blanks, or None."""
+        text = procfs.read(self.path(name))
+        return None if text is None else text.strip()
+
+    def number(self, name: str) -> int | None:
+        """Return a file's whole number, or None."""
+        text = self.text(name)
+        return int(text) if text and text.lstrip("-").isdigit() else None
+
+    def glob(self, pattern: str) -> list[str]:
+        """Return the names of the files that match, sorted, in the form that `text` takes."""
+        root = Path(self.root)
+        return sorted(str(path.relative_to(root)) for path in root.glob(pattern))
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return Path(self.path(name)).exists()
+
+    def cgroup_texts(self, controller: str, name: str) -> list[str]:
+        """Return the texts of a cgroup file that bind this process: its own cgroup's first, then upwards."""
+        folders = procfs.cgroup_dirs(
+            self.text("proc/self/cgroup"), self.text("proc/self/mountinfo"), controller
+        )
+        texts = (self.text(f"{folder.lstrip('/')}/{name}") for folder in folders)
+        return [text for text in texts if text is not None]
+
+    @cached_property
+    def window(self) -> tuple[float, dict[int, CoreTimes]]:
+        """Watch the machine for a moment: the seconds watched, and what each core did in them."""
+        before, start = procfs.core_times(self.text("proc/stat")), time.monotonic()
+        time.sleep(self.window_s)
+        after, passed = procfs.core_times(self.text("proc/stat")), time.monotonic() - start
+        return passed, {
+            core: CoreTimes(new.busy_s - before[core].busy_s, new.steal_s - before[core].steal_s)
+            for core, new in after.items()
+            if core in before
+        }

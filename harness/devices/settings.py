@@ -1,0 +1,69 @@
+"""Settings of the machine that shift timings: frequency, turbo, virtual machine, container. None: unknown."""
+
+from __future__ import annotations
+
+import re
+
+from harness.devices.cpu import cpuinfo
+from harness.devices.host import Host
+
+_CPU = "sys/devices/system/cpu"
+
+# What cgroup paths of process 1 look like inside containers that share the host's cgroup view.
+_CONTAINERS = {"kubepods": "kubernetes", "docker": "docker", "containerd": "containerd", "lxc": "lxc"}
+
+
+def governor(host: Host) -> str | None:
+    """Return the frequency governor; several, joined by commas, where cores differ."""
+    texts = {host.text(name) for name in host.glob(f"{_CPU}/cpu[0-9]*/cpufreq/scaling_governor")}
+    return ", ".join(sorted(text for text in texts if text)) or None
+
+
+def turbo(host: Host) -> bool | None:
+    """Whether cores may clock above their base frequency."""
+    no_turbo = host.number(f"{_CPU}/intel_pstate/no_turbo")
+    if no_turbo is not None:
+        return no_turbo == 0
+    boost = host.number(f"{_CPU}/cpufreq/boost")
+    return None if boost is None else boost == 1
+
+
+def turbo_command(host: Host) -> str:
+    """Return the command that turns turbo off on this machine."""
+    if host.exists(f"{_CPU}/intel_pstate/no_turbo"):
+        return f"echo 1 | sudo tee /{_CPU}/intel_pstate/no_turbo"
+    return f"echo 0 | sudo tee /{_CPU}/cpufreq/boost"
+
+
+def frequency_mhz(host: Host, core: int) -> tuple[int, int] | None:
+    """Return the lowest and highest frequency that `core` is allowed now, in MHz."""
+    low = host.number(f"{_CPU}/cpu{core}/cpufreq/scaling_min_freq")
+    high = host.number(f"{_CPU}/cpu{core}/cpufreq/scaling_max_freq")
+    return None if low is None or high is None else (low // 1000, high // 1000)
+
+
+def virtual(host: Host) -> bool | None:
+    """Whether a hypervisor runs below: its CPU flag, or its mark in the firmware's tables."""
+    flag = cpuinfo(host).virtual
+    return True if flag or hypervisor(host) else flag
+
+
+def hypervisor(host: Host) -> str | None:
+    """Return the hypervisor's kind where it says so."""
+    kind = host.text("sys/hypervisor/type")
+    maker = f"{host.text('sys/class/dmi/id/sys_vendor')} {host.text('sys/class/dmi/id/product_name')}".lower()
+    known = ("qemu", "kvm", "vmware", "virtualbox", "xen", "amazon ec2", "google compute engine", "openstack")
+    found = next((name for name in (*known, "virtual machine") if name in maker), None)
+    return None if ".metal" in maker else kind or found
+
+
+def container(host: Host) -> str | None:
+    """Return the kind of container around this process; ``none`` outside, None where nobody can tell."""
+    if host.exists(".dockerenv"):
+        return "docker"
+    if host.exists("run/.containerenv"):
+        return "podman"
+    text = host.text("proc/1/cgroup")
+    if text is None:
+        return None
+    return next((kind for mark, kind in _CONTAINERS.items() if re.search(rf"[/-]{mark}", text)), "none")

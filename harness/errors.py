@@ -1,0 +1,102 @@
+"""The error family and the exit codes. Imports nothing of ours, so that everything may import it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the command's exit status says."""
+
+    OK = 0
+    REGRESSION = 1
+    USAGE = 2
+    AMBIGUOUS = 3
+    SOME_FAILED = 4
+    NOTHING_MEASURED = 5
+    INTERRUPTED = 130
+
+
+class HarnessError(Exception):
+    """An error for the person who reads it: what happened, where, what to do."""
+
+    exit_code: ExitCode = ExitCode.USAGE
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault in an input file: where it stands, what was found there, what is allowed.
+
+    `where` is a dotted path inside the file (``techniques.int8[0].quantize.dtype``); `line` counts from 1.
+    """
+
+    file: str
+    line: int | None
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.where}: {self.message}" if self.where else f"{place}: {self.message}"
+
+
+class SuiteError(HarnessError):
+    """A suite file that cannot be run; carries every Problem of the file at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UnknownNameError(HarnessError):
+    """A name that no registry knows."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
+        super().__init__(unknown(kind, name, self.known))
+
+
+class MissingPackageError(HarnessError):
+    """An optional package that is not installed; the message names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str | None) -> None:
+        self.package, self.extra = package, extra
+        remedy = f"pip install 'accel-harness[{extra}]'" if extra else f"pip install {package}"
+        super().__init__(f"{package} is not installed: {remedy}")
+
+
+class DataError(HarnessError):
+    """A dataset, checkpoint or model file that is missing, damaged or of the wrong kind."""
+
+
+class BuildError(HarnessError):
+    """An Artifact that could not be built."""
+
+    exit_code = ExitCode.SOME_FAILED
+
+
+class WorkerError(HarnessError):
+    """A worker process that failed, crashed, hung or was killed."""
+
+    exit_code = ExitCode.SOME_FAILED
+
+
+class StoreError(HarnessError):
+    """A Run that cannot be written or read."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that `name` most probably meant, or None."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Say that `name` is no known `kind`, which one may be meant, and what there is."""
+    names = sorted(known)
+    guess = nearest(name, names)
+    hint = f"; did you mean {guess!r}?" if guess else "."
+    return f"unknown {kind} {name!r}{hint} Known: {', '.join(names) if names else 'none'}"

@@ -1,0 +1,217 @@
+"""What noise evidence means: one table of rules that tag a Block, and the grade of a whole Run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.measure.procfs import TICK_S
+
+if TYPE_CHECKING:
+    from harness.measure.noise import Evidence
+
+TAGGED_LIMITS = (0.05, 0.20, 0.50)
+"""Share of the measured time in tagged Blocks up to which a Run is graded A, B, C."""
+
+LOST_LIMITS = (0.01, 0.05, 0.20)
+"""Share of the measured time lost to others (stolen, throttled, waiting for a core) for A, B, C."""
+
+ESSENTIAL = {
+    "foreign_cpu_s": "CPU time used by others",
+    "steal_s": "time stolen by a hypervisor",
+    "involuntary_switches": "involuntary context switches",
+}
+"""Fields without which nobody can say that a Run was quiet, and what they tell."""
+
+_LETTERS = "ABCD"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of noise: a Block is tagged when `value` exceeds `limit`.
+
+    `graded` rules count for the Run's grade; the others describe the Cell itself, or the hour before it.
+    """
+
+    tag: str
+    value: Callable[[Evidence], float | None]
+    limit: float
+    sentence: str
+    remedy: str
+    graded: bool = True
+
+
+def _share(value_s: float | None, wall_s: float, ticks: int = 0) -> float | None:
+    """Seconds as a share of the wall time; a count of up to `ticks` ticks may be rounding and is nothing."""
+    if value_s is None or wall_s <= 0:
+        return None
+    if ticks and value_s < (ticks + 0.5) * TICK_S:
+        return 0.0
+    return value_s / wall_s
+
+
+def _rate(count: int | None, wall_s: float, at_least: int) -> float | None:
+    """Events a second; fewer than `at_least` are no rate."""
+    if count is None or wall_s <= 0:
+        return None
+    return count / wall_s if count >= at_least else 0.0
+
+
+def _drift(evidence: Evidence) -> float | None:
+    start, end = evidence.freq_mhz_start, evidence.freq_mhz_end
+    return abs(end / start - 1) if start and end else None
+
+
+def _swapped(evidence: Evidence) -> float | None:
+    known = [pages for pages in (evidence.swap_in_pages, evidence.swap_out_pages) if pages is not None]
+    return float(sum(known)) if known else None
+
+
+def _queue(evidence: Evidence) -> float | None:
+    return None if evidence.load_1m is None or not evidence.cores else evidence.load_1m / evidence.cores
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "steal",
+        lambda e: _share(e.steal_s, e.wall_s, ticks=1),
+        0.01,
+        "the hypervisor took the cores away for more than 1 % of the time",
+        "use a machine whose cores are not shared, or measure when its neighbours are quiet",
+    ),
+    Rule(
+        "throttled",
+        lambda e: e.throttled_s,
+        0.0,
+        "the cgroup's CPU quota stopped the process",
+        "raise the container's CPU quota, or use fewer threads than it allows cores",
+    ),
+    Rule(
+        "core-shared",
+        lambda e: _share(e.run_delay_s, e.wall_s),
+        0.01,
+        "threads that were ready to run waited for a core for more than 1 % of the time",
+        "stop what else runs on these cores, isolate them, or use no more threads than cores",
+    ),
+    Rule(
+        "switches",
+        lambda e: _rate(e.involuntary_switches, e.wall_s, at_least=3),
+        20.0,
+        "more than 20 involuntary context switches a second",
+        "stop what else runs on these cores, isolate them, or use no more threads than cores",
+    ),
+    Rule(
+        "foreign-cpu",
+        lambda e: _share(e.foreign_cpu_s, e.wall_s, ticks=2),
+        0.05,
+        "other processes used more than 5 % of one core, and with it caches and memory bandwidth",
+        "stop other work on this machine (builds, browsers, backups, other containers)",
+    ),
+    Rule(
+        "major-faults",
+        lambda e: None if e.major_faults is None else float(e.major_faults),
+        0.0,
+        "memory had to be read from disk",
+        "free memory, or warm up longer, so that weights and libraries are resident before timing",
+    ),
+    Rule(
+        "swap",
+        _swapped,
+        0.0,
+        "the machine swapped",
+        "free memory or use a smaller batch; for measuring, turn swap off (sudo swapoff -a)",
+    ),
+    Rule(
+        "frequency",
+        _drift,
+        0.05,
+        "the cores' clock frequency moved by more than 5 %",
+        "set the performance governor, turn turbo off, and let the machine cool down (harness doctor)",
+    ),
+    Rule(
+        "load",
+        _queue,
+        1.0,
+        "more than one runnable process a core over the last minute",
+        "wait a minute after builds before measuring",
+        graded=False,
+    ),
+    Rule(
+        "minor-faults",
+        lambda e: _rate(e.minor_faults, e.wall_s, at_least=100),
+        10_000.0,
+        "more than 10,000 page faults a second (about 1 % of the time): calls take and return memory",
+        "reuse buffers or the runtime's memory arena, or raise MALLOC_TRIM_THRESHOLD_",
+        graded=False,
+    ),
+)
+"""Every kind of noise that a Block may be tagged with, its threshold and what would mend it."""
+
+_BY_TAG = {rule.tag: rule for rule in RULES}
+
+
+@dataclass(frozen=True)
+class Grade:
+    """How far a Run may be trusted: A clean, B usable, C doubtful, D do not trust."""
+
+    letter: str
+    reasons: tuple[str, ...]
+    remedies: tuple[str, ...]
+
+
+def tags(evidence: Evidence) -> tuple[str, ...]:
+    """Return the kinds of noise seen in one Block, in the order of `RULES`."""
+    return tuple(rule.tag for rule in RULES if _exceeds(rule, evidence))
+
+
+def sentence(tag: str) -> str:
+    """Say what a tag means, in words."""
+    return _BY_TAG[tag].sentence
+
+
+def grade(blocks: Sequence[Evidence]) -> Grade:
+    """Grade a Run by the evidence of all its Blocks.
+
+    The letter is the worst of three. Share of the measured time in Blocks with a graded tag: up to 5 % A,
+    20 % B, 50 % C, else D. Share of the measured time lost to others (stolen, throttled and waiting for a
+    core, summed over all Blocks, so that the ticks of short Blocks add up): up to 1 % A, 5 % B, 20 % C, else
+    D. And without evidence of what others did (`ESSENTIAL`), B at best. No Block at all is a D.
+    """
+    total_s = sum(block.wall_s for block in blocks)
+    if total_s <= 0:
+        return Grade("D", ("no Block was measured, so there is no evidence",), ())
+    seconds = {rule.tag: _tagged_s(rule, blocks) for rule in RULES if rule.graded}
+    seen = {tag: value for tag, value in seconds.items() if value > 0}
+    noisy_s = sum(block.wall_s for block in blocks if seen.keys() & set(tags(block)))
+    lost = sum(map(_lost_s, blocks)) / total_s
+    missing = [what for field, what in ESSENTIAL.items() if all(getattr(b, field) is None for b in blocks)]
+    level = max(_level(noisy_s / total_s, TAGGED_LIMITS), _level(lost, LOST_LIMITS), 1 if missing else 0)
+    order = sorted(seen, key=lambda tag: -seen[tag])
+    reasons = [f"{_percent(seen[tag] / total_s)} of the measured time: {sentence(tag)}" for tag in order]
+    if lost > LOST_LIMITS[0]:
+        reasons.insert(0, f"{_percent(lost)} of the measured time was lost to others")
+    reasons += [f"this system tells nothing of {what}" for what in missing]
+    remedies = tuple(dict.fromkeys(_BY_TAG[tag].remedy for tag in order))
+    return Grade(_LETTERS[level], tuple(reasons), remedies)
+
+
+def _exceeds(rule: Rule, evidence: Evidence) -> bool:
+    value = rule.value(evidence)
+    return value is not None and value > rule.limit
+
+
+def _tagged_s(rule: Rule, blocks: Sequence[Evidence]) -> float:
+    return sum(block.wall_s for block in blocks if _exceeds(rule, block))
+
+
+def _lost_s(block: Evidence) -> float:
+    return sum(value or 0.0 for value in (block.steal_s, block.throttled_s, block.run_delay_s))
+
+
+def _level(share: float, limits: tuple[float, float, float]) -> int:
+    return sum(share > limit for limit in limits)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"

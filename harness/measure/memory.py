@@ -1,0 +1,133 @@
+"""Resident memory by phase: what loading, the first call and steady running each need at their peak.
+
+Linux keeps a process's highest resident size (VmHWM) and lets it be reset by writing 5 to
+/proc/PID/clear_refs (proc(5)), so each phase has its own exact peak. The peak that getrusage reports is never
+used: it cannot be reset, and a child starts with its parent's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from harness.errors import HarnessError
+from harness.measure import procfs
+
+_KIB = 1024
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Memory of one phase. Of several processes the figures are sums.
+
+    The sum of resident sizes counts pages that processes share once for each, and the sum of peaks is an
+    upper bound, since peaks need not coincide; `pss_bytes` shares such pages out and adds up to what is
+    really used. `exact` is False where the peak could only be taken at the phase's edges: it may be higher.
+    """
+
+    name: str
+    rss_start_bytes: int
+    peak_rss_bytes: int
+    rss_end_bytes: int
+    pss_bytes: int | None
+    exact: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON."""
+        return asdict(self)
+
+
+def rss_bytes(pid: int, proc: str = "/proc") -> int:
+    """Return the resident set of `pid` now: VmRSS, or psutil's figure where there is no /proc."""
+    resident = procfs.numbers(procfs.read(f"{proc}/{pid}/status")).get("VmRSS")
+    if resident is not None:
+        return resident * _KIB
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error as error:
+        raise HarnessError(f"the memory of process {pid} cannot be read: {error}") from error
+
+
+def peak_rss_bytes(pid: int, proc: str = "/proc") -> int | None:
+    """Return the highest resident set of `pid` since it began or since `reset_peak`; None off Linux."""
+    peak = procfs.numbers(procfs.read(f"{proc}/{pid}/status")).get("VmHWM")
+    return None if peak is None else peak * _KIB
+
+
+def pss_bytes(pid: int, proc: str = "/proc") -> int | None:
+    """Return the proportional set of `pid`: each shared page divided by those who share it; None off Linux.
+
+    The kernel walks every mapping for it (milliseconds for a large process): never while something is timed.
+    """
+    share = procfs.numbers(procfs.read(f"{proc}/{pid}/smaps_rollup")).get("Pss")
+    return None if share is None else share * _KIB
+
+
+def reset_peak(pid: int, proc: str = "/proc") -> bool:
+    """Set the peak of `pid` back to its resident set now; False where the system does not allow it."""
+    try:
+        with Path(f"{proc}/{pid}/clear_refs").open("r+b", buffering=0) as file:
+            file.write(b"5")
+    except OSError:
+        return False
+    return True
+
+
+class PhaseMeter:
+    """Measures phases of one process, or of several that belong together (replicas).
+
+    ``meter.begin("load")`` … ``phase = meter.end()``. With no `pids` it watches its own process, which it
+    looks up at each `begin`, so that a meter made before a fork watches the right one.
+    """
+
+    def __init__(self, pids: Sequence[int] | None = None, proc: str = "/proc") -> None:
+        self._fixed = None if pids is None else tuple(pids)
+        self._proc = proc
+        self._pids: tuple[int, ...] = ()
+        self._name: str | None = None
+        self._starts: list[int] = []
+        self._marks: list[int | None] = []
+
+    def begin(self, name: str) -> None:
+        """Begin a phase: reset the peaks and note where memory stands."""
+        if self._name is not None:
+            raise HarnessError(f"memory phase {name!r} begins inside of {self._name!r}: end that one first")
+        self._pids = (os.getpid(),) if self._fixed is None else self._fixed
+        self._starts = [rss_bytes(pid, self._proc) for pid in self._pids]
+        self._marks = [self._mark(pid) for pid in self._pids]
+        self._name = name
+
+    def end(self) -> Phase:
+        """End the phase and return its figures."""
+        if self._name is None:
+            raise HarnessError("a memory phase ends that never began: call begin first")
+        name, self._name = self._name, None
+        ends = [rss_bytes(pid, self._proc) for pid in self._pids]
+        peaks = [
+            self._peak(pid, mark, max(start, end))
+            for pid, mark, start, end in zip(self._pids, self._marks, self._starts, ends, strict=True)
+        ]
+        shares = [pss_bytes(pid, self._proc) for pid in self._pids]
+        return Phase(
+            name=name,
+            rss_start_bytes=sum(self._starts),
+            peak_rss_bytes=sum(peak for peak, _ in peaks),
+            rss_end_bytes=sum(ends),
+            pss_bytes=None if None in shares else sum(share or 0 for share in shares),
+            exact=all(exact for _, exact in peaks),
+        )
+
+    def _mark(self, pid: int) -> int | None:
+        """Reset the peak: 0. Where that is refused, the old peak: only a higher one belongs to the phase."""
+        return 0 if reset_peak(pid, self._proc) else peak_rss_bytes(pid, self._proc)
+
+    def _peak(self, pid: int, mark: int | None, edges: int) -> tuple[int, bool]:
+        peak = peak_rss_bytes(pid, self._proc)
+        if peak is None or mark is None or peak <= mark:
+            return edges, False
+        return max(peak, edges), True

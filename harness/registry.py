@@ -1,0 +1,78 @@
+"""Registries: a thing is registered in the file that defines it, and found by its name.
+
+A registry loads the modules of its own folder and the entry points of its group on first use; none of them
+may import an ML library at module level, so that `harness list` answers without one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from harness.errors import HarnessError, UnknownNameError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Named things of one kind, filled by the modules of `package` and the entry points of `group`.
+
+    An entry point names a module; importing it registers what it defines. One that cannot be imported does
+    not take the others down: its error is kept in `broken` and told when a name is not found.
+    """
+
+    def __init__(self, kind: str, package: str, group: str | None = None) -> None:
+        self.kind = kind
+        self.package = package
+        self.group = group
+        self.broken: dict[str, str] = {}
+        self._items: dict[str, T] = {}
+        self._loaded = False
+
+    def add(self, name: str, item: T) -> T:
+        """Register `item` under `name`; a second, different item of that name is refused."""
+        if name in self._items and self._items[name] is not item:
+            raise HarnessError(f"two {self.kind}s are called {name!r}")
+        self._items[name] = item
+        return item
+
+    def get(self, name: str) -> T:
+        """Return the item called `name`, or raise UnknownNameError with the nearest name."""
+        self._load()
+        if name not in self._items:
+            raise UnknownNameError(self.kind, name, self._items)
+        return self._items[name]
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        self._load()
+        return sorted(self._items)
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """All names with their items, sorted by name."""
+        self._load()
+        return iter(sorted(self._items.items(), key=lambda pair: pair[0]))
+
+    def values(self) -> list[T]:
+        """All items, sorted by name."""
+        return [item for _, item in self.items()]
+
+    def __contains__(self, name: str) -> bool:
+        self._load()
+        return name in self._items
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.walk_packages(package.__path__, prefix=f"{self.package}."):
+            importlib.import_module(module.name)
+        for entry in entry_points(group=self.group) if self.group else ():
+            try:
+                entry.load()
+            except Exception as error:  # a user's plug-in may fail in any way
+                self.broken[entry.name] = f"{entry.value}: {type(error).__name__}: {error}"

@@ -1,0 +1,102 @@
+"""A blank figure in the house style, and how wide a text will be. One unit is one pixel of the SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.report.drawing.palette import color
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import Locator
+
+DPI = 72
+TEXT = 11.0
+SMALL = 10.0
+
+
+def canvas(
+    width: float, height: float, left: float, bottom: float, right: float = 10.0, top: float = 10.0
+) -> tuple[Figure, Axes]:
+    """Return a figure of `width` × `height` pixels with one plot that leaves the given margins."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    FigureCanvasAgg(figure)
+    figure.patch.set_visible(False)
+    area = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
+    axes = figure.add_axes(area)
+    axes.patch.set_visible(False)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(color("line"))
+        spine.set_linewidth(1.0)
+    axes.tick_params(
+        axis="both",
+        which="both",
+        length=0,
+        pad=5,
+        labelsize=SMALL,
+        labelcolor=color("muted"),
+        color=color("line"),
+    )
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def text_size(figure: Figure, text: str, size: float = TEXT, weight: str = "normal") -> tuple[float, float]:
+    """Return width and height of a text in pixels, as DejaVu Sans sets it: wider than most screen fonts."""
+    import logging
+    import warnings
+
+    from matplotlib.text import Text
+
+    artist = Text(0, 0, text, fontsize=size, fontweight=weight, parse_math=False, figure=figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+        box = artist.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+    return float(box.width), float(box.height)
+
+
+def write(axes: Axes, x: float, y: float, text: str, **style: Any) -> Any:
+    """Write plain text: a dollar sign in a name is no formula."""
+    style = {"fontsize": TEXT, "color": color("ink"), "va": "center", "parse_math": False, **style}
+    return axes.text(x, y, text, **style)
+
+
+def axis_title(axes: Axes, text: str) -> None:
+    """Name the x axis, with its unit, below its left end."""
+    axes.set_xlabel(text, loc="left", fontsize=SMALL, color=color("muted"), labelpad=4)
+
+
+def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Return round numbers between the ends of a logarithmic axis, about `most` at most, 1 among them."""
+    for steps in (
+        (1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
+        (1, 1.5, 2, 3, 4, 5, 7),
+        (1, 2, 5),
+        (1, 3),
+        (1,),
+    ):
+        ticks = [base * 10.0**power for power in range(-9, 13) for base in steps]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) <= most:
+            return inside
+    return thinned(inside, most)
+
+
+def thinned(values: Sequence[float], most: int) -> list[float]:
+    """Leave out values evenly until at most `most` are left."""
+    every = -(-len(values) // most)
+    return list(values)[::every]
+
+
+def few_ticks() -> Locator:
+    """A handful of round numbers on a linear axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])

@@ -1,0 +1,120 @@
+"""Labels beside points that cover neither each other nor a point: greedy, deterministic, in pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top
+
+RINGS = (7.0, 12.0, 20.0, 32.0, 48.0, 68.0)
+"""Distances from the point that are tried, nearest first, pixels."""
+
+DIRECTIONS = (0, 180, 90, 270, 35, 325, 145, 215, 60, 300, 120, 240)
+"""Directions that are tried, degrees: right, left, above, below, then between."""
+
+GAP = 2.0
+"""Room left free around a label, pixels."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a label goes: its box, and whether it is so far off that a line must lead to the point."""
+
+    box: Box
+    leads: bool
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """The middle of the box."""
+        return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
+
+
+def place(
+    points: Sequence[tuple[float, float]],
+    sizes: Sequence[tuple[float, float]],
+    bounds: Box,
+    taken: Sequence[Box] = (),
+    radius: float = 5.0,
+) -> list[Placed | None]:
+    """Return a place for each label, None where there is no room; earlier points choose first.
+
+    `points` and `sizes` (width, height) are in pixels, `bounds` is where labels may be, `taken` where not.
+    """
+    marks = [(x - radius, y - radius, x + radius, y + radius) for x, y in points]
+    occupied: list[Box] = list(taken)
+    leaders: list[tuple[float, float, float, float]] = []
+    result: list[Placed | None] = []
+    for point, size in zip(points, sizes, strict=True):
+        spot = next(
+            (
+                found
+                for found in _candidates(point, size)
+                if inside(found.box, bounds)
+                and not any(overlap(grown(found.box), other) for other in (*occupied, *marks))
+                and not any(_crosses(line, found.box) for line in leaders)
+                and not (found.leads and _leader_blocked(point, found, marks, occupied))
+            ),
+            None,
+        )
+        result.append(spot)
+        if spot is not None:
+            occupied.append(spot.box)
+            if spot.leads:
+                leaders.append((*point, *nearest_edge(point, spot.box)))
+    return result
+
+
+def inside(box: Box, bounds: Box) -> bool:
+    """Whether a box lies within the bounds."""
+    return box[0] >= bounds[0] and box[1] >= bounds[1] and box[2] <= bounds[2] and box[3] <= bounds[3]
+
+
+def overlap(first: Box, second: Box) -> bool:
+    """Whether two boxes share area."""
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+
+
+def grown(box: Box, by: float = GAP) -> Box:
+    """Return the box with a margin."""
+    return box[0] - by, box[1] - by, box[2] + by, box[3] + by
+
+
+def nearest_edge(point: tuple[float, float], box: Box) -> tuple[float, float]:
+    """Return the point of the box that is nearest to `point`."""
+    return min(max(point[0], box[0]), box[2]), min(max(point[1], box[1]), box[3])
+
+
+def _candidates(point: tuple[float, float], size: tuple[float, float]) -> list[Placed]:
+    """All spots of one label, best first: near before far, beside before above."""
+    found = []
+    for ring in RINGS:
+        for degrees in DIRECTIONS:
+            dx, dy = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+            # The label's nearest edge or corner touches the ring; straight up and down it is centered.
+            shift_x = (dx > 0.2) - (dx < -0.2)
+            shift_y = (dy > 0.2) - (dy < -0.2)
+            x = point[0] + ring * dx + shift_x * size[0] / 2
+            y = point[1] + ring * dy + shift_y * size[1] / 2
+            box = (x - size[0] / 2, y - size[1] / 2, x + size[0] / 2, y + size[1] / 2)
+            found.append(Placed(box, ring > 16))
+    return found
+
+
+def _leader_blocked(
+    point: tuple[float, float], spot: Placed, marks: Sequence[Box], occupied: Sequence[Box]
+) -> bool:
+    line = (*point, *nearest_edge(point, spot.box))
+    own = (point[0], point[1])
+    others = [mark for mark in marks if not (mark[0] <= own[0] <= mark[2] and mark[1] <= own[1] <= mark[3])]
+    return any(_crosses(line, box) for box in (*others, *occupied))
+
+
+def _crosses(line: tuple[float, float, float, float], box: Box, steps: int = 24) -> bool:
+    """Whether a line passes through a box, looked at in small steps."""
+    x0, y0, x1, y1 = line
+    return any(
+        box[0] < x0 + (x1 - x0) * k / steps < box[2] and box[1] < y0 + (y1 - y0) * k / steps < box[3]
+        for k in range(steps + 1)
+    )

@@ -1,0 +1,80 @@
+"""A figure of rows: one technique a row, in the table's order, its name on the left, values to the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row
+from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, write
+from harness.report.drawing.palette import Family, color, family_of
+from harness.report.drawing.svg import MARK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 400.0
+ROW = 23.0
+NAME_MOST = 26
+NAME_SHARE = 0.42
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The drawn scaffold: the figure, its axes (row i lies at y = i, downwards), and the rows' families."""
+
+    figure: Figure
+    axes: Axes
+    rows: list[Row]
+    families: list[Family]
+
+    def gid(self, index: int) -> str:
+        """The mark that links an artist to its row in the table."""
+        return f"{MARK}{self.rows[index]['cell_id']}"
+
+
+def rows_figure(rows: Sequence[Row], title: str, *, key: float = 0.0, room: float = 14.0) -> Rows:
+    """Return a scaffold for the rows; `key` pixels above are kept for a key, `room` pixels at the right."""
+    probe, _ = canvas(WIDTH, 50, 10, 10)
+    names = [say.short(row["technique"], NAME_MOST) for row in rows]
+    widest = max(text_size(probe, name)[0] for name in names)
+    left = min(widest + 16, WIDTH * NAME_SHARE)
+    height = len(rows) * ROW + 44 + key
+    figure, axes = canvas(WIDTH, height, left, 38, room, 6 + key)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks([])
+    axis_title(axes, title)
+    made = Rows(figure, axes, list(rows), [family_of(row["families"], row["arm"]) for row in rows])
+    for index, (row, name) in enumerate(zip(rows, names, strict=True)):
+        muted = row["arm"] == "baseline"
+        made.axes.annotate(
+            name,
+            (0, index),
+            xycoords=("axes fraction", "data"),
+            xytext=(-10, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=SMALL + 0.5,
+            color=color("muted" if muted else "ink"),
+            style="italic" if muted else "normal",
+            parse_math=False,
+            gid=made.gid(index),
+        )
+        axes.axhline(index, color=color("faint"), linewidth=1, zorder=0)
+    return made
+
+
+def end_label(made: Rows, index: int, value: float, text: str) -> None:
+    """Write a value behind its mark."""
+    label = write(made.axes, value, index, text, fontsize=SMALL, color=color("ink"), gid=made.gid(index))
+    label.set_transform(label.get_transform() + _shift(made.figure, 7))
+
+
+def _shift(figure: Figure, pixels: float) -> object:
+    from matplotlib.transforms import ScaledTranslation
+
+    return ScaledTranslation(pixels / 72, 0, figure.dpi_scale_trans)

@@ -1,0 +1,105 @@
+"""matplotlib's SVG made fit for the page: text stays text, colours follow the theme, points know their Cell.
+
+Artists whose gid is ``cell:ID`` become groups with ``data-cell="ID"`` and a title that names them.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+from harness.report.drawing.palette import substitutions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SVG = "http://www.w3.org/2000/svg"
+XLINK = "http://www.w3.org/1999/xlink"
+MARK = "cell:"
+FONT = "Helvetica, Arial, sans-serif"
+_LONG_NUMBER = re.compile(r"(\d+\.\d{2})\d+")
+_ATTRIBUTE = re.compile(r'\b(?:d|x|y|points|transform)="[^"]*"')
+_FONTS = re.compile(r"font-family: [^;\"]*")
+_SUBSTITUTIONS = substitutions()
+
+ET.register_namespace("", SVG)
+ET.register_namespace("xlink", XLINK)
+
+
+def drawn(figure: Figure, name: str) -> str:
+    """Return a figure as a standalone SVG file's text, in light colours; the same figure, the same text."""
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": name}
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # A name may hold letters that DejaVu lacks: the browser has them, since text stays text.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": name})
+    return _trimmed(buffer.getvalue())
+
+
+def inlined(svg: str, prefix: str, label: str, titles: Mapping[str, str]) -> str:
+    """Return a drawn figure for use inside an HTML page.
+
+    Ids get a `prefix`, so that many figures share a page; `label` is what a screen reader says; `titles`
+    are shown for a Cell's points.
+    """
+    root = ET.fromstring(svg)  # noqa: S314 - our own output
+    _drop(root, f"{{{SVG}}}metadata")
+    width, height = (float(part) for part in root.attrib["viewBox"].split()[2:])
+    for name in ("width", "height", "version"):
+        root.attrib.pop(name, None)
+    root.attrib |= {"role": "img", "aria-label": label, "style": f"max-width:{1.25 * width:.0f}px"}
+    root.attrib["data-ratio"] = f"{width / height:.3f}"
+    for element in root.iter():
+        _identify(element, prefix, titles)
+        _recolor(element)
+    return ET.tostring(root, encoding="unicode")
+
+
+def _identify(element: ET.Element, prefix: str, titles: Mapping[str, str]) -> None:
+    """Make ids unique to the page; mark the groups of Cells."""
+    identity = element.attrib.pop("id", None)
+    if identity is not None and identity.startswith(MARK):
+        cell = identity.removeprefix(MARK)
+        element.attrib |= {"class": "pt", "data-cell": cell}
+        if cell in titles:
+            title = ET.Element(f"{{{SVG}}}title")
+            title.text = titles[cell]
+            element.insert(0, title)
+    elif identity is not None and element.tag.rpartition("}")[2] in ("path", "clipPath", "rect"):
+        element.attrib["id"] = f"{prefix}-{identity}"
+    for name, value in list(element.attrib.items()):
+        if value.startswith("#") and name == f"{{{XLINK}}}href":
+            element.attrib[name] = f"#{prefix}-{value[1:]}"
+        elif "url(#" in value:
+            element.attrib[name] = value.replace("url(#", f"url(#{prefix}-")
+
+
+def _recolor(element: ET.Element) -> None:
+    for name in ("style", "fill", "stroke"):
+        value = element.attrib.get(name)
+        if value is None:
+            continue
+        for light, variable in _SUBSTITUTIONS.items():
+            value = value.replace(light, variable)
+        element.attrib[name] = value.replace(f"font-family: {FONT}; ", "")
+
+
+def _drop(root: ET.Element, tag: str) -> None:
+    for parent in list(root.iter()):
+        for child in [child for child in parent if child.tag == tag]:
+            parent.remove(child)
+
+
+def _trimmed(svg: str) -> str:
+    """Cut coordinates to hundredths of a pixel: nobody sees more, and it is half of the bytes."""
+    short = _ATTRIBUTE.sub(lambda match: _LONG_NUMBER.sub(r"\1", match[0]), svg)
+    return _FONTS.sub(f"font-family: {FONT}", short)

@@ -1,0 +1,83 @@
+"""How long a call takes, and how long it sometimes takes: median, 90th and 99th percentile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.analysis import wording as say
+from harness.analysis.frames import records
+from harness.analysis.leaderboard import Board
+from harness.report.drawing.canvas import SMALL, log_ticks, write
+from harness.report.drawing.palette import color
+from harness.report.drawing.rows import Rows, rows_figure
+from harness.report.figures.registry import figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = {"latency_p50_s": "p50", "latency_p90_s": "p90", "latency_p99_s": "p99"}
+
+
+@figure(
+    "latency",
+    "Latency of a call",
+    "Filled: the median. Open: the 90th percentile. Bar: the 99th; missing where too few calls were timed. "
+    "Logarithmic: equal distances are equal factors.",
+    order=20,
+)
+def draw(board: Board) -> Figure | None:
+    """Dots for the percentiles of each technique on a logarithmic axis."""
+    rows = [row for row in records(board.rows) if row["latency_p50_s"]]
+    if not rows:
+        return None
+    values = [row[name] for row in rows for name in SHOWN if row[name]]
+    low, high = min(values) / 1.12, max(values) * 1.12
+    unit, name = say.step(min(values), "s")
+    made = rows_figure(rows, f"time of one call, {name} (logarithmic)", key=18)
+    made.axes.set_xscale("log")
+    made.axes.set_xlim(low / unit, high / unit)
+    ticks = log_ticks(low / unit, high / unit, 5)
+    made.axes.set_xticks(ticks, [say.digits(tick) for tick in ticks])
+    made.axes.set_xticks([], minor=True)
+    for tick in ticks:
+        made.axes.axvline(tick, color=color("faint"), linewidth=1, zorder=0)
+    for index in range(len(rows)):
+        _percentiles(made, index, unit)
+    _key(made)
+    return made.figure
+
+
+def _percentiles(made: Rows, index: int, unit: float) -> None:
+    row, hue = made.rows[index], made.families[index].role.light
+    known = {name: row[name] / unit for name in SHOWN if row[name]}
+    gid, ends = made.gid(index), list(known.values())
+    made.axes.plot([min(ends), max(ends)], [index, index], color=hue, linewidth=1.6, gid=gid)
+    if "latency_p99_s" in known:
+        at = known["latency_p99_s"]
+        made.axes.plot([at, at], [index - 0.26, index + 0.26], color=hue, linewidth=2.2, gid=gid)
+    if "latency_p90_s" in known:
+        style: Any = {"markerfacecolor": color("paper"), "markeredgecolor": hue, "markeredgewidth": 1.5}
+        made.axes.plot([known["latency_p90_s"]], [index], "o", markersize=5.5, gid=gid, **style)
+    made.axes.plot([known["latency_p50_s"]], [index], "o", color=hue, markersize=7.5, gid=gid)
+
+
+def _key(made: Rows) -> None:
+    """Name the marks above the plot, once."""
+    axes, muted = made.axes, color("muted")
+    for place, (label, marker, face) in enumerate(
+        (("p50", "o", muted), ("p90", "o", color("paper")), ("p99", "|", muted))
+    ):
+        at = 0.02 + 0.19 * place
+        y = 1 + 11 / (len(made.rows) * 23)
+        axes.plot(
+            [at],
+            [y],
+            marker,
+            transform=axes.transAxes,
+            clip_on=False,
+            markersize=6,
+            markerfacecolor=face,
+            markeredgecolor=muted,
+            markeredgewidth=1.5,
+        )
+        write(axes, at + 0.035, y, label, transform=axes.transAxes, fontsize=SMALL, color=muted)

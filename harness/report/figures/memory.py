@@ -1,0 +1,63 @@
+"""Peak resident memory by phase: what the runtime takes by itself, and what the model adds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row, records
+from harness.analysis.leaderboard import Board
+from harness.report.drawing.canvas import few_ticks
+from harness.report.drawing.palette import color
+from harness.report.drawing.rows import Rows, end_label, rows_figure
+from harness.report.figures.registry import figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PHASES = {
+    "peak_rss_load_bytes": "load",
+    "peak_rss_first_call_bytes": "first call",
+    "peak_rss_steady_bytes": "steady",
+}
+
+
+@figure(
+    "memory",
+    "Memory by phase",
+    "Grey: the process with its runtime imported, no model. Colour: what model and work add. "
+    "Ticks: the peaks while loading, in the first call and in the timed Blocks.",
+    order=30,
+)
+def draw(board: Board) -> Figure | None:
+    """Bars of peak resident memory, the empty process in grey."""
+    rows = [row for row in records(board.rows) if any(row[name] for name in PHASES)]
+    if not rows:
+        return None
+    top = max(_peak(row) for row in rows)
+    unit, name = say.step(top, "bytes")
+    made = rows_figure(rows, f"peak resident memory, {name}", room=52)
+    made.axes.set_xlim(0, top / unit)
+    made.axes.xaxis.set_major_locator(few_ticks())
+    for index in range(len(rows)):
+        _bar(made, index, unit)
+    return made.figure
+
+
+def _bar(made: Rows, index: int, unit: float) -> None:
+    row, family = made.rows[index], made.families[index]
+    empty, peak = (row["rss_empty_bytes"] or 0) / unit, _peak(row) / unit
+    gid = made.gid(index)
+    made.axes.barh(index, empty, height=0.5, color=color("line"))
+    made.axes.barh(index, max(peak - empty, 0), left=empty, height=0.5, color=family.role.light)
+    for patch in made.axes.patches[-2:]:
+        patch.set_gid(gid)
+    for column in PHASES:
+        if row[column]:
+            at = row[column] / unit
+            made.axes.plot([at, at], [index - 0.33, index + 0.33], color=color("ink"), linewidth=1.2)
+    end_label(made, index, peak, say.digits(peak))
+
+
+def _peak(row: Row) -> float:
+    return float(max(row[name] or 0 for name in PHASES))

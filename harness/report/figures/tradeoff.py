@@ -1,0 +1,184 @@
+"""Speed-up against what it costs in quality, with the Pareto front and the budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row, records
+from harness.analysis.leaderboard import Board
+from harness.report.drawing.canvas import SMALL, TEXT, axis_title, canvas, log_ticks, text_size, write
+from harness.report.drawing.labels import Box, nearest_edge, place
+from harness.report.drawing.palette import color, family_of
+from harness.report.drawing.svg import MARK
+from harness.report.figures.registry import figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 520.0, 440.0
+
+
+@figure(
+    "tradeoff",
+    "Speed against quality",
+    "Up and to the right is better. The stepped line is the Pareto front: nothing measured here is both "
+    "faster and better than the points on it. Bars are 95 % intervals.",
+    order=10,
+    wide=True,
+)
+def draw(board: Board) -> Figure | None:
+    """Scatter of speed-up (logarithmic) against the change in quality."""
+    rows = [r for r in records(board.rows) if r["speedup"] is not None and r["drop"] is not None]
+    if len(rows) < 2:
+        return None
+    made, axes = canvas(WIDTH, HEIGHT, 50, 40, 14, 26)
+    _x_axis(axes, rows)
+    _y_axis(axes, rows, board)
+    _regions(axes, board)
+    _front(axes, [row for row in rows if row["pareto"]])
+    for row in rows:
+        _point(axes, row, best=row["cell_id"] == board.best)
+    _labels(made, axes, rows, board)
+    return made
+
+
+def _x_axis(axes: Axes, rows: list[Row]) -> None:
+    values = [1.0, *(row["speedup"] for row in rows)]
+    low, high = min(values) / 1.12, max(values) * 1.3
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    ticks = log_ticks(low, high, 8)
+    axes.set_xticks(ticks, [f"{tick:g} ×" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    for tick in ticks:
+        axes.axvline(tick, color=color("faint"), linewidth=1, zorder=0)
+    axis_title(axes, "speed-up over the baseline (logarithmic)")
+
+
+def _y_axis(axes: Axes, rows: list[Row], board: Board) -> None:
+    """Linear where all is near the baseline; else logarithmic beyond the budget, on both sides of zero."""
+    changes = [-row["drop"] for row in rows]
+    allowed = board.max_drop or 0.5
+    low, high = min([*changes, -1.25 * allowed]), max([*changes, 0.35 * allowed])
+    if low < -6 * allowed or high > 6 * allowed:
+        axes.set_yscale("symlog", linthresh=allowed, linscale=0.8)
+        axes.set_ylim(min(low * 1.5, -1.5 * allowed), max(high * 1.6, 0.7 * allowed))
+        steps = [m * 10.0**p for p in range(-4, 4) for m in (1, 2, 5)]
+        wanted = [0.0, *(s * k for k in steps for s in (1, -1) if k >= allowed)]
+        inside = sorted(t for t in wanted if axes.get_ylim()[0] <= t <= axes.get_ylim()[1])
+        ticks = inside if len(inside) <= 8 else [t for t in inside if t == 0 or f"{abs(t):e}"[0] in "15"]
+    else:
+        pad = 0.12 * (high - low)
+        axes.set_ylim(low - pad, high + pad)
+        ticks = _linear_ticks(low - pad, high + pad)
+    axes.set_yticks(ticks, [_change(tick) for tick in ticks])
+    axes.set_yticks([], minor=True)
+    unit = "points" if board.unit == "pt" else board.unit
+    metric = next((row["quality_metric"] for row in rows if row["quality_metric"]), "quality")
+    title = f"change in {say.short(metric, 30)}" + (f", {unit}" if unit else "")
+    write(axes, -40 / (WIDTH - 64), 1 + 14 / (HEIGHT - 66), title, transform=axes.transAxes,
+          fontsize=SMALL, color=color("muted"))  # fmt: skip
+
+
+def _linear_ticks(low: float, high: float) -> list[float]:
+    from matplotlib.ticker import MaxNLocator
+
+    return [
+        float(t) for t in MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= t <= high
+    ]
+
+
+def _change(value: float) -> str:
+    return "0" if abs(value) < 1e-9 else f"{value:+g}".replace("-", say.MINUS)
+
+
+def _regions(axes: Axes, board: Board) -> None:
+    """The baseline's lines, the noise floor around 1 ×, and what is over the budget."""
+    axes.axhline(0, color=color("line"), linewidth=1, zorder=1)
+    axes.axvline(1, color=color("line"), linewidth=1, zorder=1)
+    if board.floor and board.floor < 10:
+        axes.axvspan(1 / (1 + board.floor), 1 + board.floor, color=color("faint"), linewidth=0, zorder=0)
+    if board.max_drop is None:
+        return
+    bottom = axes.get_ylim()[0]
+    axes.axhspan(bottom, -board.max_drop, color=color("wash"), linewidth=0, zorder=-1)
+    axes.axhline(-board.max_drop, color=color("warn"), linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    text = f"budget: {say.MINUS}{say.points(board.max_drop, board.unit)}"
+    label = write(axes, 1, -board.max_drop, text, ha="right", va="top", fontsize=SMALL, color=color("warn"))
+    label.set_transform(axes.get_yaxis_transform())
+    label.set_y(-board.max_drop)
+    label.set_gid("budget")
+
+
+def _front(axes: Axes, front: list[Row]) -> None:
+    """The staircase of what can be had: going faster from one point costs the next point's quality."""
+    if len(front) < 2:
+        return
+    ordered = sorted(front, key=lambda row: (row["speedup"], row["drop"]))
+    x, y = [row["speedup"] for row in ordered], [-row["drop"] for row in ordered]
+    axes.plot(x, y, drawstyle="steps-pre", color=color("accent"), linewidth=1.4, alpha=0.7, zorder=2)
+
+
+def _point(axes: Axes, row: Row, *, best: bool) -> None:
+    family, gid = family_of(row["families"], row["arm"]), f"{MARK}{row['cell_id']}"
+    x, y, hue = row["speedup"], -row["drop"], family.role.light
+    if row["arm"] != "baseline":
+        low, high = row["speedup_low"] or x, row["speedup_high"] or x
+        axes.plot([low, high], [y, y], color=hue, linewidth=1.2, alpha=0.55, zorder=3)
+        if row["drop_low"] is not None and row["drop_high"] is not None:
+            axes.plot(
+                [x, x], [-row["drop_high"], -row["drop_low"]], color=hue, linewidth=1.2, alpha=0.4, zorder=3
+            )
+    if best:
+        axes.plot([x], [y], "o", markersize=17, markerfacecolor="none", markeredgecolor=hue,
+                  markeredgewidth=1.6, zorder=4, gid=gid)  # fmt: skip
+    face = color("paper") if row["arm"] == "baseline" else hue
+    axes.plot([x], [y], family.marker, markersize=8.5, markerfacecolor=face, markeredgecolor=hue,
+              markeredgewidth=1.6, zorder=5, gid=gid)  # fmt: skip
+
+
+def _labels(made: Figure, axes: Axes, rows: list[Row], board: Board) -> None:
+    """Name the points: the winner and the front choose their places first."""
+    order = sorted(rows, key=lambda r: (r["cell_id"] != board.best, not r["pareto"], r["arm"] != "baseline"))
+    names = [say.short(row["technique"], 24) for row in order]
+    weights = ["bold" if row["cell_id"] == board.best else "normal" for row in order]
+    points = [tuple(axes.transData.transform((row["speedup"], -row["drop"]))) for row in order]
+    sizes = [text_size(made, name, TEXT, weight) for name, weight in zip(names, weights, strict=True)]
+    area = axes.get_window_extent()
+    bounds = (area.x0, area.y0, area.x1 + 10, area.y1 + 4)
+    found = place(points, sizes, bounds, _taken(made, axes))
+    back = axes.transData.inverted()
+    for row, name, weight, point, spot in zip(order, names, weights, points, found, strict=True):
+        if spot is None:
+            continue
+        x, y = back.transform(spot.center)
+        if spot.leads:
+            end = back.transform(nearest_edge(point, spot.box))
+            axes.plot(
+                [row["speedup"], end[0]],
+                [-row["drop"], end[1]],
+                color=color("muted"),
+                linewidth=0.7,
+                zorder=2,
+            )
+        tone = "muted" if row["arm"] == "baseline" else "ink"
+        write(
+            axes,
+            x,
+            y,
+            name,
+            ha="center",
+            weight=weight,
+            color=color(tone),
+            gid=f"{MARK}{row['cell_id']}",
+            zorder=6,
+        )
+
+
+def _taken(made: Figure, axes: Axes) -> list[Box]:
+    """Boxes of the texts that are already there."""
+    renderer = made.canvas.get_renderer()  # type: ignore[attr-defined]
+    boxes = [text.get_window_extent(renderer) for text in axes.texts if text.get_gid() == "budget"]
+    return [(box.x0, box.y0, box.x1, box.y1) for box in boxes]

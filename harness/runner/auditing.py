@@ -1,0 +1,58 @@
+"""Audit: what the timed calls answered must be what the quality pass answers for the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.artifacts.tensors import Array
+
+RELATIVE = 1e-3
+"""Allowed difference, relative to the outputs' largest magnitude: threads may sum in another order."""
+KEPT = 64
+
+
+class Audit:
+    """Keeps the last output of each Block and compares it with the quality pass's for the same batch."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[int, tuple[Array, ...]]] = []
+        self._compared = 0
+        self._faults: list[str] = []
+
+    def keep(self, batch: int, outputs: Sequence[Any] | None) -> None:
+        """Remember what a timed call answered to batch number `batch` of the quality set."""
+        if outputs is not None and len(self._kept) < KEPT:
+            self._kept.append((batch, tuple(np.array(part, copy=True) for part in outputs)))
+
+    def check(self, batch: int, items: int, outputs: Sequence[Array]) -> None:
+        """Compare with the quality pass's answer to the same batch; its first `items` are real."""
+        for index, timed in self._kept:
+            if index != batch:
+                continue
+            self._compared += 1
+            for position, (ours, theirs) in enumerate(zip(timed, outputs, strict=True)):
+                if fault := difference(ours[:items], np.asarray(theirs)[:items]):
+                    self._faults.append(f"batch {batch}, output {position}: {fault}")
+
+    def verdict(self) -> dict[str, Any]:
+        """State ``passed``, ``failed`` or None when nothing could be compared, and the first faults."""
+        state = None if not self._compared else "failed" if self._faults else "passed"
+        return {"state": state, "compared": self._compared, "faults": self._faults[:3]}
+
+
+def difference(ours: Array, theirs: Array) -> str | None:
+    """Say how two outputs differ by more than rounding, or None."""
+    if ours.shape != theirs.shape:
+        return f"shape {ours.shape} when timed, {theirs.shape} in the quality pass"
+    if ours.dtype.kind not in "fc":
+        return None if np.array_equal(ours, theirs) else "other values when timed than in the quality pass"
+    a, b = ours.astype(np.float64), theirs.astype(np.float64)
+    if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return "NaN or infinity in one and not in the other"
+    finite = np.isfinite(a)
+    scale = float(np.max(np.abs(b[finite]), initial=0.0)) or 1.0
+    worst = float(np.max(np.abs(a - b)[finite], initial=0.0))
+    return f"off by {worst / scale:.2e} of the largest value" if worst > RELATIVE * scale else None

@@ -1,0 +1,42 @@
+"""In words and columns: errors of workers, and Cells before they are measured."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.runner.plan import Plan, PlannedCell
+
+
+def describe(error: BaseException) -> str:
+    """A harness error's own words; else the error's type and the first line of its message."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return first if isinstance(error, HarnessError) else f"{type(error).__name__}: {first}".rstrip(": ")
+
+
+def describe_cell(planned: PlannedCell, plan: Plan) -> dict[str, Any]:
+    """The columns of a Record that are known before anything is built (store/schema.py)."""
+    cell, pipeline = planned.cell, planned.cell.pipeline
+    group = next(g for g in plan.groups if g.group_id == cell.group_id)
+    return {
+        "cell_id": cell.cell_id,
+        "group_id": cell.group_id,
+        "model": cell.model.name,
+        "technique": pipeline.name,
+        "workload": cell.workload_name,
+        "hardware": cell.hardware_name,
+        "families": pipeline.families,
+        "runtime": pipeline.runtime.name,
+        "pipeline": json.dumps(pipeline.content()),
+        "scenario": cell.workload.scenario,
+        "batch": cell.workload.batch,
+        "device": planned.target.device,
+        "threads": planned.target.threads,
+        "replicas": pipeline.replicas,
+        "arm": "baseline" if group.baseline == cell else "cell",
+        "status": "skipped" if planned.skip else "pending",
+        "reason": planned.skip,
+    }

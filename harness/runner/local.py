@@ -1,0 +1,288 @@
+"""A Run on this machine, from a checked suite to a folder under `results/`."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness.artifacts.cache import Cache
+from harness.devices import cuda
+from harness.devices.fingerprint import Machine, cores_given, fingerprint
+from harness.errors import ExitCode, StoreError
+from harness.runner.building import Builds, build_all
+from harness.runner.describing import describe_cell
+from harness.runner.neighbours import announced, others
+from harness.runner.observing import Observer
+from harness.runner.plan import Place, Plan, PlannedCell, make_plan
+from harness.runner.repository import current_commit
+from harness.runner.schedule import GroupProgress, GroupSchedule, cut_into_parts
+from harness.runner.trials import Arm, LiveTrial, search_path, trial_spec
+from harness.runner.versions import versions_of
+from harness.store.info import GroupInfo, RunInfo
+from harness.store.journal import Event, Journal, read_journal
+from harness.suite.matrix import Group
+from harness.suite.validation import CheckedSuite
+
+PARTIAL = ".partial"
+DISTURBED = (
+    "another Run of the harness is going on on this machine (process {pids}): "
+    "both disturb each other, and the figures of both are doubtful"
+)
+
+
+def this_place() -> tuple[Place, Machine]:
+    """Look at this machine. Must be called before anything is pinned."""
+    machine = fingerprint()
+    place = Place(
+        cores=cores_given(),
+        cuda_missing=cuda.available(),
+        cpu_features=frozenset(machine.identity.isa),
+        machine_id=machine.id,
+    )
+    return place, machine
+
+
+def plan_here(suite: CheckedSuite) -> tuple[Plan, Machine]:
+    """Plan a suite for this machine."""
+    place, machine = this_place()
+    return make_plan(suite, place), machine
+
+
+@dataclass
+class Outcome:
+    """What `run` came to: the Run's folder, and how many Cells were measured, failed and skipped."""
+
+    folder: Path
+    measured: int
+    failed: int
+    skipped: int
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Exit status that says so."""
+        if self.measured == 0:
+            return ExitCode.NOTHING_MEASURED
+        return ExitCode.SOME_FAILED if self.failed else ExitCode.OK
+
+
+class LocalRun:
+    """One Run. `folder` is where it grows; it gets its final name when it is complete."""
+
+    def __init__(
+        self, plan: Plan, machine: Machine, results: Path, cache: Cache, observer: Observer, command: str
+    ) -> None:
+        self.plan, self.machine, self.cache, self.observer = plan, machine, cache, observer
+        self.suite = plan.suite
+        self.place = results / self.suite.spec.suite / machine.slug
+        self.command = command
+        self.events: list[Event] = []
+
+    def start(self) -> RunInfo:
+        """Begin a new Run."""
+        commit = current_commit(Path.cwd())
+        now = datetime.now(UTC)
+        run_id = secrets.token_hex(3)
+        name = f"{now:%Y%m%dT%H%M%SZ}-{commit.hash[:8] if commit else 'nogit'}-{run_id}"
+        self.folder = self.place / f"{name}{PARTIAL}"
+        spec = self.suite.spec
+        return RunInfo(
+            harness_version=harness.__version__,
+            run_id=run_id,
+            suite=spec.suite,
+            suite_file=self.suite.path.name,
+            suite_text=self.suite.text,
+            suite_sha256=self.suite.sha256,
+            started_at=now.isoformat(timespec="seconds"),
+            commit=commit,
+            machine=self.machine.to_dict(),
+            versions=versions_of(_packages(self.plan)),
+            seed=spec.measure.seed,
+            settings=spec.measure.model_dump(mode="json"),
+            quality={"max_drop": spec.quality.max_drop},
+            groups=[_group_info(self.plan, group) for group in self.plan.groups],
+            command=self.command,  # type: ignore[call-arg]  # kept with the fields of other versions
+        )
+
+    def resume(self) -> RunInfo:
+        """Take up the newest unfinished Run of this suite. Raises StoreError when there is none."""
+        found = sorted(self.place.glob(f"*{PARTIAL}"))
+        for folder in reversed(found):
+            events = read_journal(folder)
+            if not events or events[0]["event"] != "run":
+                continue
+            info = RunInfo.model_validate(events[0]["info"])
+            if info.suite_sha256 == self.suite.sha256:
+                self.folder, self.events = folder, events
+                return info
+        changed = ": the suite was changed since" if found else ""
+        raise StoreError(f"no unfinished Run of {self.suite.spec.suite!r} to resume in {self.place}{changed}")
+
+    def run(self, info: RunInfo, finish: Callable[[Path, RunInfo, list[Event]], Outcome]) -> Outcome:
+        """Build and measure all that is not done yet; `finish` turns the journal into the Run's tables."""
+        journal = Journal(self.folder)
+        started = time.monotonic()
+        try:
+            with announced():
+                self._measure_all(info, journal)
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                self._record(journal, "wall", seconds=time.monotonic() - started)
+            journal.close()
+            self._drop_if_empty()
+            raise
+        self._record(journal, "wall", seconds=time.monotonic() - started)
+        journal.close()
+        return finish(self.folder, info, self.events)
+
+    def _measure_all(self, info: RunInfo, journal: Journal) -> None:
+        record = partial(self._record, journal)
+        if not self.events:
+            record("run", info=info.model_dump(mode="json"))
+            for planned in self.plan.cells.values():
+                record("cell", cell_id=planned.cell.cell_id, row=describe_cell(planned, self.plan))
+        record("session", start_ns=time.perf_counter_ns())
+        self._watch_neighbours(record)
+        started = time.monotonic()
+        builds = build_all(self.plan, self.cache, journal, self.observer, self.folder / "logs")
+        self._record_builds(builds, record, time.monotonic() - started)
+        progress = self._progress()
+        measure = self.suite.spec.measure
+        groups = [group for group in self.plan.groups if self._fit(group, builds)]
+        total = sum(measure.trials - progress[g.group_id].finished for g in groups)
+        self.observer.phase("measure", max(total, 0))
+        for group in groups:
+            self._measure_group(group, builds, progress[group.group_id], record)
+            journal.sync()
+
+    def _measure_group(
+        self, group: Group, builds: Builds, progress: GroupProgress, record: Callable[..., Event]
+    ) -> None:
+        measure = self.suite.spec.measure
+        schedule = GroupSchedule(
+            measure, partial(self._start_trial, builds, record), self.observer, len(self.plan.place.cores)
+        )
+        while progress.finished < measure.trials:
+            arms = [p for p in self._fit(group, builds) if p.cell.cell_id not in progress.failed]
+            baseline = next((p for p in arms if group.baseline and p.cell == group.baseline), None)
+            others_ = [Arm(p, "cell") for p in arms if p is not baseline]
+            shared = [Arm(baseline, "baseline"), Arm(baseline, "shadow")] if baseline else []
+            parts = cut_into_parts(others_, shared)
+            for part in parts:
+                trial = progress.next_trial
+                progress.next_trial += 1
+                record("trial-start", group_id=group.group_id, trial=trial)
+                schedule.run_trial(part, trial, progress)
+            progress.finished += 1
+            record("trial-done", group_id=group.group_id, parts=len(parts))
+            self._watch_neighbours(record)
+            self.observer.done(f"{group.name}: Trial {progress.finished} of {measure.trials}")
+
+    def _start_trial(self, builds: Builds, record: Callable[..., Event], arm: Arm, trial: int) -> LiveTrial:
+        planned = arm.planned
+        measure = self.suite.spec.measure
+        data = builds.artifacts[self.plan.data_keys[planned.cell.model.name]]
+        spec = trial_spec(
+            planned, builds.artifacts[planned.artifact_key].folder, data.folder, measure.timeout
+        )
+        log = self.folder / "logs" / f"{planned.cell.cell_id}.log"
+        return LiveTrial(arm, trial, spec, measure, log, search_path(self.suite.folder), record)
+
+    def _fit(self, group: Group, builds: Builds) -> list[PlannedCell]:
+        """Cells of the Group whose Artifact and quality data are there."""
+        return [
+            p
+            for p in self.plan.runnable(group)
+            if p.artifact_key in builds.artifacts
+            and self.plan.data_keys[p.cell.model.name] in builds.artifacts
+        ]
+
+    def _record_builds(self, builds: Builds, record: Callable[..., Event], seconds: float) -> None:
+        record("builds-done", seconds=seconds)
+        for planned in self.plan.cells.values():
+            if planned.skip is not None:
+                continue
+            keys = [*(job.key for job in planned.jobs), self.plan.data_keys[planned.cell.model.name]]
+            if failure := builds.failure(keys):
+                reason, log = failure
+                record("cell-failed", cell_id=planned.cell.cell_id, stage="build", reason=reason, log=log)
+                continue
+            artifact = builds.artifacts[planned.artifact_key]
+            record(
+                "artifact",
+                cell_id=planned.cell.cell_id,
+                key=artifact.key,
+                form=artifact.form,
+                bytes=artifact.payload_bytes,
+                build_s=artifact.build_s,
+                build_peak_rss_bytes=artifact.build_peak_rss_bytes,
+                steps=artifact.steps,
+                facts=artifact.facts,
+            )
+
+    def _progress(self) -> dict[str, GroupProgress]:
+        """What the journal says was done before; empty progress for a new Run."""
+        progress = {group.group_id: GroupProgress() for group in self.plan.groups}
+        group_of = {p.cell.cell_id: p.cell.group_id for p in self.plan.cells.values()}
+        for event in self.events:
+            match event["event"]:
+                case "trial-start":
+                    one = progress[event["group_id"]]
+                    one.next_trial = max(one.next_trial, event["trial"] + 1)
+                case "trial-done":
+                    progress[event["group_id"]].finished += 1
+                case "quality":
+                    progress[group_of[event["cell_id"]]].answered.add(event["cell_id"])
+                case "trial-failed" if event["blocks"] == 0 and event["arm"] != "shadow":
+                    progress[group_of[event["cell_id"]]].failed.add(event["cell_id"])
+        return progress
+
+    def _watch_neighbours(self, record: Callable[..., Event]) -> None:
+        pids = others()
+        if pids:
+            text = DISTURBED.format(pids=", ".join(map(str, pids)))
+            record("notice", text=text)
+            self.observer.notice(text)
+
+    def _record(self, journal: Journal, event: str, **content: Any) -> Event:
+        entry = journal.append(event, **content)
+        self.events.append(entry)
+        return entry
+
+    def _drop_if_empty(self) -> None:
+        """A Run that never measured a Block leaves nothing worth keeping."""
+        if not any(event["event"] in ("block", "quality") for event in self.events):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _packages(plan: Plan) -> tuple[str, ...]:
+    names = {"numpy", "torch", "onnxruntime", "onnx"}
+    for planned in plan.cells.values():
+        names.update(planned.cell.pipeline.runtime.packages)
+        for job in planned.jobs:
+            names.update(job.stage.step.packages if job.stage else ())
+    return tuple(sorted(names))
+
+
+def _group_info(plan: Plan, group: Group) -> GroupInfo:
+    cell = group.cells[0]
+    target = plan.cells[cell.cell_id].target
+    return GroupInfo(
+        group_id=group.group_id,
+        model=cell.model.name,
+        workload=cell.workload_name,
+        hardware=cell.hardware_name,
+        scenario=cell.workload.scenario,
+        batch=cell.workload.batch,
+        device=target.device,
+        threads=target.threads,
+        baseline=group.baseline.cell_id if group.baseline else "",
+    )

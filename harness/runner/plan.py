@@ -1,0 +1,214 @@
+"""The Plan: every Cell with its target, its build chain and its Artifact's address, or why it is skipped."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.artifacts.cache import Cache, digest
+from harness.artifacts.targets import Target
+from harness.errors import MissingPackageError
+from harness.runner.versions import versions_of
+from harness.suite.matrix import Cell, Group, expand
+from harness.suite.pipeline import Stage
+from harness.suite.validation import CheckedSuite, Model
+from harness.techniques.registry import Transform
+
+# What a build or a start takes where nothing better is known, seconds; only the dry run's estimate uses it.
+GUESS_BUILD_S, GUESS_START_S, GUESS_COMPILE_S = 5.0, 2.0, 15.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """The machine as the Plan needs it: cores given, GPUs, instruction set, identity."""
+
+    cores: tuple[int, ...]
+    cuda_missing: str | None
+    cpu_features: frozenset[str]
+    machine_id: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One build: `kind` is source, data or step; `parents` are the keys it needs first."""
+
+    key: str
+    kind: str
+    model: Model
+    parents: tuple[str, ...] = ()
+    stage: Stage | None = None
+    target: Target | None = None
+
+    @property
+    def title(self) -> str:
+        """For people: model and step."""
+        what = (
+            self.stage.step.name if self.stage else {"source": "as given", "data": "quality data"}[self.kind]
+        )
+        return f"{self.model.name}: {what}"
+
+
+@dataclass
+class PlannedCell:
+    """A Cell, and what it takes to run it; `skip` is the reason when it cannot run here."""
+
+    cell: Cell
+    target: Target
+    jobs: tuple[Job, ...] = ()
+    skip: str | None = None
+
+    @property
+    def artifact_key(self) -> str:
+        """Address of the Artifact that its Session loads."""
+        return self.jobs[-1].key if self.jobs else ""
+
+
+@dataclass
+class Plan:
+    """All Groups, all Cells by id, and all builds in an order in which parents come first."""
+
+    suite: CheckedSuite
+    place: Place
+    groups: list[Group]
+    cells: dict[str, PlannedCell] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    data_keys: dict[str, str] = field(default_factory=dict)
+
+    def source_key(self, model: Model) -> str:
+        """Address of the model as given."""
+        return self.jobs[self.data_keys[model.name]].parents[0]
+
+    def runnable(self, group: Group) -> list[PlannedCell]:
+        """The Group's Cells that are not skipped."""
+        return [p for p in (self.cells[c.cell_id] for c in group.cells) if p.skip is None]
+
+    def estimate_s(self, cache: Cache) -> tuple[float, float]:
+        """Guess seconds of building what the cache lacks, and of measuring."""
+        missing = [job for job in self.jobs.values() if cache.get(job.key) is None]
+        build = sum(
+            GUESS_COMPILE_S if job.stage and "machine" in job.stage.step.specialises else GUESS_BUILD_S
+            for job in missing
+        )
+        spec = self.suite.spec.measure
+        arms = sum(len(self.runnable(group)) + 1 for group in self.groups if self.runnable(group))
+        return build, arms * (spec.trials * (GUESS_START_S + spec.warmup_time) + spec.max_time)
+
+
+def make_plan(suite: CheckedSuite, place: Place) -> Plan:
+    """Expand the suite and settle for each Cell whether and how it runs here."""
+    plan = Plan(suite, place, expand(suite))
+    planner = _Planner(plan)
+    for group in plan.groups:
+        for cell in group.cells:
+            plan.cells[cell.cell_id] = planner.cell(cell)
+    return plan
+
+
+class _Planner:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.seed = plan.suite.spec.measure.seed
+        self._chains: dict[tuple[str, str, Target], tuple[Job, ...] | str] = {}
+
+    def cell(self, cell: Cell) -> PlannedCell:
+        target, skip = self._target(cell)
+        skip = skip or self._unfit(cell, target)
+        if skip is None:
+            at = (cell.model.name, cell.pipeline.name, target)
+            if at not in self._chains:
+                self._chains[at] = self._chain(cell, target)
+            chain = self._chains[at]
+            if not isinstance(chain, str):
+                self._data(cell.model, chain[0])
+                self.plan.jobs.update({job.key: job for job in chain})
+                return PlannedCell(cell, target, chain)
+            skip = chain
+        return PlannedCell(cell, target, skip=skip)
+
+    def _target(self, cell: Cell) -> tuple[Target, str | None]:
+        given = len(self.plan.place.cores)
+        asked = given if cell.hardware.threads == "all" else cell.hardware.threads
+        target = Target(cell.workload.batch, cell.hardware.device, asked, self.plan.place.cores[:asked])
+        if asked > given:
+            return target, f"wants {asked} threads; this process is given {given} cores"
+        if target.device == "cuda" and self.plan.place.cuda_missing:
+            return target, self.plan.place.cuda_missing
+        return target, None
+
+    def _unfit(self, cell: Cell, target: Target) -> str | None:
+        pipeline = cell.pipeline
+        if target.device not in pipeline.runtime.devices:
+            return f"{pipeline.runtime.name} does not run on {target.device}"
+        if missing := pipeline.runtime.missing():
+            return missing
+        deployment = pipeline.deployment
+        if deployment and cell.workload.scenario not in deployment.scenarios:
+            wanted = " or ".join(deployment.scenarios)
+            return f"{deployment.family} shows only in the scenario {wanted}"
+        if pipeline.replicas > target.threads:
+            return f"{pipeline.replicas} replicas need as many threads; the budget is {target.threads}"
+        return None
+
+    def _chain(self, cell: Cell, target: Target) -> tuple[Job, ...] | str:
+        model = cell.model
+        try:
+            stages = cell.pipeline.stages(model.source.form)
+        except ValueError as error:
+            return f"not for this model: {error}"
+        jobs = [self._source(model)]
+        for stage in stages:
+            step = stage.step
+            if target.device not in step.devices:
+                return f"{step.name} does not run on {target.device}"
+            if missing := missing_package(step):
+                return missing
+            if step.needs_training_data(stage.config) and not model.source.has_data(model.config):
+                return f"{step.name} needs training data; give the model a dataset"
+            jobs.append(self._step(model, jobs[-1], stage, target))
+        return tuple(jobs)
+
+    def _source(self, model: Model) -> Job:
+        content = [
+            "source",
+            model.content(),
+            model.identity,
+            versions_of(("torch", "onnx", "safetensors")),
+        ]
+        return Job(digest(content), "source", model)
+
+    def _step(self, model: Model, parent: Job, stage: Stage, target: Target) -> Job:
+        step = stage.step
+        aspects: dict[str, Any] = {
+            "batch": target.batch,
+            "device": target.device,
+            "threads": target.threads,
+            "machine": self.plan.place.machine_id,
+        }
+        content = [
+            parent.key,
+            stage.content(),
+            versions_of(step.packages),
+            {name: aspects[name] for name in step.specialises},
+            self.seed,
+        ]
+        return Job(digest(content), "step", model, (parent.key,), stage, target)
+
+    def _data(self, model: Model, source: Job) -> None:
+        if model.name in self.plan.data_keys:
+            return
+        metric = model.source.metric(model.config)
+        content = ["data", source.key, metric, self.seed, versions_of(("numpy",))]
+        job = Job(digest(content), "data", model, (source.key,))
+        self.plan.data_keys[model.name] = job.key
+        self.plan.jobs[source.key] = source
+        self.plan.jobs[job.key] = job
+
+
+def missing_package(step: Transform) -> str | None:
+    """Return why a step's libraries are not here, or None; imports nothing."""
+    for package in step.packages:
+        module = package.replace("-", "_")
+        if importlib.util.find_spec(module) is None:
+            return str(MissingPackageError(package, step.extra))
+    return None

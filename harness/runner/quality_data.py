@@ -1,0 +1,94 @@
+"""The quality set as plain .npy files, so that a measuring worker reads it without the dataset's code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.artifacts.artifact import Artifact
+from harness.artifacts.targets import Target
+from harness.artifacts.tensors import Array, TensorSpec
+from harness.errors import BuildError
+from harness.runtimes.registry import RUNTIMES
+from harness.zoo.registry import METRICS, Data
+
+RANDOM_ITEMS = 256
+"""Items of the quality set where a model has no dataset: random inputs, answered by the model as given."""
+DESCRIPTION = "data.json"
+
+
+@dataclass(frozen=True)
+class QualityData:
+    """The quality set: inputs (items, *shape), memory-mapped; the truth is labels or reference outputs."""
+
+    inputs: tuple[Array, ...]
+    truth: Array
+    metric: str
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def batch(self, index: int, size: int) -> tuple[Array, ...]:
+        """Items ``[index·size, (index + 1)·size)``, wrapped around at the end, copied into memory."""
+        chosen = np.arange(index * size, (index + 1) * size) % len(self)
+        return tuple(np.ascontiguousarray(array[chosen]) for array in self.inputs)
+
+
+def write_quality_data(
+    folder: Path,
+    source: Artifact,
+    inputs: tuple[TensorSpec, ...],
+    data: Data | None,
+    metric: str,
+    seed: int,
+) -> None:
+    """Write inputs and truth. A metric that compares with reference outputs gets the source model's own."""
+    if data is None:
+        rng = np.random.default_rng(seed)
+        data = Data(tuple(spec.random(RANDOM_ITEMS, rng) for spec in inputs))
+    truth: Array
+    if METRICS.get(metric).needs_reference:
+        truth = _reference_outputs(source, data)
+    elif data.labels is None:
+        raise BuildError(f"the metric {metric} needs labels; without a dataset use agreement or cosine")
+    else:
+        truth = data.labels
+    for i, array in enumerate(data.inputs):
+        np.save(folder / f"input_{i}.npy", np.ascontiguousarray(array))
+    np.save(folder / "truth.npy", truth)
+    (folder / DESCRIPTION).write_text(json.dumps({"inputs": len(data.inputs), "metric": metric}))
+
+
+def read_quality_data(folder: Path) -> QualityData:
+    """Open what `write_quality_data` wrote."""
+    description = json.loads((folder / DESCRIPTION).read_text())
+    arrays = tuple(np.load(folder / f"input_{i}.npy", mmap_mode="r") for i in range(description["inputs"]))
+    return QualityData(arrays, np.load(folder / "truth.npy", mmap_mode="r"), description["metric"])
+
+
+def _reference_outputs(source: Artifact, data: Data) -> Array:
+    """First outputs of the model as given, run by the first runtime that takes its form, on the CPU."""
+    runtime = next(
+        (r for r in RUNTIMES.values() if source.form in r.takes and "cpu" in r.devices and not r.missing()),
+        None,
+    )
+    if runtime is None:
+        raise BuildError(f"no runtime takes the form {source.form}: reference outputs cannot be computed")
+    probe = runtime.open_session(runtime.config(), source, Target(batch=1))
+    size = probe.fixed_batch or 32
+    rows = [
+        np.asarray(probe.run([array[start : start + size] for array in data.inputs])[0])
+        for start in range(0, len(data) // size * size, size)
+    ]
+    probe.close()
+    if not rows:
+        raise BuildError(
+            f"the quality set has fewer items ({len(data)}) than the model's fixed batch ({size})"
+        )
+    outputs = np.concatenate(rows)
+    if len(outputs) != len(rows) * size:
+        raise BuildError("the model's first output does not have the batch as its first dimension")
+    return outputs

@@ -1,0 +1,139 @@
+"""Turn-taking: the arms of a Group are alive together, one runs at a time, Block by Block in random order.
+
+So drift of the machine hits all arms alike, and which process started first favours none. All order comes
+from the Suite's seed and is in the journal.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import psutil
+
+from harness.errors import WorkerError
+from harness.runner.observing import Observer
+from harness.runner.trials import Arm, LiveTrial
+from harness.suite.schema import Measure
+
+MIN_ROUNDS = 2
+"""Blocks that each arm gets in a Trial, however long one Block takes."""
+BYTES_AN_ARM = 700_000_000
+"""Guess of what one live worker needs, used only to cut a Group that would not fit into memory."""
+MEMORY_SHARE = 0.8
+
+
+@dataclass
+class GroupProgress:
+    """What has been done of a Group: Trials finished, the next Trial's number, answers, failed Cells."""
+
+    finished: int = 0
+    next_trial: int = 0
+    answered: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+
+
+class GroupSchedule:
+    """Measures one Group; `start(arm, trial)` starts a worker and returns its handle."""
+
+    def __init__(
+        self,
+        measure: Measure,
+        start: Callable[[Arm, int], LiveTrial],
+        observer: Observer,
+        cores: int,
+    ) -> None:
+        self.measure = measure
+        self.start = start
+        self.observer = observer
+        self.starters = max(1, min(2, cores))
+        self.order = 0
+
+    def run_trial(self, arms: list[Arm], trial: int, progress: GroupProgress) -> None:
+        """Measure one Trial of every arm. Arms that fail are recorded and left out; the others go on."""
+        rng = random.Random(f"{self.measure.seed}/{arms[0].planned.cell.group_id}/{trial}")  # noqa: S311
+        order = rng.sample(arms, len(arms))
+        live: list[LiveTrial] = []
+        try:
+            live = self._start_all(order, trial, live, progress)
+            for one in list(live):
+                with self._guard(one, live, progress):
+                    self.observer.step(f"{one.arm.title}: load, warm-up")
+                    one.load()
+            self._rounds(live, rng, progress)
+            for one in list(live):
+                with self._guard(one, live, progress):
+                    wanted = one.arm.kind != "shadow" and one.arm.cell_id not in progress.answered
+                    if wanted:
+                        self.observer.step(f"{one.arm.title}: quality")
+                    one.finish(quality=wanted)
+                    if wanted:
+                        progress.answered.add(one.arm.cell_id)
+        except BaseException:
+            for one in live:
+                one.kill()
+            raise
+        for one in live:
+            one.close()
+
+    def _start_all(
+        self, order: list[Arm], trial: int, live: list[LiveTrial], progress: GroupProgress
+    ) -> list[LiveTrial]:
+        """Start workers, a few importing at a time; loading is done later, one by one."""
+        waiting: list[LiveTrial] = []
+        for arm in [*order, *[None] * self.starters]:
+            if len(waiting) == self.starters or (arm is None and waiting):
+                first = waiting.pop(0)
+                try:
+                    first.wait_ready()
+                except WorkerError as error:
+                    self._bury(first, error, live, progress)
+            if arm is not None:
+                self.observer.step(f"{arm.title}: start")
+                one = self.start(arm, trial)
+                live.append(one)
+                waiting.append(one)
+        return live
+
+    def _rounds(self, live: list[LiveTrial], rng: random.Random, progress: GroupProgress) -> None:
+        budget_s = self.measure.max_time / self.measure.trials
+        round_ = 0
+        while True:
+            due = [one for one in live if one.rounds < MIN_ROUNDS or one.timed_s < budget_s]
+            if not due:
+                return
+            for one in rng.sample(due, len(due)):
+                self.observer.step(f"{one.arm.title}: timing")
+                with self._guard(one, live, progress):
+                    one.block(round_, self.order)
+                self.order += 1
+            round_ += 1
+
+    @contextmanager
+    def _guard(self, one: LiveTrial, live: list[LiveTrial], progress: GroupProgress) -> Iterator[None]:
+        """Turn a worker's death into a record, and go on without it."""
+        try:
+            yield
+        except WorkerError as error:
+            self._bury(one, error, live, progress)
+
+    def _bury(
+        self, one: LiveTrial, error: WorkerError, live: list[LiveTrial], progress: GroupProgress
+    ) -> None:
+        """Record a dead worker. One that never timed a Block will not do better: it is not started again."""
+        one.fail(error)
+        live.remove(one)
+        if one.rounds == 0 and one.arm.kind != "shadow":
+            progress.failed.add(one.arm.cell_id)
+        self.observer.notice(f"{one.arm.title}: {one.stage} failed: {error}")
+
+
+def cut_into_parts(arms: list[Arm], shared: list[Arm]) -> list[list[Arm]]:
+    """Cut a Group that would not fit into memory into parts, each with the `shared` arms (the baseline's)."""
+    fit = int(psutil.virtual_memory().available * MEMORY_SHARE / BYTES_AN_ARM)
+    size = max(fit - len(shared), 1)
+    if not arms:
+        return [shared] if shared else []
+    return [[*shared, *arms[i : i + size]] for i in range(0, len(arms), size)]

@@ -1,0 +1,133 @@
+"""One arm of a Group in one Trial: the manager's handle on a measuring worker, every event journalled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import WorkerError
+from harness.runner.channel import Message, Worker
+from harness.runner.plan import PlannedCell
+from harness.suite.schema import Measure
+
+BEAT_S = 5.0
+"""A worker in its quality pass gives a sign of life this often."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A Cell as it is measured: itself, as the Group's baseline, or as the baseline's shadow copy."""
+
+    planned: PlannedCell
+    kind: str  # cell, baseline or shadow
+
+    @property
+    def cell_id(self) -> str:
+        """The Cell's id; a shadow has its baseline's."""
+        return self.planned.cell.cell_id
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.planned.cell.name}{' (shadow)' if self.kind == 'shadow' else ''}"
+
+
+class LiveTrial:
+    """A worker that measures `arm`. Each method may raise WorkerError; `fail` records it and ends it."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        trial: int,
+        spec: dict[str, Any],
+        measure: Measure,
+        log: Path,
+        search: tuple[str, ...],
+        record: Callable[..., Any],
+    ) -> None:
+        self.arm, self.trial, self.measure = arm, trial, measure
+        self.log = log
+        self.timed_s = 0.0
+        self.rounds = 0
+        self.stage = "start"
+        self._record = record
+        threads = str(arm.planned.target.threads)
+        environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+        self._worker = Worker("harness.runner.worker", log, environment=environment, search=search)
+        self._worker.send("measure", **spec)
+
+    def wait_ready(self) -> None:
+        """Wait until the runtime is imported."""
+        self._keep("ready", self._worker.expect("ready", self.measure.timeout))
+
+    def load(self) -> None:
+        """Load the Artifact, make the first call, warm up."""
+        self.stage = "load"
+        self._keep("loaded", self._ask("load", "loaded"))
+        self.stage = "measure"
+        cap, block = self.measure.warmup_time, self.measure.block_time
+        answer = self._ask("warm", "warm", extra_s=cap, block_s=block, cap_s=cap)
+        self._keep("warm", answer)
+
+    def block(self, round_: int, order: int) -> None:
+        """Time one Block."""
+        answer = self._ask("block", "block", extra_s=self.measure.block_time)
+        self.timed_s += answer["duration_ns"] / 1e9
+        self.rounds += 1
+        self._keep("block", answer, round=round_, order=order)
+
+    def finish(self, *, quality: bool) -> None:
+        """End the steady phase; answer the quality set if asked to; end the worker."""
+        self._keep("memory", self._ask("memory", "memory"))
+        if quality:
+            self.stage = "quality"
+            self._keep("quality", self._ask("quality", "quality", beat_s=BEAT_S))
+
+    def close(self) -> None:
+        """End the worker."""
+        self._worker.close()
+        self._record("trial-end", **self._names(), worker_s=self._worker.age_s)
+
+    def fail(self, error: WorkerError) -> None:
+        """Record that this Trial ended early, and end the worker."""
+        self.kill()
+        self._record("trial-failed", **self._names(), stage=self.stage, reason=str(error), blocks=self.rounds)
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        self._worker.kill()
+
+    def _ask(self, command: str, event: str, extra_s: float = 0.0, **content: Any) -> Message:
+        self._worker.send(command, **content)
+        return self._worker.expect(event, self.measure.timeout + extra_s)
+
+    def _keep(self, event: str, message: Message, **more: Any) -> None:
+        content = {k: v for k, v in message.items() if k != "event"}
+        self._record(event, **self._names(), **content, **more)
+
+    def _names(self) -> dict[str, Any]:
+        return {"cell_id": self.arm.cell_id, "arm": self.arm.kind, "trial": self.trial}
+
+
+def trial_spec(planned: PlannedCell, artifact: Path, data: Path, timeout_s: float) -> dict[str, Any]:
+    """What a measuring worker is told of its Cell."""
+    pipeline = planned.cell.pipeline
+    deployment = pipeline.deployment_config
+    return {
+        "runtime": pipeline.runtime.name,
+        "runtime_config": pipeline.runtime_config.model_dump(mode="json"),
+        "deployment": pipeline.deployment.family if pipeline.deployment else None,
+        "deployment_config": deployment.model_dump(mode="json") if deployment else None,
+        "artifact": str(artifact),
+        "data": str(data),
+        "target": planned.target.to_dict(),
+        "scenario": planned.cell.workload.scenario,
+        "timeout_s": timeout_s,
+    }
+
+
+def search_path(folder: Path) -> tuple[str, ...]:
+    """Where a user's own modules are looked for, after everything installed."""
+    return (str(folder), str(Path.cwd()))

@@ -1,0 +1,219 @@
+"""The measuring worker: one fresh process, one Cell, one Trial. It imports its own runtime and no other.
+
+Run as a module by `trials.py`; talks JSON (channel.py). Its life: ready → load → warm → block … → quality.
+A waiting worker is blocked in a read and costs no CPU.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.artifacts.artifact import read_artifact
+from harness.artifacts.targets import Target
+from harness.measure.blocks import Block, calls_for
+from harness.measure.clock import PerfClock, cost_ns
+from harness.measure.memory import PhaseMeter
+from harness.measure.noise import Probe, tags
+from harness.measure.pinning import pin
+from harness.measure.scenarios import SCENARIOS
+from harness.measure.warmup import warm_up
+from harness.runner.auditing import Audit
+from harness.runner.channel import Message, WorkerSide, pack
+from harness.runner.describing import describe
+from harness.runner.quality_data import read_quality_data
+from harness.runner.replicas import Host, family_pids
+from harness.runtimes.registry import RUNTIMES, Session
+from harness.techniques.registry import DEPLOYMENTS
+from harness.zoo.registry import METRICS
+
+POOL_BYTES, POOL_MOST = 64_000_000, 16
+"""Distinct batches that timed calls take in turn: at most so many, and so many bytes, but at least two."""
+SETTLE_S, SETTLE_CPU_S = 0.02, 0.002
+"""A worker has come to rest when it used less than SETTLE_CPU_S of CPU in SETTLE_S."""
+
+
+class Trial:
+    """One Cell in this process."""
+
+    def __init__(self, channel: WorkerSide, spec: Message) -> None:
+        self.channel = channel
+        self.spec = spec
+        self.target = Target.from_dict(spec["target"])
+        self.clock = PerfClock()
+        self.scenario = SCENARIOS[spec["scenario"]]
+        self.data = read_quality_data(Path(spec["data"]))
+        self.pool = self._make_pool()
+        self.meter = PhaseMeter()
+        self.session: Session | None = None
+        self.calls: list[Callable[[], Any]] = []
+        self.count = 1
+        self.audit = Audit()
+
+    def _make_pool(self) -> list[tuple[Any, ...]]:
+        first = self.data.batch(0, self.target.batch)
+        size = max(sum(array.nbytes for array in first), 1)
+        distinct = -(-len(self.data) // self.target.batch)
+        number = max(min(POOL_BYTES // size, POOL_MOST, distinct), min(2, distinct))
+        return [first, *(self.data.batch(i, self.target.batch) for i in range(1, number))]
+
+    def ready(self) -> None:
+        """Import the runtime and say how long that took since the process was asked for."""
+        runtime = RUNTIMES.get(self.spec["runtime"])
+        for module in runtime.imports:
+            importlib.import_module(module)
+        import_s = (time.perf_counter_ns() - self.channel.spawned_ns) / 1e9
+        self.meter.begin("empty")
+        phase = self.meter.end()
+        self.channel.emit(
+            "ready", import_s=import_s, rss_empty_bytes=phase.rss_end_bytes, clock_ns=cost_ns(self.clock)
+        )
+
+    def load(self, _message: Message) -> None:
+        """Artifact on disk → Session; then the first call."""
+        runtime = RUNTIMES.get(self.spec["runtime"])
+        artifact = read_artifact(Path(self.spec["artifact"]))
+        config = runtime.config.model_validate(self.spec["runtime_config"])
+        self.meter.begin("load")
+        start = time.perf_counter()
+        if self.spec["deployment"]:
+            deployment = DEPLOYMENTS.get(self.spec["deployment"])
+            host = Host(self.spec, self.target, self.pool)
+            deployed = deployment.config.model_validate(self.spec["deployment_config"])
+            self.session = deployment.open_session(deployed, host)
+        else:
+            self.session = runtime.open_session(config, artifact, self.target)
+        load_s = time.perf_counter() - start
+        loaded = self.meter.end()
+        self.meter = PhaseMeter(family_pids())
+        self.meter.begin("first call")
+        start = time.perf_counter()
+        assert self.session is not None  # noqa: S101
+        self.calls = [self.session.bind(self.pool[0])]
+        self.calls[0]()
+        first_call_s = time.perf_counter() - start
+        self.calls += [self.session.bind(batch) for batch in self.pool[1:]]
+        first = self.meter.end()
+        self.meter.begin("steady")
+        self.probe = Probe(os.getpid(), self.target.cores or None)
+        self.channel.emit(
+            "loaded",
+            load_s=load_s,
+            first_call_s=first_call_s,
+            load=loaded.to_dict(),
+            first_call=first.to_dict(),
+        )
+
+    def warm(self, message: Message) -> None:
+        """Call until steady; settle how many calls make a Block."""
+        warmth = warm_up(self._run, message["block_s"], message["cap_s"])
+        self.count = calls_for(message["block_s"], warmth.call_s)
+        self._settle()
+        self.channel.emit(
+            "warm",
+            calls=warmth.calls,
+            seconds=warmth.seconds,
+            steady=warmth.steady,
+            block_calls=self.count,
+        )
+
+    def block(self, _message: Message) -> None:
+        """Time one Block, noise evidence around it."""
+        before = self.probe.read()
+        start_ns = time.perf_counter_ns()
+        block = self._run(self.count)
+        after = self.probe.read()
+        self.audit.keep(block.last_index, block.last)
+        self._settle()
+        evidence = self.probe.between(before, after)
+        self.channel.emit(
+            "block",
+            start_ns=start_ns,
+            duration_ns=block.duration_ns,
+            items=block.calls * self.target.batch,
+            samples=pack(block.samples_ns),
+            evidence=evidence.to_dict(),
+            tags=list(tags(evidence)),
+        )
+
+    def memory(self, _message: Message) -> None:
+        """End the steady phase and say what it needed."""
+        self.channel.emit("memory", steady=self.meter.end().to_dict())
+
+    def quality(self, message: Message) -> None:
+        """Answer the quality set with the Session that was timed, at the workload's batch."""
+        assert self.session is not None  # noqa: S101
+        metric = METRICS.get(self.data.metric)
+        size = self.target.batch
+        scores = []
+        start = time.perf_counter()
+        last_beat = start
+        for i in range(-(-len(self.data) // size)):
+            outputs = tuple(np.asarray(part) for part in self.session.run(self.data.batch(i, size)))
+            real = min(size, len(self.data) - i * size)
+            truth = self.data.truth[i * size : i * size + real]
+            scores.append(metric.score(tuple(part[:real] for part in outputs), truth))
+            self.audit.check(i, real, outputs)
+            if time.perf_counter() - last_beat > message["beat_s"]:
+                last_beat = time.perf_counter()
+                self.channel.emit("alive")
+        seconds = time.perf_counter() - start
+        values = np.concatenate(scores)
+        self.channel.emit(
+            "quality",
+            metric=metric.name,
+            unit=metric.unit,
+            higher_is_better=metric.higher_is_better,
+            seconds=seconds,
+            scores=pack(values.astype(np.float32)),
+            audit=self.audit.verdict(),
+        )
+
+    def _run(self, count: int) -> Block:
+        return self.scenario.run(self.session, self.calls, count, self.clock)
+
+    def _settle(self) -> None:
+        """Wait until the runtime's threads stop spinning, so that the next worker has the cores to itself."""
+        for _ in range(50):
+            before = time.process_time()
+            time.sleep(SETTLE_S)
+            if time.process_time() - before < SETTLE_CPU_S:
+                return
+
+
+def main() -> None:
+    """Serve the manager until it closes the pipe."""
+    channel = WorkerSide()
+    spec = channel.receive()
+    if spec is None:
+        return
+    try:
+        pin(tuple(spec["target"]["cores"]))
+        trial = Trial(channel, spec)
+        trial.ready()
+        verbs = {
+            "load": trial.load,
+            "warm": trial.warm,
+            "block": trial.block,
+            "memory": trial.memory,
+            "quality": trial.quality,
+        }
+        for message in channel:
+            verbs[message["do"]](message)
+        if trial.session is not None:
+            trial.session.close()
+    except Exception as error:  # a runtime may raise anything; the manager records it and goes on
+        traceback.print_exc(file=sys.stderr)
+        channel.emit("error", reason=describe(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""WHERE a model executes: one file a runtime behind Session."""

@@ -1,0 +1,43 @@
+"""What the PyTorch runtimes share: the thread budget, and a call from host arrays to host arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness.artifacts.targets import Target
+from harness.artifacts.tensors import Array
+from harness.runtimes.registry import Call, Outputs
+
+
+def set_threads(target: Target) -> None:
+    """Give torch the thread budget: intra-op threads = the budget, inter-op threads = 1."""
+    import torch
+
+    torch.set_num_threads(target.threads)
+    if torch.get_num_interop_threads() != 1:
+        torch.set_num_interop_threads(1)
+
+
+def bind_module(module: Callable[..., Any], inputs: Sequence[Array], device: str) -> Call:
+    """Return a call that runs `module` on `inputs` and brings the outputs back to the host.
+
+    On a GPU the copies both ways are part of the call; copying back waits for the device.
+    """
+    import torch
+
+    arrays = list(inputs)
+    from_numpy, inference_mode = torch.from_numpy, torch.inference_mode
+    on_host = device == "cpu"
+
+    def call() -> Outputs:
+        with inference_mode():
+            tensors = [from_numpy(array) for array in arrays]
+            if not on_host:
+                tensors = [tensor.to(device) for tensor in tensors]
+            result = module(*tensors)
+            if isinstance(result, (tuple, list)):
+                return tuple(part.cpu().numpy() for part in result)
+            return (result.cpu().numpy(),)
+
+    return call

@@ -1,0 +1,47 @@
+"""torch-eager: the module as PyTorch runs it, operator by operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.artifacts import torch_module
+from harness.artifacts.artifact import Artifact
+from harness.artifacts.targets import Target
+from harness.artifacts.tensors import Array
+from harness.runtimes.registry import Call, RuntimeConfig, Session, runtime
+from harness.runtimes.torch_calls import bind_module, set_threads
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchEager(RuntimeConfig):
+    """Nothing to set: this is the reference."""
+
+
+class EagerSession(Session):
+    """A module in eval mode under `torch.inference_mode`."""
+
+    def __init__(self, module: torch.nn.Module, device: str) -> None:
+        self.module = module.to(device)
+        self.device = device
+
+    def bind(self, inputs: Sequence[Array]) -> Call:
+        """Return a call of the module on `inputs`."""
+        return bind_module(self.module, inputs, self.device)
+
+
+@runtime(
+    "torch-eager",
+    TorchEager,
+    takes=(torch_module.FORM,),
+    summary="PyTorch, operator by operator",
+    imports=("torch",),
+    packages=("torch",),
+    devices=("cpu", "cuda"),
+)
+def open_session(_config: TorchEager, artifact: Artifact, target: Target) -> Session:
+    """Rebuild the module and put its weights in place."""
+    set_threads(target)
+    return EagerSession(torch_module.load_module(artifact.folder), target.device)

@@ -1,0 +1,39 @@
+"""What the numbers say: percentiles, ratios, verdicts, plans. Pure numpy; scipy comes in when called."""
+
+from harness.stats.multiple import benjamini_hochberg, holm, p_value
+from harness.stats.paired import Difference, mcnemar, paired_difference, proportion
+from harness.stats.planning import Budget, Spread, StopReason, plan, spread, stop
+from harness.stats.quantiles import Percentile, loadgen_estimate, min_samples, percentile, percentiles
+from harness.stats.ratio import Ratio, paired_ratios, speedup
+from harness.stats.steady import Steady, find_steady
+from harness.stats.verdict import Verdict, decide, floor_magnitude, margin
+
+__all__ = [
+    "Budget",
+    "Difference",
+    "Percentile",
+    "Ratio",
+    "Spread",
+    "Steady",
+    "StopReason",
+    "Verdict",
+    "benjamini_hochberg",
+    "decide",
+    "find_steady",
+    "floor_magnitude",
+    "holm",
+    "loadgen_estimate",
+    "margin",
+    "mcnemar",
+    "min_samples",
+    "p_value",
+    "paired_difference",
+    "paired_ratios",
+    "percentile",
+    "percentiles",
+    "plan",
+    "proportion",
+    "speedup",
+    "spread",
+    "stop",
+]

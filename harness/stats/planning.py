@@ -1,0 +1,189 @@
+"""How many Trials and Blocks to measure, and when to stop (after Kalibera & Jones 2013)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from harness.errors import HarnessError
+from harness.stats import checks
+from harness.stats.checks import Values
+from harness.stats.location import located
+from harness.stats.ratio import Ratio
+
+FEWEST_TRIALS = 3
+"""With 2 Trials Student's t is 12.7 standard errors wide, and two-moded Trials break even that."""
+WANTED_TRIALS = 5
+"""Fewest Trials after which a narrow interval may end the measuring: see `stop`."""
+MAX_TRIALS = 50
+MIN_BLOCKS = 5
+MAX_BLOCKS = 1000
+ASSUMED_BETWEEN = 0.01
+"""Relative spread between Trials assumed where the pilot has one Trial only (DESIGN.md: 0.5-1 % seen)."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Variances of the logarithm between Trials, and of a Block within its Trial; 1e-4 is 1 % of spread."""
+
+    between: float
+    within: float
+    assumed: bool
+
+    def standard_error(self, trials: int, blocks: int) -> float:
+        """Return the standard error of the mean log over trials x blocks."""
+        return math.sqrt((self.between + self.within / blocks) / trials)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What to measure: Trials, Blocks in each, the relative half-width and the seconds to expect, and why."""
+
+    trials: int
+    blocks: int
+    expected_halfwidth: float
+    expected_s: float
+    reason: str
+
+
+class StopReason(StrEnum):
+    """Why measuring ended."""
+
+    PRECISION = "precision reached"
+    MAX_TIME = "max_time reached"
+
+
+def spread(pilot: Sequence[Values]) -> Spread:
+    """Return the variances between and within Trials of a pilot.
+
+    `pilot`: per Trial a 1-D array of positive Block statistics. Within: the mean over Trials of the variance
+    per Block of the trimmed mean (`location.located`). Between: the variance of the Trials' locations less
+    what the Blocks explain, not below 0 (Kalibera & Jones 2013, 6.2). Raises HarnessError for no Trials,
+    empty ones, NaN, values <= 0, or no Trial with at least 2 Blocks.
+    """
+    places = [located(np.log(blocks)) for blocks in checks.trials(pilot, "pilot")]
+    known = [place for place in places if math.isfinite(place.variance)]
+    if not known:
+        raise HarnessError("the pilot has one Block a Trial; the spread within a Trial needs at least 2.")
+    within = float(np.mean([place.variance * place.n for place in known]))
+    if len(places) == 1:
+        return Spread(between=ASSUMED_BETWEEN**2, within=within, assumed=True)
+    explained = within * float(np.mean([1 / place.n for place in places]))
+    observed = float(np.var([place.value for place in places], ddof=1))
+    return Spread(between=max(0.0, observed - explained), within=within, assumed=False)
+
+
+def plan(
+    pilot: Sequence[Values],
+    start_s: float,
+    block_s: float,
+    precision: float,
+    max_time_s: float,
+    confidence: float = 0.95,
+) -> Budget:
+    """Return the cheapest numbers of Trials and Blocks whose interval should be no wider than +- precision.
+
+    `pilot`: per Trial the Block statistics of one arm, or `ratio.paired_ratios` where a ratio is planned
+    (then `start_s` and `block_s` are the costs of both arms together). A Trial costs `start_s` (process,
+    load, warm-up) plus `block_s` a Block. For R Trials of B Blocks the half-width is t(R-1) sqrt((between +
+    within / B) / R); for each R >= 5 the smallest B that suffices is solved for, and the cheapest pair taken.
+    For many Trials B tends to Kalibera and Jones' sqrt(start_s / block_s * within / between); here t is exact
+    for few. If nothing within `max_time_s` suffices, the pair (R >= 3) with the narrowest interval that fits;
+    if nothing fits, as many Trials of as few Blocks as do, at least one. The pilot knows its variances badly:
+    plan again as Trials come in. Raises HarnessError for a bad pilot, precision, block_s or max_time_s <= 0,
+    or start_s < 0.
+    """
+    for value, what in ((precision, "precision"), (block_s, "block_s"), (max_time_s, "max_time_s")):
+        checks.above_zero(value, what)
+    if not (math.isfinite(start_s) and start_s >= 0):
+        raise HarnessError(f"start_s must be 0 or more seconds, got {start_s}.")
+    terms = _Terms(spread(pilot), _t_quantiles(checks.fraction(confidence, "a confidence")), start_s, block_s)
+    note = "; one pilot Trial, so 1 % spread between Trials is assumed" if terms.seen.assumed else ""
+    if pair := _cheapest(terms, precision, max_time_s):
+        return terms.budget(*pair, f"the cheapest that reaches +-{precision:.2%}{note}")
+    if pair := _narrowest(terms, max_time_s):
+        reason = f"max_time {max_time_s:g} s does not reach +-{precision:.2%}; the narrowest that fits{note}"
+        return terms.budget(*pair, reason)
+    trials = min(FEWEST_TRIALS, max(1, int(max_time_s / (start_s + block_s))))
+    blocks = max(1, min(MIN_BLOCKS, int((max_time_s / trials - start_s) / block_s)))
+    reason = f"max_time {max_time_s:g} s is too short for {FEWEST_TRIALS} Trials of {MIN_BLOCKS} Blocks{note}"
+    return terms.budget(trials, blocks, reason)
+
+
+def stop(
+    ratio: Ratio, precision: float, elapsed_s: float, max_time_s: float, min_trials: int = WANTED_TRIALS
+) -> StopReason | None:
+    """Return why to stop measuring now, or None to go on.
+
+    Precision: the interval's relative half-width is at most `precision`, and `min_trials` are in. MAX_TIME:
+    no time is left. Looking after each Trial and stopping at the first narrow interval favours intervals that
+    are narrow by luck: simulated, a nominal 95 % interval covers 90-95 % if one looks from 3 Trials on,
+    92.6-95 % from 5 on (lowest where about 12 Trials are needed). So look from the planned number on. Raises
+    HarnessError for precision or max_time <= 0.
+    """
+    checks.above_zero(precision, "precision")
+    checks.above_zero(max_time_s, "max_time_s")
+    if ratio.trials >= min_trials and ratio.halfwidth <= precision:
+        return StopReason.PRECISION
+    return StopReason.MAX_TIME if elapsed_s >= max_time_s else None
+
+
+def _t_quantiles(confidence: float) -> list[float]:
+    """Two-sided t quantiles by number of Trials; infinite for 0 and 1."""
+    from scipy.special import stdtrit
+
+    quantiles = stdtrit(np.arange(1, MAX_TRIALS), 0.5 + confidence / 2)
+    return [math.inf, math.inf, *(float(value) for value in quantiles)]
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What a plan is reckoned from: the pilot's spread, t by number of Trials, and the costs in seconds."""
+
+    seen: Spread
+    quantiles: list[float]
+    start_s: float
+    block_s: float
+
+    def cost_s(self, trials: int, blocks: int) -> float:
+        return trials * (self.start_s + blocks * self.block_s)
+
+    def halfwidth(self, trials: int, blocks: int) -> float:
+        """Return the expected half-width on the log scale."""
+        return self.quantiles[trials] * self.seen.standard_error(trials, blocks) if trials > 1 else math.inf
+
+    def budget(self, trials: int, blocks: int, reason: str) -> Budget:
+        half = self.halfwidth(trials, blocks)
+        relative = math.expm1(half) if half < 700 else math.inf
+        return Budget(trials, blocks, relative, self.cost_s(trials, blocks), reason)
+
+
+def _cheapest(terms: _Terms, precision: float, max_time_s: float) -> tuple[int, int] | None:
+    """For each number of Trials the fewest Blocks that reach `precision`; of these the cheapest in time."""
+    best, best_s = None, math.inf
+    for trials in range(WANTED_TRIALS, MAX_TRIALS + 1):
+        room = trials * (math.log1p(precision) / terms.quantiles[trials]) ** 2 - terms.seen.between
+        if room <= 0:
+            continue
+        blocks = max(MIN_BLOCKS, math.ceil(terms.seen.within / room))
+        cost = terms.cost_s(trials, blocks)
+        if blocks <= MAX_BLOCKS and cost <= max_time_s and cost < best_s:
+            best, best_s = (trials, blocks), cost
+    return best
+
+
+def _narrowest(terms: _Terms, max_time_s: float) -> tuple[int, int] | None:
+    """For each number of Trials as many Blocks as fit; of these the narrowest."""
+    best, best_half = None, math.inf
+    for trials in range(FEWEST_TRIALS, MAX_TRIALS + 1):
+        blocks = min(MAX_BLOCKS, int((max_time_s / trials - terms.start_s) / terms.block_s))
+        if blocks < MIN_BLOCKS:
+            break
+        half = terms.halfwidth(trials, blocks)
+        if half < best_half:
+            best, best_half = (trials, blocks), half
+    return best

@@ -1,0 +1,121 @@
+"""Percentiles with their right to exist: shown only where n allows it, and with an upper bound.
+
+Both rules are about independent samples. Timed calls in a row are correlated; then read n as optimistic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from harness.stats import checks
+
+
+@dataclass(frozen=True)
+class Percentile:
+    """The q-quantile of n samples; `value` and `upper` in the unit of the samples.
+
+    `upper`: the true quantile lies at or below it with at least the asked confidence; infinite where n is too
+    small for any such bound. `allowed`: whether n is large enough for the percentile to be shown at all.
+    """
+
+    q: float
+    value: float
+    upper: float
+    n: int
+    allowed: bool
+
+    @property
+    def reason(self) -> str:
+        """Why it is not shown ("n too small: 40 of 64 samples"), or nothing."""
+        return "" if self.allowed else f"n too small: {self.n} of {min_samples(self.q)} samples"
+
+
+@lru_cache(maxsize=256)
+def min_samples(q: float, confidence: float = 0.99) -> int:
+    """Return the fewest samples for which the q-quantile may be shown.
+
+    The smallest n with P(Bin(n, 1 - q) <= 1) = q^n + n (1 - q) q^(n-1) <= 1 - confidence: were the second
+    largest sample below the true quantile, at most one sample would lie above it, and that must be
+    improbable. It is the entry condition of MLPerf LoadGen's early stopping (one over-latency query,
+    tolerance 0; `early_stopping.cc` and `results.cc`): p90 64, p95 130, p99 662, p99.9 6,636 at 99 %; p50
+    needs 11. A low quantile needs as many as its mirror image (p10 as p90). Raises HarnessError for q or
+    confidence outside (0, 1).
+    """
+    checks.fraction(q, "a quantile")
+    checks.fraction(confidence, "a confidence")
+    q = max(q, 1 - q)
+    low, high = 1, 2
+    while not _tail_is_rare(high, q, confidence):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _tail_is_rare(middle, q, confidence) else (middle, high)
+    return high
+
+
+def _tail_is_rare(n: int, q: float, confidence: float) -> bool:
+    """Whether at most one of n samples lies above the quantile with probability <= 1 - confidence."""
+    return math.exp((n - 1) * math.log(q)) * (q + n * (1 - q)) <= 1 - confidence
+
+
+@lru_cache(maxsize=4096)
+def upper_rank(n: int, q: float, confidence: float = 0.99) -> int | None:
+    """Return the rank k (from 1) of the order statistic that bounds the q-quantile from above, or None.
+
+    The smallest k with P(Bin(n, q) <= k - 1) >= confidence (David & Nagaraja, Order Statistics, 2003, 7.1):
+    the k-th smallest sample is below the quantile only if at least k samples are. None where k would exceed
+    n.
+    """
+    from scipy.special import bdtr
+
+    low, high = 0, n + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = bdtr(middle - 1, n, q) >= confidence if middle <= n - 1 else 1 - q**n >= confidence
+        low, high = (low, middle) if enough else (middle, high)
+    return high if high <= n else None
+
+
+def percentile(samples: checks.Values, q: float, confidence: float = 0.99) -> Percentile:
+    """Return the q-quantile (0 < q < 1) of a 1-D array of samples, its bound and its right to be shown.
+
+    `value` interpolates linearly between the neighbouring order statistics (numpy's default, Hyndman & Fan
+    7). Raises HarnessError for empty, NaN or infinite samples and for q or confidence outside (0, 1).
+    """
+    return percentiles(samples, [q], confidence)[0]
+
+
+def percentiles(samples: checks.Values, qs: Sequence[float], confidence: float = 0.99) -> list[Percentile]:
+    """Return several quantiles of the same samples at the price of one sort; see `percentile`."""
+    ordered = np.sort(checks.sample(samples, "samples"))
+    n = ordered.size
+    found = []
+    for q in qs:
+        least = min_samples(q, confidence)
+        rank = upper_rank(n, q, confidence)
+        place = (n - 1) * q
+        below = min(int(place), n - 1)
+        above = min(below + 1, n - 1)
+        value = float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
+        upper = math.inf if rank is None else float(ordered[rank - 1])
+        found.append(Percentile(q=q, value=value, upper=upper, n=n, allowed=n >= least))
+    return found
+
+
+def loadgen_estimate(samples: checks.Values, q: float, confidence: float = 0.99) -> float | None:
+    """Return LoadGen's early-stopping estimate of the q-quantile, or None where n is too small.
+
+    LoadGen takes the t-th largest sample with the largest t for which t over-latency queries in n would still
+    prove the percentile (`results.cc`): one order statistic above `Percentile.upper`, so it is never lower.
+    Here for comparing runs with LoadGen's own; reports show `upper`. Defined for q >= 0.5.
+    """
+    ordered = np.sort(checks.sample(samples, "samples"))
+    if ordered.size < min_samples(q, confidence):
+        return None
+    rank = upper_rank(ordered.size, q, confidence)
+    return None if rank is None else float(ordered[min(rank, ordered.size - 1)])

@@ -1,0 +1,78 @@
+"""Faster, slower, same or ambiguous: one rule, held against what identical code looks like today."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+
+from harness.stats import checks
+from harness.stats.ratio import Ratio
+
+ONE_TRIAL_ALLOWANCE = 0.10
+"""What a fresh process may change by itself, where one Trial cannot show it; three times the 3 % seen for
+whichever of two identical processes was started second (DESIGN.md, Measuring 3)."""
+
+
+class Verdict(StrEnum):
+    """The candidate against the baseline."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    SAME = "same"
+    AMBIGUOUS = "ambiguous"
+
+
+def floor_magnitude(noise_floor: Ratio | None) -> float:
+    """Return the largest relative change that identical code may have shown: 0.01 says 1 %.
+
+    The end of the shadow arm's interval that is farther from 1. Its estimate alone would be too low a bar:
+    simulated, identical code is then called different in 4 of 100, and with this in fewer than 1 of 100 from
+    3 Trials on (2 of 100 at worst with 2 Trials of two modes). 0 without a shadow arm, infinite if its
+    interval is unbounded.
+    """
+    if noise_floor is None:
+        return 0.0
+    if noise_floor.low <= 0 or math.isinf(noise_floor.high):
+        return math.inf
+    return max(1 / noise_floor.low, noise_floor.high) - 1
+
+
+def margin(noise_floor: Ratio | None, precision: float) -> float:
+    """Return the relative difference below which arms count as the same: max(precision, noise floor)."""
+    return max(checks.above_zero(precision, "precision"), floor_magnitude(noise_floor))
+
+
+def decide(
+    ratio: Ratio,
+    noise_floor: Ratio | None,
+    precision: float,
+    *,
+    p_value: float | None = None,
+    alpha: float = 0.05,
+) -> Verdict:
+    """Return the Verdict on `ratio`, given the shadow arm's ratio and the wanted precision (0.02 is 2 %).
+
+    1. faster / slower: the interval excludes 1 *and* the estimate is farther from 1 than the noise floor's
+       magnitude (and, if an adjusted `p_value` is given, it is below `alpha`).
+    2. same: the whole interval lies within 1 +- max(precision, noise floor), on the log scale: from 1 / (1 +
+       m) to 1 + m, so that the rule does not depend on which arm is called the baseline.
+    3. ambiguous: anything else; more Trials may settle it.
+
+    A small change may be real *and* below `precision`: then rule 1 wins; whoever gates on a threshold
+    compares the interval with it. With one Trial per arm the interval does not know how Trials differ: never
+    "same", and faster / slower only beyond the noise floor plus 10 %. Without a shadow arm (None) the floor
+    is 0, and false alarms are as frequent as the interval's confidence says (5 %). Raises HarnessError for
+    precision <= 0.
+    """
+    same_within = margin(noise_floor, precision)
+    bar = math.log1p(floor_magnitude(noise_floor))
+    if not ratio.between_trials:
+        bar += math.log1p(ONE_TRIAL_ALLOWANCE)
+    effect = math.log(ratio.estimate)
+    proven = p_value is None or p_value < alpha
+    if ratio.excludes_one() and abs(effect) > bar and proven:
+        return Verdict.FASTER if effect > 0 else Verdict.SLOWER
+    if ratio.between_trials and ratio.low >= 1 / (1 + same_within) and ratio.high <= 1 + same_within:
+        # An unbounded floor would make everything "the same": that is not knowing.
+        return Verdict.SAME if math.isfinite(same_within) else Verdict.AMBIGUOUS
+    return Verdict.AMBIGUOUS

@@ -1,0 +1,77 @@
+"""`run.json`: what was run, where, when, at which commit, and with what settings."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.store.schema import SCHEMA_VERSION
+
+
+class Commit(BaseModel):
+    """The commit of the working folder the Run was started in; None where it is no git checkout."""
+
+    hash: str
+    dirty: bool
+    subject: str = ""
+
+
+class GroupInfo(BaseModel):
+    """A Group: the Cells that share model, workload and hardware, and the baseline they are compared with."""
+
+    group_id: str
+    model: str
+    workload: str
+    hardware: str
+    scenario: str
+    batch: int
+    device: str
+    threads: int
+    baseline: str = Field(description="cell_id of the baseline")
+
+
+class Times(BaseModel):
+    """Where the wall time of a Run went, seconds."""
+
+    wall_s: float = 0.0
+    build_s: float = 0.0
+    start_s: float = 0.0
+    quality_s: float = 0.0
+    warmup_s: float = 0.0
+    timed_s: float = 0.0
+
+    @property
+    def measured_share(self) -> float:
+        """Share of the wall time inside timed Blocks and quality passes."""
+        return (self.timed_s + self.quality_s) / self.wall_s if self.wall_s else 0.0
+
+
+class RunInfo(BaseModel):
+    """Everything of a Run that is not a table."""
+
+    model_config = ConfigDict(extra="allow")  # a newer version may say more
+
+    schema_version: int = SCHEMA_VERSION
+    harness_version: str = ""
+    run_id: str
+    suite: str
+    suite_file: str = Field(default="", description="file name, without its folder")
+    suite_text: str = ""
+    suite_sha256: str = ""
+    status: Literal["running", "complete", "interrupted"] = "running"
+    started_at: str = Field(description="UTC, ISO 8601")
+    finished_at: str | None = None
+    commit: Commit | None = None
+    machine: dict[str, Any] = Field(default_factory=dict, description="devices/fingerprint.py")
+    versions: dict[str, str] = Field(default_factory=dict, description="library versions")
+    seed: int = 0
+    settings: dict[str, Any] = Field(default_factory=dict, description="the suite's measure section")
+    quality: dict[str, Any] = Field(default_factory=dict, description="the suite's quality budget")
+    groups: list[GroupInfo] = Field(default_factory=list)
+    times: Times = Times()
+    notices: list[str] = Field(default_factory=list, description="what a reader must know about the Run")
+    grade: dict[str, Any] = Field(
+        default_factory=dict, description="letter A to D, reasons, remedies: measure/grading.py"
+    )
+    clock: dict[str, float] = Field(default_factory=dict, description="the timer's own cost")

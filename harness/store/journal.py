@@ -1,0 +1,111 @@
+"""The journal of a Run in progress: every event as it comes, one JSON line each.
+
+What is in it survives a crash, a kill and a full disk; `--resume` and the reader of unfinished Runs go by it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from harness.errors import StoreError
+
+FILE, BALLAST = "journal.jsonl", ".ballast"
+BALLAST_BYTES = 4_000_000
+"""Space kept in reserve on the disk; given back when it fills up, so that the last Block still fits."""
+
+Event = dict[str, Any]
+
+
+class Journal:
+    """Appends events. Each is flushed to the system at once; `sync` makes them safe from a power cut."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / FILE
+        self.start_ns = time.perf_counter_ns()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / BALLAST).write_bytes(os.urandom(BALLAST_BYTES))
+            self._file: TextIO = self.path.open("a", encoding="utf-8")
+            self._end_last_line()
+        except OSError as error:
+            raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
+
+    def append(self, event: str, **content: Any) -> Event:
+        """Write one event. Raises StoreError, after saving it, when the disk is full."""
+        entry = {"event": event, "at": round(time.time(), 3), **content}
+        line = json.dumps(entry, default=str) + "\n"
+        try:
+            self._write(line)
+        except OSError as error:
+            self._rescue(line)
+            raise StoreError(
+                f"cannot write {self.path}: {error.strerror or error}. What was measured is kept; "
+                "make room, then go on with --resume"
+            ) from error
+        return entry
+
+    def sync(self) -> None:
+        """Make all events safe from a power cut."""
+        with contextlib.suppress(OSError):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file and give the reserve back."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            (self.folder / BALLAST).unlink()
+
+    def _write(self, line: str) -> None:
+        self._file.write(line)
+        self._file.flush()
+
+    def _rescue(self, line: str) -> None:
+        """Free the reserve and write the line again on a line of its own; readers skip the torn one."""
+        with contextlib.suppress(OSError):
+            (self.folder / BALLAST).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._file.close()
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("\n" + line)
+            self._file = self.path.open("a", encoding="utf-8")
+
+    def _end_last_line(self) -> None:
+        """A killed manager may have left half a line; the next event must not run into it."""
+        if self.path.stat().st_size:
+            with self.path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                torn = file.read(1) != b"\n"
+            if torn:
+                self._write("\n")
+
+
+def read_journal(folder: Path) -> list[Event]:
+    """Read all whole events; torn lines are passed over. Raises StoreError when there is no journal."""
+    path = folder / FILE
+    events: list[Event] = []
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if isinstance(event, dict) and "event" in event:
+                        events.append(event)
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    return events
+
+
+def write_log(folder: Path, events: list[Event]) -> None:
+    """Write `log.jsonl`: the journal without the arrays that stand in the Run's tables."""
+    from harness.store.writing import write_atomic
+
+    bulky = ("samples", "scores", "evidence")
+    lines = (json.dumps({k: v for k, v in event.items() if k not in bulky}, default=str) for event in events)
+    write_atomic(folder / "log.jsonl", ("\n".join(lines) + "\n").encode())

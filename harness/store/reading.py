@@ -1,0 +1,106 @@
+"""Reading Runs of any schema version up to this one; a damaged one is named and left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from harness.errors import StoreError
+from harness.store.info import RunInfo
+from harness.store.schema import SCHEMA_VERSION, TABLES, arrow_schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Run:
+    """A Run on disk; its tables are read when first asked for (columns: store/schema.py)."""
+
+    folder: Path
+    info: RunInfo
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One Record a row; shadow arms are rows of their own (``arm == "shadow"``)."""
+        return read_table(self.folder, "cells")
+
+    @cached_property
+    def blocks(self) -> pd.DataFrame:
+        """One Block a row."""
+        return read_table(self.folder, "blocks")
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """One timed call a row."""
+        return read_table(self.folder, "samples")
+
+    @cached_property
+    def answers(self) -> pd.DataFrame:
+        """One item of the quality set a row."""
+        return read_table(self.folder, "answers")
+
+
+def read_table(folder: Path, name: str) -> pd.DataFrame:
+    """Read one table; columns that an older version lacks come as nulls. Raises StoreError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / f"{name}.parquet"
+    schema = arrow_schema(TABLES[name])
+    try:
+        table = pq.read_table(path)
+        for field in schema:
+            if field.name not in table.column_names:
+                table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+        known = table.select([field.name for field in schema]).cast(schema)
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is missing") from error
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    frame: pd.DataFrame = known.to_pandas()
+    return frame
+
+
+def read_info(folder: Path) -> RunInfo:
+    """Read `run.json`. Raises StoreError when it is missing, damaged or of a newer version."""
+    path = folder / "run.json"
+    try:
+        info = RunInfo.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise StoreError(f"{folder} holds no run.json: it is no Run") from error
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise StoreError(f"{path} is damaged: {error.errors()[0]['msg']}") from error
+    if info.schema_version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} has schema version {info.schema_version}; "
+            f"this harness reads up to {SCHEMA_VERSION}: update it"
+        )
+    return info
+
+
+def load(folder: Path) -> Run:
+    """Open a Run and check that its Records can be read. Raises StoreError."""
+    run = Run(folder, read_info(folder))
+    _ = run.cells
+    return run
+
+
+def find(root: Path) -> tuple[list[Run], list[str]]:
+    """Return the Runs below `root`, oldest first, and a sentence for each that cannot be read."""
+    runs, faults = [], []
+    for path in sorted(root.rglob("run.json")):
+        if any(part.endswith(".partial") for part in path.relative_to(root).parts):
+            continue
+        try:
+            runs.append(load(path.parent))
+        except StoreError as error:
+            faults.append(str(error))
+    runs.sort(key=lambda run: run.info.started_at)
+    return runs, faults

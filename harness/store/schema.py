@@ -1,0 +1,155 @@
+"""What a Run holds: the columns of its tables and the fields of its `run.json`.
+
+Column names carry units (`_s` seconds, `_bytes`, `_per_s`). Tables only ever gain columns within a schema
+version; readers fill what an older Run lacks with nulls (`reading.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, its type (``str int float bool json strs``) and what it says.
+
+    ``json`` is a JSON text; ``strs`` a list of strings.
+    """
+
+    name: str
+    kind: str
+    meaning: str
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    rows = (line.split("|") for line in text.strip().splitlines())
+    return tuple(Column(name.strip(), kind.strip(), meaning.strip()) for name, kind, meaning in rows)
+
+
+# One Record a row: a Cell with all its metrics, or why it has none.
+CELLS = _columns(
+    """
+    cell_id                   | str   | stable hash of the Cell's content
+    group_id                  | str   | hash of model, workload and hardware: ratios are taken inside it
+    model                     | str   | model's name in the suite
+    technique                 | str   | technique's name in the suite
+    workload                  | str   | workload's name in the suite
+    hardware                  | str   | hardware's name in the suite
+    families                  | strs  | families of the technique's steps, in order (prune, quantize)
+    runtime                   | str   | runtime's name
+    pipeline                  | json  | the technique's steps as validated, conversions among them
+    scenario                  | str   | single-stream or offline
+    batch                     | int   | items a call
+    device                    | str   | cpu or cuda
+    threads                   | int   | thread budget: intra-op threads and pinned cores
+    replicas                  | int   | inference processes
+    arm                       | str   | cell, baseline, or shadow (a second copy of the baseline)
+    status                    | str   | measured, skipped or failed
+    stage                     | str   | where a failed Cell failed: build, start, load, quality, measure
+    reason                    | str   | why it was skipped or failed
+    log                       | str   | the worker's output, relative to the Run
+    warnings                  | strs  | what a reader must know about this Record
+    artifact_key              | str   | content address of the Artifact
+    artifact_form             | str   | onnx, torch-module, aoti …
+    artifact_bytes            | int   | the Artifact's files on disk
+    build_s                   | float | time to build from the model as given, all steps, without start-up
+    build_peak_rss_bytes      | int   | highest resident memory of any build step
+    build_details             | json  | what each step reports of itself
+    parameters                | int   | weights and biases
+    nonzero_parameters        | int   | those of them that are not zero
+    flops_per_item            | float | FLOPs (2 × multiply-accumulates) of one item, from the graph
+    latency_mean_s            | float | mean of all timed calls
+    latency_min_s             | float | fastest timed call
+    latency_p50_s             | float | median
+    latency_p90_s             | float | 90th percentile; null where too few samples
+    latency_p95_s             | float | 95th percentile; null where too few samples
+    latency_p99_s             | float | 99th percentile; null where too few samples
+    latency_p99_upper_s       | float | upper bound of the 99th percentile at 99 % confidence
+    latency_std_s             | float | standard deviation of all timed calls
+    samples                   | int   | timed calls
+    blocks                    | int   | Blocks
+    trials                    | int   | Trials (fresh processes)
+    warmup_calls              | int   | calls before the first Block, all Trials
+    steady                    | bool  | whether warm-up ended because calls had become steady, in all Trials
+    throughput_items_per_s    | float | items answered in all Blocks over the Blocks' time
+    import_s                  | float | start of the process until the runtime is imported, median of Trials
+    load_s                    | float | Artifact on disk until Session is ready, median of Trials
+    first_call_s              | float | first call, median of Trials
+    rss_empty_bytes           | int   | resident memory of the worker with its runtime imported, no model
+    peak_rss_load_bytes       | int   | highest resident memory while loading
+    peak_rss_first_call_bytes | int   | highest resident memory during the first call
+    peak_rss_steady_bytes     | int   | highest resident memory during the timed Blocks
+    pss_bytes                 | int   | proportional set size after the Blocks, replicas included
+    achieved_flop_per_s       | float | flops_per_item × throughput
+    quality_metric            | str   | name of the quality metric
+    quality_unit              | str   | unit of a drop (pt: hundredths of a share)
+    quality                   | float | mean score
+    quality_low               | float | lower end of the 95 % interval
+    quality_high              | float | upper end of the 95 % interval
+    quality_items             | int   | items answered
+    quality_s                 | float | time of the quality pass
+    measured_s                | float | time inside timed Blocks, all Trials
+    worker_s                  | float | time from start to end of the Cell's workers
+    audit                     | str   | passed, failed or null when not audited
+    """
+)
+
+# One Block a row, with the noise evidence around it (columns noise_* come from measure/noise.py).
+BLOCKS = _columns(
+    """
+    cell_id     | str   | Cell
+    arm         | str   | cell, baseline or shadow
+    trial       | int   | Trial, from 0
+    round       | int   | round of the Trial: one Block of each arm, in random order
+    order       | int   | position in the Run's sequence of Blocks
+    start_s     | float | start, seconds since the Run's start
+    duration_s  | float | wall time of the Block
+    calls       | int   | timed calls
+    items       | int   | items answered
+    median_s    | float | median call
+    mean_s      | float | mean call
+    min_s       | float | fastest call
+    max_s       | float | slowest call
+    tags        | strs  | kinds of noise seen in this Block
+    evidence    | json  | the counters, see measure/noise.py
+    """
+)
+
+SAMPLES = _columns(
+    """
+    cell_id | str   | Cell
+    arm     | str   | cell, baseline or shadow
+    trial   | int   | Trial, from 0
+    round   | int   | round of the Trial
+    call_ns | int   | duration of one timed call in nanoseconds
+    """
+)
+
+# One item of the quality set a row: what paired comparisons need.
+ANSWERS = _columns(
+    """
+    cell_id | str   | Cell
+    item    | int   | position in the quality set
+    score   | float | the metric's score of this item
+    """
+)
+
+TABLES = {"cells": CELLS, "blocks": BLOCKS, "samples": SAMPLES, "answers": ANSWERS}
+
+
+def arrow_schema(columns: tuple[Column, ...]) -> Any:
+    """Return the pyarrow schema of a table, meanings kept as field metadata."""
+    import pyarrow as pa
+
+    kinds = {
+        "str": pa.string(),
+        "json": pa.string(),
+        "strs": pa.list_(pa.string()),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+    }
+    return pa.schema([pa.field(c.name, kinds[c.kind], metadata={"meaning": c.meaning}) for c in columns])

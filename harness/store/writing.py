@@ -1,0 +1,81 @@
+"""Writing a Run: tables and `run.json` beside its place, then renamed; a reader never sees half a Run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.store.info import RunInfo
+from harness.store.schema import TABLES, arrow_schema
+
+Rows = Sequence[Mapping[str, Any]] | Mapping[str, Any]
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a crash leaves the old file or the new one, never a part.
+
+    Raises StoreError when the disk is full or the folder cannot be written.
+    """
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with staged.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            staged.unlink()
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_table(folder: Path, name: str, rows: Rows) -> None:
+    """Write one of the Run's tables as Parquet (zstd). `rows` are dicts, or a dict of column arrays."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema(TABLES[name])
+    if isinstance(rows, Mapping):
+        table = pa.table(
+            {field.name: pa.array(rows[field.name], field.type) for field in schema}, schema=schema
+        )
+    else:
+        table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", compression_level=9)
+    write_atomic(folder / f"{name}.parquet", sink.getvalue().to_pybytes())
+
+
+def write_run(folder: Path, info: RunInfo, tables: Mapping[str, Rows]) -> None:
+    """Write all tables and, last, `run.json` into `folder`, which exists. Raises StoreError."""
+    for name in TABLES:
+        write_table(folder, name, tables.get(name, ()))
+    write_atomic(folder / "run.json", info.model_dump_json(indent=1).encode())
+
+
+def publish(partial: Path, final: Path) -> None:
+    """Give a complete Run its final name. Raises StoreError when that name is taken."""
+    if final.exists():
+        raise StoreError(f"{final} exists already")
+    try:
+        partial.rename(final)
+    except OSError as error:
+        raise StoreError(f"cannot rename {partial} to {final}: {error.strerror or error}") from error
+
+
+def remove_empty_files(folder: Path, names: Iterable[str] = ("*",)) -> None:
+    """Remove files without content (logs of workers that said nothing)."""
+    for pattern in names:
+        for path in folder.glob(pattern):
+            if path.is_file() and path.stat().st_size == 0:
+                path.unlink()
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all it holds; missing is fine."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""WHAT to compare: a suite file, read, checked and expanded into Cells."""

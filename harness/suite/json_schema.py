@@ -1,0 +1,101 @@
+"""The JSON schema of suite files, put together from the registries, for editors to complete and check."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from harness.runtimes.registry import RUNTIMES
+from harness.suite.schema import Suite
+from harness.techniques.registry import DEPLOYMENTS, families
+from harness.zoo.registry import MODELS
+from harness.zoo.source import SOURCES
+
+
+def schema_text() -> str:
+    """Return the schema as JSON text that ends in a newline."""
+    return json.dumps(suite_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def suite_schema() -> dict[str, Any]:
+    """Return the schema of a whole suite file."""
+    schema = Suite.model_json_schema(ref_template="#/$defs/{model}")
+    definitions: dict[str, Any] = schema.setdefault("$defs", {})
+    schema["properties"]["models"]["additionalProperties"] = {"oneOf": _sources(definitions)}
+    schema["properties"]["techniques"]["additionalProperties"] = {
+        "type": "array",
+        "items": {"oneOf": _steps(definitions)},
+    }
+    schema["properties"]["extends"] = {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+        "description": "suite files that this one is laid over",
+    }
+    schema["title"] = "A suite of accel-harness"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _sources(definitions: dict[str, Any]) -> list[Any]:
+    found = []
+    for key, source in SOURCES.items():
+        own = _define(definitions, f"source-{key}", source.config)
+        content = definitions[own]
+        content.setdefault("required", [])
+        content["description"] = source.summary
+        if key == "zoo":
+            content["properties"]["zoo"]["enum"] = MODELS.names()
+        if "inputs" in content["properties"]:  # written as a mapping from name to shape
+            content["properties"]["inputs"] = {"type": "object", "description": "name: shape of one item"}
+        found.append({"$ref": f"#/$defs/{own}"})
+    return found
+
+
+def _steps(definitions: dict[str, Any]) -> list[Any]:
+    steps = []
+    for name, family in families().items():
+        variants = [
+            {"$ref": f"#/$defs/{_define(definitions, f'{name}-{key}' if key else name, step.config)}"}
+            for key, step in family.variants.items()
+        ]
+        for variant, step in zip(variants, family.variants.values(), strict=True):
+            content = definitions[variant["$ref"].removeprefix("#/$defs/")]
+            content["description"] = step.summary
+            if family.selector:
+                content["required"] = sorted({*content.get("required", []), family.selector})
+        short = [{"enum": list(family.variants)}] if family.selector else []
+        steps.append(_step(name, {"anyOf": [*variants, *short]}))
+    for name, entry in DEPLOYMENTS.items():
+        own = _define(definitions, name, entry.config)
+        steps.append(_step(name, {"$ref": f"#/$defs/{own}"}))
+    steps.append(_step("runtime", {"anyOf": [{"enum": RUNTIMES.names()}, *_runtimes(definitions)]}))
+    return steps
+
+
+def _runtimes(definitions: dict[str, Any]) -> list[Any]:
+    found = []
+    for name, entry in RUNTIMES.items():
+        own = _define(definitions, f"runtime-{name}", entry.config)
+        content = definitions[own]
+        content.setdefault("properties", {})["name"] = {"const": name}
+        content["required"] = [*content.get("required", []), "name"]
+        content["description"] = entry.summary
+        found.append({"$ref": f"#/$defs/{own}"})
+    return found
+
+
+def _step(name: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {name: content},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
+def _define(definitions: dict[str, Any], name: str, config: type[BaseModel]) -> str:
+    """Put a config's schema under `name`, its own definitions beside it; return the name."""
+    content = config.model_json_schema(ref_template="#/$defs/{model}")
+    definitions.update(content.pop("$defs", {}))
+    definitions[name] = content
+    return name

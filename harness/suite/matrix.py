@@ -1,0 +1,130 @@
+"""Expansion: models × techniques × workloads × hardware into Cells and their Groups."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+from dataclasses import dataclass
+
+from harness.artifacts.cache import digest
+from harness.errors import Problem, SuiteError
+from harness.suite.pipeline import Pipeline
+from harness.suite.schema import Hardware, Pattern, Workload
+from harness.suite.validation import CheckedSuite, Model
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model × technique × workload × hardware. `cell_id` is a hash of its content, not of its names."""
+
+    cell_id: str
+    group_id: str
+    model: Model
+    pipeline: Pipeline
+    workload_name: str
+    workload: Workload
+    hardware_name: str
+    hardware: Hardware
+
+    @property
+    def name(self) -> str:
+        """For people: model / technique / workload / hardware."""
+        return f"{self.model.name} / {self.pipeline.name} / {self.workload_name} / {self.hardware_name}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The Cells that share model, workload and hardware. `baseline` is None where it was excluded."""
+
+    group_id: str
+    cells: tuple[Cell, ...]
+    baseline: Cell | None
+
+    @property
+    def name(self) -> str:
+        """For people: model / workload / hardware."""
+        cell = self.cells[0]
+        return f"{cell.model.name} / {cell.workload_name} / {cell.hardware_name}"
+
+
+def expand(suite: CheckedSuite) -> list[Group]:
+    """Return all Groups in the order of the file. Raises SuiteError for patterns that match nothing."""
+    spec = suite.spec
+    contents = {
+        "model": {n: digest(m.content()) for n, m in suite.models.items()},
+        "technique": {n: digest(p.content()) for n, p in suite.pipelines.items()},
+        "workload": {n: digest(w.model_dump(mode="json")) for n, w in spec.workloads.items()},
+        "hardware": {n: digest(h.model_dump(mode="json")) for n, h in spec.hardware.items()},
+    }
+    excludes = [_Matcher(pattern) for pattern in spec.exclude]
+    includes = [_Matcher(pattern) for pattern in spec.include]
+    groups = []
+    for model in suite.models.values():
+        for workload_name, workload in spec.workloads.items():
+            for hardware_name, hardware in spec.hardware.items():
+                shared = [
+                    contents["model"][model.name],
+                    contents["workload"][workload_name],
+                    contents["hardware"][hardware_name],
+                ]
+                group_id = digest(shared)
+                cells = []
+                for pipeline in suite.pipelines.values():
+                    names = (model.name, pipeline.name, workload_name, hardware_name)
+                    out = _any(excludes, names)
+                    back = _any(includes, names)
+                    if out and not back:
+                        continue
+                    cell_id = digest([*shared, contents["technique"][pipeline.name]])
+                    cells.append(
+                        Cell(
+                            cell_id,
+                            group_id,
+                            model,
+                            pipeline,
+                            workload_name,
+                            workload,
+                            hardware_name,
+                            hardware,
+                        )
+                    )
+                if cells:
+                    baseline = next((c for c in cells if c.pipeline.name == suite.baseline), None)
+                    groups.append(Group(group_id, tuple(cells), baseline))
+    _refuse_idle(suite, excludes, "exclude")
+    _refuse_idle(suite, includes, "include")
+    if not groups:
+        raise SuiteError([Problem(suite.path.name, None, "exclude", "leaves no Cell")])
+    return groups
+
+
+class _Matcher:
+    """A Pattern, compiled; remembers whether it ever matched."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        self.pattern = pattern
+        self.hits = 0
+        fields = (pattern.model, pattern.technique, pattern.workload, pattern.hardware)
+        self._tests = [[f] if isinstance(f, str) else f for f in fields]
+        self._match = functools.cache(self._matches_one)
+
+    def matches(self, names: tuple[str, str, str, str]) -> bool:
+        """Whether the Cell with these four names is meant."""
+        found = all(self._match(i, name) for i, name in enumerate(names))
+        self.hits += found
+        return found
+
+    def _matches_one(self, i: int, name: str) -> bool:
+        return any(test in ("*", name) or fnmatch.fnmatchcase(name, test) for test in self._tests[i])
+
+
+def _any(matchers: list[_Matcher], names: tuple[str, str, str, str]) -> bool:
+    """Whether any matches; all are asked, so that each knows whether it ever did."""
+    return sum(matcher.matches(names) for matcher in matchers) > 0
+
+
+def _refuse_idle(suite: CheckedSuite, matchers: list[_Matcher], section: str) -> None:
+    idle = [i for i, matcher in enumerate(matchers) if matcher.hits == 0]
+    if idle:
+        text = "matches no Cell; names are those of this file, * and ? are wildcards"
+        raise SuiteError([Problem(suite.path.name, None, f"{section}[{i}]", text) for i in idle])

@@ -1,0 +1,218 @@
+"""A technique as it runs: transforms, one runtime, at most one deployment, their forms fitted together."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import Problem, unknown
+from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig
+from harness.suite.loading import Document, Key
+from harness.suite.reporting import validation_problems
+from harness.techniques.registry import (
+    CONVERSIONS,
+    DEPLOYMENTS,
+    Deployment,
+    StepConfig,
+    Transform,
+    families,
+)
+from harness.zoo.source import SOURCES
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One build step with its settings."""
+
+    step: Transform
+    config: StepConfig
+
+    def content(self) -> dict[str, Any]:
+        """As JSON: what goes into content addresses and Records."""
+        return {"step": self.step.name, "version": self.step.version, **self.config.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A validated technique."""
+
+    name: str
+    transforms: tuple[Stage, ...]
+    runtime: Runtime
+    runtime_config: RuntimeConfig
+    deployment: Deployment | None = None
+    deployment_config: StepConfig | None = None
+
+    @property
+    def families(self) -> list[str]:
+        """Families of its steps, in order; the runtime is not among them."""
+        names = [stage.step.family for stage in self.transforms]
+        return names + ([self.deployment.family] if self.deployment else [])
+
+    @property
+    def replicas(self) -> int:
+        """Inference processes."""
+        return self.deployment.replicas(self.deployment_config) if self.deployment else 1
+
+    def content(self) -> list[dict[str, Any]]:
+        """As JSON, defaults filled in: what makes two techniques the same."""
+        steps = [stage.content() for stage in self.transforms]
+        steps.append({"runtime": self.runtime.name, **self.runtime_config.model_dump(mode="json")})
+        if self.deployment and self.deployment_config:
+            steps.append({"step": self.deployment.family, **self.deployment_config.model_dump(mode="json")})
+        return steps
+
+    def stages(self, form: str) -> list[Stage]:
+        """All build steps from a model in `form`, conversions inserted where a form does not fit.
+
+        Raises ValueError, in words, when no chain of conversions leads from one step to the next.
+        """
+        chain: list[Stage] = []
+        for stage in self.transforms:
+            chain += [*_convert(form, stage.step.takes, stage.step.name), stage]
+            form = stage.step.yields
+        return chain + _convert(form, self.runtime.takes, f"the runtime {self.runtime.name}")
+
+
+def _convert(form: str, wanted: tuple[str, ...], who: str) -> list[Stage]:
+    """Shortest chain of conversions from `form` to one of `wanted`."""
+    queue: deque[tuple[str, tuple[Transform, ...]]] = deque([(form, ())])
+    seen = {form}
+    while queue:
+        at, path = queue.popleft()
+        if at in wanted:
+            return [Stage(step, step.config()) for step in path]
+        for step in CONVERSIONS.values():
+            if at in step.takes and step.yields not in seen:
+                seen.add(step.yields)
+                queue.append((step.yields, (*path, step)))
+    raise ValueError(f"{who} takes {' or '.join(wanted)}, and nothing makes that from {form}")
+
+
+@dataclass
+class _Parts:
+    """A technique as far as it has been read."""
+
+    transforms: list[Stage] = field(default_factory=list)
+    runtime: tuple[Runtime, RuntimeConfig] | None = None
+    runtime_seen: bool = False
+    deployment: tuple[Deployment, StepConfig] | None = None
+
+
+class PipelineReader:
+    """Checks techniques of a document against the registries and collects what is wrong."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+        self.families = families()
+        self.step_names = [*self.families, *DEPLOYMENTS.names(), "runtime"]
+
+    def read(self, name: str, steps: list[dict[str, Any]]) -> Pipeline | None:
+        """Return the technique `name` as a Pipeline, or None when it has problems."""
+        before = len(self.problems)
+        key: Key = ("techniques", name)
+        parts = _Parts()
+        for i, item in enumerate(steps):
+            if len(item) == 1:
+                (step_name, settings), *_ = item.items()
+                self._step((*key, i, step_name), step_name, settings, parts)
+            else:
+                text = f"a step has exactly one key, one of {', '.join(sorted(self.step_names))}"
+                self._say((*key, i), text)
+        if not parts.runtime_seen:
+            self._say(key, f"has no runtime; add one of {', '.join(RUNTIMES.names())}")
+        if len(self.problems) > before or parts.runtime is None:
+            return None
+        pipeline = Pipeline(
+            name, tuple(parts.transforms), *parts.runtime, *(parts.deployment or (None, None))
+        )
+        return pipeline if self._possible(key, pipeline) else None
+
+    def _step(self, key: Key, name: str, settings: Any, parts: _Parts) -> None:
+        """Check one step and where it stands, and put it among `parts`."""
+        if name == "runtime":
+            if parts.runtime_seen:
+                self._say(key, "a second runtime; a technique has exactly one")
+            parts.runtime_seen = True
+            parts.runtime = self._runtime(key, settings) or parts.runtime
+        elif name in self.families:
+            if parts.runtime_seen:
+                self._say(key, f"{name} stands after the runtime; transforms come before it")
+            if stage := self._transform(key, name, settings):
+                parts.transforms.append(stage)
+        elif name in DEPLOYMENTS:
+            if not parts.runtime_seen:
+                self._say(key, f"{name} stands before the runtime; a deployment comes after it")
+            if parts.deployment is not None:
+                self._say(key, "a second deployment; a technique has at most one")
+            parts.deployment = self._deployment(key, name, settings) or parts.deployment
+        else:
+            self._say(key, unknown("step", name, self.step_names))
+
+    def _possible(self, key: Key, pipeline: Pipeline) -> bool:
+        """Refuse a pipeline that no kind of model could go through."""
+        reasons = []
+        for form in sorted({source.form for source in SOURCES.values()}):
+            try:
+                pipeline.stages(form)
+            except ValueError as error:
+                reasons.append(str(error))
+            else:
+                return True
+        self._say(key, f"cannot be built from any model: {reasons[0] if reasons else 'no model source'}")
+        return False
+
+    def _runtime(self, key: Key, settings: Any) -> tuple[Runtime, RuntimeConfig] | None:
+        fields = {"name": settings} if isinstance(settings, str) else settings
+        if not isinstance(fields, dict) or not isinstance(fields.get("name"), str):
+            self._say(key, f"takes a name or {{name: …}}; known: {', '.join(RUNTIMES.names())}")
+            return None
+        name = fields["name"]
+        if name not in RUNTIMES:
+            self._say(key, unknown("runtime", name, RUNTIMES.names()))
+            return None
+        entry = RUNTIMES.get(name)
+        config = self._config(key, entry.config, {k: v for k, v in fields.items() if k != "name"})
+        return (entry, config) if config is not None else None
+
+    def _transform(self, key: Key, family_name: str, settings: Any) -> Stage | None:
+        family = self.families[family_name]
+        fields = {} if settings is None else settings
+        if family.selector and isinstance(fields, str):
+            fields = {family.selector: fields}
+        if not isinstance(fields, dict):
+            self._say(key, f"takes a mapping, not {type(fields).__name__}")
+            return None
+        variant = fields.get(family.selector, "") if family.selector else ""
+        if variant not in family.variants:
+            what = f"{family.selector} is missing; allowed: " if not variant else ""
+            allowed = ", ".join(sorted(family.variants))
+            text = (
+                f"{what}{allowed}"
+                if what
+                else unknown(f"{family_name} {family.selector}", str(variant), family.variants)
+            )
+            self._say((*key, family.selector) if variant and family.selector else key, text)
+            return None
+        step = family.variants[variant]
+        config = self._config(key, step.config, fields)
+        return Stage(step, config) if config is not None else None
+
+    def _deployment(self, key: Key, name: str, settings: Any) -> tuple[Deployment, StepConfig] | None:
+        entry = DEPLOYMENTS.get(name)
+        config = self._config(key, entry.config, settings if settings is not None else {})
+        return (entry, config) if config is not None else None
+
+    def _config(self, key: Key, config: type[Any], fields: Any) -> Any:
+        try:
+            return config.model_validate(fields)
+        except ValidationError as error:
+            self.problems += validation_problems(self.document, key, error, config)
+            return None
+
+    def _say(self, key: Key, message: str) -> None:
+        self.problems.append(self.document.problem(key, message))

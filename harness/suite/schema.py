@@ -1,0 +1,85 @@
+"""The suite file's sections. Models and techniques are checked by their registries (validation.py)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from harness.errors import unknown
+from harness.measure.scenarios import SCENARIOS
+from harness.suite.units import Points, Seconds, Share
+
+
+def _known_scenario(name: str) -> str:
+    if name not in SCENARIOS:
+        raise ValueError(unknown("scenario", name, SCENARIOS))
+    return name
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Workload(Section):
+    """How inputs arrive: `single-stream` one call after the other, `offline` all at once."""
+
+    scenario: Annotated[str, AfterValidator(_known_scenario), WithJsonSchema({"enum": sorted(SCENARIOS)})]
+    batch: int = Field(default=1, ge=1, le=65_536, description="items a call")
+
+
+class Hardware(Section):
+    """A target; one that this machine lacks is skipped with its reason."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int | Literal["all"] = Field(
+        default="all", description="intra-op threads and pinned cores; all: as many as this process is given"
+    )
+
+
+class Quality(Section):
+    """The budget: by how much the quality metric may drop below the baseline's."""
+
+    max_drop: Points = Field(default=0.5, ge=0, description="in the metric's unit, pt for accuracy")
+
+
+class Measure(Section):
+    """How to measure. Times are seconds or ``20s``; `max_time` is timed time for each Cell."""
+
+    precision: Share = Field(default=0.02, gt=0, lt=1, description="wanted half-width of the speed-up")
+    max_time: Seconds = Field(default=20.0, gt=0, description="timed seconds a Cell, all Trials together")
+    trials: int = Field(default=3, ge=1, le=1000, description="fresh processes a Cell")
+    block_time: Seconds = Field(default=0.1, gt=0, description="aimed length of one Block")
+    warmup_time: Seconds = Field(default=1.0, ge=0, description="warm-up ends at the latest after this")
+    timeout: Seconds = Field(default=120.0, gt=0, description="longest silence of a measuring worker")
+    build_timeout: Seconds = Field(default=1800.0, gt=0, description="longest time of one build step")
+    seed: int = Field(default=0, ge=0, description="of everything random: order, inputs, calibration")
+
+
+class Pattern(Section):
+    """Cells by name; `*` and `?` are wildcards, a list means any of it, a missing key means all."""
+
+    model: str | list[str] = "*"
+    technique: str | list[str] = "*"
+    workload: str | list[str] = "*"
+    hardware: str | list[str] = "*"
+
+
+class Suite(Section):
+    """One suite file: models × techniques × workloads × hardware, and how to measure."""
+
+    suite: str = Field(min_length=1, pattern=r"^[^/\\\x00]+$", description="its name; names its folders")
+    description: str = ""
+    models: dict[str, dict[str, Any]] = Field(min_length=1)
+    workloads: dict[str, Workload] = Field(min_length=1)
+    hardware: dict[str, Hardware] = Field(default={"cpu": Hardware()}, min_length=1)
+    techniques: dict[str, list[dict[str, Any]]] = Field(min_length=1)
+    baseline: str | None = Field(
+        default=None, description="technique that others are compared with; default: the first"
+    )
+    quality: Quality = Quality()
+    measure: Measure = Measure()
+    exclude: list[Pattern] = Field(default=[], description="Cells to leave out")
+    include: list[Pattern] = Field(default=[], description="left-out Cells to take back in")

@@ -1,0 +1,68 @@
+"""Quantities as people write them in a suite: ``2%``, ``20s``, ``0.5pt``."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_NUMBER = r"([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
+
+
+def parse_seconds(value: Any) -> Any:
+    """``20s``, ``500ms``, ``2m`` or a number of seconds → seconds."""
+    if isinstance(value, str):
+        match = re.fullmatch(rf"{_NUMBER}\s*({'|'.join(_SECONDS)})", value.strip())
+        if match is None:
+            raise ValueError(f"{value!r} is no duration; write for example 500ms, 20s or 2m")
+        return float(match[1]) * _SECONDS[match[2]]
+    return value
+
+
+def parse_share(value: Any) -> Any:
+    """``2%`` or a number from 0 to 1 → share."""
+    if isinstance(value, str):
+        match = re.fullmatch(rf"{_NUMBER}\s*%", value.strip())
+        if match is None:
+            raise ValueError(f"{value!r} is no share; write for example 2% or 0.02")
+        return float(match[1]) / 100.0
+    return value
+
+
+def parse_points(value: Any) -> Any:
+    """``0.5pt`` (points: hundredths of a share) or a plain number in the metric's unit → number."""
+    if isinstance(value, str):
+        match = re.fullmatch(rf"{_NUMBER}\s*(?:pt)?", value.strip())
+        if match is None:
+            raise ValueError(f"{value!r} is no drop in quality; write for example 0.5pt")
+        return float(match[1])
+    return value
+
+
+def _or_text(schema: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [schema, {"type": "string"}]})
+
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds), _or_text({"type": "number", "minimum": 0})]
+Share = Annotated[float, BeforeValidator(parse_share), _or_text({"type": "number"})]
+Points = Annotated[float, BeforeValidator(parse_points), _or_text({"type": "number"})]
+
+
+def say_seconds(seconds: float) -> str:
+    """242 → ``4 m 02 s``; 3.2 → ``3.2 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
+
+
+def say_bytes(size: float) -> str:
+    """1234567 → ``1.2 MB`` (decimal units)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

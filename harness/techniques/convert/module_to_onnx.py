@@ -1,0 +1,58 @@
+"""torch-module → onnx: exported with a free batch dimension, so that one Artifact serves every batch."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from harness.artifacts import onnx_graph, torch_module
+from harness.artifacts.artifact import Artifact
+from harness.artifacts.exporting import batch_shapes, example_tensors, quiet_exporter
+from harness.techniques.registry import BuildContext, StepConfig, conversion
+
+
+class ExportOnnx(StepConfig):
+    """How the module is exported."""
+
+    opset: int = Field(default=20, ge=18, le=24)
+
+
+@conversion(
+    "export-onnx",
+    ExportOnnx,
+    takes=torch_module.FORM,
+    yields=onnx_graph.FORM,
+    summary="export the module to ONNX with a free batch dimension",
+    packages=("torch", "onnx", "onnxscript"),
+    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+)
+def export_onnx(config: ExportOnnx, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
+    """Export with torch's exporter (torch.export based); batch norms are folded by its optimiser."""
+    import onnx
+    import torch
+
+    module = torch_module.load_module(source.folder)
+    names = [spec.name for spec in context.inputs]
+    with quiet_exporter(), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            example_tensors(context.inputs, 2, context.seed),
+            dynamo=True,
+            opset_version=config.opset,
+            input_names=names,
+            dynamic_shapes=batch_shapes(context.inputs),
+            external_data=False,
+            verbose=False,
+        )
+        assert program is not None  # noqa: S101 (the exporter's type says Optional for its other mode)
+        program.save(str(out / onnx_graph.MODEL))
+    model = onnx_graph.load_checked(out / onnx_graph.MODEL)
+    del model.graph.metadata_props[:]
+    for part in [*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info]:
+        del part.metadata_props[:]  # stack traces and paths of the exporting machine
+    onnx.save(model, str(out / onnx_graph.MODEL))
+    return {"operators": dict(onnx_graph.operators(model)), "opset": config.opset}

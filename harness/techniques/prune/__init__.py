@@ -1,0 +1,1 @@
+"""Pruning: weights or channels taken away; one file a method."""

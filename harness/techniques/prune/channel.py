@@ -1,0 +1,101 @@
+"""Channel pruning: whole channels are removed, the network gets narrower (Torch-Pruning).
+
+Which layers must shrink together follows from the graph (Fang et al., "DepGraph: Towards Any Structural
+Pruning", CVPR 2023); the channels to go are those whose group has the smallest L2 norm.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from harness.artifacts import torch_module
+from harness.artifacts.artifact import Artifact
+from harness.artifacts.exporting import example_tensors
+from harness.errors import BuildError
+from harness.techniques.prune.finetuning import Finetune, finetune
+from harness.techniques.registry import BuildContext, StepConfig, transform
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ChannelPrune(StepConfig):
+    """`sparsity` is the share of channels removed from each layer; compute falls roughly by its square."""
+
+    structure: Literal["channel"] = "channel"
+    sparsity: float = Field(gt=0, lt=1, description="share of channels removed from each layer")
+    round_to: int = Field(default=8, ge=1, description="channels left are a multiple of this, for SIMD")
+    finetune: Finetune = Finetune()
+
+
+@transform(
+    "prune",
+    ChannelPrune,
+    select=("structure", "channel"),
+    takes=(torch_module.FORM,),
+    yields=torch_module.FORM,
+    summary="remove whole channels by group L2 norm (Torch-Pruning), then fine-tune",
+    packages=("torch", "torch-pruning"),
+    needs_training_data=lambda config: config.finetune.epochs > 0,
+)
+def prune_channels(
+    config: ChannelPrune, source: Artifact, out: Path, context: BuildContext
+) -> dict[str, Any]:
+    """Remove channels, fine-tune, save the narrower module."""
+    import torch_pruning as tp
+
+    module = torch_module.load_module(source.folder).requires_grad_(True)
+    example = example_tensors(context.inputs, 2, context.seed)
+    before = module(*example)
+    pruner = tp.pruner.BasePruner(
+        module,
+        example,
+        importance=tp.importance.GroupMagnitudeImportance(p=2),
+        pruning_ratio=config.sparsity,
+        ignored_layers=output_layers(module, example),
+        round_to=config.round_to,
+    )
+    macs_before, _ = tp.utils.count_ops_and_params(module, example)
+    pruner.step()
+    macs_after, _ = tp.utils.count_ops_and_params(module, example)
+    if module(*example).shape != before.shape:
+        raise BuildError("channel pruning changed the shape of the model's output: it cannot be used here")
+    if macs_after >= macs_before:
+        raise BuildError(
+            f"channel pruning removed nothing (sparsity {config.sparsity}, round_to {config.round_to}): "
+            "raise sparsity or lower round_to"
+        )
+    finetune(module, config.finetune, context, keep_zeros=False)
+    description = json.loads((source.folder / torch_module.DESCRIPTION).read_text())
+    torch_module.save_module(module, out, description["factory"], description["kwargs"])
+    return {"flops_left_share": macs_after / macs_before, "channels_left": layer_widths(module)}
+
+
+def output_layers(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> list[torch.nn.Module]:
+    """Layers whose output is the model's output (their width is the task's), else the last with weights."""
+    seen: list[tuple[torch.nn.Module, int]] = []
+    hooks = [
+        part.register_forward_hook(lambda layer, _, result: seen.append((layer, id(result))))
+        for part in module.modules()
+        if not list(part.children()) and list(part.parameters(recurse=False))
+    ]
+    result = module(*example)
+    for hook in hooks:
+        hook.remove()
+    results = {id(r) for r in (result if isinstance(result, (tuple, list)) else (result,))}
+    found = [layer for layer, identity in seen if identity in results]
+    return found or [layer for layer, _ in seen[-1:]]
+
+
+def layer_widths(module: torch.nn.Module) -> dict[str, int]:
+    """Output channels or features of each convolution and dense layer."""
+    widths = {}
+    for name, part in module.named_modules():
+        width = getattr(part, "out_channels", getattr(part, "out_features", None))
+        if isinstance(width, int):
+            widths[name] = width
+    return widths

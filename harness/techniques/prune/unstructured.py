@@ -1,0 +1,70 @@
+"""Unstructured magnitude pruning: the smallest weights become zero, shapes stay.
+
+A dense kernel multiplies the zeros like any other number, so a dense runtime gets no faster: what falls is
+the compressed size. The suite shows that beside the channel method. (Han et al., "Learning both Weights and
+Connections for Efficient Neural Networks", NeurIPS 2015.)
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from harness.artifacts import torch_module
+from harness.artifacts.artifact import Artifact
+from harness.errors import BuildError
+from harness.techniques.prune.finetuning import Finetune, finetune
+from harness.techniques.registry import BuildContext, StepConfig, transform
+
+
+class MagnitudePrune(StepConfig):
+    """`sparsity` is the share of weights set to zero, over all convolution and dense layers together."""
+
+    structure: Literal["unstructured"] = "unstructured"
+    sparsity: float = Field(gt=0, lt=1, description="share of weights set to zero, over all layers together")
+    finetune: Finetune = Finetune()
+
+
+@transform(
+    "prune",
+    MagnitudePrune,
+    select=("structure", "unstructured"),
+    takes=(torch_module.FORM,),
+    yields=torch_module.FORM,
+    summary="set the globally smallest weights to zero, then fine-tune with the zeros held",
+    packages=("torch",),
+    needs_training_data=lambda config: config.finetune.epochs > 0,
+)
+def prune_magnitude(
+    config: MagnitudePrune, source: Artifact, out: Path, context: BuildContext
+) -> dict[str, Any]:
+    """Zero the weights below the global threshold, fine-tune, save the module of unchanged shape."""
+    import torch
+
+    module = torch_module.load_module(source.folder)
+    weights = {
+        name: part.weight
+        for name, part in module.named_modules()
+        if isinstance(part, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d))
+    }
+    if not weights:
+        raise BuildError("unstructured pruning found no dense or convolution layer")
+    magnitudes = torch.cat([weight.detach().abs().flatten() for weight in weights.values()])
+    count = int(config.sparsity * magnitudes.numel())
+    if count == 0:
+        raise BuildError(f"sparsity {config.sparsity} of {magnitudes.numel()} weights is not one weight")
+    threshold = magnitudes.kthvalue(count).values
+    with torch.no_grad():
+        for weight in weights.values():
+            weight.mul_(weight.abs() > threshold)
+    finetune(module, config.finetune, context, keep_zeros=True)
+    description = json.loads((source.folder / torch_module.DESCRIPTION).read_text())
+    torch_module.save_module(module, out, description["factory"], description["kwargs"])
+    return {
+        "zero_share": {
+            name: round(float((weight == 0).float().mean()), 4) for name, weight in weights.items()
+        }
+    }

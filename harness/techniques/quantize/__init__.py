@@ -1,0 +1,1 @@
+"""Quantization: weights and activations in fewer bits; one file a method."""

@@ -1,0 +1,185 @@
+"""The seam of techniques: a step is a frozen config class and one function, registered where it is defined.
+
+Three kinds of step make a pipeline: *transforms* turn an Artifact into another (prune, quantize);
+*conversions* change its form without being asked for (a module is exported to ONNX because the runtime takes
+ONNX) and are inserted by the planner; a *deployment* says how Sessions are laid out (replicate). The runtime
+between them has its own registry (harness/runtimes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.artifacts.artifact import Artifact
+from harness.artifacts.targets import Target
+from harness.artifacts.tensors import TensorSpec
+from harness.registry import Registry
+from harness.zoo.registry import Data
+
+Aspect = Literal["batch", "device", "threads", "machine"]
+"""What a step may specialise on; it goes into the Artifact's content address."""
+
+
+class StepConfig(BaseModel):
+    """Base of all step configs: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BuildContext(Protocol):
+    """What a step may ask for while it builds. All randomness comes from `seed`."""
+
+    seed: int
+    target: Target
+    inputs: tuple[TensorSpec, ...]
+    cpu_features: frozenset[str]
+
+    def training_data(self) -> Data:
+        """Training items of the model's dataset. Raises BuildError when it has none."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Put a line into the Cell's build log."""
+        ...
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A registered transform or conversion.
+
+    `build(config, source, out, context)` writes the new Artifact's files into the empty folder `out` and
+    returns what it has to report (shown with the Record). `keeps` names facts of the source that the step
+    does not change; others are counted anew where the form allows it. `version` goes into the content
+    address: raise it when the step's result changes.
+    """
+
+    family: str
+    variant: str | None
+    selector: str | None
+    config: type[StepConfig]
+    build: Callable[[Any, Artifact, Path, BuildContext], dict[str, Any]]
+    takes: tuple[str, ...]
+    yields: str
+    summary: str
+    packages: tuple[str, ...] = ()
+    extra: str | None = None
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    specialises: tuple[Aspect, ...] = ()
+    keeps: tuple[str, ...] = ()
+    needs_training_data: Callable[[Any], bool] = lambda _config: False
+    version: int = 1
+
+    @property
+    def name(self) -> str:
+        """Family, and variant where there are several: ``quantize/static``."""
+        return f"{self.family}/{self.variant}" if self.variant else self.family
+
+
+class ReplicaHost(Protocol):
+    """What a deployment is given to lay Sessions out with; the runner implements it."""
+
+    target: Target
+
+    def concurrent(self, targets: list[Target]) -> Any:
+        """Open a Session in a process of its own for each target; return one Session over them all."""
+        ...
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A registered deployment; `open_session(config, host)` returns the Session that is timed.
+
+    `replicas(config)` is the number of processes; `scenarios` are those in which it can show anything.
+    """
+
+    family: str
+    config: type[StepConfig]
+    open_session: Callable[[Any, ReplicaHost], Any]
+    replicas: Callable[[Any], int]
+    summary: str
+    scenarios: tuple[str, ...]
+    name: str = ""
+
+
+@dataclass
+class Family:
+    """Steps that share a key in the suite; `selector` is the field that picks the variant."""
+
+    selector: str | None = None
+    variants: dict[str, Transform] = field(default_factory=dict)
+
+
+TRANSFORMS: Registry[Transform] = Registry("step", "harness.techniques", "harness.techniques")
+CONVERSIONS: Registry[Transform] = Registry("conversion", "harness.techniques", "harness.techniques")
+DEPLOYMENTS: Registry[Deployment] = Registry("deployment", "harness.techniques", "harness.techniques")
+
+C = TypeVar("C", bound=StepConfig)
+Build = Callable[[C, Artifact, Path, BuildContext], dict[str, Any]]
+
+
+def transform(
+    family: str,
+    config: type[C],
+    *,
+    takes: tuple[str, ...],
+    yields: str,
+    summary: str,
+    select: tuple[str, str] | None = None,
+    **options: Any,
+) -> Callable[[Build[C]], Build[C]]:
+    """Register the decorated function as a transform. `select` is the field and value that pick it."""
+
+    def register(build: Build[C]) -> Build[C]:
+        selector, variant = select or (None, None)
+        entry = Transform(family, variant, selector, config, build, takes, yields, summary, **options)
+        TRANSFORMS.add(entry.name, entry)
+        return build
+
+    return register
+
+
+def conversion(
+    name: str, config: type[C], *, takes: str, yields: str, summary: str, **options: Any
+) -> Callable[[Build[C]], Build[C]]:
+    """Register the decorated function as a conversion between two forms."""
+
+    def register(build: Build[C]) -> Build[C]:
+        CONVERSIONS.add(
+            name, Transform(name, None, None, config, build, (takes,), yields, summary, **options)
+        )
+        return build
+
+    return register
+
+
+def deployment(
+    family: str,
+    config: type[C],
+    *,
+    replicas: Callable[[C], int],
+    summary: str,
+    scenarios: tuple[str, ...],
+) -> Callable[[Callable[[C, ReplicaHost], Any]], Callable[[C, ReplicaHost], Any]]:
+    """Register the decorated function as a deployment."""
+
+    def register(open_session: Callable[[C, ReplicaHost], Any]) -> Callable[[C, ReplicaHost], Any]:
+        DEPLOYMENTS.add(
+            family, Deployment(family, config, open_session, replicas, summary, scenarios, family)
+        )
+        return open_session
+
+    return register
+
+
+def families() -> dict[str, Family]:
+    """All transforms by family."""
+    found: dict[str, Family] = {}
+    for entry in TRANSFORMS.values():
+        family = found.setdefault(entry.family, Family(entry.selector))
+        family.variants[entry.variant or ""] = entry
+    return found

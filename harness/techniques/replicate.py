@@ -1,0 +1,37 @@
+"""Replication: several inference processes share the thread budget and answer batches side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from harness.artifacts.targets import Target
+from harness.techniques.registry import ReplicaHost, StepConfig, deployment
+
+
+class Replicate(StepConfig):
+    """`replicas` processes, each with an equal share of the thread budget and cores of its own."""
+
+    replicas: int = Field(ge=2, le=1024)
+
+
+@deployment(
+    "replicate",
+    Replicate,
+    replicas=lambda config: config.replicas,
+    scenarios=("offline",),
+    summary="N inference processes that share the thread budget, each on its own cores",
+)
+def open_replicas(config: Replicate, host: ReplicaHost) -> Any:
+    """Open one Session a process; batches go to whichever replica is free."""
+    return host.concurrent(split(host.target, config.replicas))
+
+
+def split(target: Target, replicas: int) -> list[Target]:
+    """Divide threads and cores of `target` evenly; each replica gets at least one thread."""
+    share = max(1, target.threads // replicas)
+    return [
+        Target(target.batch, target.device, share, target.cores[i * share : (i + 1) * share])
+        for i in range(replicas)
+    ]

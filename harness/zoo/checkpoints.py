@@ -1,0 +1,127 @@
+"""Checkpoints on disk: safetensors weights and, beside them, a JSON card with their sum and their origin.
+
+Needs numpy and safetensors, never torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.artifacts.tensors import Array
+from harness.errors import DataError
+
+FOLDER = "checkpoints"
+
+
+def place(name: str, suites_root: Path) -> Path:
+    """Where the checkpoint of the zoo model `name` belongs, whether it is there or not."""
+    return suites_root / FOLDER / f"{name}.safetensors"
+
+
+def card_path(path: Path) -> Path:
+    """Return the place of the card that belongs to the checkpoint `path`."""
+    return path.with_suffix(".json")
+
+
+def locate(name: str, suites_root: Path) -> Path:
+    """Return the checkpoint file of the zoo model `name`. Raises DataError when it or its card is missing."""
+    path = place(name, suites_root)
+    for file in (path, card_path(path)):
+        if not file.is_file():
+            raise DataError(f"{file} is missing: {_remedy(path)}")
+    return path
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """Compare the checkpoint `path` with the SHA-256 in its card, and return the card.
+
+    Raises DataError, naming the file, what was expected and what was found, when either is missing,
+    unreadable or damaged.
+    """
+    return _read(path)[1]
+
+
+def load_weights(path: Path) -> dict[str, Array]:
+    """Return the tensors of the checkpoint `path` by name, after verifying it. Raises DataError."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    content, _ = _read(path)
+    try:
+        tensors: dict[str, Array] = load(content)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is no safetensors file ({error}): {_remedy(path)}") from error
+    return tensors
+
+
+def save(path: Path, tensors: Mapping[str, Array], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `tensors` to `path` and a card of `facts`, `sha256` and `bytes` beside it; return the card.
+
+    Each file is written whole or not at all. A crash between the two leaves a card that does not match, and
+    `verify` says so. Raises DataError when the folder cannot be written.
+    """
+    from safetensors.numpy import save as serialise
+
+    content = serialise({name: tensors[name] for name in sorted(tensors)})
+    card = {**facts, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    _write_atomic(path, content)
+    _write_atomic(card_path(path), (json.dumps(card, indent=2) + "\n").encode())
+    return card
+
+
+def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """Read a checkpoint and its card, and hold them against each other."""
+    card = _read_card(path)
+    expected = card["sha256"]
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing (sha256 {expected}): {_remedy(path)}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): {_remedy(path)}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise DataError(f"{path} has sha256 {found} instead of {expected}: {_remedy(path)}")
+    return content, card
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    """Read the card beside `path`; it must be a JSON object with a SHA-256."""
+    file = card_path(path)
+    try:
+        card = json.loads(file.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"{file}, the card of {path.name}, is missing: {_remedy(path)}") from error
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror}): {_remedy(path)}") from error
+    except ValueError as error:
+        raise DataError(f"{file} is not JSON ({error}): {_remedy(path)}") from error
+    if not isinstance(card, dict) or not isinstance(card.get("sha256"), str):
+        raise DataError(f"{file} has no sha256 of {path.name}: {_remedy(path)}")
+    return card
+
+
+def _remedy(path: Path) -> str:
+    return f"`harness train {path.stem}` makes it anew"
+
+
+def _write_atomic(path: Path, content: bytes) -> None:
+    """Write beside `path`, then rename."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with staged.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            staged.unlink()
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,44 @@
+"""Top-1 accuracy: does the largest logit stand at the label?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.artifacts.tensors import Array
+from harness.errors import DataError
+from harness.zoo.registry import METRICS
+
+
+class Top1:
+    """1.0 for an item whose largest logit stands at its label, else 0.0; logits with NaN score 0.0."""
+
+    name = "top-1"
+    summary = "share of items whose largest logit stands at their label"
+    unit = "pt"
+    higher_is_better = True
+    needs_reference = False
+
+    def score(self, outputs: tuple[Array, ...], truth: Array) -> NDArray[np.float64]:
+        """Score logits `outputs[0]` (items, classes) against integer labels (items,).
+
+        Of equal logits the first counts. Raises DataError when the shapes do not fit, or a label is no
+        integer in [0, classes).
+        """
+        logits = outputs[0] if outputs else np.empty(0)
+        if logits.ndim != 2 or truth.shape != logits.shape[:1] or logits.shape[1] == 0:
+            raise DataError(
+                "top-1 takes logits (items, classes) and labels (items,), "
+                f"not {logits.shape} and {truth.shape}"
+            )
+        if truth.dtype.kind not in "iu":
+            raise DataError(f"top-1 takes integer labels, not {truth.dtype}")
+        if len(truth) and not 0 <= int(truth.min()) <= int(truth.max()) < logits.shape[1]:
+            raise DataError(
+                f"top-1 takes labels from 0 to {logits.shape[1] - 1}, not {truth.min()} to {truth.max()}"
+            )
+        right = (logits.argmax(axis=1) == truth) & ~np.isnan(logits).any(axis=1)
+        return np.asarray(right, dtype=np.float64)
+
+
+METRICS.add("top-1", Top1())

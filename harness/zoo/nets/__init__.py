@@ -1,0 +1,1 @@
+"""The zoo's networks as torch modules; imported only by a model's `build()`, never by a registry."""

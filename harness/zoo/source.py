@@ -1,0 +1,65 @@
+"""The seam of model sources: a zoo entry, a Python factory, an ONNX file, or what a plug-in brings.
+
+A source is named by the key that stands in the suite (``{zoo: mnist-mlp}``, ``{onnx: model.onnx}``). Its
+config is validated by the manager; its `build` and `data` run in a build worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from harness.artifacts.tensors import TensorSpec
+from harness.registry import Registry
+from harness.zoo.registry import Data, Split
+
+
+def _specs(value: Any) -> Any:
+    """Accept ``{image: [1, 28, 28]}`` and ``{ids: {shape: [128], dtype: int64}}``."""
+    if not isinstance(value, dict):
+        return value
+    specs = []
+    for name, spec in value.items():
+        fields = spec if isinstance(spec, dict) else {"shape": spec}
+        specs.append({"name": name, **fields})
+    return specs
+
+
+Inputs = Annotated[tuple[TensorSpec, ...], BeforeValidator(_specs), Field(min_length=1)]
+
+
+class SourceConfig(BaseModel):
+    """Base of all source configs: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A registered kind of model source.
+
+    form: the form of the Artifact that it yields.
+    identity(config, folder): JSON-able content that changes when the model does (hashes of its files);
+        raises DataError when a file is missing. `folder` is the suite's folder.
+    build(config, folder, out): write the source Artifact's files into `out`; return the model's inputs.
+    data(config, folder, split): items of the dataset, or None when the model has none.
+    has_data(config): whether `data` gives anything, without loading it.
+    metric(config): name of the quality metric.
+    """
+
+    key: str
+    config: type[SourceConfig]
+    form: str
+    identity: Callable[[Any, Path], dict[str, Any]]
+    build: Callable[[Any, Path, Path], tuple[TensorSpec, ...]]
+    data: Callable[[Any, Path, Split], Data | None]
+    has_data: Callable[[Any], bool]
+    metric: Callable[[Any], str]
+    summary: str
+
+
+SOURCES: Registry[Source] = Registry("model source", "harness.zoo.sources", "harness.zoo")

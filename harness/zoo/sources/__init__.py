@@ -1,0 +1,1 @@
+"""Where a model comes from: one file a kind of source, found by the key that names it in a suite."""

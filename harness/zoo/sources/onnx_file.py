@@ -1,0 +1,70 @@
+"""``{onnx: model.onnx}``: a user's own ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from harness.artifacts import onnx_graph
+from harness.artifacts.cache import file_digest
+from harness.artifacts.tensors import TensorSpec
+from harness.errors import DataError
+from harness.zoo.registry import Data, Split
+from harness.zoo.source import SOURCES, Inputs, Source, SourceConfig
+from harness.zoo.user_code import dataset_identity, load_data
+
+
+class OnnxSource(SourceConfig):
+    """`onnx` is a file, relative to the suite. Inputs are read from its graph unless given."""
+
+    onnx: str
+    inputs: Inputs | None = None
+    dataset: str | None = Field(default=None, description="a dataset's name, or package.module:function")
+    metric: str | None = Field(default=None, description="a metric's name; top-1 with a dataset")
+
+
+def _identity(config: OnnxSource, folder: Path) -> dict[str, Any]:
+    path = folder / config.onnx
+    if not path.is_file():
+        raise DataError(f"{config.onnx}: no such file beside the suite")
+    beside = [p for p in sorted(path.parent.glob(f"{path.name}[._]*")) if p.is_file()]  # external data
+    return {
+        "file": file_digest(path),
+        "data": [file_digest(p) for p in beside],
+        "dataset": dataset_identity(config.dataset, folder),
+        "inputs": [spec.model_dump() for spec in config.inputs or ()],
+    }
+
+
+def _build(config: OnnxSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
+    onnx_graph.copy_model(folder / config.onnx, out)
+    model = onnx_graph.load_checked(out / onnx_graph.MODEL)
+    if config.inputs is None:
+        return tuple(onnx_graph.input_specs(model))
+    names = set(onnx_graph.input_names(model))
+    if odd := sorted({spec.name for spec in config.inputs} ^ names):
+        raise DataError(f"inputs name {', '.join(odd)}; the ONNX graph has {', '.join(sorted(names))}")
+    order = {name: i for i, name in enumerate(onnx_graph.input_names(model))}
+    return tuple(sorted(config.inputs, key=lambda spec: order[spec.name]))
+
+
+def _data(config: OnnxSource, folder: Path, split: Split) -> Data | None:
+    return load_data(config.dataset, folder, split) if config.dataset else None
+
+
+SOURCES.add(
+    "onnx",
+    Source(
+        key="onnx",
+        config=OnnxSource,
+        form=onnx_graph.FORM,
+        identity=_identity,
+        build=_build,
+        data=_data,
+        has_data=lambda config: config.dataset is not None,
+        metric=lambda config: config.metric or ("top-1" if config.dataset else "agreement"),
+        summary="an ONNX file",
+    ),
+)

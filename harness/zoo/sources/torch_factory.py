@@ -1,0 +1,81 @@
+"""``{torch: "pkg.mod:build", inputs: …, dataset: "pkg.mod:data"}``: a user's own PyTorch model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from harness.artifacts import torch_module
+from harness.artifacts.cache import file_digest
+from harness.artifacts.tensors import TensorSpec
+from harness.errors import DataError
+from harness.zoo.registry import Data, Split
+from harness.zoo.source import SOURCES, Inputs, Source, SourceConfig
+from harness.zoo.user_code import REFERENCE, code_identity, dataset_identity, load_data
+
+
+class TorchSource(SourceConfig):
+    """`torch` names a function that returns a `torch.nn.Module`, its weights in place or in `weights`."""
+
+    torch: str = Field(pattern=REFERENCE, description="package.module:function")
+    inputs: Inputs
+    kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of the factory")
+    weights: str | None = Field(default=None, description="a safetensors file, relative to the suite")
+    dataset: str | None = Field(default=None, description="a dataset's name, or package.module:function")
+    metric: str | None = Field(default=None, description="a metric's name; top-1 with a dataset")
+
+
+def _identity(config: TorchSource, folder: Path) -> dict[str, Any]:
+    content = {
+        "factory": config.torch,
+        "kwargs": config.kwargs,
+        "code": code_identity(config.torch, folder),
+        "dataset": dataset_identity(config.dataset, folder),
+        "inputs": [spec.model_dump() for spec in config.inputs],
+    }
+    if config.weights:
+        path = folder / config.weights
+        if not path.is_file():
+            raise DataError(f"{config.weights}: no such file beside the suite")
+        content["weights"] = file_digest(path)
+    return content
+
+
+def _build(config: TorchSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
+    import torch
+
+    torch.manual_seed(0)  # a factory without weights gives the same random ones each time
+    module = torch_module.call_factory(config.torch, config.kwargs)
+    if config.weights:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            tensors = load_file(str(folder / config.weights))
+        except SafetensorError as error:
+            raise DataError(f"{config.weights} is no readable safetensors file: {error}") from error
+        torch_module.place_tensors(module, tensors)
+    torch_module.save_module(module, out, config.torch, config.kwargs)
+    return config.inputs
+
+
+def _data(config: TorchSource, folder: Path, split: Split) -> Data | None:
+    return load_data(config.dataset, folder, split) if config.dataset else None
+
+
+SOURCES.add(
+    "torch",
+    Source(
+        key="torch",
+        config=TorchSource,
+        form=torch_module.FORM,
+        identity=_identity,
+        build=_build,
+        data=_data,
+        has_data=lambda config: config.dataset is not None,
+        metric=lambda config: config.metric or ("top-1" if config.dataset else "agreement"),
+        summary="a Python function that returns a torch.nn.Module",
+    ),
+)

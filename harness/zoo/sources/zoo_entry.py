@@ -1,0 +1,78 @@
+"""``{zoo: mnist-mlp}``: a model of the zoo with its shipped checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.artifacts import torch_module
+from harness.artifacts.cache import file_digest
+from harness.artifacts.tensors import TensorSpec
+from harness.errors import DataError
+from harness.zoo.assets import locate_asset
+from harness.zoo.registry import MODELS, Data, Split
+from harness.zoo.source import SOURCES, Source, SourceConfig
+from harness.zoo.user_code import code_identity, folder_identity, load_data
+
+NETS = Path(__file__).resolve().parents[1] / "nets"
+
+
+class ZooSource(SourceConfig):
+    """`zoo` is a name that `harness list models` shows."""
+
+    zoo: str
+
+
+def _checkpoint(config: ZooSource, folder: Path) -> Path:
+    return locate_asset(f"checkpoints/{config.zoo}.safetensors", folder)
+
+
+def _identity(config: ZooSource, folder: Path) -> dict[str, Any]:
+    model = MODELS.get(config.zoo)
+    content = {
+        "factory": model.factory,
+        "code": code_identity(model.factory, folder),
+        "nets": folder_identity(NETS),
+    }
+    if model.recipe is not None:
+        path = _checkpoint(config, folder)
+        if not path.is_file():
+            raise DataError(f"the checkpoint {path.name} is missing: harness train {config.zoo}")
+        content["weights"] = file_digest(path)
+    return content
+
+
+def _build(config: ZooSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
+    import torch
+
+    from harness.zoo.checkpoints import load_weights
+
+    model = MODELS.get(config.zoo)
+    torch.manual_seed(0)  # a model without a checkpoint has random weights, the same everywhere
+    module = torch_module.call_factory(model.factory)
+    if model.recipe is not None:
+        weights = load_weights(_checkpoint(config, folder))
+        torch_module.place_tensors(module, {name: torch.from_numpy(a) for name, a in weights.items()})
+    torch_module.save_module(module, out, model.factory, {})
+    return model.inputs
+
+
+def _data(config: ZooSource, folder: Path, split: Split) -> Data | None:
+    dataset = MODELS.get(config.zoo).dataset
+    return load_data(dataset, folder, split) if dataset else None
+
+
+SOURCES.add(
+    "zoo",
+    Source(
+        key="zoo",
+        config=ZooSource,
+        form=torch_module.FORM,
+        identity=_identity,
+        build=_build,
+        data=_data,
+        has_data=lambda config: MODELS.get(config.zoo).dataset is not None,
+        metric=lambda config: MODELS.get(config.zoo).metric,
+        summary="a model of the zoo with its shipped checkpoint",
+    ),
+)

@@ -1,0 +1,81 @@
+"""Training a zoo model by its recipe: what `harness train NAME` does.
+
+`fit`, `accuracy` and `predict` come from harness/zoo/fitting.py and are given on here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.artifacts.torch_module import call_factory
+from harness.errors import DataError
+from harness.zoo import checkpoints
+from harness.zoo.fitting import Progress, accuracy, fit, predict
+from harness.zoo.registry import DATASETS, MODELS, Dataset, Recipe, ZooModel
+
+__all__ = ["Progress", "accuracy", "fit", "predict", "train_zoo_model"]
+
+
+def train_zoo_model(
+    name: str,
+    suites_root: Path,
+    *,
+    recipe: Recipe | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Train the zoo model `name`, write its checkpoint under `suites_root` and return its card.
+
+    The dataset is read from `suites_root`/data; weights and card go to `suites_root`/checkpoints. `recipe`
+    takes the place of the model's own. `test_accuracy` on the card is a share (0 to 1) of the whole test
+    split, which plays no part in training. Raises UnknownNameError for a name the zoo does not have,
+    DataError for a model that cannot be trained or data that cannot be read, BuildError when training
+    diverges.
+    """
+    model = MODELS.get(name)
+    recipe = recipe or model.recipe
+    if recipe is None or model.dataset is None:
+        raise DataError(f"the model {name!r} has no recipe to train it by")
+    dataset = DATASETS.get(model.dataset)
+    train, test = (dataset.load(split, suites_root / "data") for split in ("train", "test"))
+    if train.labels is None:
+        raise DataError(f"the dataset {dataset.name!r} has no labels to train {name!r} with")
+    module = _untrained(model, recipe.seed)
+    begin = time.perf_counter()
+    fit(module, train.inputs, train.labels, recipe, progress=progress)
+    train_s = time.perf_counter() - begin
+    facts = {
+        "model": name,
+        **_origin(recipe, dataset),
+        "test_accuracy": round(accuracy(module, test), 6),
+        "test_items": len(test),
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "train_s": round(train_s, 1),
+    }
+    tensors = {key: value.detach().cpu().contiguous().numpy() for key, value in module.state_dict().items()}
+    return checkpoints.save(checkpoints.place(name, suites_root), tensors, facts)
+
+
+def _origin(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+    """Return what, with the model, decides the weights: repeating it gives them again."""
+    return {
+        "recipe": asdict(recipe),
+        "dataset": dataset.name,
+        "dataset_md5": dict(dataset.md5),
+        "epochs": recipe.epochs,
+        "seed": recipe.seed,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _untrained(model: ZooModel, seed: int) -> torch.nn.Module:
+    """Make the model's module with weights drawn from `seed`; the caller's random state comes back."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return call_factory(model.factory)

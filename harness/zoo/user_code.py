@@ -1,0 +1,85 @@
+"""A user's own Python: identified by its text, imported only by a worker."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.artifacts.cache import file_digest
+from harness.errors import DataError
+from harness.zoo.registry import DATASETS, Data, Split
+
+REFERENCE = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+MAX_FILES = 2000
+
+
+def find_module(reference: str, folder: Path) -> Path:
+    """Return the file that `package.module:function` lives in, without running it. Raises DataError."""
+    name = reference.partition(":")[0]
+    parts = name.split(".")
+    spec = importlib.util.find_spec(parts[0])  # a top-level name: nothing is imported
+    installed = [Path(spec.origin).parent] if spec is not None and spec.origin else []
+    if spec is not None and spec.origin and len(parts) == 1:
+        return Path(spec.origin)
+    for root in [*(place.parent for place in installed), folder, Path.cwd()]:
+        place = root.joinpath(*parts)
+        for candidate in (place.with_suffix(".py"), place / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    raise DataError(f"no module {name!r} beside the suite, in the working folder, or installed")
+
+
+def code_identity(reference: str, folder: Path) -> str:
+    """Hash the module's file and, in a package, all Python files of its folder and below."""
+    path = find_module(reference, folder)
+    in_package = (path.parent / "__init__.py").is_file()
+    return folder_identity(path.parent) if in_package else file_digest(path)
+
+
+def folder_identity(folder: Path) -> str:
+    """Hash all Python files of a folder and below."""
+    total = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py"))[:MAX_FILES]:
+        total.update(file.relative_to(folder).as_posix().encode())
+        total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+def dataset_identity(reference: str | None, folder: Path) -> str | None:
+    """Return a registered dataset's name, or the hash of the code that loads a user's."""
+    return code_identity(reference, folder) if reference and ":" in reference else reference
+
+
+def load_data(reference: str, folder: Path, split: Split) -> Data:
+    """Load a dataset by registered name or from a user's function `data(split)`.
+
+    The function returns `inputs`, or `(inputs, labels)`; `inputs` is one array or a tuple of arrays, first
+    dimension items. Raises DataError when it does not.
+    """
+    from harness.zoo.assets import locate_asset
+
+    if ":" not in reference:
+        return DATASETS.get(reference).load(split, locate_asset("data", folder))
+    module, _, function = reference.partition(":")
+    try:
+        result = getattr(importlib.import_module(module), function)(split)
+    except Exception as error:
+        raise DataError(f"the dataset {reference!r} raised {type(error).__name__}: {error}") from error
+    return as_data(result, reference)
+
+
+def as_data(result: Any, what: str) -> Data:
+    """Turn what a user's dataset function returned into Data. Raises DataError."""
+    inputs, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    arrays = tuple(np.asarray(a) for a in (inputs if isinstance(inputs, (tuple, list)) else (inputs,)))
+    if not arrays or any(array.dtype == object or array.ndim == 0 for array in arrays):
+        raise DataError(f"{what} must return inputs, or (inputs, labels), as arrays with items first")
+    truth = None if labels is None else np.asarray(labels)
+    if truth is not None and len(truth) != len(arrays[0]):
+        raise DataError(f"{what} returned {len(arrays[0])} inputs and {len(truth)} labels")
+    return Data(arrays, truth)

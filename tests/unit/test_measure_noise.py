@@ -1,0 +1,233 @@
+"""Noise evidence: counted right, tagged by stated thresholds, graded for a Run, and empty without /proc."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.measure import procfs
+from harness.measure.noise import RULES, Evidence, Probe, grade, sentence, tags
+
+QUIET = Evidence(
+    wall_s=1.0,
+    cpu_s=1.0,
+    foreign_cpu_s=0.0,
+    steal_s=0.0,
+    throttled_s=0.0,
+    run_delay_s=0.0001,
+    involuntary_switches=4,
+    voluntary_switches=0,
+    minor_faults=10,
+    major_faults=0,
+    freq_mhz_start=3000.0,
+    freq_mhz_end=2990.0,
+    load_1m=1.0,
+    swap_in_pages=0,
+    swap_out_pages=0,
+    cores=2,
+)
+BLIND = Evidence(1.0, *[None] * 14, cores=2)
+
+STAT = """cpu  300 0 60 2000 9 0 5 {steal} 40 0
+cpu0 {busy0} 0 20 1000 5 0 3 {steal} 40 0
+cpu1 100 10 40 1000 4 2 2 0 0 0
+intr 347951 0 0 0
+ctxt 474608
+"""
+
+
+@pytest.mark.parametrize(
+    ("tag", "change"),
+    [
+        ("steal", {"steal_s": 0.03}),
+        ("throttled", {"throttled_s": 0.001}),
+        ("core-shared", {"run_delay_s": 0.02}),
+        ("switches", {"involuntary_switches": 21}),
+        ("foreign-cpu", {"foreign_cpu_s": 0.06}),
+        ("major-faults", {"major_faults": 1}),
+        ("swap", {"swap_out_pages": 1}),
+        ("frequency", {"freq_mhz_end": 2800.0}),
+        ("load", {"load_1m": 2.1}),
+        ("minor-faults", {"minor_faults": 10_001}),
+    ],
+)
+def test_each_kind_of_noise_has_its_tag_and_its_sentence(tag: str, change: dict) -> None:
+    assert tags(replace(QUIET, **change)) == (tag,)
+    assert len(sentence(tag).split()) >= 3
+
+
+def test_every_rule_is_tested_above_and_named_once() -> None:
+    assert len({rule.tag for rule in RULES}) == len(RULES) == 10
+
+
+def test_a_quiet_block_and_one_without_evidence_have_no_tags() -> None:
+    assert tags(QUIET) == tags(BLIND) == ()
+
+
+def test_one_tick_in_a_short_block_may_be_rounding_and_is_no_tag() -> None:
+    short = replace(QUIET, wall_s=0.1, involuntary_switches=2, minor_faults=9)
+    assert tags(replace(short, steal_s=procfs.TICK_S)) == ()
+    assert tags(replace(short, steal_s=2 * procfs.TICK_S)) == ("steal",)
+
+
+def test_stolen_ticks_of_short_blocks_add_up_in_the_grade() -> None:
+    blocks = [replace(QUIET, wall_s=0.1, involuntary_switches=0, steal_s=procfs.TICK_S)] * 20
+    assert grade(blocks).letter == "C"  # a tenth of the time, though no Block has a tag
+    assert "lost to others" in grade(blocks).reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("noisy", "letter"), [(0, "A"), (5, "A"), (6, "B"), (20, "B"), (21, "C"), (50, "C"), (51, "D")]
+)
+def test_the_grade_follows_the_share_of_time_in_noisy_blocks(noisy: int, letter: str) -> None:
+    given = grade([replace(QUIET, major_faults=1)] * noisy + [QUIET] * (100 - noisy))
+    assert given.letter == letter
+    assert bool(given.reasons) == bool(given.remedies) == bool(noisy)
+
+
+def test_a_long_noisy_block_weighs_more_than_a_short_one() -> None:
+    long, short = replace(QUIET, wall_s=9.0, major_faults=1), QUIET
+    assert grade([long, short]).letter == "D"
+    assert grade([replace(long, major_faults=0), replace(short, major_faults=1)]).letter == "B"
+
+
+def test_what_the_cell_does_itself_does_not_lower_the_grade() -> None:
+    assert grade([replace(QUIET, minor_faults=10**6, load_1m=9.0)]).letter == "A"
+
+
+def test_without_evidence_nobody_calls_a_run_clean() -> None:
+    given = grade([BLIND])
+    assert given.letter == "B"
+    assert any("stolen by a hypervisor" in reason for reason in given.reasons)
+    assert grade([]).letter == "D"
+
+
+def test_the_most_frequent_noise_is_named_first() -> None:
+    given = grade([replace(QUIET, major_faults=1)] + [replace(QUIET, swap_in_pages=1)] * 2)
+    assert "swapped" in given.reasons[0]
+    assert "read from disk" in given.reasons[1]
+
+
+def test_evidence_survives_json_and_reads_older_runs() -> None:
+    fields = json.loads(json.dumps(QUIET.to_dict()))
+    assert Evidence.from_dict(fields) == QUIET
+    del fields["swap_in_pages"]
+    assert Evidence.from_dict({**fields, "of_a_later_version": 1}) == replace(QUIET, swap_in_pages=None)
+
+
+def machine(
+    folder: Path, *, cpu: int, busy0: int, steal: int, throttled: int, delay: int, switches: int
+) -> Probe:
+    """A recorded machine with two cores and one process of two threads, pid 7."""
+    task = folder / "proc" / "7" / "task"
+    for thread in ("7", "8"):
+        (task / thread).mkdir(parents=True, exist_ok=True)
+        (task / thread / "schedstat").write_text(f"5000 {delay} 3\n")
+        (task / thread / "status").write_text(
+            f"voluntary_ctxt_switches:\t2\nnonvoluntary_ctxt_switches:\t{switches}\n"
+        )
+    (folder / "proc" / "self").mkdir(exist_ok=True)
+    mount = f"31 23 0:28 / {folder}/cg rw - cgroup2 cgroup2 rw\n"
+    (folder / "proc" / "self" / "mountinfo").write_text(mount)
+    (folder / "proc" / "7" / "cgroup").write_text("0::/\n")
+    (folder / "cg").mkdir(exist_ok=True)
+    (folder / "cg" / "cpu.stat").write_text(f"usage_usec 5\nnr_throttled 1\nthrottled_usec {throttled}\n")
+    (folder / "proc" / "7" / "stat").write_text(
+        f"7 (a (b) c) R 1 7 7 0 -1 0 11 0 1 0 {cpu} 5 0 0 20 0 2 0 1\n"
+    )
+    (folder / "proc" / "stat").write_text(STAT.format(busy0=busy0, steal=steal))
+    (folder / "proc" / "vmstat").write_text("nr_free_pages 5\npswpin 3\npswpout 4\n")
+    frequency = folder / "sys" / "devices" / "system" / "cpu" / "cpu0" / "cpufreq"
+    frequency.mkdir(parents=True, exist_ok=True)
+    (frequency / "scaling_cur_freq").write_text("2400000\n")
+    return Probe(7, [0], str(folder / "proc"), str(folder / "sys"))
+
+
+def test_a_probe_counts_what_lies_between_two_readings(tmp_path: Path) -> None:
+    probe = machine(tmp_path, cpu=100, busy0=200, steal=1, throttled=0, delay=100, switches=5)
+    before = probe.read()
+    machine(tmp_path, cpu=150, busy0=280, steal=4, throttled=2500, delay=400, switches=9)
+    evidence = probe.between(before, probe.read())
+
+    assert evidence.cpu_s == pytest.approx(0.5)
+    assert evidence.foreign_cpu_s == pytest.approx(0.3)  # 80 ticks busy on the machine, 50 of them its own
+    assert evidence.steal_s == pytest.approx(0.03)
+    assert evidence.throttled_s == pytest.approx(0.0025)
+    assert evidence.run_delay_s == pytest.approx(600e-9)
+    assert (evidence.involuntary_switches, evidence.voluntary_switches) == (8, 0)
+    assert (evidence.minor_faults, evidence.major_faults) == (0, 0)
+    assert (evidence.freq_mhz_start, evidence.freq_mhz_end) == (2400.0, 2400.0)
+    assert (evidence.swap_in_pages, evidence.swap_out_pages, evidence.cores) == (0, 0, 2)
+
+
+def test_a_thread_that_ended_makes_no_negative_count(tmp_path: Path) -> None:
+    probe = machine(tmp_path, cpu=100, busy0=200, steal=1, throttled=0, delay=400, switches=9)
+    before = probe.read()
+    machine(tmp_path, cpu=100, busy0=200, steal=1, throttled=0, delay=100, switches=2)
+    evidence = probe.between(before, probe.read())
+    assert (evidence.run_delay_s, evidence.involuntary_switches) == (0.0, 0)
+
+
+def test_without_proc_the_own_process_is_still_counted_and_the_rest_is_unknown(tmp_path: Path) -> None:
+    probe = Probe(proc=str(tmp_path), system=str(tmp_path))
+    before = probe.read()
+    sum(range(100_000))
+    evidence = probe.between(before, probe.read())
+
+    assert evidence.cpu_s is not None and evidence.involuntary_switches is not None
+    assert evidence.steal_s is evidence.throttled_s is evidence.run_delay_s is evidence.freq_mhz_start is None
+    assert evidence.swap_in_pages is None
+    assert set(tags(evidence)) <= {rule.tag for rule in RULES}
+
+
+def test_a_process_that_died_leaves_its_figures_unknown() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    probe = Probe(child.pid)
+    child.wait()
+    reading = probe.read()
+    assert reading.usage is None
+    assert probe.between(reading, reading).cpu_s is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_replicas_are_found_when_the_probe_is_refreshed() -> None:
+    probe = Probe()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        probe.refresh()
+        assert child.pid in procfs.descendants(os.getpid())
+        assert probe.read().usage is not None
+        child.communicate(b"\n")
+
+
+V1_CGROUP = "4:memory:/job/a\n3:cpuset:/\n1:cpu,cpuacct:/job\n0::/\n"
+V1_MOUNTS = (
+    "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+    "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+    "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+)
+V2_MOUNTS = "30 23 0:26 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw,nsdelegate\n"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "mounts", "controller", "expected"),
+    [
+        (V1_CGROUP, V1_MOUNTS, "cpu", ("cpu,cpuacct/job", "cpu,cpuacct")),
+        (V1_CGROUP, V1_MOUNTS, "memory", ("memory/job/a", "memory/job", "memory")),
+        ("0::/docker/abc/x\n", V2_MOUNTS, "cpu", ("x", "")),
+        ("0::/elsewhere\n", V2_MOUNTS, "cpu", ("",)),
+        (None, None, "cpu", None),
+    ],
+)
+def test_cgroups_are_found_from_the_processs_own_upwards(cgroup, mounts, controller, expected) -> None:
+    folders = tuple(f"/sys/fs/cgroup/{name}".rstrip("/") for name in expected) if expected is not None else ()
+    assert procfs.cgroup_dirs(cgroup, mounts, controller) == folders
+
+
+def test_throttling_is_read_in_both_versions_of_cgroups() -> None:
+    assert procfs.throttled_s(["throttled_usec 1500000\n", None]) == 1.5
+    assert procfs.throttled_s(["nr_throttled 1\nthrottled_time 2000000000\n"]) == 2.0
+    assert procfs.throttled_s(["usage_usec 5\n"]) is None

@@ -1,0 +1,106 @@
+"""Percentiles are shown only where n allows, and their upper bounds hold."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from harness.errors import HarnessError
+from harness.stats import loadgen_estimate, min_samples, percentile, percentiles
+from harness.stats.quantiles import upper_rank
+
+
+@pytest.mark.parametrize(("q", "n"), [(0.5, 11), (0.9, 64), (0.95, 130), (0.99, 662), (0.999, 6636)])
+def test_the_fewest_samples_are_loadgens(q, n):
+    assert min_samples(q) == n
+    # Brute force: at most one over-latency query in n is improbable from n on, and not before.
+    assert stats.binom.cdf(1, n, 1 - q) <= 0.01 < stats.binom.cdf(1, n - 1, 1 - q)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0.5, 0.995), st.floats(0.6, 0.999))
+def test_the_fewest_samples_agree_with_a_binomial_scan(q, confidence):
+    ns = np.arange(2, 6000)
+    rare = stats.binom.cdf(1, ns, 1 - q) <= 1 - confidence
+    assert min_samples(q, confidence) == ns[rare.argmax()]
+
+
+def test_low_quantiles_need_as_many_as_their_mirror_image():
+    assert min_samples(0.1) == min_samples(0.9)
+
+
+@pytest.mark.parametrize("n", [1, 5, 43, 44, 64, 200, 1000])
+@pytest.mark.parametrize("q", [0.1, 0.5, 0.9, 0.99])
+def test_the_bounds_rank_is_the_smallest_that_covers(n, q):
+    ranks = np.arange(1, n + 1)
+    covers = stats.binom.cdf(ranks - 1, n, q) >= 0.99
+    assert upper_rank(n, q) == (ranks[covers.argmax()] if covers.any() else None)
+
+
+def test_the_upper_bound_covers_by_simulation():
+    rng = np.random.default_rng(0)
+    rank = upper_rank(130, 0.95)
+    bounds = np.sort(rng.exponential(size=(4000, 130)), axis=1)[:, rank - 1]
+    assert np.mean(bounds >= -math.log(0.05)) >= 0.985
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200), st.floats(0.01, 0.99), st.floats(0.6, 0.999))
+def test_value_is_numpys_and_never_above_the_bound(samples, q, confidence):
+    found = percentile(samples, q, confidence)
+    assert found.value == pytest.approx(np.quantile(samples, q), rel=1e-9, abs=1e-6)
+    assert found.allowed == (len(samples) >= min_samples(q, confidence))
+    if confidence >= 0.99:
+        assert found.upper >= found.value
+
+
+def test_too_few_samples_say_so():
+    short, enough = percentile(np.arange(63.0), 0.9), percentile(np.arange(64.0), 0.9)
+    assert not short.allowed
+    assert short.reason == "n too small: 63 of 64 samples"
+    assert enough.allowed
+    assert enough.reason == ""
+    assert enough.upper == 62.0
+    assert percentile([1.0], 0.9).upper == math.inf
+
+
+def test_several_quantiles_at_once_are_each_one():
+    samples = np.random.default_rng(1).random(300)
+    assert percentiles(samples, [0.5, 0.9]) == [percentile(samples, 0.5), percentile(samples, 0.9)]
+
+
+@pytest.mark.parametrize("q", [0.9, 0.99])
+@pytest.mark.parametrize("n", [63, 64, 500, 662, 3000])
+def test_loadgens_estimate_is_what_loadgen_would_print(n, q):
+    ordered = np.arange(float(n))
+    # results.cc: the t-th largest latency, t the most over-latency queries with which n still prove q.
+    provable = [t for t in range(1, n) if stats.binom.cdf(t, n, 1 - q) <= 0.01]
+    assert loadgen_estimate(ordered, q) == (ordered[n - max(provable)] if provable else None)
+    if provable:
+        assert loadgen_estimate(ordered, q) >= percentile(ordered, q).upper
+
+
+@pytest.mark.parametrize(
+    ("samples", "q", "message"),
+    [
+        ([], 0.5, "there are no values"),
+        ([math.nan, 1.0], 0.5, "not a finite number"),
+        ([1.0], 0.0, "a quantile must lie between 0 and 1"),
+        ([1.0], 1.0, "a quantile must lie between 0 and 1"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(samples, q, message):
+    with pytest.raises(HarnessError, match=message):
+        percentile(samples, q)
+
+
+def test_importing_stats_does_not_import_scipy():
+    code = "import sys, harness.stats; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
