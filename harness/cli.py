@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from harness.errors import ExitCode, HarnessError
+from harness.errors import ExitCode, HarnessError, SuiteError
+
+
+class Verbs(TyperGroup):
+    """All verbs. A broken pipe is handled here: typer would exit with 1, which here means a regression."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            sys.exit(_reader_gone())
+
 
 app = typer.Typer(
     name="harness",
+    cls=Verbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -131,23 +146,33 @@ def _command() -> str:
 def main() -> None:
     """Run the command line; errors end in one clear message and an exit status, never in a traceback."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except HarnessError as error:
         _tell(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone (| head)
-        sys.stderr.close()
+    except BrokenPipeError:
+        sys.exit(_reader_gone())
+
+
+def _reader_gone() -> ExitCode:
+    """The reader of our output has gone (| head): let what is still to be written go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.BROKEN_PIPE
 
 
 def _tell(error: HarnessError) -> None:
-    """Print an error's message; several lines (a suite's problems) are counted."""
-    lines = str(error).splitlines() or ["unknown error"]
-    head = f"error: {lines[0]}" if len(lines) == 1 else f"error: {len(lines)} problems"
-    body = "" if len(lines) == 1 else "".join(f"  {line}\n" for line in lines)
-    sys.stderr.write(f"{head}\n{body}")
+    """Print an error's message; a suite's problems are counted, each on its line."""
+    problems = error.problems if isinstance(error, SuiteError) else ()
+    if len(problems) > 1:
+        sys.stderr.write(f"error: {len(problems)} problems\n" + "".join(f"  {one}\n" for one in problems))
+    else:
+        sys.stderr.write(f"error: {error}\n")
 
 
 if __name__ == "__main__":

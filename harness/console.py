@@ -11,13 +11,21 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+class _Console(Console):
+    """Leaves a broken pipe to the command line (cli.py), where it has an exit status of its own."""
+
+    def on_broken_pipe(self) -> None:
+        """Let it through."""
+        raise BrokenPipeError
+
+
 class Terminal:
     """Where messages go; `quiet` leaves errors only, `verbose` adds every step."""
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet, self.verbose = quiet, verbose
-        self.out = Console(highlight=False, soft_wrap=True)
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.out = _Console(highlight=False, soft_wrap=True)
+        self.err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str = "", style: str | None = None) -> None:
         """Print a line of output; brackets in it are text, not markup."""

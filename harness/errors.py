@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     SOME_FAILED = 4
     NOTHING_MEASURED = 5
     INTERRUPTED = 130
+    BROKEN_PIPE = 141
 
 
 class HarnessError(Exception):
@@ -52,11 +53,13 @@ class SuiteError(HarnessError):
 
 
 class UnknownNameError(HarnessError):
-    """A name that no registry knows."""
+    """A name that no registry knows; `broken` are plug-ins that could not be loaded, with the reason."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], broken: Mapping[str, str] | None = None
+    ) -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
-        super().__init__(unknown(kind, name, self.known))
+        super().__init__(unknown(kind, name, self.known, broken))
 
 
 class MissingPackageError(HarnessError):
@@ -94,9 +97,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Say that `name` is no known `kind`, which one may be meant, and what there is."""
+def unknown(kind: str, name: str, known: Iterable[str], broken: Mapping[str, str] | None = None) -> str:
+    """Say that `name` is no known `kind`, which one may be meant, what there is, what could not be loaded."""
     names = sorted(known)
     guess = nearest(name, names)
     hint = f"; did you mean {guess!r}?" if guess else "."
-    return f"unknown {kind} {name!r}{hint} Known: {', '.join(names) if names else 'none'}"
+    lost = "".join(
+        f"; plug-in {plugin!r} could not be loaded: {why}" for plugin, why in (broken or {}).items()
+    )
+    return f"unknown {kind} {name!r}{hint} Known: {', '.join(names) if names else 'none'}{lost}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
-from harness.errors import HarnessError, UnknownNameError
+from harness.errors import HarnessError, UnknownNameError, unknown
 
 T = TypeVar("T")
 
@@ -43,8 +43,12 @@ class Registry(Generic[T]):
         """Return the item called `name`, or raise UnknownNameError with the nearest name."""
         self._load()
         if name not in self._items:
-            raise UnknownNameError(self.kind, name, self._items)
+            raise UnknownNameError(self.kind, name, self._items, self.broken)
         return self._items[name]
+
+    def unknown(self, name: str) -> str:
+        """Say that there is no `name` here: the nearest, all there are, and plug-ins that failed to load."""
+        return unknown(self.kind, name, self.names(), self.broken)
 
     def names(self) -> list[str]:
         """All names, sorted."""
@@ -74,5 +78,5 @@ class Registry(Generic[T]):
         for entry in entry_points(group=self.group) if self.group else ():
             try:
                 entry.load()
-            except Exception as error:  # a user's plug-in may fail in any way
+            except (Exception, SystemExit) as error:  # a user's plug-in may fail in any way
                 self.broken[entry.name] = f"{entry.value}: {type(error).__name__}: {error}"

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.store.schema import CELLS
+
 Row = dict[str, Any]
+
+_WHOLE = {column.name for column in CELLS if column.kind == "int"} | {"rank", "discordant"}
+"""Columns of whole numbers: pandas turns them into floats where one is missing."""
 
 
 def clean(value: Any) -> Any:
@@ -27,8 +32,15 @@ def clean(value: Any) -> Any:
 def records(frame: pd.DataFrame) -> list[Row]:
     """Return the rows as dicts of plain values, missing ones None."""
     names = [str(name) for name in frame.columns]
-    columns = [[clean(value) for value in frame[name]] for name in names]
+    columns = [_column(frame, name) for name in names]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _column(frame: pd.DataFrame, name: str) -> list[Any]:
+    values = [clean(value) for value in frame[name]]
+    if name in _WHOLE:
+        return [int(value) if isinstance(value, float) else value for value in values]
+    return values
 
 
 def numbers(frame: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:

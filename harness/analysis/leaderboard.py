@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,22 +43,24 @@ class Board:
     smallest: str | None
     floor: float | None
 
+    @cached_property
+    def records(self) -> list[Row]:
+        """`rows` as dicts, missing values None."""
+        return records(self.rows)
+
     def row(self, cell_id: str | None) -> Row | None:
-        """Return one Cell's row as a dict, or None."""
-        found = records(self.rows[self.rows["cell_id"] == cell_id])
-        return found[0] if found else None
+        """Return one Cell's row, or None."""
+        return next((row for row in self.records if row["cell_id"] == cell_id), None)
 
     @property
     def baseline(self) -> Row | None:
         """The baseline's row, if it is on the board."""
-        found = records(self.rows[self.rows["arm"] == "baseline"])
-        return found[0] if found else None
+        return next((row for row in self.records if row["arm"] == "baseline"), None)
 
     @property
     def unit(self) -> str:
         """Unit of a drop in quality; empty where nothing was judged."""
-        units = [unit for unit in self.rows["quality_unit"] if isinstance(unit, str)]
-        return units[0] if units else ""
+        return next((row["quality_unit"] for row in self.records if row["quality_unit"]), "")
 
 
 def boards(run: Run, comparison: pd.DataFrame | None = None) -> list[Board]:
@@ -152,10 +155,10 @@ def groups(run: Run) -> list[GroupInfo]:
     ids = {group.group_id for group in known}
     for row in records(run.cells.drop_duplicates("group_id")):
         if row["group_id"] not in ids:
-            names = {name: row[name] or "" for name in ("model", "workload", "hardware", "scenario")}
-            numbers_ = {name: int(row[name] or 0) for name in ("batch", "threads")}
-            device = row["device"] or ""
-            known.append(GroupInfo(group_id=row["group_id"], baseline="", device=device, **names, **numbers_))
+            fields: Row = {name: row[name] or "" for name in ("model", "workload", "hardware", "scenario")}
+            fields |= {"group_id": row["group_id"], "baseline": "", "device": row["device"] or ""}
+            fields |= {name: int(row[name] or 0) for name in ("batch", "threads")}
+            known.append(GroupInfo(**fields))
     return known
 
 

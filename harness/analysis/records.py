@@ -19,6 +19,12 @@ from harness.store.schema import CELLS
 Event = Mapping[str, Any]
 Arm = tuple[str, str]  # cell_id, arm
 QUANTILES = {0.5: "latency_p50_s", 0.9: "latency_p90_s", 0.95: "latency_p95_s", 0.99: "latency_p99_s"}
+_BUILT = {
+    "status": "pending",
+    "stage": None,
+    "reason": None,
+    "log": None,
+}  # whatever an earlier session found
 NORMAL_95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 
 
@@ -55,15 +61,17 @@ def assemble(events: Iterable[Event], info: RunInfo) -> Tables:
     rows: dict[str, dict[str, Any]] = {}
     arms: dict[Arm, ArmEvents] = defaultdict(ArmEvents)
     blocks: list[dict[str, Any]] = []
-    session_start = 0
+    session_start, shift_s, first_at = 0, 0.0, None
     for event in events:
         kind = event["event"]
         if kind == "session":
             session_start = int(event["start_ns"])
+            first_at = event["at"] if first_at is None else first_at
+            shift_s = event["at"] - first_at
         elif kind == "cell":
             rows[event["cell_id"]] = dict(event["row"])
         elif kind == "artifact":
-            rows[event["cell_id"]].update(_artifact_columns(event))
+            rows[event["cell_id"]].update(_BUILT, **_artifact_columns(event))
         elif kind == "cell-failed":
             rows[event["cell_id"]].update(_failure(event["stage"], event["reason"], event["log"]))
         elif "arm" in event:
@@ -72,7 +80,7 @@ def assemble(events: Iterable[Event], info: RunInfo) -> Tables:
             if kind == "block":
                 samples = unpack(event["samples"])
                 arm.samples.append(samples)
-                blocks.append(_block_row(event, samples, session_start))
+                blocks.append(_block_row(event, samples, session_start, shift_s))
     cells = _cell_rows(rows, arms, info)
     return Tables(cells, blocks, _samples(arms), _answers(arms), times(events))
 
@@ -85,11 +93,9 @@ def unpack(content: Mapping[str, Any]) -> NDArray[Any]:
 
 def times(events: Iterable[Event]) -> Times:
     """Add up where the wall time of all sessions of the Run went."""
-    total = Times()
+    total = Times(wall_s=_wall_s(events))
     for event in events:
         match event["event"]:
-            case "wall":
-                total.wall_s += event["seconds"]
             case "builds-done":
                 total.build_s += event["seconds"]
             case "quality":
@@ -100,6 +106,20 @@ def times(events: Iterable[Event]) -> Times:
                 total.timed_s += event["duration_ns"] / 1e9
             case "ready":
                 total.start_s += event["import_s"]
+    return total
+
+
+def _wall_s(events: Iterable[Event]) -> float:
+    """Seconds of all sessions; one that was killed could not say its own, and took until its last event."""
+    total, began, last = 0.0, None, 0.0
+    for event in [*events, {"event": "session", "at": 0.0}]:
+        if event["event"] == "session":
+            total += max(last - began, 0.0) if began is not None else 0.0
+            began = event["at"]
+        elif event["event"] == "wall":
+            total += event["seconds"]
+            began = None
+        last = event.get("at", last)
     return total
 
 
@@ -239,14 +259,18 @@ def _warnings(columns: dict[str, Any], kinds: dict[str, list[Event]], info: RunI
         found.append(f"calls had not become steady after {limit} s of warm-up")
     for event in kinds["quality"][-1:]:
         found += [f"audit: {fault}" for fault in event["audit"]["faults"]]
-    if not kinds["quality"] and kinds["memory"]:
+    asked = any(event["arm"] != "shadow" for event in kinds["memory"])
+    if asked and not kinds["quality"]:
         found.append("the quality set was not answered")
     if any(not event["steady"]["exact"] for event in kinds["memory"]):
         found.append("memory peaks were only seen at the phases' edges on this system")
     return found
 
 
-def _block_row(event: Event, samples: NDArray[np.int64], session_start_ns: int) -> dict[str, Any]:
+def _block_row(
+    event: Event, samples: NDArray[np.int64], session_start_ns: int, shift_s: float
+) -> dict[str, Any]:
+    """Return a Block's row; its session began `shift_s` after the Run."""
     seconds = samples / 1e9
     return {
         "cell_id": event["cell_id"],
@@ -254,7 +278,7 @@ def _block_row(event: Event, samples: NDArray[np.int64], session_start_ns: int) 
         "trial": event["trial"],
         "round": event["round"],
         "order": event["order"],
-        "start_s": (event["start_ns"] - session_start_ns) / 1e9,
+        "start_s": shift_s + (event["start_ns"] - session_start_ns) / 1e9,
         "duration_s": event["duration_ns"] / 1e9,
         "calls": len(samples),
         "items": event["items"],

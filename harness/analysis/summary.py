@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.analysis import wording as say
-from harness.analysis.frames import Row, records
+from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
 from harness.store.info import GroupInfo, RunInfo
 
@@ -120,7 +120,7 @@ def _size(ratio: float | None) -> str:
 
 def _no_winner(board: Board) -> Sentence:
     """Say honestly that nothing won, and what came closest."""
-    rest = [row for row in records(board.rows) if row["arm"] != "baseline" and row["speedup"] is not None]
+    rest = [row for row in board.records if row["arm"] != "baseline" and row["speedup"] is not None]
     limited = board.judged and board.max_drop is not None
     allowed = [row for row in rest if not limited or row["within"]]
     where = f" {_within(board)}" if limited else ""
@@ -168,7 +168,7 @@ def _smallest(board: Board) -> list[Sentence]:
 def _beyond(board: Board) -> list[Sentence]:
     """Name what is faster than the winner but costs more quality than allowed."""
     best = board.row(board.best)
-    over = [row for row in records(board.rows) if row["within"] is False and row["verdict"] == "faster"]
+    over = [row for row in board.records if row["within"] is False and row["verdict"] == "faster"]
     if not over or (best is not None and over[0]["speedup"] <= best["speedup"]):
         return []
     top, unit = over[0], "points" if board.unit == "pt" else board.unit

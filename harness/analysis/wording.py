@@ -12,7 +12,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 _STEPS = {
     "s": ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s")),
     "bytes": ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")),
-    "items/s": ((1.0, "/s"), (1e3, "k/s"), (1e6, "M/s"), (1e9, "G/s")),
+    "items/s": ((1.0, "items/s"), (1e3, "k items/s"), (1e6, "M items/s")),
     "FLOP": ((1.0, "FLOP"), (1e3, "kFLOP"), (1e6, "MFLOP"), (1e9, "GFLOP"), (1e12, "TFLOP")),
     "FLOP/s": ((1.0, "FLOP/s"), (1e6, "MFLOP/s"), (1e9, "GFLOP/s"), (1e12, "TFLOP/s")),
     "count": ((1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G")),
@@ -30,7 +30,8 @@ def digits(value: float, significant: int = 3, most: int = 3) -> str:
     """Return a number with so many significant digits, no exponent: 1234.5 → 1,234; 0.01234 → 0.012."""
     if value == 0:
         return "0"
-    decimals = significant - 1 - math.floor(math.log10(abs(value)))
+    rounded = float(f"{value:.{significant - 1}e}")  # 9.996 becomes 10.0, not 10.00
+    decimals = significant - 1 - math.floor(math.log10(abs(rounded)))
     decimals = min(max(decimals, 0), most)
     return f"{value:,.{decimals}f}".replace("-", MINUS)
 
@@ -40,7 +41,7 @@ def quantity(value: Any, kind: str) -> str:
     if value is None:
         return "–"
     factor, name = step(value, kind)
-    return f"{digits(value / factor)} {name}".rstrip()
+    return f"{digits(value / factor)}{'' if kind == 'count' else ' '}{name}".rstrip()
 
 
 def duration(seconds: float) -> str:

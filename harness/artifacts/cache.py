@@ -7,14 +7,16 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.artifacts.artifact import MANIFEST, Artifact, payload_bytes, read_artifact
+from harness.artifacts.scratch import make_folder, sweep
 from harness.errors import BuildError
+
+_STAGING = ".building"
 
 
 def default_root() -> Path:
@@ -54,7 +56,7 @@ class Cache:
     def get(self, key: str) -> Artifact | None:
         """Return the Artifact of this key, or None. A damaged one counts as missing and is removed."""
         folder = self.folder / key
-        if not folder.is_dir():
+        if not key or not folder.is_dir():
             return None
         try:
             artifact = read_artifact(folder)
@@ -69,11 +71,15 @@ class Cache:
     def staging(self) -> Iterator[Path]:
         """Yield an empty folder to build in; it is gone afterwards unless `put` took it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = Path(tempfile.mkdtemp(prefix=".building-", dir=self.folder))
+        path = make_folder(self.folder, _STAGING)
         try:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what builds left behind that were killed."""
+        sweep(self.folder, _STAGING)
 
     def put(
         self, key: str, form: str, staged: Path, steps: list[dict[str, Any]], facts: dict[str, float]
@@ -101,6 +107,6 @@ class Cache:
 
     def clear(self) -> int:
         """Remove every Artifact; return the bytes freed."""
-        freed = sum(entry.payload_bytes for entry in self.entries())
+        freed = payload_bytes(self.folder)  # what killed builds left behind, too
         shutil.rmtree(self.folder, ignore_errors=True)
         return freed

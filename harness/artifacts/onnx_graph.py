@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 FORM = "onnx"
 MODEL = "model.onnx"
 _FLOAT_TYPES = {1, 10, 11, 16}  # float, float16, double, bfloat16
+_UNCOUNTED = {  # operators that multiply and accumulate in ways that are not counted here
+    *("Attention", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "GRU", "If", "LSTM", "Loop"),
+    *("MatMulInteger", "QLinearConv", "QLinearMatMul", "RNN", "Scan"),
+}
 
 
 def load_checked(path: Path) -> onnx.ModelProto:
@@ -63,11 +67,13 @@ def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
         if value.name in weights:
             continue
         tensor = value.type.tensor_type
+        if not tensor.elem_type:
+            raise DataError(f"ONNX input {value.name!r} is no tensor")
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
         dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim][1:]
         if dtype not in DTYPES:
             raise DataError(f"ONNX input {value.name!r} has type {dtype}; allowed: {', '.join(DTYPES)}")
-        if None in dims:
+        if None in dims or not tensor.HasField("shape"):
             raise DataError(
                 f"ONNX input {value.name!r} has free dimensions beside the batch; give its shape under inputs"
             )
@@ -100,7 +106,7 @@ def count_facts(model: onnx.ModelProto) -> dict[str, float]:
     """Count parameters (float initializers), those not zero, and FLOPs of one item.
 
     FLOPs are twice the multiply-accumulates of Conv, Gemm and MatMul, as vendors count them. They are left
-    out when a shape cannot be inferred or a fused operator hides its arithmetic.
+    out when a shape cannot be inferred or an operator hides its arithmetic.
     """
     import onnx
     from onnx import numpy_helper
@@ -118,7 +124,11 @@ def count_facts(model: onnx.ModelProto) -> dict[str, float]:
             batch = value.type.tensor_type.shape.dim[0]
             if not batch.HasField("dim_value"):
                 batch.dim_value = 1
-    flops = _graph_flops(onnx.shape_inference.infer_shapes(single, data_prop=True), initializers)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(single, data_prop=True)
+    except Exception:  # shapes that contradict each other, or more than protobuf's 2 GB
+        return facts
+    flops = _graph_flops(inferred, initializers)
     if flops is not None:
         facts["flops_per_item"] = flops / (fixed_batch(model) or 1)
     return facts
@@ -132,13 +142,13 @@ def _graph_flops(model: onnx.ModelProto, initializers: dict[str, Any]) -> float 
             shapes.setdefault(value.name, tuple(d.dim_value for d in dims))
     total = 0.0
     for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in ("", "ai.onnx") or node.op_type in _UNCOUNTED:
             return None
         if node.op_type not in ("Conv", "Gemm", "MatMul"):
             continue
         out = shapes.get(node.output[0])
         first, second = shapes.get(node.input[0]), shapes.get(node.input[1])
-        if not out or not first or not second:
+        if out is None or first is None or second is None:
             return None
         if node.op_type == "Conv":  # weight (out, in / group, *kernel)
             depth = float(np.prod(second[1:]))

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from harness.errors import unknown
 
 Array = NDArray[np.generic]
 
 DTYPES = ("float32", "float16", "float64", "int64", "int32", "int8", "uint8", "bool")
+
+
+def _known_dtype(name: str) -> str:
+    if name not in DTYPES:
+        raise ValueError(unknown("type", name, DTYPES))
+    return name
 
 
 class TensorSpec(BaseModel):
@@ -23,8 +32,10 @@ class TensorSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "input"
-    shape: tuple[int, ...] = Field(description="shape of one item, without the batch dimension")
-    dtype: str = Field(default="float32", pattern=f"^({'|'.join(DTYPES)})$")
+    shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        description="shape of one item, without the batch dimension"
+    )
+    dtype: Annotated[str, AfterValidator(_known_dtype), WithJsonSchema({"enum": list(DTYPES)})] = "float32"
     high: int = Field(default=2, ge=1, description="exclusive upper bound of random integers")
 
     def random(self, batch: int, rng: np.random.Generator) -> Array:

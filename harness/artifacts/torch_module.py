@@ -34,8 +34,10 @@ def call_factory(reference: str, kwargs: dict[str, Any] | None = None) -> torch.
     module_name, _, function = reference.partition(":")
     try:
         factory = getattr(importlib.import_module(module_name), function)
-    except (ImportError, AttributeError) as error:
-        raise DataError(f"the factory {reference!r} cannot be imported: {error}") from error
+    except Exception as error:  # a user's module may fail in any way
+        raise DataError(
+            f"the factory {reference!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     try:
         module = factory(**(kwargs or {}))
     except Exception as error:
@@ -57,6 +59,8 @@ def save_module(module: torch.nn.Module, folder: Path, factory: str, kwargs: dic
     from safetensors.torch import save_file
 
     fresh = dict(call_factory(factory, kwargs).named_modules())
+    if gone := sorted(set(fresh) - {name for name, _ in module.named_modules()}):
+        raise BuildError(f"module {gone[0]!r} of {factory!r} is gone: its structure was changed")
     changed: dict[str, dict[str, Any]] = {}
     for name, part in module.named_modules():
         if name not in fresh or type(fresh[name]) is not type(part):
@@ -72,6 +76,12 @@ def save_module(module: torch.nn.Module, folder: Path, factory: str, kwargs: dic
     save_file(tensors, str(folder / WEIGHTS))
     description = {"factory": factory, "kwargs": kwargs, "attributes": changed, "aliases": aliases}
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1))
+
+
+def save_changed(module: torch.nn.Module, source: Path, folder: Path) -> None:
+    """Save into `folder` what a step made of the module that was loaded from `source`."""
+    description = json.loads((source / DESCRIPTION).read_text())
+    save_module(module, folder, description["factory"], description["kwargs"])
 
 
 def load_module(folder: Path) -> torch.nn.Module:
@@ -147,10 +157,10 @@ def _attributes(part: torch.nn.Module) -> dict[str, Any]:
 def _unique_tensors(module: torch.nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Split a state dict into tensors and the names that share one (tied weights)."""
     tensors: dict[str, torch.Tensor] = {}
-    owners: dict[tuple[int, tuple[int, ...]], str] = {}
+    owners: dict[tuple[Any, ...], str] = {}
     aliases: dict[str, str] = {}
     for name, tensor in module.state_dict().items():
-        place = (tensor.data_ptr(), tuple(tensor.shape))
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
         if tensor.numel() and place in owners:
             aliases[name] = owners[place]
         else:

@@ -53,7 +53,8 @@ def show_skipped(plan: Plan, terminal: Terminal) -> None:
 def _group_table(plan: Plan, group: Group, cache: Cache) -> Table:
     target = plan.cells[group.cells[0].cell_id].target
     workload = group.cells[0].workload
-    title = f"{group.name}: {workload.scenario}, batch {workload.batch}, {target.device}, {target.threads} threads"
+    where = f"{target.device}, {target.threads} threads"
+    title = f"{group.name}: {workload.scenario}, batch {workload.batch}, {where}"
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, title_style="bold")
     for column in ("cell", "technique", "build", "runtime", ""):
         table.add_column(column, overflow="fold")

@@ -86,7 +86,8 @@ def _show(folder: Path, report: Path | None, results: Path, terminal: Terminal) 
     failed = run.cells[(run.cells["status"] == "failed") & (run.cells["arm"] != "shadow")]
     for row in failed.to_dict("records"):
         names = " / ".join(row[k] for k in ("model", "technique", "workload", "hardware"))
-        terminal.warn(f"{names} failed ({row['stage']}): {row['reason']}; log: {folder / (row['log'] or '')}")
+        log = f"; log: {folder / row['log']}" if isinstance(row["log"], str) else ""
+        terminal.warn(f"{names} failed ({row['stage']}): {row['reason']}{log}")
     for notice in run.info.notices:
         terminal.warn(notice)
     times = run.info.times

@@ -33,6 +33,10 @@ class Audit:
             if index != batch:
                 continue
             self._compared += 1
+            if len(timed) != len(outputs):
+                found = f"{len(timed)} outputs when timed, {len(outputs)} in the quality pass"
+                self._faults.append(f"batch {batch}: {found}")
+                continue
             for position, (ours, theirs) in enumerate(zip(timed, outputs, strict=True)):
                 if fault := difference(ours[:items], np.asarray(theirs)[:items]):
                     self._faults.append(f"batch {batch}, output {position}: {fault}")
@@ -49,10 +53,11 @@ def difference(ours: Array, theirs: Array) -> str | None:
         return f"shape {ours.shape} when timed, {theirs.shape} in the quality pass"
     if ours.dtype.kind not in "fc":
         return None if np.array_equal(ours, theirs) else "other values when timed than in the quality pass"
-    a, b = ours.astype(np.float64), theirs.astype(np.float64)
-    if not np.array_equal(np.isfinite(a), np.isfinite(b)):
-        return "NaN or infinity in one and not in the other"
+    wide = np.complex128 if ours.dtype.kind == "c" else np.float64
+    a, b = ours.astype(wide), theirs.astype(wide)
     finite = np.isfinite(a)
+    if not np.array_equal(np.where(finite, 0, a), np.where(np.isfinite(b), 0, b), equal_nan=True):
+        return "NaN or infinity in one and not in the other"
     scale = float(np.max(np.abs(b[finite]), initial=0.0)) or 1.0
-    worst = float(np.max(np.abs(a - b)[finite], initial=0.0))
+    worst = float(np.max(np.abs(a[finite] - b[finite]), initial=0.0))
     return f"off by {worst / scale:.2e} of the largest value" if worst > RELATIVE * scale else None

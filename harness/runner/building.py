@@ -94,6 +94,7 @@ class _Builder:
         except BaseException:
             worker.kill()
             self._worker = None
+            self._cache.sweep()
             raise
         if answer["event"] == "failed":
             raise WorkerError(answer["reason"])
@@ -123,10 +124,10 @@ class _Builder:
             environment=environment,
             search=(folder, str(Path.cwd())),
         )
+        self._worker = worker
         worker.send(
             "model", source=model.source.key, config=model.config.model_dump(mode="json"), folder=folder
         )
-        self._worker = worker
         return worker
 
     def _message(self, job: Job) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ctypes
 import json
 import os
 import select
@@ -16,22 +17,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import WorkerError
+from harness.errors import StoreError, WorkerError
 
 EVENTS_FD, SPAWNED_NS, SEARCH = "HARNESS_EVENTS_FD", "HARNESS_SPAWNED_NS", "HARNESS_SEARCH"
+PARENT = "HARNESS_PARENT"
 Message = dict[str, Any]
+SEND_S = 60.0
+"""Longest time that a worker may leave a command unread; only a command larger than a pipe ever waits."""
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def pack(array: NDArray[Any]) -> dict[str, Any]:
     """An array as JSON."""
-    raw = np.ascontiguousarray(array)
-    return {"dtype": raw.dtype.str, "shape": raw.shape, "base64": base64.b64encode(raw.tobytes()).decode()}
+    return {
+        "dtype": array.dtype.str,
+        "shape": array.shape,
+        "base64": base64.b64encode(array.tobytes()).decode(),
+    }
 
 
 def unpack(content: dict[str, Any]) -> NDArray[Any]:
@@ -52,6 +61,7 @@ class WorkerSide:
         os.set_inheritable(fd, False)
         self._events = os.fdopen(fd, "w", encoding="utf-8", buffering=1)
         self.spawned_ns = int(os.environ.pop(SPAWNED_NS, "0"))
+        _end_with_parent(int(os.environ.pop(PARENT, "0")))
         # A user's modules come last, so that a folder beside a suite cannot stand in for a library.
         sys.path += [p for p in os.environ.get(SEARCH, "").split(os.pathsep) if p and p not in sys.path]
 
@@ -81,7 +91,8 @@ class Worker:
     """The manager's end: a Python module run as a process in a session of its own.
 
     Ctrl-C on the terminal reaches the manager only; `kill` ends the worker with all its children. One that
-    does not lead (a replica) stays in its parent's session and shares the parent's log.
+    does not lead (a replica) stays in its parent's session and shares the parent's log and, with no `search`
+    of its own, the parent's.
     """
 
     def __init__(
@@ -93,32 +104,42 @@ class Worker:
         search: tuple[str, ...] = (),
         leads: bool = True,
     ) -> None:
-        read, write = os.pipe()
         package_root = str(Path(__file__).resolve().parents[2])
         paths = [*filter(None, [os.environ.get("PYTHONPATH")]), package_root]
         environment = {
             **os.environ,
+            **({SEARCH: os.pathsep.join(search)} if search else {}),
             **(environment or {}),
-            EVENTS_FD: str(write),
+            PARENT: str(os.getpid()),
             SPAWNED_NS: str(time.perf_counter_ns()),
             "PYTHONPATH": os.pathsep.join(paths),
-            SEARCH: os.pathsep.join(search),
             "PYTHONUNBUFFERED": "1",
             "PYTHONSAFEPATH": "1",
         }
-        if log is not None:
-            log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") if log else contextlib.nullcontext() as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                pass_fds=(write,),
-                env=environment,
-                start_new_session=leads,
-            )
-        os.close(write)
+        read, write = os.pipe()
+        try:
+            with _opened(log) as output:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", module],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=(write,),
+                    env={**environment, EVENTS_FD: str(write)},
+                    start_new_session=leads,
+                    bufsize=0,
+                )
+        except StoreError:
+            os.close(read)
+            raise
+        except OSError as error:  # no memory, or no process left to be had
+            os.close(read)
+            raise WorkerError(f"could not be started: {error}") from error
+        finally:
+            os.close(write)
+        assert self._process.stdin is not None  # noqa: S101
+        self._stdin = self._process.stdin
+        os.set_blocking(self._stdin.fileno(), False)
         self._read = read
         self._buffer = b""
         self._leads = leads
@@ -127,13 +148,15 @@ class Worker:
         self.started = time.monotonic()
 
     def send(self, command: str, **content: Any) -> None:
-        """Send a command. Raises WorkerError when the worker has gone."""
-        assert self._process.stdin is not None  # noqa: S101
-        try:
-            self._process.stdin.write(json.dumps({"do": command, **content}).encode() + b"\n")
-            self._process.stdin.flush()
-        except (BrokenPipeError, ValueError) as error:
-            raise WorkerError(self._obituary()) from error
+        """Send a command. Raises WorkerError when the worker has gone, or takes nothing for SEND_S."""
+        left = memoryview(json.dumps({"do": command, **content}).encode() + b"\n")
+        while left:
+            try:
+                left = left[os.write(self._stdin.fileno(), left) :]
+            except BlockingIOError:
+                self._make_room()
+            except (BrokenPipeError, ValueError) as error:
+                raise WorkerError(self._obituary()) from error
 
     def receive(self, timeout_s: float) -> Message:
         """Wait for the next event. Raises WorkerError when it dies or is silent for `timeout_s`."""
@@ -144,12 +167,12 @@ class Worker:
             if not ready:
                 self.kill()
                 raise WorkerError(f"gave no answer for {timeout_s:.0f} s and was stopped (timeout)")
-            chunk = os.read(self._read, 1 << 20)
-            if not chunk:
-                raise WorkerError(self._obituary())
-            self._buffer += chunk
+            self._read_more()
         line, _, self._buffer = self._buffer.partition(b"\n")
-        message: Message = json.loads(line)
+        try:
+            message: Message = json.loads(line)
+        except ValueError as error:
+            raise WorkerError(f"sent what is no event: {line[:80]!r}") from error
         return message
 
     def expect(self, event: str, timeout_s: float) -> Message:
@@ -179,12 +202,9 @@ class Worker:
 
     def close(self, patience_s: float = 10.0) -> None:
         """Ask the worker to end, and end it if it does not."""
-        try:
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._stdin.close()
             self._process.wait(patience_s)
-        except (OSError, subprocess.TimeoutExpired):
-            pass
         self.kill()
 
     def kill(self) -> None:
@@ -195,9 +215,26 @@ class Worker:
             else:
                 self._process.kill()
         self._process.wait()
+        self._stdin.close()
         if self._read >= 0:
             os.close(self._read)
             self._read = -1
+
+    def _read_more(self) -> None:
+        """Take what has come into the buffer. Raises WorkerError at the end of the pipe."""
+        chunk = os.read(self._read, 1 << 20)
+        if not chunk:
+            raise WorkerError(self._obituary())
+        self._buffer += chunk
+
+    def _make_room(self) -> None:
+        """Wait until the worker takes more; read meanwhile, for it may be waiting for us to."""
+        readable, writable, _ = select.select([self._read], [self._stdin], [], SEND_S)
+        if readable:
+            self._read_more()
+        elif not writable:
+            self.kill()
+            raise WorkerError(f"took no command for {SEND_S:.0f} s and was stopped (timeout)")
 
     def _obituary(self) -> str:
         """Say how the worker ended."""
@@ -208,12 +245,32 @@ class Worker:
         return explain_exit(code)
 
 
+def _opened(log: Path | None) -> AbstractContextManager[IO[bytes] | None]:
+    """Open the log for adding to it. Raises StoreError, since a full disk is no fault of the Cell's."""
+    if log is None:
+        return contextlib.nullcontext()
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError as error:
+        raise StoreError(f"cannot write {log}: {error.strerror or error}") from error
+
+
 def wait_any(workers: Sequence[Worker], timeout_s: float) -> list[Worker]:
     """Wait until some of `workers` have something to read (an event, or their end); return those."""
     waiting = {worker.fileno(): worker for worker in workers}
     if ready := [worker for worker in workers if worker.has_event]:
         return ready
     return [waiting[fd] for fd in select.select(list(waiting), [], [], timeout_s)[0]]
+
+
+def _end_with_parent(parent: int) -> None:
+    """Let the kernel end this process when its parent has gone, even while it hangs in a call (Linux)."""
+    if not parent or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it had gone before we asked
+        os._exit(1)
 
 
 def explain_exit(code: int) -> str:
@@ -229,6 +286,7 @@ def explain_exit(code: int) -> str:
         signal.SIGSEGV: "a segmentation fault in native code",
         signal.SIGABRT: "aborted by native code",
         signal.SIGILL: "an instruction that this processor does not have",
+        signal.SIGBUS: "a memory-mapped file that could not grow: is the disk or /dev/shm full?",
     }
     hint = hints.get(signal.Signals(-code)) if name.startswith("SIG") else None
     return f"was ended by {name}" + (f": {hint}" if hint else "")

@@ -41,9 +41,12 @@ def complete(info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, 
 def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:
     """Write the tables into the Run's folder, drop the journal, give the folder its final name."""
     done, tables = complete(info, events, "complete")
+    remove_empty_files(folder / "logs")
+    for row in tables.cells:
+        if row["log"] and not (folder / row["log"]).is_file():
+            row["log"] = None
     write_run(folder, done, tables.by_name())
     write_log(folder, events)
-    remove_empty_files(folder / "logs")
     final = folder.with_name(folder.name.removesuffix(PARTIAL))
     publish(folder, final)
     (final / FILE).unlink(missing_ok=True)

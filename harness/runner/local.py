@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import harness
 from harness.artifacts.cache import Cache
 from harness.devices import cuda
 from harness.devices.fingerprint import Machine, cores_given, fingerprint
@@ -26,7 +25,7 @@ from harness.runner.plan import Place, Plan, PlannedCell, make_plan
 from harness.runner.repository import current_commit
 from harness.runner.schedule import GroupProgress, GroupSchedule, cut_into_parts
 from harness.runner.trials import Arm, LiveTrial, search_path, trial_spec
-from harness.runner.versions import versions_of
+from harness.runner.versions import package_version, versions_of
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.journal import Event, Journal, read_journal
 from harness.suite.matrix import Group
@@ -95,7 +94,7 @@ class LocalRun:
         self.folder = self.place / f"{name}{PARTIAL}"
         spec = self.suite.spec
         return RunInfo(
-            harness_version=harness.__version__,
+            harness_version=package_version("accel-harness"),
             run_id=run_id,
             suite=spec.suite,
             suite_file=self.suite.path.name,
@@ -121,10 +120,22 @@ class LocalRun:
                 continue
             info = RunInfo.model_validate(events[0]["info"])
             if info.suite_sha256 == self.suite.sha256:
+                self._refuse_other_artifacts(folder, events)
                 self.folder, self.events = folder, events
                 return info
         changed = ": the suite was changed since" if found else ""
         raise StoreError(f"no unfinished Run of {self.suite.spec.suite!r} to resume in {self.place}{changed}")
+
+    def _refuse_other_artifacts(self, folder: Path, events: list[Event]) -> None:
+        """A Run is of one model and one set of libraries: it cannot go on with others."""
+        keys = {cell_id: planned.artifact_key for cell_id, planned in self.plan.cells.items()}
+        for event in events:
+            if event["event"] == "artifact" and event["key"] != keys[event["cell_id"]]:
+                name = self.plan.cells[event["cell_id"]].cell.name
+                raise StoreError(
+                    f"{folder} cannot be resumed: the model's files, its code or a library changed since "
+                    f"({name}); start anew without --resume"
+                )
 
     def run(self, info: RunInfo, finish: Callable[[Path, RunInfo, list[Event]], Outcome]) -> Outcome:
         """Build and measure all that is not done yet; `finish` turns the journal into the Run's tables."""
@@ -168,7 +179,11 @@ class LocalRun:
     ) -> None:
         measure = self.suite.spec.measure
         schedule = GroupSchedule(
-            measure, partial(self._start_trial, builds, record), self.observer, len(self.plan.place.cores)
+            measure,
+            partial(self._start_trial, builds, record),
+            self.observer,
+            len(self.plan.place.cores),
+            order=self._next_order(),
         )
         while progress.finished < measure.trials:
             arms = [p for p in self._fit(group, builds) if p.cell.cell_id not in progress.failed]
@@ -227,6 +242,10 @@ class LocalRun:
                 steps=artifact.steps,
                 facts=artifact.facts,
             )
+
+    def _next_order(self) -> int:
+        """Number of the next Block in the Run's sequence."""
+        return max((event["order"] for event in self.events if event["event"] == "block"), default=-1) + 1
 
     def _progress(self) -> dict[str, GroupProgress]:
         """What the journal says was done before; empty progress for a new Run."""

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 try:
     import fcntl
@@ -22,24 +23,34 @@ def _folder() -> Path:
 @contextmanager
 def announced() -> Iterator[None]:
     """Let other Runs know, for as long as the block lasts, that this one is measuring."""
-    folder = _folder()
-    path = folder / f"{os.getpid()}.lock"
-    if fcntl is None:
-        yield
-        return
+    path = _folder() / f"{os.getpid()}.lock"
     try:
-        folder.mkdir(mode=0o777, exist_ok=True)
-        file = path.open("w")
-    except OSError:  # a shared machine's folder may belong to somebody else
+        file = _locked(path) if fcntl is not None else None
+    except OSError:  # the folder cannot be written
+        file = None
+    if file is None:
         yield
         return
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def _locked(path: Path) -> IO[str]:
+    """Make the file and lock it, so that nobody takes it for one left behind before it is locked."""
+    with contextlib.suppress(FileExistsError):
+        path.parent.mkdir()
+        path.parent.chmod(0o1777)  # for everybody on this machine, as the folder it is in
+    while True:
+        file = path.open("w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+        file.close()
 
 
 def others() -> list[int]:
@@ -48,7 +59,7 @@ def others() -> list[int]:
     for path in _folder().glob("*.lock") if fcntl is not None else ():
         if path.stem == str(os.getpid()):
             continue
-        with contextlib.suppress(OSError), path.open("r+") as file:
+        with contextlib.suppress(OSError), path.open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()  # left behind by a Run that was killed

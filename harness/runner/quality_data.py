@@ -79,16 +79,19 @@ def _reference_outputs(source: Artifact, data: Data) -> Array:
         raise BuildError(f"no runtime takes the form {source.form}: reference outputs cannot be computed")
     probe = runtime.open_session(runtime.config(), source, Target(batch=1))
     size = probe.fixed_batch or 32
+    count = len(data) // size * size if probe.fixed_batch else len(data)
     rows = [
         np.asarray(probe.run([array[start : start + size] for array in data.inputs])[0])
-        for start in range(0, len(data) // size * size, size)
+        for start in range(0, count, size)
     ]
     probe.close()
     if not rows:
         raise BuildError(
             f"the quality set has fewer items ({len(data)}) than the model's fixed batch ({size})"
         )
-    outputs = np.concatenate(rows)
-    if len(outputs) != len(rows) * size:
+    if any(row.ndim == 0 for row in rows) or sum(map(len, rows)) != count:
         raise BuildError("the model's first output does not have the batch as its first dimension")
+    outputs = np.concatenate(rows)
+    if outputs.dtype.kind in "fc" and np.isnan(outputs).any():
+        raise BuildError("the model as given answers NaN, so nothing can be compared with it")
     return outputs

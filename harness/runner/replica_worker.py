@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.artifacts.artifact import read_artifact
 from harness.artifacts.targets import Target
-from harness.measure.blocks import time_in_turn
+from harness.measure.blocks import set_aside_garbage, time_in_turn
 from harness.measure.clock import PerfClock
 from harness.measure.pinning import pin
 from harness.runner.channel import Message, WorkerSide, pack
@@ -70,6 +70,7 @@ def _open(spec: Message) -> tuple[list[Callable[[], None]], list[Any]]:
         into_shared(session.bind([np.asarray(shared[slot]) for shared in inputs]))
         for slot in range(len(inputs[0]))
     ]
+    set_aside_garbage()
     return calls, [[part.dtype.str, part.shape] for part in example]
 
 

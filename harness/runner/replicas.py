@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.artifacts.scratch import make_folder, sweep
 from harness.artifacts.targets import Target
 from harness.artifacts.tensors import Array
 from harness.measure.blocks import Block
@@ -26,13 +27,31 @@ from harness.runtimes.registry import Call, Outputs, Session
 
 CHUNKS = 4
 """A replica gets its share of a Block in so many parts, so that a slow one does not hold up the end."""
+ROOM = 4
+"""Shared memory is used where it has room for so many times the inputs: outputs must fit in, too."""
 AHEAD = 2
 """Parts that wait at a replica, so that it never waits for the dispatcher."""
+
+
+SHARED = "harness"
+"""What folders of shared memory are called, before the machine and the process."""
 
 
 def family_pids() -> tuple[int, ...]:
     """Return this process and all below it."""
     return (os.getpid(), *descendants(os.getpid()))
+
+
+def sweep_shared_memory() -> None:
+    """Remove the folders of workers that were killed while their replicas were opening."""
+    for place in _places():
+        sweep(place, SHARED)
+
+
+def _places() -> list[Path]:
+    """Where batches can be shared: memory, where there is such a folder, else the disk."""
+    memory, disk = Path("/dev/shm"), Path(tempfile.gettempdir())  # noqa: S108
+    return [memory, disk] if memory.is_dir() else [disk]
 
 
 class Host:
@@ -54,16 +73,29 @@ class ReplicatedSession(Session):
     def __init__(self, spec: Message, targets: list[Target], pool: Sequence[tuple[Array, ...]]) -> None:
         self.timeout_s = float(spec["timeout_s"])
         self.fixed_batch = targets[0].batch
-        shared = Path("/dev/shm")  # noqa: S108 (memory, where there is such a folder)
-        self._folder = Path(tempfile.mkdtemp(prefix="harness-", dir=shared if shared.is_dir() else None))
         self._pool = list(pool)
-        self._inputs = self._share_inputs()
         self._turn = 0
+        self._workers: list[Worker] = []
+        needed = sum(array.nbytes for array in self._pool[0]) * (len(self._pool) + 1)
+        places = [place for place in _places() if shutil.disk_usage(place).free > ROOM * needed]
+        self._folder = make_folder((places or _places())[0], SHARED)
+        try:
+            self._inputs = self._share_inputs()
+            self._outputs = self._open(spec, targets)
+        except BaseException:
+            for worker in self._workers:
+                worker.kill()
+            raise
+        finally:  # all have mapped the files, which live on without names until the last one ends
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _open(self, spec: Message, targets: list[Target]) -> list[list[NDArray[Any]]]:
+        """Start a worker for each target; return the maps of their outputs."""
         environment = {name: str(targets[0].threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        self._workers = [
-            Worker("harness.runner.replica_worker", None, environment=environment, leads=False)
-            for _ in targets
-        ]
+        for _ in targets:
+            self._workers.append(
+                Worker("harness.runner.replica_worker", None, environment=environment, leads=False)
+            )
         for i, (worker, target) in enumerate(zip(self._workers, targets, strict=True)):
             worker.send(
                 "open",
@@ -74,7 +106,7 @@ class ReplicatedSession(Session):
                 inputs=[[str(a.dtype), a.shape] for a in self._inputs],
             )
         answers = [worker.expect("opened", self.timeout_s) for worker in self._workers]
-        self._outputs = [self._map_outputs(i, answer["outputs"]) for i, answer in enumerate(answers)]
+        return [self._map_outputs(i, answer["outputs"]) for i, answer in enumerate(answers)]
 
     def bind(self, inputs: Sequence[Array]) -> Call:
         """Return a call that one replica answers, each replica in its turn."""
@@ -115,10 +147,9 @@ class ReplicatedSession(Session):
         return Block(np.concatenate(samples), duration, output, last[1])
 
     def close(self) -> None:
-        """End the replicas and free the shared memory."""
+        """End the replicas, and with them the shared memory."""
         for worker in self._workers:
             worker.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _hand_out(self, worker: Worker, parts: list[tuple[int, int]], waiting: dict[Worker, int]) -> None:
         if parts:

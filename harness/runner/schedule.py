@@ -36,7 +36,10 @@ class GroupProgress:
 
 
 class GroupSchedule:
-    """Measures one Group; `start(arm, trial)` starts a worker and returns its handle."""
+    """Measures one Group; `start(arm, trial)` starts a worker and returns its handle.
+
+    `order` is the number of the Run's next Block.
+    """
 
     def __init__(
         self,
@@ -44,12 +47,13 @@ class GroupSchedule:
         start: Callable[[Arm, int], LiveTrial],
         observer: Observer,
         cores: int,
+        order: int = 0,
     ) -> None:
         self.measure = measure
         self.start = start
         self.observer = observer
         self.starters = max(1, min(2, cores))
-        self.order = 0
+        self.order = order
 
     def run_trial(self, arms: list[Arm], trial: int, progress: GroupProgress) -> None:
         """Measure one Trial of every arm. Arms that fail are recorded and left out; the others go on."""
@@ -71,12 +75,12 @@ class GroupSchedule:
                     one.finish(quality=wanted)
                     if wanted:
                         progress.answered.add(one.arm.cell_id)
+            for one in live:
+                one.close()
         except BaseException:
             for one in live:
                 one.kill()
             raise
-        for one in live:
-            one.close()
 
     def _start_all(
         self, order: list[Arm], trial: int, live: list[LiveTrial], progress: GroupProgress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from harness.errors import WorkerError
 from harness.runner.channel import Message, Worker
 from harness.runner.plan import PlannedCell
+from harness.runner.replicas import sweep_shared_memory
 from harness.suite.schema import Measure
 
 BEAT_S = 5.0
@@ -56,7 +58,8 @@ class LiveTrial:
         threads = str(arm.planned.target.threads)
         environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
         self._worker = Worker("harness.runner.worker", log, environment=environment, search=search)
-        self._worker.send("measure", **spec)
+        with contextlib.suppress(WorkerError):  # one that died at once is noticed by wait_ready
+            self._worker.send("measure", **spec)
 
     def wait_ready(self) -> None:
         """Wait until the runtime is imported."""
@@ -91,13 +94,16 @@ class LiveTrial:
         self._record("trial-end", **self._names(), worker_s=self._worker.age_s)
 
     def fail(self, error: WorkerError) -> None:
-        """Record that this Trial ended early, and end the worker."""
+        """Record that this Trial ended early, in its log too, and end the worker."""
         self.kill()
+        with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8") as log:
+            log.write(f"[harness] Trial {self.trial + 1} ({self.arm.kind}), {self.stage}: {error}\n")
         self._record("trial-failed", **self._names(), stage=self.stage, reason=str(error), blocks=self.rounds)
 
     def kill(self) -> None:
         """End the worker at once."""
         self._worker.kill()
+        sweep_shared_memory()
 
     def _ask(self, command: str, event: str, extra_s: float = 0.0, **content: Any) -> Message:
         self._worker.send(command, **content)

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ import numpy as np
 
 from harness.artifacts.artifact import read_artifact
 from harness.artifacts.targets import Target
-from harness.measure.blocks import Block, calls_for
+from harness.errors import HarnessError
+from harness.measure.blocks import Block, calls_for, set_aside_garbage
 from harness.measure.clock import PerfClock, cost_ns
-from harness.measure.memory import PhaseMeter
+from harness.measure.memory import PhaseMeter, peak_rss_bytes
 from harness.measure.noise import Probe, tags
 from harness.measure.pinning import pin
 from harness.measure.scenarios import SCENARIOS
@@ -37,7 +39,7 @@ from harness.zoo.registry import METRICS
 
 POOL_BYTES, POOL_MOST = 64_000_000, 16
 """Distinct batches that timed calls take in turn: at most so many, and so many bytes, but at least two."""
-SETTLE_S, SETTLE_CPU_S = 0.02, 0.002
+SETTLE_S, SETTLE_CPU_S = 0.01, 0.001
 """A worker has come to rest when it used less than SETTLE_CPU_S of CPU in SETTLE_S."""
 
 
@@ -93,14 +95,20 @@ class Trial:
             self.session = runtime.open_session(config, artifact, self.target)
         load_s = time.perf_counter() - start
         loaded = self.meter.end()
-        self.meter = PhaseMeter(family_pids())
+        family = family_pids()
+        replicas = sum(peak_rss_bytes(pid) or 0 for pid in family if pid != os.getpid())
+        loaded = replace(loaded, peak_rss_bytes=loaded.peak_rss_bytes + replicas)
+        self.meter = PhaseMeter(family)
         self.meter.begin("first call")
         start = time.perf_counter()
         assert self.session is not None  # noqa: S101
         self.calls = [self.session.bind(self.pool[0])]
-        self.calls[0]()
+        answer = self.calls[0]()
         first_call_s = time.perf_counter() - start
+        if any(np.isnan(part).any() for part in map(np.asarray, answer) if part.dtype.kind in "fc"):
+            raise HarnessError("the first answer holds NaN: what computes nothing is not timed")
         self.calls += [self.session.bind(batch) for batch in self.pool[1:]]
+        set_aside_garbage()
         first = self.meter.end()
         self.meter.begin("steady")
         self.probe = Probe(os.getpid(), self.target.cores or None)

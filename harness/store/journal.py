@@ -10,9 +10,14 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from harness.errors import StoreError
+
+try:
+    import fcntl
+except ImportError:  # no POSIX locks: two that write one Run are not seen
+    fcntl = None  # type: ignore[assignment]
 
 FILE, BALLAST = "journal.jsonl", ".ballast"
 BALLAST_BYTES = 4_000_000
@@ -22,7 +27,10 @@ Event = dict[str, Any]
 
 
 class Journal:
-    """Appends events. Each is flushed to the system at once; `sync` makes them safe from a power cut."""
+    """Appends events. Each goes to the system at once; `sync` makes them safe from a power cut.
+
+    Only one process can have a Run's journal open.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -30,16 +38,23 @@ class Journal:
         self.start_ns = time.perf_counter_ns()
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._open()
+        except OSError as error:
+            self._tidy()
+            raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
+        self._lock()
+        try:
             (folder / BALLAST).write_bytes(os.urandom(BALLAST_BYTES))
-            self._file: TextIO = self.path.open("a", encoding="utf-8")
             self._end_last_line()
         except OSError as error:
+            self.close()
+            self._tidy()
             raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
 
     def append(self, event: str, **content: Any) -> Event:
         """Write one event. Raises StoreError, after saving it, when the disk is full."""
         entry = {"event": event, "at": round(time.time(), 3), **content}
-        line = json.dumps(entry, default=str) + "\n"
+        line = json.dumps(entry, default=str).encode() + b"\n"
         try:
             self._write(line)
         except OSError as error:
@@ -62,19 +77,39 @@ class Journal:
         with contextlib.suppress(OSError):
             (self.folder / BALLAST).unlink()
 
-    def _write(self, line: str) -> None:
-        self._file.write(line)
-        self._file.flush()
+    def _open(self) -> BinaryIO:
+        """Open without a buffer, out of which a torn line could come later and stand there twice."""
+        return self.path.open("ab", buffering=0)
 
-    def _rescue(self, line: str) -> None:
+    def _lock(self) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise StoreError(f"{self.folder} is being written: that Run is still going on") from error
+        except OSError:  # a file system without locks
+            pass
+
+    def _write(self, line: bytes) -> None:
+        left = memoryview(line)
+        while left:
+            left = left[self._file.write(left) :]
+
+    def _rescue(self, line: bytes) -> None:
         """Free the reserve and write the line again on a line of its own; readers skip the torn one."""
         with contextlib.suppress(OSError):
             (self.folder / BALLAST).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                self._file.close()
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write("\n" + line)
-            self._file = self.path.open("a", encoding="utf-8")
+            self._write(b"\n" + line)
+
+    def _tidy(self) -> None:
+        """Leave nothing behind where not a single event could be written."""
+        with contextlib.suppress(OSError):
+            if self.path.stat().st_size == 0:
+                self.path.unlink()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def _end_last_line(self) -> None:
         """A killed manager may have left half a line; the next event must not run into it."""
@@ -83,7 +118,7 @@ class Journal:
                 file.seek(-1, os.SEEK_END)
                 torn = file.read(1) != b"\n"
             if torn:
-                self._write("\n")
+                self._write(b"\n")
 
 
 def read_journal(folder: Path) -> list[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,7 +54,7 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     path = folder / f"{name}.parquet"
     schema = arrow_schema(TABLES[name])
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, partitioning=None)  # a folder may be called a=b
         for field in schema:
             if field.name not in table.column_names:
                 table = table.append_column(field, pa.nulls(table.num_rows, field.type))
@@ -70,19 +71,27 @@ def read_info(folder: Path) -> RunInfo:
     """Read `run.json`. Raises StoreError when it is missing, damaged or of a newer version."""
     path = folder / "run.json"
     try:
-        info = RunInfo.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        _refuse_newer(path, content)
+        return RunInfo.model_validate_json(content)
     except FileNotFoundError as error:
         raise StoreError(f"{folder} holds no run.json: it is no Run") from error
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
     except ValidationError as error:
         raise StoreError(f"{path} is damaged: {error.errors()[0]['msg']}") from error
-    if info.schema_version > SCHEMA_VERSION:
+
+
+def _refuse_newer(path: Path, content: bytes) -> None:
+    """A newer version may have changed anything, so its number is looked at before all else."""
+    try:
+        version = json.loads(content)["schema_version"]
+    except (ValueError, KeyError, TypeError):
+        return
+    if isinstance(version, int) and version > SCHEMA_VERSION:
         raise StoreError(
-            f"{path} has schema version {info.schema_version}; "
-            f"this harness reads up to {SCHEMA_VERSION}: update it"
+            f"{path} has schema version {version}; this harness reads up to {SCHEMA_VERSION}: update it"
         )
-    return info
 
 
 def load(folder: Path) -> Run:

@@ -11,6 +11,7 @@ import yaml
 from harness.errors import Problem, SuiteError
 
 Key = tuple[str | int, ...]
+Places = dict[Key, tuple[str, int]]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -21,15 +22,25 @@ class Document:
     path: Path
     text: str
     data: dict[str, Any]
-    places: dict[Key, tuple[str, int]] = field(default_factory=dict)
+    places: Places = field(default_factory=dict)
 
     def problem(self, key: Key, message: str) -> Problem:
         """Make a Problem at `key`, or at the nearest place above it that the file has."""
         at = key
         while at and at not in self.places:
             at = at[:-1]
-        file, line = self.places.get(at, (self.path.name, None))
+        file, line = self.places.get(at, (str(self.path), None))
         return Problem(file, line, spell(key), message)
+
+    def at(self, key: Key) -> Any:
+        """Return the value at `key`, or None where there is none."""
+        value: Any = self.data
+        for part in key:
+            try:
+                value = value[part]
+            except (LookupError, TypeError):
+                return None
+        return value
 
 
 def spell(key: Key) -> str:
@@ -40,23 +51,33 @@ def spell(key: Key) -> str:
     return text
 
 
-def read_document(path: Path, _seen: tuple[Path, ...] = ()) -> Document:
+def read_document(path: Path, _above: tuple[Path, ...] = ()) -> Document:
     """Read a suite file and what it extends. Raises SuiteError with every problem found."""
-    if path.resolve() in _seen:
-        raise SuiteError([Problem(path.name, None, "extends", "a suite cannot extend itself")])
     document = _parse(path)
-    bases = document.data.pop("extends", [])
-    names = [bases] if isinstance(bases, str) else bases
+    above = (*_above, path.resolve())
+    base = Document(path, "", {})
+    for base_path in _bases(document, above):
+        base = _lay_over(base, read_document(base_path, above))
+    return _lay_over(base, document)
+
+
+def _bases(document: Document, above: tuple[Path, ...]) -> list[Path]:
+    """Take `extends` out of the document: the files that it is laid over, the first at the bottom."""
+    extends = document.data.pop("extends", [])
+    names = [extends] if isinstance(extends, str) else extends
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise SuiteError([document.problem(("extends",), "takes a file name or a list of file names")])
-    for name in reversed(names):
-        base_path = path.parent / name
-        if not base_path.is_file():
-            raise SuiteError([document.problem(("extends",), f"no such file: {name}")])
-        base = read_document(base_path, (*_seen, path.resolve()))
-        document.data = _merge(base.data, document.data)
-        document.places = {**base.places, **document.places}
-    return document
+    paths = [document.path.parent / name for name in names]
+    problems = []
+    for i, (name, path) in enumerate(zip(names, paths, strict=True)):
+        key: Key = ("extends", i) if names is extends else ("extends",)
+        if not path.is_file():
+            problems.append(document.problem(key, f"no such file: {name}"))
+        elif path.resolve() in above:
+            problems.append(document.problem(key, f"a suite cannot extend itself: {name}"))
+    if problems:
+        raise SuiteError(problems)
+    return paths
 
 
 def _parse(path: Path) -> Document:
@@ -64,27 +85,39 @@ def _parse(path: Path) -> Document:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise SuiteError([Problem(str(path), None, "", "no such suite file")]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError([Problem(str(path), None, "", f"cannot be read: {error}")]) from error
+    except UnicodeDecodeError as error:
+        raise SuiteError([Problem(str(path), None, "", f"is not text in UTF-8: {error}")]) from error
+    except OSError as error:
+        raise SuiteError([Problem(str(path), None, "", f"cannot be read: {error.strerror}")]) from error
     document = Document(path, text, {})
+    problems: list[Problem] = []
     try:
         node = yaml.compose(text, Loader=_Loader)
+        if isinstance(node, yaml.MappingNode):
+            document.data = _construct(node, (), document, problems)
+        else:
+            problems.append(Problem(str(path), 1, "", "is no suite: it must be a mapping with the key suite"))
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or str(error)
-        line = mark.line + 1 if mark else None
-        raise SuiteError([Problem(path.name, line, "", f"is not valid YAML: {what}")]) from error
-    if not isinstance(node, yaml.MappingNode):
-        raise SuiteError([Problem(path.name, 1, "", "is no suite: it must be a mapping with the key suite")])
-    problems: list[Problem] = []
-    document.data = _construct(node, (), document, problems)
+        problems.append(_yaml_problem(path, error))
+    except RecursionError:
+        problems.append(
+            Problem(str(path), None, "", "is nested too deeply, or an alias stands inside itself")
+        )
     if problems:
         raise SuiteError(problems)
     return document
 
 
+def _yaml_problem(path: Path, error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    parts = [getattr(error, "context", None), getattr(error, "problem", None)]
+    what = ", ".join(part for part in parts if part) or str(error).splitlines()[0]
+    return Problem(str(path), mark.line + 1 if mark else None, "", f"is not valid YAML: {what}")
+
+
 def _construct(node: yaml.Node, key: Key, document: Document, problems: list[Problem]) -> Any:
-    document.places[key] = (document.path.name, node.start_mark.line + 1)
+    file = str(document.path)
+    document.places[key] = (file, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for name_node, value_node in node.value:
@@ -92,32 +125,49 @@ def _construct(node: yaml.Node, key: Key, document: Document, problems: list[Pro
             inner = (*key, name)
             line = name_node.start_mark.line + 1
             if not isinstance(name_node, yaml.ScalarNode):
-                problems.append(Problem(document.path.name, line, spell(key), "a key must be plain text"))
+                problems.append(Problem(file, line, spell(key), "a key must be plain text"))
                 continue
             if name in mapping:
-                problems.append(Problem(document.path.name, line, spell(inner), "stands twice"))
+                text = f"stands twice, first in line {document.places[inner][1]}"
+                problems.append(Problem(file, line, spell(inner), text))
             mapping[name] = _construct(value_node, inner, document, problems)
-            document.places[inner] = (document.path.name, line)
+            document.places[inner] = (file, line)
         return mapping
     if isinstance(node, yaml.SequenceNode):
         return [_construct(item, (*key, i), document, problems) for i, item in enumerate(node.value)]
     try:
         return yaml.SafeLoader("").construct_object(node)
-    except yaml.YAMLError as error:
-        line = node.start_mark.line + 1
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: the 45th of a month, !!int "x"
         message = getattr(error, "problem", None) or str(error)
-        problems.append(Problem(document.path.name, line, spell(key), str(message)))
+        problems.append(Problem(file, node.start_mark.line + 1, spell(key), str(message)))
         return None
 
 
-def _merge(base: Any, own: Any) -> Any:
-    """Lay `own` over `base`: mappings are merged by key, all else replaced; a null removes a key."""
+def _lay_over(base: Document, own: Document) -> Document:
+    """Return `own` laid over `base`; places of what `own` replaces or removes are forgotten."""
+    replaced: list[Key] = []
+    data = dict(_merge(base.data, own.data, (), replaced))
+    places = {
+        key: place
+        for key, place in base.places.items()
+        if not any(key[: len(gone)] == gone for gone in replaced)
+    }
+    return Document(own.path, own.text, data, {**places, **own.places})
+
+
+def _merge(base: Any, own: Any, key: Key, replaced: list[Key]) -> Any:
+    """Mappings are merged by key, all else is replaced; a null removes what the base has."""
     if not (isinstance(base, dict) and isinstance(own, dict)):
+        replaced.append(key)
         return own
     merged = dict(base)
-    for key, value in own.items():
-        if value is None:
-            merged.pop(key, None)
+    for name, value in own.items():
+        inner = (*key, name)
+        if name not in base:
+            merged[name] = value
+        elif value is None:
+            replaced.append(inner)
+            del merged[name]
         else:
-            merged[key] = _merge(base.get(key), value)
+            merged[name] = _merge(base[name], value, inner, replaced)
     return merged

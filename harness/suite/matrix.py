@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 from dataclasses import dataclass
 
 from harness.artifacts.cache import digest
-from harness.errors import Problem, SuiteError
+from harness.errors import SuiteError
 from harness.suite.pipeline import Pipeline
-from harness.suite.schema import Hardware, Pattern, Workload
+from harness.suite.schema import Hardware, Pattern, Workload, name_matches
 from harness.suite.validation import CheckedSuite, Model
 
 
@@ -53,8 +52,8 @@ def expand(suite: CheckedSuite) -> list[Group]:
     contents = {
         "model": {n: digest(m.content()) for n, m in suite.models.items()},
         "technique": {n: digest(p.content()) for n, p in suite.pipelines.items()},
-        "workload": {n: digest(w.model_dump(mode="json")) for n, w in spec.workloads.items()},
-        "hardware": {n: digest(h.model_dump(mode="json")) for n, h in spec.hardware.items()},
+        "workload": {n: digest(w.content()) for n, w in spec.workloads.items()},
+        "hardware": {n: digest(h.content()) for n, h in spec.hardware.items()},
     }
     excludes = [_Matcher(pattern) for pattern in spec.exclude]
     includes = [_Matcher(pattern) for pattern in spec.include]
@@ -94,7 +93,7 @@ def expand(suite: CheckedSuite) -> list[Group]:
     _refuse_idle(suite, excludes, "exclude")
     _refuse_idle(suite, includes, "include")
     if not groups:
-        raise SuiteError([Problem(suite.path.name, None, "exclude", "leaves no Cell")])
+        raise SuiteError([suite.document.problem(("exclude",), "leaves no Cell")])
     return groups
 
 
@@ -115,7 +114,7 @@ class _Matcher:
         return found
 
     def _matches_one(self, i: int, name: str) -> bool:
-        return any(test in ("*", name) or fnmatch.fnmatchcase(name, test) for test in self._tests[i])
+        return any(name_matches(test, name) for test in self._tests[i])
 
 
 def _any(matchers: list[_Matcher], names: tuple[str, str, str, str]) -> bool:
@@ -127,4 +126,4 @@ def _refuse_idle(suite: CheckedSuite, matchers: list[_Matcher], section: str) ->
     idle = [i for i, matcher in enumerate(matchers) if matcher.hits == 0]
     if idle:
         text = "matches no Cell; names are those of this file, * and ? are wildcards"
-        raise SuiteError([Problem(suite.path.name, None, f"{section}[{i}]", text) for i in idle])
+        raise SuiteError([suite.document.problem((section, i), text) for i in idle])

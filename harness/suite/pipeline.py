@@ -6,15 +6,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from harness.errors import Problem, unknown
 from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig
 from harness.suite.loading import Document, Key
-from harness.suite.reporting import validation_problems
+from harness.suite.reporting import checked
 from harness.techniques.registry import (
     CONVERSIONS,
     DEPLOYMENTS,
+    TRANSFORMS,
     Deployment,
     StepConfig,
     Transform,
@@ -151,19 +150,19 @@ class PipelineReader:
                 self._say(key, "a second deployment; a technique has at most one")
             parts.deployment = self._deployment(key, name, settings) or parts.deployment
         else:
-            self._say(key, unknown("step", name, self.step_names))
+            self._say(key, unknown("step", name, self.step_names, TRANSFORMS.broken))
 
     def _possible(self, key: Key, pipeline: Pipeline) -> bool:
         """Refuse a pipeline that no kind of model could go through."""
-        reasons = []
+        reasons: dict[str, None] = {}
         for form in sorted({source.form for source in SOURCES.values()}):
             try:
                 pipeline.stages(form)
             except ValueError as error:
-                reasons.append(str(error))
+                reasons[str(error)] = None
             else:
                 return True
-        self._say(key, f"cannot be built from any model: {reasons[0] if reasons else 'no model source'}")
+        self._say(key, f"cannot be built from any model: {'; '.join(reasons) or 'no model source'}")
         return False
 
     def _runtime(self, key: Key, settings: Any) -> tuple[Runtime, RuntimeConfig] | None:
@@ -173,7 +172,7 @@ class PipelineReader:
             return None
         name = fields["name"]
         if name not in RUNTIMES:
-            self._say(key, unknown("runtime", name, RUNTIMES.names()))
+            self._say(key, RUNTIMES.unknown(name))
             return None
         entry = RUNTIMES.get(name)
         config = self._config(key, entry.config, {k: v for k, v in fields.items() if k != "name"})
@@ -188,17 +187,16 @@ class PipelineReader:
             self._say(key, f"takes a mapping, not {type(fields).__name__}")
             return None
         variant = fields.get(family.selector, "") if family.selector else ""
-        if variant not in family.variants:
-            what = f"{family.selector} is missing; allowed: " if not variant else ""
-            allowed = ", ".join(sorted(family.variants))
-            text = (
-                f"{what}{allowed}"
-                if what
-                else unknown(f"{family_name} {family.selector}", str(variant), family.variants)
-            )
-            self._say((*key, family.selector) if variant and family.selector else key, text)
+        step = family.variants.get(variant if isinstance(variant, str) else repr(variant))
+        if step is None and family.selector in fields:
+            kind = f"{family_name} {family.selector}"
+            text = unknown(kind, str(variant), family.variants, TRANSFORMS.broken)
+            self._say((*key, str(family.selector)), text)
             return None
-        step = family.variants[variant]
+        if step is None:
+            allowed = ", ".join(sorted(family.variants))
+            self._say(key, f"{family.selector} is missing; allowed: {allowed}")
+            return None
         config = self._config(key, step.config, fields)
         return Stage(step, config) if config is not None else None
 
@@ -208,11 +206,7 @@ class PipelineReader:
         return (entry, config) if config is not None else None
 
     def _config(self, key: Key, config: type[Any], fields: Any) -> Any:
-        try:
-            return config.model_validate(fields)
-        except ValidationError as error:
-            self.problems += validation_problems(self.document, key, error, config)
-            return None
+        return checked(self.document, key, config, fields, self.problems)
 
     def _say(self, key: Key, message: str) -> None:
         self.problems.append(self.document.problem(key, message))

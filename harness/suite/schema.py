@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
@@ -17,10 +19,23 @@ def _known_scenario(name: str) -> str:
     return name
 
 
+_FOLDER_NAME = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
+
+
+def _names_a_folder(name: str) -> str:
+    if re.fullmatch(_FOLDER_NAME, name) is None:
+        raise ValueError(f"{name!r} cannot name a folder: not empty, no slash, no dot first, one line")
+    return name
+
+
 class Section(BaseModel):
     """Base of all sections: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def content(self) -> dict[str, Any]:
+        """As JSON, defaults filled in: what makes two of them the same."""
+        return self.model_dump(mode="json")
 
 
 class Workload(Section):
@@ -34,7 +49,7 @@ class Hardware(Section):
     """A target; one that this machine lacks is skipped with its reason."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    threads: int | Literal["all"] = Field(
+    threads: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
         default="all", description="intra-op threads and pinned cores; all: as many as this process is given"
     )
 
@@ -67,10 +82,17 @@ class Pattern(Section):
     hardware: str | list[str] = "*"
 
 
+def name_matches(pattern: str, name: str) -> bool:
+    """Whether `name` is meant by `pattern`, in which only `*` and `?` are special."""
+    return pattern == name or fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
 class Suite(Section):
     """One suite file: models × techniques × workloads × hardware, and how to measure."""
 
-    suite: str = Field(min_length=1, pattern=r"^[^/\\\x00]+$", description="its name; names its folders")
+    suite: Annotated[
+        str, AfterValidator(_names_a_folder), WithJsonSchema({"type": "string", "pattern": _FOLDER_NAME})
+    ] = Field(description="its name; names its folders")
     description: str = ""
     models: dict[str, dict[str, Any]] = Field(min_length=1)
     workloads: dict[str, Workload] = Field(min_length=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _NUMBER = r"([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
@@ -41,19 +41,24 @@ def parse_points(value: Any) -> Any:
     return value
 
 
+_FINITE = Field(allow_inf_nan=False)
+
+
 def _or_text(schema: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [schema, {"type": "string"}]})
 
 
-Seconds = Annotated[float, BeforeValidator(parse_seconds), _or_text({"type": "number", "minimum": 0})]
-Share = Annotated[float, BeforeValidator(parse_share), _or_text({"type": "number"})]
-Points = Annotated[float, BeforeValidator(parse_points), _or_text({"type": "number"})]
+Seconds = Annotated[
+    float, _FINITE, BeforeValidator(parse_seconds), _or_text({"type": "number", "minimum": 0})
+]
+Share = Annotated[float, _FINITE, BeforeValidator(parse_share), _or_text({"type": "number"})]
+Points = Annotated[float, _FINITE, BeforeValidator(parse_points), _or_text({"type": "number"})]
 
 
 def say_seconds(seconds: float) -> str:
     """242 → ``4 m 02 s``; 3.2 → ``3.2 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"

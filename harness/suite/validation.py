@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from pydantic import ValidationError
-
+from harness.artifacts.cache import digest
 from harness.errors import DataError, Problem, SuiteError, unknown
-from harness.suite.loading import Document, read_document
+from harness.suite.loading import Document, Key, read_document
 from harness.suite.pipeline import Pipeline, PipelineReader
-from harness.suite.reporting import validation_problems
-from harness.suite.schema import Suite
+from harness.suite.reporting import checked
+from harness.suite.schema import Suite, name_matches
 from harness.zoo.registry import DATASETS, METRICS, MODELS
 from harness.zoo.source import SOURCES, Source, SourceConfig
+
+
+class HasContent(Protocol):
+    """A part of a Cell."""
+
+    def content(self) -> Any:
+        """As JSON, defaults filled in: what makes two of them the same."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,12 +44,21 @@ class Model:
 class CheckedSuite:
     """A suite without problems."""
 
-    path: Path
-    text: str
+    document: Document
     spec: Suite
     models: dict[str, Model]
     pipelines: dict[str, Pipeline]
     baseline: str
+
+    @property
+    def path(self) -> Path:
+        """The suite file."""
+        return self.document.path
+
+    @property
+    def text(self) -> str:
+        """The suite file's text, without what it extends."""
+        return self.document.text
 
     @property
     def folder(self) -> Path:
@@ -63,7 +80,7 @@ def read_suite(path: Path) -> CheckedSuite:
     """Read and check a suite file. Raises SuiteError that carries every problem."""
     document = read_document(path)
     problems: list[Problem] = []
-    spec = _sections(document, problems)
+    spec = checked(document, (), Suite, document.data, problems)
     reader = PipelineReader(document)
     models: dict[str, Model] = {}
     pipelines: dict[str, Pipeline] = {}
@@ -76,26 +93,16 @@ def read_suite(path: Path) -> CheckedSuite:
             if pipeline:
                 pipelines[name] = pipeline
     problems += reader.problems
-    problems += _twins(document, "techniques", {n: p.content() for n, p in pipelines.items()})
-    problems += _twins(document, "models", {n: m.content() for n, m in models.items()})
+    problems += _names(document)
+    problems += _twins(document, "techniques", pipelines)
+    problems += _twins(document, "models", models)
     if spec is not None:
-        problems += _twins(document, "workloads", {n: w.model_dump() for n, w in spec.workloads.items()})
-        problems += _twins(document, "hardware", {n: h.model_dump() for n, h in spec.hardware.items()})
-        if spec.baseline is not None and spec.baseline not in spec.techniques:
-            text = unknown("technique", spec.baseline, spec.techniques)
-            problems.append(document.problem(("baseline",), text))
+        problems += _twins(document, "workloads", spec.workloads)
+        problems += _twins(document, "hardware", spec.hardware)
     if problems or spec is None:
-        raise SuiteError(sorted(set(problems), key=lambda p: (p.file, p.line or 0)))
-    baseline = spec.baseline or next(iter(spec.techniques))
-    return CheckedSuite(path, document.text, spec, models, pipelines, baseline)
-
-
-def _sections(document: Document, problems: list[Problem]) -> Suite | None:
-    try:
-        return Suite.model_validate(document.data)
-    except ValidationError as error:
-        problems += validation_problems(document, (), error, Suite)
-        return None
+        raise SuiteError(sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line or 0)))
+    baseline = spec.baseline if spec.baseline is not None else next(iter(spec.techniques))
+    return CheckedSuite(document, spec, models, pipelines, baseline)
 
 
 def _mapping(document: Document, section: str) -> dict[str, Any]:
@@ -112,10 +119,8 @@ def _model(document: Document, name: str, raw: dict[str, Any], problems: list[Pr
         problems.append(document.problem(key, f"takes exactly one of the keys {kinds}; found {found}"))
         return None
     source = sources[0]
-    try:
-        config = source.config.model_validate(raw)
-    except ValidationError as error:
-        problems += validation_problems(document, key, error, source.config)
+    config = checked(document, key, source.config, raw, problems)
+    if config is None:
         return None
     faults = _unknown_names(raw, source.key)
     problems += [document.problem((*key, where), text) for where, text in faults]
@@ -133,23 +138,54 @@ def _unknown_names(raw: dict[str, Any], source: str) -> list[tuple[str, str]]:
     """Names inside a model that no registry knows."""
     faults = []
     if source == "zoo" and raw["zoo"] not in MODELS:
-        faults.append(("zoo", unknown("model", str(raw["zoo"]), MODELS.names())))
+        faults.append(("zoo", MODELS.unknown(raw["zoo"])))
     dataset, metric = raw.get("dataset"), raw.get("metric")
     if isinstance(dataset, str) and ":" not in dataset and dataset not in DATASETS:
-        faults.append(("dataset", unknown("dataset", dataset, DATASETS.names())))
+        faults.append(("dataset", DATASETS.unknown(dataset)))
     if isinstance(metric, str) and metric not in METRICS:
-        faults.append(("metric", unknown("metric", metric, METRICS.names())))
+        faults.append(("metric", METRICS.unknown(metric)))
     return faults
 
 
-def _twins(document: Document, section: str, contents: dict[str, Any]) -> list[Problem]:
+def _names(document: Document) -> list[Problem]:
+    """Names in `baseline`, `exclude` and `include` that the file's own sections do not have."""
+    known = {kind: list(_mapping(document, f"{kind}s")) for kind in ("model", "technique", "workload")}
+    known["hardware"] = list(_mapping(document, "hardware") or Suite.model_fields["hardware"].default)
+    problems = []
+    baseline = document.data.get("baseline")
+    if isinstance(baseline, str) and baseline not in known["technique"]:
+        text = unknown("technique", baseline, known["technique"])
+        problems.append(document.problem(("baseline",), text))
+    for key, kind, pattern in _patterns(document):
+        if kind in known and not any(name_matches(pattern, name) for name in known[kind]):
+            text = unknown(kind, pattern, known[kind])
+            if set("*?") & set(pattern):
+                text = f"{pattern!r} matches no {kind}. Known: {', '.join(known[kind])}"
+            problems.append(document.problem(key, text))
+    return problems
+
+
+def _patterns(document: Document) -> Iterator[tuple[Key, str, str]]:
+    """All name patterns of `exclude` and `include`: where each stands, of what kind it is, its text."""
+    for section in ("exclude", "include"):
+        items = document.data.get(section)
+        for i, item in enumerate(items if isinstance(items, list) else ()):
+            for kind, given in item.items() if isinstance(item, dict) else ():
+                if isinstance(given, str):
+                    yield (section, i, kind), kind, given
+                for j, pattern in enumerate(given if isinstance(given, list) else ()):
+                    if isinstance(pattern, str):
+                        yield (section, i, kind, j), kind, pattern
+
+
+def _twins(document: Document, section: str, items: Mapping[str, HasContent]) -> list[Problem]:
     """Two names for the same content would be one Cell twice."""
     first: dict[str, str] = {}
     problems = []
-    for name, content in contents.items():
-        text = repr(content)
-        if text in first:
-            message = f"is the same as {section}.{first[text]}: leave one out"
+    for name, item in items.items():
+        key = digest(item.content())
+        if key in first:
+            message = f"is the same as {section}.{first[key]}: leave one out"
             problems.append(document.problem((section, name), message))
-        first.setdefault(text, name)
+        first.setdefault(key, name)
     return problems

@@ -25,8 +25,9 @@ def _specs(value: Any) -> Any:
     specs = []
     for name, spec in value.items():
         fields = spec if isinstance(spec, dict) else {"shape": spec}
-        specs.append({"name": name, **fields})
-    return specs
+        shape = fields.get("shape")
+        specs.append({**fields, "name": name, **({"shape": tuple(shape)} if isinstance(shape, list) else {})})
+    return tuple(specs)
 
 
 Inputs = Annotated[tuple[TensorSpec, ...], BeforeValidator(_specs), Field(min_length=1)]

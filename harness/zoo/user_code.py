@@ -22,6 +22,8 @@ def find_module(reference: str, folder: Path) -> Path:
     """Return the file that `package.module:function` lives in, without running it. Raises DataError."""
     name = reference.partition(":")[0]
     parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        raise DataError(f"{reference!r} is no package.module:function")
     spec = importlib.util.find_spec(parts[0])  # a top-level name: nothing is imported
     installed = [Path(spec.origin).parent] if spec is not None and spec.origin else []
     if spec is not None and spec.origin and len(parts) == 1:

@@ -13,7 +13,6 @@ from harness.zoo.registry import DATASETS, MODELS, Data, Dataset, Recipe
 
 torch = pytest.importorskip("torch")
 
-from harness.zoo.augment import AUGMENTS, MAX_SHIFT, augment_images  # noqa: E402
 from harness.zoo.fitting import OPTIMIZERS, one_cycle  # noqa: E402
 from harness.zoo.training import accuracy, fit, predict, train_zoo_model  # noqa: E402
 
@@ -195,8 +194,6 @@ def test_data_that_does_not_fit_is_told():
         fit(net(), (images,), np.stack([labels, labels], axis=1), RECIPE)
     with pytest.raises(DataError, match="labels"):
         accuracy(net(), Data((images,)))
-    with pytest.raises(DataError, match="augmentation takes"):
-        augment_images(AUGMENTS["shift"], torch.zeros(2, 3), torch.Generator())
 
 
 def test_predict_does_not_depend_on_the_batch_and_keeps_the_mode():
@@ -204,40 +201,6 @@ def test_predict_does_not_depend_on_the_batch_and_keeps_the_mode():
     module = net().train()
     np.testing.assert_allclose(predict(module, (images,), 3), predict(module, (images,), 10), rtol=1e-5)
     assert module.training
-
-
-def test_shift_moves_each_image_by_whole_pixels():
-    images = torch.zeros(300, 2, 9, 9)
-    images[:, :, 4, 4] = 1
-    moved = AUGMENTS["shift"](images, torch.Generator().manual_seed(0))
-    assert moved.shape == images.shape
-    places = moved.nonzero()
-    assert len(places) == 600
-    offsets = places[:, 2:] - 4
-    assert {tuple(pair) for pair in offsets.tolist()} == set(
-        itertools.product(range(-MAX_SHIFT, MAX_SHIFT + 1), repeat=2)
-    )
-    assert torch.equal(moved[:, 0], moved[:, 1])
-
-
-@pytest.mark.parametrize("name", sorted(AUGMENTS))
-def test_augmentations_leave_a_flat_image_flat_and_repeat_by_seed(name):
-    flat = torch.full((8, 1, 28, 28), -0.4)
-    torch.testing.assert_close(AUGMENTS[name](flat, torch.Generator().manual_seed(1)), flat)
-    noise = torch.rand(8, 1, 28, 28)
-    once, again = (AUGMENTS[name](noise, torch.Generator().manual_seed(1)) for _ in range(2))
-    assert torch.equal(once, again)
-    assert not torch.equal(once, noise)
-
-
-def test_affine_keeps_a_digits_mass_near_its_place():
-    images = torch.zeros(64, 1, 28, 28)
-    images[:, :, 10:18, 10:18] = 1
-    moved = AUGMENTS["affine"](images, torch.Generator().manual_seed(0))
-    mass = moved.sum(dim=(1, 2, 3)) / 64
-    assert ((mass > 0.75) & (mass < 1.3)).all()
-    rows = (moved.sum(dim=3)[:, 0] * torch.arange(28.0)).sum(dim=1) / moved.sum(dim=(1, 2, 3))
-    assert ((rows - 13.5).abs() < 2.5).all()
 
 
 def test_a_zoo_model_is_trained_written_and_verified(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from harness.report.drawing.palette import color
@@ -47,19 +48,28 @@ def canvas(
     return figure, axes
 
 
-def text_size(figure: Figure, text: str, size: float = TEXT, weight: str = "normal") -> tuple[float, float]:
+@cache
+def text_size(text: str, size: float = TEXT, weight: str = "normal") -> tuple[float, float]:
     """Return width and height of a text in pixels, as DejaVu Sans sets it: wider than most screen fonts."""
     import logging
     import warnings
 
     from matplotlib.text import Text
 
+    figure, renderer = _probe()
     artist = Text(0, 0, text, fontsize=size, fontweight=weight, parse_math=False, figure=figure)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-        box = artist.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+        box = artist.get_window_extent(renderer)
     return float(box.width), float(box.height)
+
+
+@cache
+def _probe() -> tuple[Figure, Any]:
+    """A figure to measure texts with, made once."""
+    figure, _ = canvas(100, 100, 10, 10)
+    return figure, figure.canvas.get_renderer()  # type: ignore[attr-defined]
 
 
 def write(axes: Axes, x: float, y: float, text: str, **style: Any) -> Any:

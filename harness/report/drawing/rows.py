@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 400.0
+WIDTH = 360.0
 ROW = 23.0
 NAME_MOST = 26
 NAME_SHARE = 0.42
@@ -38,9 +38,8 @@ class Rows:
 
 def rows_figure(rows: Sequence[Row], title: str, *, key: float = 0.0, room: float = 14.0) -> Rows:
     """Return a scaffold for the rows; `key` pixels above are kept for a key, `room` pixels at the right."""
-    probe, _ = canvas(WIDTH, 50, 10, 10)
     names = [say.short(row["technique"], NAME_MOST) for row in rows]
-    widest = max(text_size(probe, name)[0] for name in names)
+    widest = max(text_size(name)[0] for name in names)
     left = min(widest + 16, WIDTH * NAME_SHARE)
     height = len(rows) * ROW + 44 + key
     figure, axes = canvas(WIDTH, height, left, 38, room, 6 + key)

@@ -59,9 +59,22 @@ def inlined(svg: str, prefix: str, label: str, titles: Mapping[str, str]) -> str
     root.attrib |= {"role": "img", "aria-label": label, "style": f"max-width:{1.25 * width:.0f}px"}
     root.attrib["data-ratio"] = f"{width / height:.3f}"
     for element in root.iter():
+        _thin_out(element)
         _identify(element, prefix, titles)
         _recolor(element)
     return ET.tostring(root, encoding="unicode")
+
+
+def _thin_out(element: ET.Element) -> None:
+    """Drop what draws nothing: indentation, turns by no angle."""
+    if element.tag not in (f"{{{SVG}}}text", f"{{{SVG}}}title"):
+        element.text = element.text and element.text.strip()
+    element.tail = None
+    if element.attrib.get("transform", "").startswith(("rotate(-0 ", "rotate(0 ")):
+        del element.attrib["transform"]
+    for name in ("d", "style"):
+        if name in element.attrib:
+            element.attrib[name] = " ".join(element.attrib[name].split())
 
 
 def _identify(element: ET.Element, prefix: str, titles: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.analysis import wording as say
-from harness.analysis.frames import Row, records
+from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
 from harness.report.drawing.canvas import log_ticks
 from harness.report.drawing.rows import end_label, rows_figure
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 )
 def draw(board: Board) -> Figure | None:
     """Dots of build seconds on a logarithmic axis, with the break-even in items."""
-    rows = [row for row in records(board.rows) if row["build_s"]]
+    rows = [row for row in board.records if row["build_s"]]
     if not rows:
         return None
     values = [row["build_s"] for row in rows]
     low, high = min(values) / 1.6, max(values) * 1.15
     unit, name = say.step(max(values), "s")
-    made = rows_figure(rows, f"build time, {name} (logarithmic)", room=112)
+    made = rows_figure(rows, f"build time, {name} (logarithmic)", room=104)
     made.axes.set_xscale("log")
     made.axes.set_xlim(low / unit, high / unit)
     ticks = log_ticks(low / unit, high / unit, 4)
-    made.axes.set_xticks(ticks, [say.digits(tick) for tick in ticks])
+    made.axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     made.axes.set_xticks([], minor=True)
     for index, row in enumerate(rows):
         value, family = row["build_s"] / unit, made.families[index]

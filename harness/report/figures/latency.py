@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis import wording as say
-from harness.analysis.frames import records
 from harness.analysis.leaderboard import Board
 from harness.report.drawing.canvas import SMALL, log_ticks, write
 from harness.report.drawing.palette import color
@@ -27,7 +26,7 @@ SHOWN = {"latency_p50_s": "p50", "latency_p90_s": "p90", "latency_p99_s": "p99"}
 )
 def draw(board: Board) -> Figure | None:
     """Dots for the percentiles of each technique on a logarithmic axis."""
-    rows = [row for row in records(board.rows) if row["latency_p50_s"]]
+    rows = [row for row in board.records if row["latency_p50_s"]]
     if not rows:
         return None
     values = [row[name] for row in rows for name in SHOWN if row[name]]
@@ -37,7 +36,7 @@ def draw(board: Board) -> Figure | None:
     made.axes.set_xscale("log")
     made.axes.set_xlim(low / unit, high / unit)
     ticks = log_ticks(low / unit, high / unit, 5)
-    made.axes.set_xticks(ticks, [say.digits(tick) for tick in ticks])
+    made.axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     made.axes.set_xticks([], minor=True)
     for tick in ticks:
         made.axes.axvline(tick, color=color("faint"), linewidth=1, zorder=0)

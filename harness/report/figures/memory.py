@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.analysis import wording as say
-from harness.analysis.frames import Row, records
+from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
 from harness.report.drawing.canvas import few_ticks
 from harness.report.drawing.palette import color
@@ -31,7 +31,7 @@ PHASES = {
 )
 def draw(board: Board) -> Figure | None:
     """Bars of peak resident memory, the empty process in grey."""
-    rows = [row for row in records(board.rows) if any(row[name] for name in PHASES)]
+    rows = [row for row in board.records if any(row[name] for name in PHASES)]
     if not rows:
         return None
     top = max(_peak(row) for row in rows)

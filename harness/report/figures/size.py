@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.analysis import wording as say
-from harness.analysis.frames import records
 from harness.analysis.leaderboard import Board
 from harness.report.drawing.canvas import few_ticks
 from harness.report.drawing.rows import end_label, rows_figure
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
 @figure("size", "Size on disk", "The Artifact's files, and their share of the baseline's.", order=40)
 def draw(board: Board) -> Figure | None:
     """Bars of Artifact bytes with the share of the baseline's size."""
-    rows = [row for row in records(board.rows) if row["artifact_bytes"]]
+    rows = [row for row in board.records if row["artifact_bytes"]]
     if not rows:
         return None
     top = max(row["artifact_bytes"] for row in rows)
     unit, name = say.step(top, "bytes")
-    made = rows_figure(rows, f"Artifact size, {name}", room=92)
+    made = rows_figure(rows, f"Artifact size, {name}", room=84)
     made.axes.set_xlim(0, top / unit)
     made.axes.xaxis.set_major_locator(few_ticks())
     for index, row in enumerate(rows):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harness.analysis import wording as say
-from harness.analysis.frames import Row, records
+from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
 from harness.report.drawing.canvas import SMALL, TEXT, axis_title, canvas, log_ticks, text_size, write
 from harness.report.drawing.labels import Box, nearest_edge, place
@@ -30,17 +32,17 @@ WIDTH, HEIGHT = 520.0, 440.0
 )
 def draw(board: Board) -> Figure | None:
     """Scatter of speed-up (logarithmic) against the change in quality."""
-    rows = [r for r in records(board.rows) if r["speedup"] is not None and r["drop"] is not None]
+    rows = [r for r in board.records if r["speedup"] is not None and r["drop"] is not None]
     if len(rows) < 2:
         return None
     made, axes = canvas(WIDTH, HEIGHT, 50, 40, 14, 26)
     _x_axis(axes, rows)
     _y_axis(axes, rows, board)
     _regions(axes, board)
-    _front(axes, [row for row in rows if row["pareto"]])
+    front = _front(axes, [row for row in rows if row["pareto"]])
     for row in rows:
         _point(axes, row, best=row["cell_id"] == board.best)
-    _labels(made, axes, rows, board)
+    _labels(made, axes, rows, board, front)
     return made
 
 
@@ -61,7 +63,7 @@ def _y_axis(axes: Axes, rows: list[Row], board: Board) -> None:
     """Linear where all is near the baseline; else logarithmic beyond the budget, on both sides of zero."""
     changes = [-row["drop"] for row in rows]
     allowed = board.max_drop or 0.5
-    low, high = min([*changes, -1.25 * allowed]), max([*changes, 0.35 * allowed])
+    low, high = min([*changes, -1.25 * allowed]), max([*changes, 0.25 * allowed])
     if low < -6 * allowed or high > 6 * allowed:
         axes.set_yscale("symlog", linthresh=allowed, linscale=0.8)
         axes.set_ylim(min(low * 1.5, -1.5 * allowed), max(high * 1.6, 0.7 * allowed))
@@ -70,7 +72,7 @@ def _y_axis(axes: Axes, rows: list[Row], board: Board) -> None:
         inside = sorted(t for t in wanted if axes.get_ylim()[0] <= t <= axes.get_ylim()[1])
         ticks = inside if len(inside) <= 8 else [t for t in inside if t == 0 or f"{abs(t):e}"[0] in "15"]
     else:
-        pad = 0.12 * (high - low)
+        pad = 0.09 * (high - low)
         axes.set_ylim(low - pad, high + pad)
         ticks = _linear_ticks(low - pad, high + pad)
     axes.set_yticks(ticks, [_change(tick) for tick in ticks])
@@ -106,19 +108,41 @@ def _regions(axes: Axes, board: Board) -> None:
     axes.axhspan(bottom, -board.max_drop, color=color("wash"), linewidth=0, zorder=-1)
     axes.axhline(-board.max_drop, color=color("warn"), linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     text = f"budget: {say.MINUS}{say.points(board.max_drop, board.unit)}"
-    label = write(axes, 1, -board.max_drop, text, ha="right", va="top", fontsize=SMALL, color=color("warn"))
-    label.set_transform(axes.get_yaxis_transform())
-    label.set_y(-board.max_drop)
-    label.set_gid("budget")
+    axes.annotate(
+        text,
+        (1, -board.max_drop),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, -4),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=SMALL,
+        color=color("warn"),
+        gid="budget",
+    )
 
 
-def _front(axes: Axes, front: list[Row]) -> None:
-    """The staircase of what can be had: going faster from one point costs the next point's quality."""
+def _front(axes: Axes, front: list[Row]) -> list[Box]:
+    """The staircase of what can be had: going faster from one point costs the next point's quality.
+
+    Returns what it covers, in pixels.
+    """
     if len(front) < 2:
-        return
+        return []
     ordered = sorted(front, key=lambda row: (row["speedup"], row["drop"]))
     x, y = [row["speedup"] for row in ordered], [-row["drop"] for row in ordered]
     axes.plot(x, y, drawstyle="steps-pre", color=color("accent"), linewidth=1.4, alpha=0.7, zorder=2)
+    corners = [(x[0], y[0])]
+    for x_next, y_next in zip(x[1:], y[1:], strict=True):
+        corners += [(corners[-1][0], y_next), (x_next, y_next)]
+    pixels = axes.transData.transform(corners)
+    return [_cover(start, end) for start, end in pairwise(pixels)]
+
+
+def _cover(start: Sequence[float], end: Sequence[float]) -> Box:
+    low_x, high_x = sorted((float(start[0]), float(end[0])))
+    low_y, high_y = sorted((float(start[1]), float(end[1])))
+    return low_x - 1, low_y - 1, high_x + 1, high_y + 1
 
 
 def _point(axes: Axes, row: Row, *, best: bool) -> None:
@@ -139,16 +163,16 @@ def _point(axes: Axes, row: Row, *, best: bool) -> None:
               markeredgewidth=1.6, zorder=5, gid=gid)  # fmt: skip
 
 
-def _labels(made: Figure, axes: Axes, rows: list[Row], board: Board) -> None:
+def _labels(made: Figure, axes: Axes, rows: list[Row], board: Board, front: list[Box]) -> None:
     """Name the points: the winner and the front choose their places first."""
     order = sorted(rows, key=lambda r: (r["cell_id"] != board.best, not r["pareto"], r["arm"] != "baseline"))
     names = [say.short(row["technique"], 24) for row in order]
     weights = ["bold" if row["cell_id"] == board.best else "normal" for row in order]
     points = [tuple(axes.transData.transform((row["speedup"], -row["drop"]))) for row in order]
-    sizes = [text_size(made, name, TEXT, weight) for name, weight in zip(names, weights, strict=True)]
+    sizes = [text_size(name, TEXT, weight) for name, weight in zip(names, weights, strict=True)]
     area = axes.get_window_extent()
     bounds = (area.x0, area.y0, area.x1 + 10, area.y1 + 4)
-    found = place(points, sizes, bounds, _taken(made, axes))
+    found = place(points, sizes, bounds, [*_taken(made, axes), *front], radius=7)
     back = axes.transData.inverted()
     for row, name, weight, point, spot in zip(order, names, weights, points, found, strict=True):
         if spot is None:

@@ -6,7 +6,6 @@ Pruning", CVPR 2023); the channels to go are those whose group has the smallest 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,7 +61,7 @@ def prune_channels(
     macs_before, _ = tp.utils.count_ops_and_params(module, example)
     pruner.step()
     macs_after, _ = tp.utils.count_ops_and_params(module, example)
-    if module(*example).shape != before.shape:
+    if output_shapes(module(*example)) != output_shapes(before):
         raise BuildError("channel pruning changed the shape of the model's output: it cannot be used here")
     if macs_after >= macs_before:
         raise BuildError(
@@ -70,25 +69,34 @@ def prune_channels(
             "raise sparsity or lower round_to"
         )
     finetune(module, config.finetune, context, keep_zeros=False)
-    description = json.loads((source.folder / torch_module.DESCRIPTION).read_text())
-    torch_module.save_module(module, out, description["factory"], description["kwargs"])
+    torch_module.save_changed(module, source.folder, out)
     return {"flops_left_share": macs_after / macs_before, "channels_left": layer_widths(module)}
 
 
 def output_layers(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> list[torch.nn.Module]:
     """Layers whose output is the model's output (their width is the task's), else the last with weights."""
-    seen: list[tuple[torch.nn.Module, int]] = []
+    seen: list[tuple[torch.nn.Module, torch.Tensor]] = []
     hooks = [
-        part.register_forward_hook(lambda layer, _, result: seen.append((layer, id(result))))
+        part.register_forward_hook(lambda layer, _, result: seen.append((layer, result)))
         for part in module.modules()
         if not list(part.children()) and list(part.parameters(recurse=False))
     ]
     result = module(*example)
     for hook in hooks:
         hook.remove()
-    results = {id(r) for r in (result if isinstance(result, (tuple, list)) else (result,))}
-    found = [layer for layer, identity in seen if identity in results]
+    results = outputs(result)
+    found = [layer for layer, own in seen if any(own is one for one in results)]
     return found or [layer for layer, _ in seen[-1:]]
+
+
+def outputs(result: Any) -> tuple[torch.Tensor, ...]:
+    """What a module returned, as a tuple."""
+    return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+
+
+def output_shapes(result: Any) -> list[tuple[int, ...]]:
+    """Shapes of what a module returned."""
+    return [tuple(tensor.shape) for tensor in outputs(result)]
 
 
 def layer_widths(module: torch.nn.Module) -> dict[str, int]:

@@ -7,7 +7,6 @@ Connections for Efficient Neural Networks", NeurIPS 2015.)
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,13 +55,15 @@ def prune_magnitude(
     count = int(config.sparsity * magnitudes.numel())
     if count == 0:
         raise BuildError(f"sparsity {config.sparsity} of {magnitudes.numel()} weights is not one weight")
-    threshold = magnitudes.kthvalue(count).values
+    keep = torch.ones_like(magnitudes)
+    keep[magnitudes.topk(count, largest=False).indices] = 0
+    end = 0
     with torch.no_grad():
         for weight in weights.values():
-            weight.mul_(weight.abs() > threshold)
+            start, end = end, end + weight.numel()
+            weight.mul_(keep[start:end].view_as(weight))
     finetune(module, config.finetune, context, keep_zeros=True)
-    description = json.loads((source.folder / torch_module.DESCRIPTION).read_text())
-    torch_module.save_module(module, out, description["factory"], description["kwargs"])
+    torch_module.save_changed(module, source.folder, out)
     return {
         "zero_share": {
             name: round(float((weight == 0).float().mean()), 4) for name, weight in weights.items()

@@ -34,7 +34,8 @@ def report(model: onnx.ModelProto) -> dict[str, Any]:
     dequantized = {
         output for node in model.graph.node if node.op_type == "DequantizeLinear" for output in node.output
     }
-    integer, left = [], []
+    integer: list[str] = []
+    left: list[str] = []
     for node in model.graph.node:
         if node.op_type in _INTEGER:
             integer.append(node.op_type)

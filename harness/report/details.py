@@ -1,0 +1,173 @@
+"""All that a Record holds, for the fold below its row: in sections, in words, with its command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.analysis import wording as say
+from harness.analysis.comparison import precision
+from harness.analysis.frames import Row
+from harness.store.info import RunInfo
+
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled list of facts."""
+
+    title: str
+    facts: Pairs
+
+
+def sections(row: Row, info: RunInfo) -> list[Section]:
+    """Return the facts of a measured Record by subject; what is not known is left out."""
+    found = [
+        Section("Speed", _speed(row, info)),
+        Section("Start and memory", _start(row)),
+        Section("Quality", _quality(row)),
+        Section("Artifact", _artifact(row)),
+    ]
+    return [section for section in found if section.facts]
+
+
+def steps(row: Row) -> list[str]:
+    """Return the pipeline, one line a step: its name, then what was set."""
+    return [_step(step) for step in _json(row["pipeline"], list) if isinstance(step, dict)]
+
+
+def build_steps(row: Row) -> list[str]:
+    """Return what the build steps tell of themselves, one line each."""
+    return [_step(step) for step in _json(row["build_details"], list) if isinstance(step, dict)]
+
+
+def command(info: RunInfo) -> str:
+    """Return what repeats this Run, commit first."""
+    given = getattr(info, "command", "") or f"harness run {shlex.quote('suites/' + info.suite_file)}"
+    checkout = f"git checkout {info.commit.hash[:12]}\n" if info.commit else ""
+    return f"{checkout}{given}" if info.suite_file or getattr(info, "command", "") else ""
+
+
+def _speed(row: Row, info: RunInfo) -> Pairs:
+    pairs = [
+        ("mean", _s(row["latency_mean_s"])),
+        ("fastest", _s(row["latency_min_s"])),
+        ("95th percentile", _s(row["latency_p95_s"])),
+        ("99th, upper bound", _s(row["latency_p99_upper_s"])),
+        ("standard deviation", _s(row["latency_std_s"])),
+        ("timed", _timed(row)),
+        ("warm-up", _warmup(row)),
+        ("ratio", row["speedup_method"] or ""),
+        ("p, corrected", _p(row["speedup_p_holm"])),
+        ("noise floor", "" if row["floor"] is None else f"±{say.percent(row['floor'])}"),
+        ("wanted", f"±{say.percent(precision(info))}" if row["speedup_method"] else ""),
+        ("pays back after", _pay_back(row)),
+    ]
+    return _known(pairs)
+
+
+def _start(row: Row) -> Pairs:
+    pairs = [
+        ("import", _s(row["import_s"])),
+        ("load", _s(row["load_s"])),
+        ("first call", _s(row["first_call_s"])),
+        ("empty process", _b(row["rss_empty_bytes"])),
+        ("peak, load", _b(row["peak_rss_load_bytes"])),
+        ("peak, first call", _b(row["peak_rss_first_call_bytes"])),
+        ("peak, steady", _b(row["peak_rss_steady_bytes"])),
+        ("proportional (PSS)", _b(row["pss_bytes"])),
+        ("memory ratio", "" if row["memory_ratio"] is None else f"{say.factor(row['memory_ratio'])} ×"),
+        ("replicas", str(row["replicas"]) if (row["replicas"] or 1) > 1 else ""),
+    ]
+    return _known(pairs)
+
+
+def _quality(row: Row) -> Pairs:
+    changed = "" if row["discordant"] is None else f"{int(row['discordant']):,} items answered otherwise"
+    pairs = [
+        ("metric", row["quality_metric"] or ""),
+        ("items", "" if row["quality_items"] is None else f"{row['quality_items']:,}"),
+        ("against baseline", changed),
+        ("p, corrected", _p(row["drop_p_holm"])),
+        ("audit", row["audit"] or ""),
+    ]
+    return _known(pairs)
+
+
+def _artifact(row: Row) -> Pairs:
+    nonzero = row["nonzero_parameters"]
+    weights = "" if row["parameters"] is None else f"{row['parameters']:,}"
+    if nonzero is not None and row["parameters"] and nonzero != row["parameters"]:
+        weights += f", {say.percent(nonzero / row['parameters'])} not zero"
+    pairs = [
+        ("form", row["artifact_form"] or ""),
+        ("parameters", weights),
+        ("build peak memory", _b(row["build_peak_rss_bytes"])),
+        ("content", (row["artifact_key"] or "")[:16]),
+        ("Cell", row["cell_id"]),
+    ]
+    return _known(pairs)
+
+
+def _known(pairs: Pairs) -> Pairs:
+    return [(name, text) for name, text in pairs if text]
+
+
+def _s(seconds: Any) -> str:
+    return "" if seconds is None else say.quantity(seconds, "s")
+
+
+def _b(size: Any) -> str:
+    return "" if size is None else say.quantity(size, "bytes")
+
+
+def _p(value: Any) -> str:
+    if value is None:
+        return ""
+    return "below 0.001" if value < 0.001 else say.digits(float(value), 2, 3)
+
+
+def _timed(row: Row) -> str:
+    if row["samples"] is None:
+        return ""
+    return f"{int(row['samples']):,} calls, {row['blocks'] or 0} Blocks, {row['trials'] or 0} Trials"
+
+
+def _warmup(row: Row) -> str:
+    if row["warmup_calls"] is None:
+        return ""
+    return f"{int(row['warmup_calls']):,} calls" + ("" if row["steady"] else ", never became steady")
+
+
+def _pay_back(row: Row) -> str:
+    items = row["break_even_items"]
+    if row["arm"] == "baseline" or items is None:
+        return ""
+    return "at once" if items < 1 else f"{say.quantity(items, 'count')} items"
+
+
+def _step(step: Row) -> str:
+    name = step.get("step") or step.get("runtime") or step.get("name") or "step"
+    rest = {k: v for k, v in step.items() if v is not name and k != "version" and v is not None}
+    return f"{name}: {', '.join(_flat(rest))}" if rest else str(name)
+
+
+def _flat(value: Row, prefix: str = "") -> Iterator[str]:
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield from _flat(item, f"{prefix}{key}.")
+        else:
+            text = f"{item:.4g}" if isinstance(item, float) else str(item)
+            yield f"{prefix}{key} {say.short(text, 80)}"
+
+
+def _json(text: Any, kind: type) -> Any:
+    try:
+        value = json.loads(text or "null")
+    except (TypeError, ValueError):
+        return kind()
+    return value if isinstance(value, kind) else kind()

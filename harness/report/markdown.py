@@ -1,0 +1,101 @@
+"""A Run as GitHub Markdown, for a pull request or a README: the answers, then one table a Group."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from harness.analysis import summary as words
+from harness.analysis import wording as say
+from harness.analysis.frames import Row, records
+from harness.analysis.leaderboard import Board, boards
+from harness.analysis.summary import markdown_code, markdown_text
+from harness.report.columns import peak_memory
+from harness.report.page import machine_name
+from harness.report.tables import VERDICTS
+from harness.store.reading import Run
+
+HEADS = (
+    "technique",
+    "speed-up",
+    "95 % interval",
+    "verdict",
+    "p50",
+    "throughput",
+    "size",
+    "peak RSS",
+    "quality",
+    "change",
+)
+
+
+def summary(run: Run) -> str:
+    """Return the Run as Markdown: headline, answers, and a table for every Group."""
+    info, all_boards = run.info, boards(run)
+    commit = f" at `{info.commit.hash[:10]}`{' (dirty)' if info.commit.dirty else ''}" if info.commit else ""
+    grade = f"; trust grade {info.grade['letter']}" if info.grade.get("letter") else ""
+    lines = [
+        f"### {markdown_text(info.suite)}",
+        "",
+        f"{markdown_text(machine_name(info.machine))}{commit}, {markdown_text(info.started_at[:10])}; "
+        f"{words.trust(info)}{grade}.",
+        "",
+    ]
+    for board in all_boards:
+        said = " ".join(sentence.markdown() for sentence in words.answers(board))
+        lines.append(f"- **{markdown_text(words.place(board.group))}**: {said}")
+    for board in all_boards:
+        if not board.rows.empty:
+            lines += ["", *_table(board)]
+    lines += _absent(all_boards)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(board: Board) -> list[str]:
+    floor = "unknown" if board.floor is None else f"±{say.percent(board.floor)}"
+    title = f"**{markdown_text(words.place(board.group))}** — {markdown_text(words.conditions(board.group))}"
+    aligned = "|:--|--:|:--|:--|" + "--:|" * 6
+    heads = "| " + " | ".join(HEADS) + " |"
+    rows = [_line(row, board) for row in board.records]
+    return [f"{title}; noise floor {floor}", "", heads, aligned, *rows]
+
+
+def _line(row: Row, board: Board) -> str:
+    baseline = row["arm"] == "baseline"
+    name = markdown_code(say.short(row["technique"], 60))
+    speed = "–" if row["speedup"] is None else f"{'1' if baseline else say.factor(row['speedup'])} ×"
+    interval = (
+        "" if row["speedup"] is None or baseline else say.factors(row["speedup_low"], row["speedup_high"])
+    )
+    change = "–" if row["drop"] is None else say.signed(-row["drop"])
+    over = " (over the budget)" if row["within"] is False else ""
+    throughput = row["throughput_items_per_s"]
+    cells = [
+        f"**{name}**" if row["cell_id"] == board.best else name,
+        f"**{speed}**" if row["cell_id"] == board.best else speed,
+        interval,
+        VERDICTS[row["verdict"]][1] if row["verdict"] in VERDICTS else "–",
+        say.quantity(row["latency_p50_s"], "s"),
+        say.quantity(throughput, "items/s"),
+        say.quantity(row["artifact_bytes"], "bytes"),
+        say.quantity(peak_memory(row), "bytes"),
+        say.score(row["quality"], board.unit),
+        change + over,
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _absent(all_boards: list[Board]) -> list[str]:
+    """Name what is not on the boards, once for each technique and reason."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for board in all_boards:
+        for row in records(board.left_out):
+            found[row["technique"], row["status"], row["reason"] or "no reason recorded"] += 1
+        for row in records(board.off):
+            found[row["technique"], "off the board", "failed its audit"] += 1
+    if not found:
+        return []
+    lines = [
+        f"- {markdown_code(name)} {status} ({count} Cell{'' if count == 1 else 's'}): {markdown_text(reason)}"
+        for (name, status, reason), count in found.items()
+    ]
+    return ["", "Not on the board:", "", *lines]

@@ -1,0 +1,188 @@
+"""A Group's leaderboard as the page shows it: headers with units, and rows of text with what they sort by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row
+from harness.analysis.leaderboard import Board
+from harness.report.columns import COLUMNS, aligned, scaled
+from harness.report.drawing.palette import Family, family_of
+
+VERDICTS = {
+    "faster": ("▲", "faster", "faster than the baseline, beyond noise"),
+    "slower": ("▼", "slower", "slower than the baseline, beyond noise"),
+    "same": ("=", "same", "as fast as the baseline, within the precision or the noise floor"),
+    "ambiguous": ("?", "ambiguous", "these measurements cannot tell it from the baseline; more Trials may"),
+    "baseline": ("◦", "baseline", "what the others are compared with"),
+}
+"""Sign, word and meaning of each Verdict: never by colour alone."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's header. `first` is the direction a first click sorts in."""
+
+    key: str
+    label: str
+    unit: str
+    about: str
+    first: str
+
+
+@dataclass(frozen=True)
+class Value:
+    """A cell: its text (None: missing, with the reason in `note`), and what it sorts by."""
+
+    key: str
+    label: str
+    text: str | None
+    sort: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A speed-up's bar, all in percent of the track: from `one` (the baseline) to `at`, interval, floor."""
+
+    one: float
+    at: float
+    low: float
+    high: float
+    floor_low: float
+    floor_high: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a leaderboard."""
+
+    record: Row
+    family: Family
+    best: bool
+    smallest: bool
+    speedup: str
+    interval: str
+    verdict: tuple[str, str, str] | None
+    span: Span | None
+    quality: Value
+    change: Value
+    change_interval: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Group's leaderboard, fastest first."""
+
+    heads: tuple[Head, ...]
+    lines: tuple[Line, ...]
+
+
+def table(board: Board) -> Table:
+    """Return a Group's leaderboard, ready for the page."""
+    rows = board.records
+    heads, columns = [], []
+    for column in COLUMNS:
+        numbers = [column.value(row) for row in rows]
+        if all(number is None for number in numbers) and column.key not in ("p50", "p90", "p99"):
+            continue
+        written = scaled(numbers, column.kind)
+        label = f"{column.label}, {written.unit}" if written.unit else column.label
+        heads.append(
+            Head(
+                column.key,
+                column.label,
+                written.unit,
+                column.about,
+                "descending" if column.more else "ascending",
+            )
+        )
+        columns.append(
+            [
+                Value(column.key, label, text, number, "" if text else column.missing(row))
+                for row, number, text in zip(rows, numbers, written.texts, strict=True)
+            ]
+        )
+    values = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
+    spans = _spans(rows)
+    changes = _changes(rows, board.unit)
+    qualities = _qualities(rows, board.unit)
+    lines = [
+        Line(
+            row,
+            family_of(row["families"], row["arm"]),
+            row["cell_id"] == board.best,
+            row["cell_id"] == board.smallest,
+            "" if row["speedup"] is None else say.factor(row["speedup"]),
+            _interval(row),
+            VERDICTS.get(row["verdict"]),
+            spans[index],
+            qualities[index],
+            changes[index],
+            _change_interval(row),
+            tuple(values[index]),
+        )
+        for index, row in enumerate(rows)
+    ]
+    return Table(tuple(heads), tuple(lines))
+
+
+def _interval(row: Row) -> str:
+    if row["speedup"] is None or row["arm"] == "baseline":
+        return ""
+    return say.factors(row["speedup_low"], row["speedup_high"])
+
+
+def _change_interval(row: Row) -> str:
+    if row["drop_low"] is None or row["drop_high"] is None or row["arm"] == "baseline":
+        return ""
+    return f"{say.signed(-row['drop_high'])} … {say.signed(-row['drop_low'])}"
+
+
+def _changes(rows: Sequence[Row], unit: str) -> list[Value]:
+    texts = aligned([None if row["drop"] is None else say.signed(-row["drop"]) for row in rows])
+    label = "Change, " + ("points" if unit == "pt" else unit or "score")
+    return [
+        Value("change", label, text, None if row["drop"] is None else -row["drop"], "no paired answers")
+        for row, text in zip(rows, texts, strict=True)
+    ]
+
+
+def _qualities(rows: Sequence[Row], unit: str) -> list[Value]:
+    found = []
+    for row in rows:
+        text = None if row["quality"] is None else say.score(row["quality"], unit)
+        note = "quality was not measured"
+        if text is not None and row["quality_low"] is not None and row["quality_high"] is not None:
+            low, high = say.score(row["quality_low"], unit), say.score(row["quality_high"], unit)
+            note = f"95 % interval {low} to {high}, {int(row['quality_items'] or 0):,} items"
+        found.append(Value("quality", "Quality", text, row["quality"], note))
+    return found
+
+
+def _spans(rows: Sequence[Row]) -> list[Span | None]:
+    """Lay all speed-ups of the Group on one logarithmic track that holds the baseline too."""
+    known = [row["speedup"] for row in rows if row["speedup"]]
+    ends = [row[name] for row in rows for name in ("speedup_low", "speedup_high") if row[name]]
+    if not known:
+        return [None] * len(rows)
+    # An interval that knows nothing must not squeeze the others: ends count up to twice the estimates.
+    low = max(min([*known, *ends, 1.0]), min([*known, 1.0]) / 2)
+    high = min(max([*known, *ends, 1.0]), max([*known, 1.0]) * 2)
+    start, width = math.log(low), max(math.log(high / low), math.log(1.1))
+
+    def at(value: float | None) -> float:
+        share = (math.log(value) - start) / width if value and value > 0 else 0.0
+        return round(4 + 92 * min(max(share, 0.0), 1.0), 2)
+
+    return [_span(row, at) if row["speedup"] else None for row in rows]
+
+
+def _span(row: Row, at: Callable[[float | None], float]) -> Span:
+    floor = 1 + (row["floor"] or 0.0)
+    high = row["speedup_high"] or 1e12
+    return Span(at(1.0), at(row["speedup"]), at(row["speedup_low"]), at(high), at(1 / floor), at(floor))

@@ -1,0 +1,70 @@
+"""Whatever a Cell does, it fails alone: with its stage, its reason and a log that is there."""
+
+import pytest
+from bench import EAGER, INPUT, ORT, Bench
+
+pytestmark = pytest.mark.slow
+
+
+def test_bad_cells_fail_alone(bench: Bench) -> None:
+    (bench.folder / "corrupt.safetensors").write_bytes(b"\xff" * 100)
+    torch = {"torch": "run_factories:net", "inputs": INPUT}
+    suite = bench.suite(
+        {
+            "healthy": "net",
+            **{name: name for name in ("raises", "segfaults", "hangs", "is_killed")},
+            "nan": {**torch, "torch": "run_factories:not_a_number", "dataset": "run_factories:data"},
+            "corrupt weights": {**torch, "weights": "corrupt.safetensors"},
+            "corrupt data": {**torch, "dataset": "run_factories:broken_data"},
+        },
+        {**EAGER, "x2": [{"runtime": "torch-eager"}, {"replicate": {"replicas": 2}}]},
+        {"bulk": {"scenario": "offline", "batch": 8}},
+        exclude=[{"technique": "x2"}, {"model": "hangs"}],
+        include=[{"model": ["hangs", "is_killed"], "technique": "x2"}],
+        measure={"timeout": "12s", "trials": 1},
+    )
+    out = bench.harness("run", str(suite), code=4)
+    bench.assert_all_gone()
+    run = bench.run()
+    cells = run.cells[run.cells["arm"] != "shadow"].set_index(["model", "technique"])
+    assert cells.loc[("healthy", "eager"), "status"] == "measured"
+    expected = {
+        ("raises", "eager"): ("build", "RuntimeError: the weights are on another disk"),
+        ("segfaults", "eager"): ("load", "SIGSEGV"),
+        ("hangs", "x2"): ("load", "gave no answer for 12 s"),
+        ("is_killed", "eager"): ("load", "SIGKILL"),
+        ("is_killed", "x2"): ("load", "SIGKILL"),
+        ("nan", "eager"): ("load", "NaN"),
+        ("corrupt weights", "eager"): ("build", "corrupt.safetensors"),
+        ("corrupt data", "eager"): ("build", "no-such-file.npy"),
+    }
+    assert set(cells.index) == {*expected, ("healthy", "eager")}
+    for key, (stage, words) in expected.items():
+        row = cells.loc[key]
+        assert (row["status"], row["stage"]) == ("failed", stage), (key, row["reason"])
+        assert words in row["reason"], key
+        assert "\n" not in row["reason"]
+        assert (run.folder / row["log"]).stat().st_size > 0, key
+        assert row["reason"] in out, key
+
+
+def test_where_every_cell_fails_the_run_says_so(bench: Bench) -> None:
+    (bench.folder / "corrupt.onnx").write_bytes(b"\x08\x0a garbage")
+    suite = bench.suite({"raises": "raises", "file": {"onnx": "corrupt.onnx"}}, ORT)
+    out = bench.harness("run", str(suite), code=5)
+    assert "the weights are on another disk" in out
+    run = bench.run()
+    assert set(run.cells["status"]) == {"failed"}
+    assert "corrupt.onnx" in run.cells.set_index("model").loc["file", "reason"]
+    for row in run.cells.itertuples():
+        assert (run.folder / row.log).stat().st_size > 0
+    bench.harness("report", str(run.folder))
+    bench.assert_all_gone()
+
+
+def test_where_no_cell_can_run_nothing_is_started(bench: Bench) -> None:
+    suite = bench.suite({"net": "net"}, EAGER, hardware={"many": {"threads": 4096}})
+    out = bench.harness("run", str(suite), code=5)
+    assert "wants 4096 threads" in out
+    assert "no Cell of this suite can run" in out
+    assert not bench.results.exists()

@@ -1,0 +1,105 @@
+"""Small models and datasets that integration tests give to the harness as a user's own; some misbehave."""
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+SIDE, CLASSES = 16, 4
+
+
+def net(width: int = 64) -> nn.Module:
+    return nn.Sequential(nn.Linear(SIDE, width), nn.ReLU(), nn.Linear(width, CLASSES))
+
+
+def other_net(width: int = 32) -> nn.Module:
+    return nn.Sequential(nn.Linear(SIDE, width), nn.Tanh(), nn.Linear(width, CLASSES))
+
+
+def data(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Items whose labels the untrained net above answers itself for all but a few."""
+    rng = np.random.default_rng(0 if split == "train" else 1)
+    inputs = rng.standard_normal((96, SIDE)).astype(np.float32)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        labels = net()(torch.from_numpy(inputs)).argmax(1).numpy()
+    labels[:10] = (labels[:10] + 1) % CLASSES
+    return inputs, labels.astype(np.int64)
+
+
+def broken_data(split: str) -> np.ndarray:
+    return np.load("no-such-file.npy")
+
+
+def raises() -> nn.Module:
+    raise RuntimeError("the weights are on another disk")
+
+
+class Misbehaving(nn.Module):
+    """Behaves in the process that builds; does its worst where it is measured."""
+
+    def __init__(self, act) -> None:
+        super().__init__()
+        self.layer = nn.Linear(SIDE, CLASSES)
+        self.act = act
+
+    def forward(self, x):
+        if measuring():
+            self.act()
+        return self.layer(x)
+
+
+def measuring() -> bool:
+    """Whether this process is a measuring worker."""
+    return b"build_worker" not in Path("/proc/self/cmdline").read_bytes()
+
+
+def segfaults() -> nn.Module:
+    return Misbehaving(lambda: ctypes.string_at(0))
+
+
+def hangs() -> nn.Module:
+    return Misbehaving(lambda: time.sleep(3600))
+
+
+def is_killed() -> nn.Module:
+    return Misbehaving(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+class NotANumber(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(SIDE, CLASSES)
+
+    def forward(self, x):
+        return self.layer(x) * float("nan")
+
+
+def not_a_number() -> nn.Module:
+    return NotANumber()
+
+
+class Slow(nn.Module):
+    """So slow that there is time to interrupt it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(SIDE, CLASSES)
+
+    def forward(self, x):
+        time.sleep(0.01)
+        return self.layer(x)
+
+
+def slow() -> nn.Module:
+    return Slow()
+
+
+def slow_data(split: str) -> tuple[np.ndarray, np.ndarray]:
+    time.sleep(3600)
+    return data(split)

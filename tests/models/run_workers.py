@@ -1,0 +1,52 @@
+"""A worker for tests of the channel: does what it is told, good or bad."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from harness.runner.channel import Message, WorkerSide
+
+
+def main() -> None:
+    channel = WorkerSide()
+    for message in channel:
+        act(channel, message)
+
+
+def act(channel: WorkerSide, message: Message) -> None:
+    match message["do"]:
+        case "echo":
+            channel.emit("echo", value=message["value"])
+        case "shout":  # far more than a pipe holds, before the next command is read
+            channel.emit("shout", value="x" * message["size"])
+        case "print":
+            os.write(1, b'{"event": "forged on stdout"}\n\xff\xfe')
+            os.write(2, b'{"event": "forged on stderr"}\n')
+            print("from Python")
+            channel.emit("printed", stdin=sys.stdin.read())
+        case "environment":
+            channel.emit("environment", pid=os.getpid(), ppid=os.getppid(), path=sys.path, group=os.getpgrp())
+        case "raise":
+            raise RuntimeError("as asked")
+        case "exit":
+            os._exit(message["code"])
+        case "segfault":
+            ctypes.string_at(0)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hang":
+            child = subprocess.Popen(["sleep", "3600"])
+            channel.emit("hanging", child=child.pid)
+            time.sleep(3600)
+        case "close":
+            os.close(channel._events.fileno())
+            time.sleep(3600)
+        case "garbage":
+            channel._events.write("no JSON\n")
+
+
+if __name__ == "__main__":
+    main()

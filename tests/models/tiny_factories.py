@@ -1,0 +1,125 @@
+"""Factories of tiny modules that unit tests save, prune, export and quantize; some cannot be used."""
+
+import torch
+from torch import nn
+
+
+def dense(width: int = 16, classes: int = 4) -> nn.Module:
+    """8 → width → classes."""
+    return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, classes))
+
+
+def linear() -> nn.Module:
+    return nn.Linear(8, 4)
+
+
+class Conv(nn.Module):
+    """A small image classifier with batch norm: (1, 8, 8) → 4."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, width, 3, padding=1)
+        self.norm = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, 2 * width, 3, stride=2)
+        self.head = nn.Linear(2 * width, 4)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.norm(self.conv1(image)))
+        return self.head(torch.relu(self.conv2(x)).mean((2, 3)))
+
+
+def conv(width: int = 16) -> nn.Module:
+    return Conv(width)
+
+
+def single_conv() -> nn.Module:
+    return nn.Conv2d(2, 4, 3, padding=1)
+
+
+class Tied(nn.Module):
+    """One parameter under two names, and its transposed view under a third."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 6, bias=False)
+        self.second = nn.Linear(6, 6, bias=False)
+        self.second.weight = self.first.weight
+        self.back = nn.Linear(6, 6, bias=False)
+        self.back.weight = nn.Parameter(self.first.weight.detach().t())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.back(torch.relu(self.second(torch.relu(self.first(x)))))
+
+
+def tied() -> nn.Module:
+    return Tied()
+
+
+class Buffered(nn.Module):
+    """Buffers of several types beside a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+        self.register_buffer("shift", torch.arange(3.0))
+        self.register_buffer("calls", torch.tensor(7))
+        self.register_buffer("empty", torch.zeros(0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight + self.shift
+
+
+def buffered() -> nn.Module:
+    return Buffered()
+
+
+class TwoOutputs(nn.Module):
+    """Answers with a tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(8, 16)
+        self.left = nn.Linear(16, 3)
+        self.right = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = torch.relu(self.body(x))
+        return self.left(hidden), self.right(hidden)
+
+
+def two_outputs() -> nn.Module:
+    return TwoOutputs()
+
+
+class TwoInputs(nn.Module):
+    """Its inputs are not in the order of the alphabet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Linear(4, 4)
+
+    def forward(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        return self.scale(query) - 2 * key
+
+
+def two_inputs() -> nn.Module:
+    return TwoInputs()
+
+
+def no_weights() -> nn.Module:
+    return nn.ReLU()
+
+
+def ones() -> nn.Module:
+    """All weights alike, so that none is smaller than another."""
+    module = nn.Linear(8, 4)
+    nn.init.ones_(module.weight)
+    return module
+
+
+def raises() -> nn.Module:
+    raise RuntimeError("the weights are on another disk")
+
+
+def wrong_type() -> dict[str, int]:
+    return {"weight": 1}

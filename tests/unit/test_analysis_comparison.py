@@ -1,0 +1,188 @@
+"""Comparison: ratios inside a Group only, paired quality, verdicts, and honesty where something is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
+
+from harness.analysis.comparison import COLUMNS, between, compare
+from harness.analysis.frames import clean, records
+
+
+def rows(run):
+    return {row["technique"]: row for row in records(compare(run))}
+
+
+def test_finds_the_true_speedups_and_puts_the_baseline_at_one(tmp_path):
+    found = rows(make_run(tmp_path / "run", (Group(),)))
+    for technique in TECHNIQUES[1:]:
+        row = found[technique.name]
+        assert row["speedup"] == pytest.approx(technique.speed, rel=0.05)
+        assert row["speedup_low"] < row["speedup"] < row["speedup_high"]
+        assert row["verdict"] == "faster"
+    assert found["eager"]["speedup"] == 1.0
+    assert found["eager"]["verdict"] == "baseline"
+
+
+def test_single_stream_compares_median_calls_and_offline_compares_throughput(tmp_path):
+    run = make_run(tmp_path / "run", (Group(), Group(workload="bulk", scenario="offline")))
+    blocks = run.blocks
+    slow = blocks["cell_id"].isin(run.cells[run.cells["technique"] == "int8-static"]["cell_id"])
+    blocks.loc[slow, "duration_s"] *= 2.0  # pauses between calls: the median call does not see them
+    found = compare(run)
+    found = found[found["technique"] == "int8-static"].set_index("workload")["speedup"]
+    assert found["online"] == pytest.approx(3.12, rel=0.05)
+    assert found["bulk"] == pytest.approx(3.12 / 2, rel=0.05)
+
+
+def test_ratios_are_never_taken_across_groups(tmp_path):
+    groups = (Group(), Group(model="big", call_s=0.01))
+    found = compare(make_run(tmp_path / "run", groups, TECHNIQUES[:3]))
+    for _, group in found.groupby("group_id"):
+        assert set(group["verdict"]) == {"baseline", "faster"}
+    compiled = found[found["technique"] == "compile"]["speedup"]
+    assert compiled.tolist() == pytest.approx([1.62, 1.62], rel=0.05)
+
+
+def test_drop_is_paired_and_in_points_and_positive_where_quality_is_lost(tmp_path):
+    row = rows(make_run(tmp_path / "run", (Group(),)))["pruned-int8"]
+    assert row["drop"] == pytest.approx(0.85)
+    assert row["drop_low"] < 0.85 < row["drop_high"]
+    assert row["discordant"] == 17
+    assert row["drop_p"] <= row["drop_p_holm"] < 0.05
+
+
+def test_drop_uses_only_items_that_both_answered(tmp_path):
+    run = make_run(tmp_path / "run", (Group(),), TECHNIQUES[:2])
+    cell = run.cells[run.cells["technique"] == "compile"]["cell_id"].iloc[0]
+    answers = run.answers
+    kept = answers[(answers["cell_id"] != cell) | (answers["item"] < 50)].sample(frac=1, random_state=1)
+    run.__dict__["answers"] = kept
+    assert rows(run)["compile"]["drop"] == 0.0
+
+
+def test_a_metric_without_points_is_compared_in_its_own_unit(tmp_path):
+    techniques = vary("pruned-int8", columns={"quality_unit": "cosine"})
+    assert rows(make_run(tmp_path / "run", (Group(),), techniques))["pruned-int8"]["drop"] == pytest.approx(
+        0.0085
+    )
+
+
+def test_holm_corrects_over_all_groups_of_the_run(tmp_path):
+    one = compare(make_run(tmp_path / "a", (Group(),), TECHNIQUES[:3]))
+    two = compare(make_run(tmp_path / "b", (Group(), Group(model="m2")), TECHNIQUES[:3]))
+    smallest = one["speedup_p"].min()
+    assert one["speedup_p_holm"].min() == pytest.approx(2 * smallest)
+    assert two["speedup_p_holm"].min() == pytest.approx(4 * two["speedup_p"].min())
+
+
+def test_without_a_shadow_the_floor_is_missing_and_said_so(tmp_path):
+    found = rows(make_run(tmp_path / "run", (Group(),), shadow=False))
+    assert found["compile"]["floor"] is None
+    assert any("no shadow arm" in note for note in found["compile"]["notes"])
+    assert found["compile"]["verdict"] == "faster"
+
+
+def test_a_shadow_far_off_makes_small_gains_ambiguous_or_same(tmp_path):
+    run = make_run(tmp_path / "run", (Group(),), (*TECHNIQUES[:1], Technique("tiny", 1.05)))
+    run.blocks.loc[run.blocks["arm"] == "shadow", "median_s"] *= 1.3
+    row = rows(run)["tiny"]
+    assert row["floor"] > 0.25
+    assert row["verdict"] in ("same", "ambiguous")
+
+
+def test_identical_code_is_not_called_faster(tmp_path):
+    techniques = (TECHNIQUES[0], *(Technique(f"copy-{index}") for index in range(12)))
+    found = compare(make_run(tmp_path / "run", (Group(),), techniques, seed=5))
+    assert not set(found["verdict"]) & {"faster", "slower"}
+
+
+def test_one_trial_is_noted_and_never_the_same(tmp_path):
+    row = rows(make_run(tmp_path / "run", (Group(),), trials=1))["compile"]
+    assert any("one Trial only" in note for note in row["notes"])
+
+
+def test_a_failed_audit_is_off_the_board(tmp_path):
+    found = rows(make_run(tmp_path / "run", (Group(),), vary("int8-static", audit="failed")))
+    assert not found["int8-static"]["on_board"]
+    assert any("audit" in note for note in found["int8-static"]["notes"])
+    assert found["compile"]["on_board"]
+
+
+@pytest.mark.parametrize("change", [{"status": "failed", "reason": "boom"}, {"audit": "failed"}])
+def test_without_a_sound_baseline_there_are_no_ratios(tmp_path, change):
+    found = rows(make_run(tmp_path / "run", (Group(),), vary("eager", **change)))
+    assert found["compile"]["speedup"] is None
+    assert found["compile"]["verdict"] is None
+    assert any("baseline" in note for note in found["compile"]["notes"])
+
+
+def test_missing_quality_leaves_the_drop_missing_and_speed_unharmed(tmp_path):
+    row = rows(make_run(tmp_path / "run", (Group(quality=None),)))["int8-static"]
+    assert row["drop"] is None
+    assert row["speedup"] == pytest.approx(3.12, rel=0.05)
+
+
+def test_a_trial_that_only_one_arm_has_is_left_out(tmp_path):
+    run = make_run(tmp_path / "run", (Group(),), TECHNIQUES[:2], trials=4)
+    lost = (run.blocks["trial"] == 1) & (run.blocks["arm"] == "cell")
+    run.__dict__["blocks"] = run.blocks[~lost]
+    row = rows(run)["compile"]
+    assert row["speedup_method"] == "t over 3 paired Trials"
+    assert row["speedup"] == pytest.approx(1.62, rel=0.05)
+
+
+def test_blocks_that_make_no_sense_are_left_out(tmp_path):
+    run = make_run(tmp_path / "run", (Group(),), TECHNIQUES[:2])
+    run.blocks.loc[run.blocks.index[:3], "median_s"] = [np.nan, 0.0, -1.0]
+    assert rows(run)["compile"]["speedup"] == pytest.approx(1.62, rel=0.05)
+    run.__dict__["blocks"] = run.blocks.iloc[:0]
+    assert rows(run)["compile"]["speedup"] is None
+
+
+def test_break_even_says_when_a_longer_build_is_paid_back(tmp_path):
+    found = rows(make_run(tmp_path / "run", (Group(),), (*TECHNIQUES, Technique("slow", 0.5, build_s=9.0))))
+    row, base = found["compile"], found["eager"]
+    saved = base["seconds_per_item"] - row["seconds_per_item"]
+    assert row["break_even_items"] == pytest.approx((41.0 - 0.05) / saved)
+    assert found["slow"]["break_even_items"] is None
+    quick = rows(make_run(tmp_path / "b", (Group(),), vary("compile", build_s=0.01)))["compile"]
+    assert quick["break_even_items"] == 0.0
+
+
+def test_size_and_memory_ratios(tmp_path):
+    row = rows(make_run(tmp_path / "run", (Group(),)))["int8-static"]
+    assert row["size_ratio"] == pytest.approx(0.26, rel=0.01)
+    assert 0 < row["memory_ratio"] < 1
+
+
+def test_an_empty_run_and_one_where_all_failed_give_an_empty_frame(tmp_path):
+    assert set(COLUMNS) <= set(compare(empty_run(tmp_path / "a")).columns)
+    failed = tuple(replace(t, status="failed", reason="boom") for t in TECHNIQUES)
+    assert compare(make_run(tmp_path / "b", (Group(),), failed)).empty
+
+
+def test_between_compares_any_two_cells_of_a_group(tmp_path):
+    run = make_run(tmp_path / "run")
+    cells = run.cells[run.cells["workload"] == "online"].set_index("technique")["cell_id"]
+    ratio = between(run, cells["onnxruntime"], cells["int8-static"])
+    assert ratio is not None
+    assert ratio.estimate == pytest.approx(3.12 / 2.38, rel=0.05)
+    other = run.cells[run.cells["workload"] == "bulk"].set_index("technique")["cell_id"]
+    assert between(run, cells["onnxruntime"], other["onnxruntime"]) is None
+    assert between(run, "nobody", "none") is None
+
+
+def test_records_know_all_the_ways_pandas_says_nothing():
+    frame = pd.DataFrame({"a": [1.5, np.nan], "b": ["x", None], "samples": [3.0, np.nan], "c": [[1], None]})
+    assert records(frame) == [
+        {"a": 1.5, "b": "x", "samples": 3, "c": [1]},
+        {"a": None, "b": None, "samples": None, "c": None},
+    ]
+    assert clean(pd.NA) is None
+    assert clean(np.float64("inf")) is None
+    assert clean(np.array([np.nan, 1])) == [None, 1.0]

@@ -1,0 +1,121 @@
+"""Leaderboard: ranks, the Pareto front and the budget, each held against a brute-force oracle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
+
+from harness.analysis.leaderboard import boards, budget, pareto_front, within_budget
+
+COARSE = st.one_of(st.integers(0, 5).map(float), st.just(float("nan")))
+
+
+@given(st.lists(st.tuples(COARSE, COARSE), max_size=25))
+def test_pareto_front_is_what_comparing_all_pairs_finds(points):
+    gain, cost = [p[0] for p in points], [p[1] for p in points]
+    expected = []
+    for g, c in points:
+        beaten = any(
+            other_g >= g and other_c <= c and (other_g > g or other_c < c) for other_g, other_c in points
+        )
+        expected.append(not beaten and not np.isnan(g) and not np.isnan(c))
+    assert pareto_front(gain, cost).tolist() == expected
+
+
+def test_equal_points_share_the_front():
+    assert pareto_front([2.0, 2.0, 1.0], [0.1, 0.1, 0.1]).tolist() == [True, True, False]
+    assert pareto_front([], []).tolist() == []
+
+
+def test_budget_counts_its_own_border_as_within():
+    assert within_budget([0.5, 0.51, float("nan"), -1.0], 0.5) == [True, False, None, True]
+    assert within_budget([0.5], None) == [None]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"max_drop": 0.5}, 0.5),
+        ({"max_drop": "0.5pt"}, 0.5),
+        ({"max_drop": "1e-2 pt"}, 0.01),
+        ({"max_drop": 0}, 0.0),
+        ({}, None),
+        ({"max_drop": None}, None),
+        ({"max_drop": "much"}, None),
+    ],
+)
+def test_budget_is_read_from_numbers_and_text(tmp_path, given, expected):
+    assert budget(empty_run(tmp_path / "run", quality=given).info) == expected
+
+
+def test_best_and_smallest_are_what_a_plain_search_finds(tmp_path):
+    (board,) = boards(make_run(tmp_path / "run", (Group(),)))
+    allowed = [row for row in board.records if row["drop"] <= 0.5]
+    faster = [row for row in allowed if row["verdict"] == "faster"]
+    assert board.best == max(faster, key=lambda row: row["speedup"])["cell_id"]
+    assert board.smallest == min(allowed, key=lambda row: row["artifact_bytes"])["cell_id"]
+    assert board.row(board.best)["technique"] == "pruned-50"
+    assert board.row(board.smallest)["technique"] == "int8-static"
+
+
+def test_ranks_fall_with_speed_and_ties_go_by_name(tmp_path):
+    (board,) = boards(make_run(tmp_path / "run", (Group(),)))
+    speeds = board.rows["speedup"].tolist()
+    assert speeds == sorted(speeds, reverse=True)
+    assert board.rows["rank"].tolist() == list(range(1, len(speeds) + 1))
+
+
+def test_without_quality_the_fastest_of_all_is_best(tmp_path):
+    (board,) = boards(make_run(tmp_path / "run", (Group(quality=None),)))
+    assert not board.judged
+    assert board.row(board.best)["technique"] == "pruned-int8"
+    assert not board.rows["pareto"].any()
+
+
+def test_a_budget_of_nothing_lost_keeps_only_the_faithful(tmp_path):
+    (board,) = boards(make_run(tmp_path / "run", (Group(),), quality={"max_drop": 0}))
+    assert board.row(board.best)["technique"] == "replicas-2"
+
+
+def test_no_winner_where_nothing_is_faster(tmp_path):
+    techniques = (TECHNIQUES[0], Technique("same"), Technique("slower", 0.7))
+    (board,) = boards(make_run(tmp_path / "run", (Group(),), techniques))
+    assert board.best is None
+    assert board.smallest is None
+
+
+def test_failed_audits_and_failures_are_kept_beside_the_board_with_reasons(tmp_path):
+    techniques = (
+        *vary("int8-static", audit="failed"),
+        Technique("gone", status="skipped", reason="no GPU here"),
+        Technique("broken", status="failed", reason="boom"),
+    )
+    (board,) = boards(make_run(tmp_path / "run", (Group(),), techniques))
+    assert board.off["technique"].tolist() == ["int8-static"]
+    assert board.left_out["technique"].tolist() == ["broken", "gone"]
+    assert board.left_out["reason"].tolist() == ["boom", "no GPU here"]
+    assert "int8-static" not in set(board.rows["technique"])
+
+
+def test_groups_that_only_the_records_know_still_get_a_board(tmp_path):
+    run = make_run(tmp_path / "run", (Group(),))
+    run.info.groups.clear()
+    (board,) = boards(run)
+    assert board.group.model == "cnn"
+    assert board.best is not None
+
+
+def test_empty_and_all_failed(tmp_path):
+    assert boards(empty_run(tmp_path / "a")) == []
+    failed = tuple(replace(t, status="failed", reason="boom") for t in TECHNIQUES)
+    (board,) = boards(make_run(tmp_path / "b", (Group(),), failed))
+    assert board.rows.empty
+    assert board.best is None
+    assert board.baseline is None
+    assert board.floor is None
+    assert len(board.left_out) == len(TECHNIQUES)

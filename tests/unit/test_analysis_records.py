@@ -1,0 +1,399 @@
+"""Records from a journal, against the same figures worked out by brute force."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.analysis.records import assemble, mean_with_interval, times
+from harness.runner.channel import pack
+from harness.stats.quantiles import min_samples
+from harness.store.info import RunInfo
+from harness.store.reading import load
+from harness.store.schema import TABLES
+from harness.store.writing import write_run
+
+INFO = RunInfo(run_id="r", suite="s", started_at="2026-01-01T00:00:00+00:00", settings={"warmup_time": 1.5})
+Event = dict[str, Any]
+
+
+def phase(peak: int, pss: int | None = 50, exact: bool = True) -> dict[str, Any]:
+    return {
+        "name": "x", "rss_start_bytes": 1, "peak_rss_bytes": peak, "rss_end_bytes": 1, "pss_bytes": pss,
+        "exact": exact,
+    }  # fmt: skip
+
+
+class Story:
+    """Writes events as the runner does."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = [{"event": "run", "at": 100.0, "info": {}}]
+
+    def add(self, event: str, at: float = 100.0, **content: Any) -> None:
+        self.events.append({"event": event, "at": at, **content})
+
+    def session(self, start_ns: int = 0, at: float = 100.0) -> None:
+        self.add("session", at, start_ns=start_ns)
+
+    def cell(self, cell_id: str = "c", arm: str = "cell", reason: str | None = None) -> None:
+        row = {
+            "cell_id": cell_id,
+            "arm": arm,
+            "status": "skipped" if reason else "pending",
+            "reason": reason,
+            "batch": 4,
+        }
+        self.add("cell", cell_id=cell_id, row=row)
+
+    def artifact(self, cell_id: str = "c", **facts: float) -> None:
+        steps = [{"step": "a", "build_s": 1.5}, {"step": "b", "build_s": 0.5}]
+        self.add(
+            "artifact", cell_id=cell_id, key="k", form="onnx", bytes=123, build_s=2.0, build_peak_rss_bytes=9,
+            steps=steps, facts=facts,
+        )  # fmt: skip
+
+    def start(self, cell_id: str = "c", arm: str = "cell", trial: int = 0, **about: Any) -> None:
+        names = {"cell_id": cell_id, "arm": arm, "trial": trial}
+        self.add(
+            "ready", **names, import_s=about.get("import_s", 0.5), rss_empty_bytes=10 + trial, clock_ns=40.0
+        )
+        self.add(
+            "loaded",
+            **names,
+            load_s=0.1 * (trial + 1),
+            first_call_s=0.2,
+            load=phase(100 + 10 * trial),
+            first_call=phase(200),
+        )
+        self.add("warm", **names, calls=7, seconds=0.25, steady=about.get("steady", True), block_calls=5)
+
+    def block(
+        self,
+        samples: Sequence[int],
+        cell_id: str = "c",
+        arm: str = "cell",
+        trial: int = 0,
+        round_: int = 0,
+        **more: Any,
+    ) -> None:
+        calls = np.asarray(samples, np.int64)
+        content = {
+            "start_ns": 0, "duration_ns": int(calls.sum()), "items": 4 * len(calls), "samples": pack(calls),
+            "evidence": {"wall_s": 1.0}, "tags": ["steal"], "order": 0, **more,
+        }  # fmt: skip
+        self.add("block", cell_id=cell_id, arm=arm, trial=trial, round=round_, **content)
+
+    def end(self, cell_id: str = "c", arm: str = "cell", trial: int = 0, steady: Any = None) -> None:
+        names = {"cell_id": cell_id, "arm": arm, "trial": trial}
+        self.add("memory", **names, steady=steady or phase(300 + trial))
+        self.add("trial-end", **names, worker_s=3.0)
+
+    def quality(self, scores: Sequence[float], cell_id: str = "c", arm: str = "cell", **audit: Any) -> None:
+        self.add(
+            "quality",
+            cell_id=cell_id,
+            arm=arm,
+            trial=0,
+            metric="top-1",
+            unit="pt",
+            higher_is_better=True,
+            seconds=0.75,
+            scores=pack(np.asarray(scores, np.float32)),
+            audit={"state": "passed", "compared": 1, "faults": [], **audit},
+        )
+
+    def cells(self) -> list[dict[str, Any]]:
+        return assemble(self.events, INFO).cells
+
+    def record(self) -> dict[str, Any]:
+        (record,) = self.cells()
+        return record
+
+
+@pytest.fixture
+def story() -> Story:
+    made = Story()
+    made.session()
+    return made
+
+
+def test_all_figures_against_brute_force(story: Story) -> None:
+    rng = np.random.default_rng(0)
+    blocks = [rng.integers(1_000_000, 9_000_000, size=50) for _ in range(20)]
+    story.cell()
+    story.artifact(parameters=100, nonzero_parameters=60, flops_per_item=1e6)
+    for trial in (0, 1):
+        story.start(trial=trial)
+        for i, samples in enumerate(blocks[trial::2]):
+            story.block(samples, trial=trial, round_=i)
+        story.end(trial=trial)
+    story.quality([1, 0, 1, 1])
+    record = story.record()
+    calls = sorted(ns / 1e9 for samples in blocks for ns in samples.tolist())
+    seconds = sum(calls)
+    assert record["status"] == "measured"
+    assert record["samples"] == 1000
+    assert (record["blocks"], record["trials"]) == (20, 2)
+    assert record["latency_mean_s"] == pytest.approx(seconds / 1000)
+    assert record["latency_min_s"] == calls[0]
+    assert record["latency_p50_s"] == pytest.approx((calls[499] + calls[500]) / 2)
+    assert record["latency_p90_s"] == pytest.approx(calls[899] + 0.1 * (calls[900] - calls[899]))
+    assert record["latency_p99_s"] == pytest.approx(calls[989] + 0.01 * (calls[990] - calls[989]))
+    assert record["latency_p99_upper_s"] in calls
+    assert record["latency_p99_upper_s"] >= record["latency_p99_s"]
+    assert record["latency_std_s"] == pytest.approx(float(np.std(calls, ddof=1)))
+    assert record["measured_s"] == pytest.approx(seconds)
+    assert record["throughput_items_per_s"] == pytest.approx(4000 / seconds)
+    assert record["achieved_flop_per_s"] == pytest.approx(1e6 * 4000 / seconds)
+    assert (record["parameters"], record["nonzero_parameters"]) == (100, 60)
+    assert (record["artifact_key"], record["artifact_form"], record["artifact_bytes"]) == ("k", "onnx", 123)
+    assert (record["build_s"], record["build_peak_rss_bytes"]) == (2.0, 9)
+    assert [step["step"] for step in json.loads(record["build_details"])] == ["a", "b"]
+    assert record["warmup_calls"] == 14
+    assert record["steady"] is True
+    assert (record["import_s"], record["first_call_s"]) == (0.5, 0.2)
+    assert record["load_s"] == pytest.approx(0.15)  # the median of the Trials
+    assert record["rss_empty_bytes"] == 10  # 10.5, to even
+    assert record["peak_rss_load_bytes"] == 105
+    assert record["peak_rss_first_call_bytes"] == 200
+    assert record["peak_rss_steady_bytes"] == 300
+    assert record["pss_bytes"] == 50
+    assert record["worker_s"] == 6.0
+    assert (record["quality"], record["quality_items"], record["quality_s"]) == (0.75, 4, 0.75)
+    assert record["quality_low"] < 0.75 < record["quality_high"]
+    assert record["audit"] == "passed"
+    assert record["warnings"] == []
+
+
+@pytest.mark.parametrize("q", [0.5, 0.9, 0.95, 0.99])
+@pytest.mark.parametrize("short", [0, 1])
+def test_a_percentile_stands_only_where_it_may(story: Story, q: float, short: int) -> None:
+    story.cell()
+    story.block(range(1_000, 1_000 + min_samples(q) - short))
+    name = f"latency_p{round(100 * q)}_s"
+    assert (story.record()[name] is None) == bool(short)
+
+
+def test_throughput_counts_wall_time_where_calls_overlap(story: Story) -> None:
+    story.cell()
+    story.block([1_000_000_000] * 4, duration_ns=2_000_000_000)  # two replicas
+    assert story.record()["throughput_items_per_s"] == pytest.approx(8.0)
+    assert story.record()["latency_mean_s"] == pytest.approx(1.0)
+
+
+def test_a_single_call_has_no_deviation(story: Story) -> None:
+    story.cell()
+    story.block([1_000])
+    record = story.record()
+    assert record["latency_std_s"] is None
+    assert record["latency_p50_s"] is None
+    assert record["latency_mean_s"] == pytest.approx(1e-6)
+
+
+def test_a_skipped_cell_keeps_its_reason(story: Story) -> None:
+    story.cell(reason="no GPU here")
+    record = story.record()
+    assert (record["status"], record["reason"], record["stage"]) == ("skipped", "no GPU here", None)
+
+
+def test_a_cell_that_was_never_reached_is_skipped_with_the_reason(story: Story) -> None:
+    story.cell()
+    story.artifact()
+    record = story.record()
+    assert (record["status"], record["artifact_bytes"]) == ("skipped", 123)
+    assert "ended before" in record["reason"]
+
+
+def test_a_failed_build(story: Story) -> None:
+    story.cell()
+    story.add("cell-failed", cell_id="c", stage="build", reason="boom", log="build-k.log")
+    record = story.record()
+    assert (record["status"], record["stage"], record["reason"]) == ("failed", "build", "boom")
+    assert record["log"] == "logs/build-k.log"
+
+
+@pytest.mark.parametrize("stage", ["start", "load", "measure"])
+def test_a_trial_that_never_timed_a_block_fails_the_cell(story: Story, stage: str) -> None:
+    story.cell()
+    story.artifact()
+    story.add("trial-failed", cell_id="c", arm="cell", trial=0, stage=stage, reason="SIGSEGV", blocks=0)
+    record = story.record()
+    assert (record["status"], record["stage"], record["reason"]) == ("failed", stage, "SIGSEGV")
+    assert record["log"] == "logs/c.log"
+    assert record["artifact_bytes"] == 123
+
+
+def test_a_trial_that_died_halfway_keeps_its_blocks_and_says_so(story: Story) -> None:
+    story.cell()
+    story.start()
+    story.block([1_000] * 20)
+    story.add("trial-failed", cell_id="c", arm="cell", trial=0, stage="measure", reason="SIGKILL", blocks=1)
+    story.start(trial=1)
+    story.block([1_000] * 20, trial=1)
+    story.end(trial=1)
+    story.quality([1, 1])
+    record = story.record()
+    assert (record["status"], record["samples"], record["trials"]) == ("measured", 40, 2)
+    assert record["reason"] is None
+    assert record["warnings"] == ["Trial 1 ended early (measure): SIGKILL"]
+
+
+def test_a_record_without_quality_says_so(story: Story) -> None:
+    story.cell()
+    story.start()
+    story.block([1_000] * 20)
+    story.end()
+    record = story.record()
+    assert record["quality"] is None
+    assert record["audit"] is None
+    assert record["warnings"] == ["the quality set was not answered"]
+
+
+def test_a_shadow_is_a_row_of_its_own_and_is_never_asked_for_quality(story: Story) -> None:
+    story.cell(arm="baseline")
+    for arm, ns in (("baseline", 1_000), ("shadow", 2_000)):
+        story.start(arm=arm)
+        story.block([ns] * 20, arm=arm)
+        story.end(arm=arm)
+    story.quality([1], arm="baseline")
+    baseline, shadow = story.cells()
+    assert (baseline["arm"], shadow["arm"]) == ("baseline", "shadow")
+    assert shadow["latency_p50_s"] == pytest.approx(2e-6)
+    assert baseline["latency_p50_s"] == pytest.approx(1e-6)
+    assert shadow["quality"] is None
+    assert shadow["warnings"] == []
+
+
+def test_a_shadow_that_failed_does_not_fail_its_baseline(story: Story) -> None:
+    story.cell(arm="baseline")
+    story.block([1_000] * 20, arm="baseline")
+    story.add("trial-failed", cell_id="c", arm="shadow", trial=0, stage="load", reason="x", blocks=0)
+    baseline, shadow = story.cells()
+    assert (baseline["status"], shadow["status"]) == ("measured", "failed")
+
+
+def test_warnings_name_what_a_reader_must_know(story: Story) -> None:
+    story.cell()
+    story.start(steady=False)
+    story.start(trial=1)
+    story.block([1_000] * 20)
+    story.end(steady=phase(300, pss=None, exact=False))
+    story.quality([1], state="failed", faults=["batch 0, output 0: off by 1"])
+    record = story.record()
+    assert record["steady"] is False
+    assert record["audit"] == "failed"
+    assert record["pss_bytes"] is None
+    assert record["warnings"] == [
+        "calls had not become steady after 1.5 s of warm-up",
+        "audit: batch 0, output 0: off by 1",
+        "memory peaks were only seen at the phases' edges on this system",
+    ]
+
+
+def test_the_last_answer_to_the_quality_set_counts(story: Story) -> None:
+    story.cell()
+    story.block([1_000] * 20)
+    story.quality([0, 0])
+    story.quality([1, 1, 1])
+    tables = assemble(story.events, INFO)
+    assert tables.cells[0]["quality"] == 1.0
+    assert tables.answers["cell_id"] == ["c"] * 3
+    np.testing.assert_array_equal(tables.answers["item"], [0, 1, 2])
+    np.testing.assert_array_equal(tables.answers["score"], [1, 1, 1])
+
+
+def test_two_sessions_add_up_and_lie_one_after_the_other(story: Story) -> None:
+    story.cell()
+    story.artifact()
+    story.start()
+    story.block([1_000] * 10, start_ns=2_000_000_000)
+    story.add("wall", at=110.0, seconds=10.0)
+    story.session(start_ns=500_000_000, at=1100.0)
+    story.artifact()
+    story.start(trial=1)
+    story.block([3_000] * 10, trial=1, start_ns=3_500_000_000)
+    story.add("wall", at=1120.0, seconds=20.0)
+    tables = assemble(story.events, INFO)
+    assert tables.cells[0]["samples"] == 20
+    assert [block["start_s"] for block in tables.blocks] == pytest.approx([2.0, 1003.0])
+    assert tables.times.wall_s == 30.0
+    assert tables.times.timed_s == pytest.approx(40e-6)
+
+
+def test_a_build_that_failed_in_one_session_and_worked_in_the_next(story: Story) -> None:
+    story.cell()
+    story.add("cell-failed", cell_id="c", stage="build", reason="no room", log="b.log")
+    story.session()
+    story.artifact()
+    record = story.record()
+    assert (record["status"], record["stage"], record["log"]) == ("skipped", None, None)
+    story.block([1_000] * 20)
+    record = story.record()
+    assert (record["status"], record["stage"], record["reason"]) == ("measured", None, None)
+
+
+def test_wall_time_of_a_session_that_was_killed_is_until_its_last_event() -> None:
+    story = Story()
+    story.session(at=100.0)
+    story.add("builds-done", at=103.0, seconds=2.0)
+    story.add("quality", at=107.0, seconds=1.0)
+    story.session(at=500.0)
+    story.add("wall", at=505.0, seconds=5.0)
+    assert times(story.events).wall_s == pytest.approx(12.0)
+    story.session(at=900.0)
+    story.add("warm", at=901.0, seconds=0.5)
+    found = times(story.events)
+    assert found.wall_s == pytest.approx(13.0)
+    assert (found.build_s, found.quality_s, found.warmup_s) == (2.0, 1.0, 0.5)
+
+
+def test_times_add_up_over_all_arms(story: Story) -> None:
+    story.cell(arm="baseline")
+    for arm in ("baseline", "shadow"):
+        story.start(arm=arm)
+        story.block([1_000_000] * 10, arm=arm)
+    story.add("wall", seconds=1.0)
+    found = assemble(story.events, INFO).times
+    assert found.timed_s == pytest.approx(0.02)
+    assert (found.start_s, found.warmup_s) == (1.0, 0.5)
+    assert found.measured_share == pytest.approx(0.02)
+
+
+def test_an_empty_journal_gives_empty_tables() -> None:
+    tables = assemble([], INFO)
+    assert (tables.cells, tables.blocks, tables.times.wall_s) == ([], [], 0.0)
+    assert len(tables.samples["call_ns"]) == 0
+
+
+def test_tables_are_what_the_store_takes(story: Story, tmp_path: Any) -> None:
+    story.cell()
+    story.cell("d", reason="no")
+    story.artifact(parameters=100.0)
+    story.start()
+    story.block([1_000, 2_000], round_=3)
+    story.quality([0.5])
+    tables = assemble(story.events, INFO)
+    assert all(list(row) == [column.name for column in TABLES["cells"]] for row in tables.cells)
+    write_run(tmp_path, INFO, tables.by_name())
+    run = load(tmp_path)
+    assert list(run.samples["call_ns"]) == [1_000, 2_000]
+    assert list(run.samples["round"]) == [3, 3]
+    assert run.blocks.loc[0, "median_s"] == pytest.approx(1.5e-6)
+    assert run.blocks.loc[0, "max_s"] == pytest.approx(2e-6)
+    assert list(run.blocks.loc[0, "tags"]) == ["steal"]
+    assert json.loads(run.blocks.loc[0, "evidence"]) == {"wall_s": 1.0}
+    assert run.cells.loc[0, "parameters"] == 100
+
+
+def test_intervals_of_a_mean() -> None:
+    mean, low, high = mean_with_interval(np.array([1.0, 0.0, 1.0, 1.0]))
+    assert mean == 0.75
+    assert 0 < low < 0.75 < high < 1
+    mean, low, high = mean_with_interval(np.array([0.5, 0.7, 0.9]))
+    half = 1.959964 * 0.2 / 3**0.5
+    assert (mean, low, high) == pytest.approx((0.7, 0.7 - half, 0.7 + half))
+    assert np.isnan(mean_with_interval(np.array([0.5]))[1])
+    assert mean_with_interval(np.ones(10))[2] == pytest.approx(1.0)

@@ -1,0 +1,120 @@
+"""The answer in words: what a person reads first must be true and complete, above all when nothing won."""
+
+from __future__ import annotations
+
+import pytest
+from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
+
+from harness.analysis import wording as say
+from harness.analysis.leaderboard import boards
+from harness.analysis.summary import answers, conditions, place, trust
+
+
+def said(tmp_path, techniques=TECHNIQUES, group=None, **kwargs):
+    (board,) = boards(make_run(tmp_path / "run", (group or Group(),), techniques, **kwargs))
+    return [sentence.plain() for sentence in answers(board)]
+
+
+def test_names_winner_speed_interval_size_and_cost(tmp_path):
+    first, second, third = said(tmp_path, vary("pruned-50", drop=0.0))
+    assert first.startswith("Fastest within 0.5 points of the baseline’s 99.10 %: `pruned-50` — 3.67 × (3.")
+    assert first.endswith("the baseline’s speed, 31 % of its size, ±0.00 points.")
+    assert second.startswith("Smallest: `int8-static` — 26 % of the baseline’s size (109 kB), 3.1")
+    assert third.startswith("Faster, but over the budget: `pruned-int8` — 5.4")
+
+
+def test_says_when_the_interval_of_the_drop_reaches_beyond_the_budget(tmp_path):
+    first = said(tmp_path)[0]
+    assert "(a drop of 0.51 is not ruled out)" in first
+
+
+def test_says_so_when_the_smallest_is_the_fastest(tmp_path):
+    assert said(tmp_path, (TECHNIQUES[0], TECHNIQUES[4]))[1:] == ["It is also the smallest."]
+
+
+@pytest.mark.parametrize(
+    ("techniques", "expected"),
+    [
+        ((Technique("slow", 0.6),), "Nothing is faster than the baseline within 0.5 points"),
+        ((Technique("lossy", 3.0, drop=0.2),), "No technique stays within 0.5 points"),
+        ((), "Only the baseline was measured"),
+        ((Technique("gone", status="failed", reason="boom"),), "Only the baseline was measured"),
+    ],
+)
+def test_is_honest_when_nothing_wins(tmp_path, techniques, expected):
+    assert said(tmp_path, (TECHNIQUES[0], *techniques))[0].startswith(expected)
+
+
+def test_calls_noise_ambiguous(tmp_path):
+    found = said(tmp_path, (TECHNIQUES[0], Technique("maybe", 1.2)), Group(noise=0.5), trials=2)
+    assert "cannot tell from noise: ambiguous" in found[0]
+
+
+def test_calls_the_same_the_same(tmp_path):
+    found = said(tmp_path, (TECHNIQUES[0], Technique("twin", 1.0)), Group(noise=0.002))
+    assert found[0].startswith("Nothing is faster than the baseline within 0.5 points")
+    assert "as good as the same" in found[0]
+
+
+def test_says_that_quality_was_not_measured(tmp_path):
+    first = said(tmp_path, group=Group(quality=None))[0]
+    assert first.startswith("Fastest: `pruned-int8`")
+    assert first.endswith("quality not measured.")
+
+
+def test_without_baseline_or_measurement_it_claims_nothing(tmp_path):
+    failed = vary("eager", status="failed", reason="boom")
+    assert said(tmp_path, failed) == ["The baseline has no figures here, so there are no speed-ups."]
+    nothing = (Technique("eager", status="skipped", reason="no GPU"),)
+    (board,) = boards(make_run(tmp_path / "b", (Group(),), nothing))
+    assert [s.plain() for s in answers(board)] == ["Nothing was measured here."]
+
+
+def test_names_cannot_break_out_of_markdown(tmp_path):
+    hostile = Technique("a`b|c <img>\n# d", 2.0)
+    (board,) = boards(make_run(tmp_path / "run", (Group(),), (TECHNIQUES[0], hostile)))
+    text = answers(board)[0].markdown()
+    assert "`aˋb¦c <img> # d`" in text
+    assert "\n" not in text
+    assert "|" not in text
+
+
+def test_trust_line_and_conditions(tmp_path):
+    run = make_run(tmp_path / "run")
+    assert trust(run.info) == "measured 61 % of 4 m 02 s"
+    assert trust(empty_run(tmp_path / "e", times={"wall_s": 0.0}).info) == "no time was recorded"
+    online, bulk = run.info.groups
+    assert place(online) == "cnn · online · cpu"
+    assert conditions(online) == "one item a call, one call after the other; CPU, 2 threads"
+    assert conditions(bulk).startswith("as many items as possible, 256 items a call")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (say.quantity(0.00213, "s"), "2.13 ms"),
+        (say.quantity(0.0, "s"), "0 ns"),
+        (say.quantity(999.9e-6, "s"), "1.00 ms"),
+        (say.quantity(None, "bytes"), "–"),
+        (say.quantity(1_234_567, "bytes"), "1.23 MB"),
+        (say.quantity(12_300, "count"), "12.3k"),
+        (say.factor(3.1234), "3.12"),
+        (say.factor(0.00001), "1.0e-05"),
+        (say.factors(2.871, 2.949), "2.87–2.95"),
+        (say.factors(1.3161, 1.3204), "1.316–1.320"),
+        (say.factors(0.0, 3.0), "unknown"),
+        (say.factors(None, 3.0), "unknown"),
+        (say.percent(0.982), "98.2 %"),
+        (say.percent(0.26), "26 %"),
+        (say.signed(-0.04), "−0.04"),
+        (say.signed(0.001), "±0.00"),
+        (say.points(1, "pt"), "1 point"),
+        (say.duration(242), "4 m 02 s"),
+        (say.duration(3.21), "3.2 s"),
+        (say.duration(3700), "1 h 02 m"),
+        (say.short("abcdefghij", 5), "ab…ij"),
+        (say.short("a\u202eb\tc\n", 9), "a b c"),
+    ],
+)
+def test_numbers_read_well(text, expected):
+    assert text == expected

@@ -1,0 +1,80 @@
+"""Warm-up: it ends when calls are steady, or at the cap, and a call's length is known after it."""
+
+from collections.abc import Callable, Iterator
+from itertools import repeat
+
+import numpy as np
+import pytest
+
+from harness.measure.blocks import Block
+from harness.measure.warmup import SHARE_OF_BLOCK, warm_up
+from harness.stats.steady import WINDOW
+
+CALL_NS = 1_000_000
+
+
+def calls_of(lengths_ns: Iterator[float], at_once: int = 1) -> tuple[Callable[[int], Block], list[int]]:
+    """Blocks whose calls are all as long as the next of `lengths_ns`, and the counts that were asked for."""
+    counts: list[int] = []
+
+    def run(count: int) -> Block:
+        counts.append(count)
+        length = int(next(lengths_ns))
+        return Block(np.full(count, length), max(length * count // at_once, 1), None, 0)
+
+    return run, counts
+
+
+def test_calls_that_are_steady_from_the_start_end_it_after_one_window() -> None:
+    run, counts = calls_of(repeat(CALL_NS))
+    warmth = warm_up(run, block_s=0.1, cap_s=60.0)
+    assert warmth.steady
+    assert len(counts) == WINDOW
+    assert warmth.calls == sum(counts)
+    assert warmth.call_s == pytest.approx(CALL_NS / 1e9)
+    assert warmth.seconds == pytest.approx(sum(counts) * CALL_NS / 1e9)
+
+
+def test_slow_first_calls_are_waited_out() -> None:
+    run, counts = calls_of(iter([50e6, 10e6, 4e6, 2e6, *[CALL_NS] * 100]))
+    warmth = warm_up(run, block_s=0.1, cap_s=60.0)
+    assert warmth.steady
+    assert len(counts) > WINDOW
+    assert warmth.call_s == pytest.approx(CALL_NS / 1e9)
+
+
+def test_calls_that_keep_drifting_end_at_the_cap() -> None:
+    run, _ = calls_of(CALL_NS * 1.1**i for i in range(200))
+    warmth = warm_up(run, block_s=0.1, cap_s=1.0)
+    assert not warmth.steady
+    assert 1.0 <= warmth.seconds < 1.1
+
+
+@pytest.mark.parametrize("cap_s", [0.0, 1e-9])
+def test_at_least_one_block_is_run_whatever_the_cap(cap_s: float) -> None:
+    run, counts = calls_of(repeat(CALL_NS))
+    warmth = warm_up(run, block_s=0.1, cap_s=cap_s)
+    assert counts == [1]
+    assert not warmth.steady
+    assert warmth.calls == 1
+    assert warmth.call_s > 0
+
+
+def test_a_warm_up_block_is_a_share_of_a_timed_one() -> None:
+    run, counts = calls_of(repeat(CALL_NS))
+    warm_up(run, block_s=0.1, cap_s=60.0)
+    assert counts[1:] == [round(0.1 * SHARE_OF_BLOCK / (CALL_NS / 1e9))] * (WINDOW - 1)
+
+
+def test_calls_that_are_answered_side_by_side_are_counted_by_wall_time() -> None:
+    run, counts = calls_of(repeat(CALL_NS), at_once=4)
+    warmth = warm_up(run, block_s=0.1, cap_s=60.0)
+    assert warmth.call_s == pytest.approx(CALL_NS / 4e9)
+    assert counts[-1] == round(4 * 0.1 * SHARE_OF_BLOCK / (CALL_NS / 1e9))
+
+
+def test_calls_too_fast_for_the_clock_do_not_break_it() -> None:
+    run, counts = calls_of(repeat(0))
+    warmth = warm_up(run, block_s=0.1, cap_s=1e-6)
+    assert warmth.calls == sum(counts)
+    assert warmth.call_s > 0

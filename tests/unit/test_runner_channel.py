@@ -1,0 +1,314 @@
+"""The channel: what a worker prints is no message, and every way of dying is told in words."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from harness.errors import StoreError, WorkerError
+from harness.runner.channel import EVENTS_FD, SEARCH, Worker, explain_exit, pack, unpack, wait_any
+
+MODELS = Path(__file__).resolve().parents[1] / "models"
+PATIENCE_S = 30.0
+Start = Callable[..., Worker]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts test workers; all are killed at the end."""
+    monkeypatch.setenv("PYTHONPATH", str(MODELS))
+    started = []
+
+    def make(log: Path | None = tmp_path / "logs" / "worker.log", **options: Any) -> Worker:
+        started.append(Worker("run_workers", log, **options))
+        return started[-1]
+
+    yield make
+    for worker in started:
+        worker.kill()
+
+
+def ask(worker: Worker, command: str, **content: Any) -> dict[str, Any]:
+    worker.send(command, **content)
+    return worker.receive(PATIENCE_S)
+
+
+def open_files() -> int:
+    """How many files this process has open, the listing itself among them."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends within a while; a zombie has ended."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("value", [None, 1.5, 'q"uo\nte', "ünï¢ødé ☃", [], {"a": [1]}])
+def test_what_is_sent_comes_back(start: Start, value: Any) -> None:
+    assert ask(start(), "echo", value=value) == {"event": "echo", "value": value}
+
+
+def test_messages_of_megabytes(start: Start) -> None:
+    worker = start()
+    text = "0123456789" * 500_000
+    assert ask(worker, "echo", value=text)["value"] == text
+
+
+def test_no_deadlock_when_both_sides_write_more_than_a_pipe_holds(start: Start) -> None:
+    worker = start()
+    worker.send("shout", size=5_000_000)
+    worker.send("echo", value="y" * 5_000_000)  # the worker reads this only when its own event has been taken
+    assert len(worker.receive(PATIENCE_S)["value"]) == 5_000_000
+    assert worker.receive(PATIENCE_S)["value"][-3:] == "yyy"
+
+
+def test_a_worker_that_reads_nothing_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.runner.channel.SEND_S", 0.2)
+    worker = start()
+    ask(worker, "hang")
+    with pytest.raises(WorkerError, match="took no command"):
+        worker.send("echo", value="y" * 1_000_000)
+    assert gone(worker.pid)
+
+
+def test_what_a_worker_prints_lands_in_its_log_and_not_in_the_protocol(start: Start) -> None:
+    worker = start()
+    assert ask(worker, "print") == {"event": "printed", "stdin": ""}
+    assert ask(worker, "echo", value=1)["value"] == 1
+    assert worker.log is not None
+    text = worker.log.read_text(errors="replace")
+    assert "forged on stdout" in text
+    assert "forged on stderr" in text
+    assert "from Python" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "content", "words"),
+    [
+        ("raise", {}, "exit code 1"),
+        ("exit", {"code": 3}, "exit code 3"),
+        ("exit", {"code": 0}, "exit code 0 before it was done"),
+        ("segfault", {}, "SIGSEGV: a segmentation fault"),
+        ("kill", {}, "SIGKILL: killed from outside, most often by the kernel for want of memory"),
+        ("garbage", {}, "no event"),
+    ],
+)
+def test_each_way_of_dying_is_told(start: Start, command: str, content: dict[str, Any], words: str) -> None:
+    worker = start()
+    with pytest.raises(WorkerError, match=words):
+        ask(worker, command, **content)
+
+
+def test_an_exception_leaves_its_traceback_in_the_log(start: Start) -> None:
+    worker = start()
+    with pytest.raises(WorkerError):
+        ask(worker, "raise")
+    assert worker.log is not None
+    assert "RuntimeError: as asked" in worker.log.read_text()
+
+
+def test_sending_to_a_dead_worker_says_how_it_died(start: Start) -> None:
+    worker = start()
+    worker.send("exit", code=7)
+    assert gone(worker.pid)
+    with pytest.raises(WorkerError, match="exit code 7"):
+        worker.send("echo", value=1)
+
+
+def test_a_worker_that_closes_its_pipe_and_goes_on(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = start()
+    monkeypatch.setattr(worker._process, "wait", short_wait(worker._process))
+    with pytest.raises(WorkerError, match="closed its pipe and went on running"):
+        ask(worker, "close")
+    monkeypatch.undo()
+    worker.kill()
+    assert gone(worker.pid)
+
+
+def short_wait(process: subprocess.Popen[bytes]) -> Callable[[float], int]:
+    wait = process.wait
+    return lambda timeout: wait(min(timeout, 0.1))
+
+
+def test_a_timeout_ends_the_worker_and_its_children(start: Start) -> None:
+    worker = start()
+    child = ask(worker, "hang")["child"]
+    with pytest.raises(WorkerError, match=r"gave no answer for 0 s and was stopped \(timeout\)"):
+        worker.receive(0.05)
+    assert gone(worker.pid)
+    assert gone(child)
+
+
+def test_closing_a_worker_that_hangs_ends_it_and_its_children(start: Start) -> None:
+    worker = start()
+    child = ask(worker, "hang")["child"]
+    worker.close(patience_s=0.05)
+    assert gone(worker.pid)
+    assert gone(child)
+
+
+def test_closing_twice_and_killing_what_is_closed_does_no_harm(start: Start) -> None:
+    worker = start()
+    ask(worker, "echo", value=1)
+    worker.close()
+    worker.close()
+    worker.kill()
+
+
+def test_a_worker_leads_a_group_of_its_own_so_that_ctrl_c_does_not_reach_it(start: Start) -> None:
+    leader, follower = start(), start(leads=False)
+    about = ask(leader, "environment")
+    assert about["group"] == about["pid"]
+    assert about["ppid"] == os.getpid()
+    assert ask(follower, "environment")["group"] == os.getpgrp()
+
+
+def test_users_modules_are_looked_for_last(start: Start, tmp_path: Path) -> None:
+    path = ask(start(search=(str(tmp_path),)), "environment")["path"]
+    assert path[-1] == str(tmp_path)
+
+
+def test_a_worker_below_a_worker_finds_users_modules_too(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SEARCH, str(tmp_path))  # as it stands in the environment of a measuring worker
+    assert ask(start(leads=False), "environment")["path"][-1] == str(tmp_path)
+
+
+@pytest.mark.parametrize("state", ["waiting", "hanging"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_ends_when_its_manager_was_killed(tmp_path: Path, state: str, how: signal.Signals) -> None:
+    code = (
+        "import sys, time\nfrom harness.runner.channel import Worker\n"
+        "worker = Worker('run_workers', None)\n"
+        "worker.send(sys.argv[1], value=1)\nworker.receive(60)\n"
+        "print(worker.pid, flush=True)\ntime.sleep(600)"
+    )
+    command = "echo" if state == "waiting" else "hang"
+    manager = subprocess.Popen(
+        [sys.executable, "-c", code, command],
+        env={**os.environ, "PYTHONPATH": f"{MODELS}:{Path.cwd()}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert manager.stdout is not None
+    worker = int(manager.stdout.readline())
+    manager.send_signal(how)
+    manager.wait()
+    manager.stdout.close()
+    assert gone(worker)
+
+
+def test_fifty_workers_leave_no_zombie_and_no_open_file(start: Start) -> None:
+    before = open_files()
+    children = {child.pid for child in psutil.Process().children()}
+    for i in range(50):
+        worker = start(None)
+        if i % 3 == 0:
+            worker.kill()
+        elif i % 3 == 1:
+            worker.send("exit", code=1)
+            with pytest.raises(WorkerError):
+                worker.receive(PATIENCE_S)
+            worker.kill()
+        else:
+            worker.close()
+    assert {child.pid for child in psutil.Process().children()} == children
+    assert open_files() == before
+
+
+def test_a_worker_that_cannot_be_started_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_files()
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(WorkerError, match=r"could not be started: .*No such file"):
+        Worker("run_workers", None)
+    assert open_files() == before
+
+
+def test_a_log_that_cannot_be_written_is_no_fault_of_the_worker(tmp_path: Path) -> None:
+    before = open_files()
+    (tmp_path / "logs").write_text("a file where a folder is due")
+    with pytest.raises(StoreError, match=r"cannot write .*logs.*worker\.log"):
+        Worker("run_workers", tmp_path / "logs" / "worker.log")
+    assert open_files() == before
+
+
+def test_the_events_pipe_is_not_left_to_processes_that_a_worker_starts(start: Start) -> None:
+    worker = start()
+    child = ask(worker, "hang")["child"]
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(WorkerError, match="SIGKILL"):  # and no time-out, as were the pipe still held open
+        worker.receive(PATIENCE_S)
+    worker.kill()
+    assert gone(child)
+    assert EVENTS_FD not in os.environ
+
+
+def test_waiting_for_any_returns_those_that_have_something(start: Start) -> None:
+    quiet, loud, dead = start(), start(), start()
+    loud.send("echo", value=1)
+    dead.send("exit", code=0)
+    found: set[Worker] = set()
+    while len(found) < 2:
+        found |= set(wait_any([quiet, loud, dead], PATIENCE_S))
+    assert found == {loud, dead}
+    assert wait_any([quiet], 0.01) == []
+
+
+def test_waiting_for_any_sees_events_that_were_read_already(start: Start) -> None:
+    worker = start()
+    worker.send("echo", value=1)
+    worker.send("echo", value=2)
+    time.sleep(0.1)
+    worker.receive(PATIENCE_S)
+    assert wait_any([worker], PATIENCE_S) == [worker]
+    assert worker.receive(PATIENCE_S)["value"] == 2
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u4", "?", "c8", ">f4"])
+@pytest.mark.parametrize("shape", [(0,), (), (3,), (2, 3)])
+def test_arrays_survive_as_json(dtype: str, shape: tuple[int, ...]) -> None:
+    array = np.arange(np.prod(shape, dtype=int)).astype(dtype).reshape(shape)
+    back = unpack(pack(array))
+    assert back.dtype == array.dtype
+    assert back.shape == array.shape
+    np.testing.assert_array_equal(back, array)
+
+
+def test_arrays_that_are_not_contiguous_survive_too() -> None:
+    array = np.arange(12).reshape(3, 4)[:, ::2].T
+    np.testing.assert_array_equal(unpack(pack(array)), array)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (0, "ended by itself with exit code 0 before it was done"),
+        (139, "ended by itself with exit code 139 before it was done"),
+        (-9, "was ended by SIGKILL: killed from outside, most often by the kernel for want of memory"),
+        (-11, "was ended by SIGSEGV: a segmentation fault in native code"),
+        (-6, "was ended by SIGABRT: aborted by native code"),
+        (-4, "was ended by SIGILL: an instruction that this processor does not have"),
+        (-7, "was ended by SIGBUS: a memory-mapped file that could not grow: is the disk or /dev/shm full?"),
+        (-15, "was ended by SIGTERM"),
+        (-99, "was ended by signal 99"),
+    ],
+)
+def test_an_exit_status_in_words(code: int, text: str) -> None:
+    assert explain_exit(code) == text

@@ -1,0 +1,211 @@
+"""The Plan: why a Cell is skipped, and what an Artifact's address depends on."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from onnx import TensorProto, helper, numpy_helper
+
+from harness.runner import plan as module
+from harness.runner.plan import Place, Plan, make_plan
+from harness.suite.validation import read_suite
+from harness.techniques.registry import TRANSFORMS
+
+PLACE = Place(
+    cores=(0, 1), cuda_missing="there is no GPU", cpu_features=frozenset({"avx2"}), machine_id="here"
+)
+QUANTIZE = {"quantize": {"method": "dynamic"}}
+ORT = {"runtime": "onnxruntime"}
+
+
+def write_onnx(path: Path, seed: int = 0) -> None:
+    weights = np.random.default_rng(seed).standard_normal((4, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), str(path))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_onnx(tmp_path / "m.onnx")
+    (tmp_path / "my_code.py").write_text("def build(): ...\ndef data(split): ...\n")
+    return tmp_path
+
+
+def plan(folder: Path, place: Place = PLACE, **sections: Any) -> Plan:
+    content = {
+        "suite": "s",
+        "models": {"m": {"onnx": "m.onnx"}},
+        "workloads": {"w": {"scenario": "single-stream"}},
+        "techniques": {"t": [ORT]},
+        **sections,
+    }
+    (folder / "s.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return make_plan(read_suite(folder / "s.yaml"), place)
+
+
+def skip(made: Plan) -> str | None:
+    (planned,) = made.cells.values()
+    return planned.skip
+
+
+def key(made: Plan) -> str:
+    (planned,) = made.cells.values()
+    assert planned.skip is None
+    return planned.artifact_key
+
+
+FACTORY = {"torch": "my_code:build", "inputs": {"x": [4]}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "reason"),
+    [
+        ({"hardware": {"gpu": {"device": "cuda"}}}, "there is no GPU"),
+        ({"hardware": {"cpu": {"threads": 3}}}, "wants 3 threads; this process is given 2 cores"),
+        (
+            {"techniques": {"t": [ORT, {"replicate": {"replicas": 2}}]}},
+            "replicate shows only in the scenario offline",
+        ),
+        (
+            {
+                "techniques": {"t": [ORT, {"replicate": {"replicas": 3}}]},
+                "workloads": {"w": {"scenario": "offline"}},
+            },
+            "3 replicas need as many threads; the budget is 2",
+        ),
+        (
+            {"techniques": {"t": [{"runtime": "torch-eager"}]}},
+            "not for this model: the runtime torch-eager takes",
+        ),
+        (
+            {"techniques": {"t": [{"quantize": {"method": "static"}}, ORT]}},
+            "quantize/static needs training data; give the model a dataset",
+        ),
+    ],
+)
+def test_a_cell_that_cannot_run_says_why(folder: Path, sections: dict[str, Any], reason: str) -> None:
+    made = plan(folder, **sections)
+    assert reason in (skip(made) or "")
+    assert made.jobs == {}
+    assert made.runnable(made.groups[0]) == []
+
+
+def test_a_cell_whose_packages_are_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = replace(TRANSFORMS.get("quantize/dynamic"), packages=("no-such-package",), extra="more")
+    monkeypatch.setitem(TRANSFORMS._items, "quantize/dynamic", step)
+    reason = skip(plan(folder, techniques={"t": [QUANTIZE, ORT]}))
+    assert reason == "no-such-package is not installed: pip install 'accel-harness[more]'"
+
+
+def test_parents_come_before_their_children(folder: Path) -> None:
+    made = plan(
+        folder,
+        models={"m": {"onnx": "m.onnx"}, "f": FACTORY},
+        techniques={"t": [ORT], "q": [QUANTIZE, ORT], "e": [{"runtime": "torch-eager"}]},
+    )
+    seen: set[str] = set()
+    for address, job in made.jobs.items():
+        assert set(job.parents) <= seen
+        seen.add(address)
+    assert made.source_key(made.groups[0].cells[0].model) in seen
+
+
+def test_the_same_content_has_the_same_address_whatever_its_name(folder: Path) -> None:
+    one = plan(folder, techniques={"t": [QUANTIZE, ORT]})
+    other = plan(folder, suite="other", techniques={"u": [QUANTIZE, ORT]}, models={"x": {"onnx": "m.onnx"}})
+    assert key(one) == key(other)
+
+
+def test_workloads_share_artifacts_where_nothing_specialises(folder: Path) -> None:
+    made = plan(
+        folder,
+        workloads={"a": {"scenario": "single-stream"}, "b": {"scenario": "offline", "batch": 8}},
+        techniques={"t": [QUANTIZE, ORT]},
+    )
+    assert len({planned.artifact_key for planned in made.cells.values()}) == 1
+    assert sorted(job.kind for job in made.jobs.values()) == ["data", "source", "step"]
+
+
+def quantized(folder: Path, place: Place = PLACE, **sections: Any) -> str:
+    return key(plan(folder, place, **{"techniques": {"t": [QUANTIZE, ORT]}, **sections}))
+
+
+def test_an_address_changes_with_the_seed(folder: Path) -> None:
+    assert quantized(folder) != quantized(folder, measure={"seed": 1})
+
+
+def test_an_address_changes_with_the_weights(folder: Path) -> None:
+    before = quantized(folder)
+    write_onnx(folder / "m.onnx", seed=1)
+    assert quantized(folder) != before
+    write_onnx(folder / "m.onnx", seed=0)
+    assert quantized(folder) == before
+
+
+def test_an_address_changes_with_a_factorys_code_and_arguments(folder: Path) -> None:
+    def address(**fields: Any) -> str:
+        return quantized(folder, models={"m": {**FACTORY, **fields}})
+
+    before = address()
+    assert address(kwargs={"width": 8}) != before
+    assert address(inputs={"x": [5]}) != before
+    (folder / "my_code.py").write_text("def build(): 1\ndef data(split): ...\n")
+    assert address() != before
+
+
+def test_an_address_changes_with_a_steps_settings(folder: Path) -> None:
+    static = {"quantize": {"method": "static", "calibration": {"samples": 8}}}
+    more = {"quantize": {"method": "static", "calibration": {"samples": 16}}}
+    models = {"m": {"onnx": "m.onnx", "dataset": "my_code:data"}}
+    keys = {quantized(folder, models=models, techniques={"t": [s, ORT]}) for s in (QUANTIZE, static, more)}
+    assert len(keys) == 3
+
+
+def test_an_address_changes_with_a_librarys_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = quantized(folder)
+    monkeypatch.setattr(module, "versions_of", lambda names: dict.fromkeys(names, "0.0.1"))
+    assert quantized(folder) != before
+
+
+def test_only_what_is_made_for_a_machine_changes_with_it(folder: Path) -> None:
+    there = replace(PLACE, machine_id="there")
+    exported = {"models": {"m": FACTORY}, "techniques": {"t": [ORT]}}
+    compiled = {"models": {"m": FACTORY}, "techniques": {"t": [{"runtime": "torch-compile"}]}}
+    assert key(plan(folder, **exported)) == key(plan(folder, there, **exported))
+    assert key(plan(folder, **compiled)) != key(plan(folder, there, **compiled))
+
+
+def test_what_is_made_for_a_batch_changes_with_it(folder: Path) -> None:
+    made = plan(
+        folder,
+        models={"m": FACTORY},
+        techniques={"t": [{"runtime": "torch-compile"}]},
+        workloads={"a": {"scenario": "offline", "batch": 1}, "b": {"scenario": "offline", "batch": 8}},
+    )
+    assert len({planned.artifact_key for planned in made.cells.values()}) == 2
+
+
+def test_quality_data_change_with_metric_and_seed(folder: Path) -> None:
+    def address(**sections: Any) -> str:
+        return plan(folder, **sections).data_keys["m"]
+
+    assert address() != address(measure={"seed": 1})
+    assert address() != address(models={"m": {"onnx": "m.onnx", "metric": "cosine"}})
+    assert address() == address(techniques={"q": [QUANTIZE, ORT]})
+
+
+def test_threads_are_cores_that_the_process_is_given(folder: Path) -> None:
+    place = replace(PLACE, cores=(3, 5, 7))
+    made = plan(folder, place, hardware={"one": {"threads": 1}, "all": {"threads": "all"}})
+    targets = [planned.target for planned in made.cells.values()]
+    assert [(target.threads, target.cores) for target in targets] == [(1, (3,)), (3, (3, 5, 7))]

@@ -1,0 +1,282 @@
+"""Turn-taking, with Trials that only pretend: who runs when, who is left out, and what is asked of whom."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from harness.errors import StoreError, WorkerError
+from harness.runner import schedule as module
+from harness.runner.observing import Silent
+from harness.runner.schedule import MIN_ROUNDS, GroupProgress, GroupSchedule, cut_into_parts
+from harness.runner.trials import Arm
+from harness.suite.schema import Measure
+
+
+@dataclass
+class World:
+    """What happens to all Trials, in order; at most one may run at a time."""
+
+    happened: list[tuple[str, str]] = field(default_factory=list)
+    blocks: list[tuple[int, str, int]] = field(default_factory=list)
+    busy: str | None = None
+
+
+class Fake:
+    """A LiveTrial that pretends; `dies` names the step it fails in (a Block by its number: ``block 2``)."""
+
+    def __init__(
+        self,
+        world: World,
+        arm: Arm,
+        block_s: float = 0.05,
+        dies: str = "",
+        error: BaseException | None = None,
+    ) -> None:
+        self.world, self.arm, self.block_s, self.dies = world, arm, block_s, dies
+        self.error = error or WorkerError("died")
+        self.rounds, self.timed_s, self.stage = 0, 0.0, "start"
+        self.ended = ""
+        self._happen("start")
+
+    def _happen(self, what: str) -> None:
+        assert self.world.busy is None, f"{self.world.busy} is running"
+        self.world.happened.append((what, title(self.arm)))
+        if what == self.dies:
+            raise self.error
+
+    def wait_ready(self) -> None:
+        self._happen("ready")
+
+    def load(self) -> None:
+        self.stage = "load"
+        self._happen("load")
+        self.stage = "measure"
+
+    def block(self, round_: int, order: int) -> None:
+        self._happen(f"block {self.rounds}")
+        self.world.blocks.append((round_, title(self.arm), order))
+        self.rounds += 1
+        self.timed_s += self.block_s
+
+    def finish(self, *, quality: bool) -> None:
+        self._happen("quality" if quality else "finish")
+
+    def close(self) -> None:
+        self._happen("close")
+        self.ended = "closed"
+
+    def fail(self, error: WorkerError) -> None:
+        self.ended = "failed"
+
+    def kill(self) -> None:
+        self.ended = "killed"
+
+
+def title(arm: Arm) -> str:
+    return arm.cell_id if arm.kind != "shadow" else "shadow"
+
+
+def arms(*names: str) -> list[Arm]:
+    """`names` of Cells; base is the baseline, shadow its copy."""
+    made = []
+    for name in names:
+        cell = SimpleNamespace(cell_id="base" if name == "shadow" else name, group_id="g", name=name)
+        kind = {"base": "baseline", "shadow": "shadow"}.get(name, "cell")
+        made.append(Arm(SimpleNamespace(cell=cell), kind))  # type: ignore[arg-type]
+    return made
+
+
+class Bench:
+    def __init__(self, cores: int = 2, **measure: Any) -> None:
+        self.world = World()
+        self.made: list[Fake] = []
+        self.about: dict[str, dict[str, Any]] = {}
+        self.progress = GroupProgress()
+        settings = Measure(**{"max_time": 0.4, "trials": 2, **measure})
+        self.schedule = GroupSchedule(settings, self._start, Silent(), cores)  # type: ignore[arg-type]
+
+    def _start(self, arm: Arm, _trial: int) -> Fake:
+        one = Fake(self.world, arm, **self.about.get(title(arm), {}))
+        self.made.append(one)
+        return one
+
+    def trial(self, *names: str, number: int = 0) -> None:
+        self.schedule.run_trial(arms(*names), number, self.progress)
+
+    def rounds(self) -> dict[int, list[str]]:
+        """Who ran in each round, in order."""
+        found: dict[int, list[str]] = {}
+        for round_, who, _ in self.world.blocks:
+            found.setdefault(round_, []).append(who)
+        return found
+
+    def ended(self) -> dict[str, str]:
+        return {title(one.arm): one.ended for one in self.made}
+
+    def did(self, what: str) -> list[str]:
+        return [who for event, who in self.world.happened if event == what]
+
+
+NAMES = ("base", "shadow", "a", "b", "c", "d")
+
+
+def test_each_round_has_each_arm_once_and_all_end_well() -> None:
+    bench = Bench()
+    bench.trial(*NAMES)
+    assert len(bench.rounds()) == 4  # 0.2 s a Trial in Blocks of 0.05 s
+    assert all(sorted(who) == sorted(NAMES) for who in bench.rounds().values())
+    assert set(bench.ended().values()) == {"closed"}
+
+
+def test_blocks_are_numbered_through() -> None:
+    bench = Bench()
+    bench.trial(*NAMES)
+    bench.trial(*NAMES, number=1)
+    assert [order for _, _, order in bench.world.blocks] == list(range(48))
+
+
+def test_order_differs_between_rounds_and_trials_and_follows_from_the_seed() -> None:
+    def orders(seed: int, number: int) -> list[tuple[str, ...]]:
+        bench = Bench(seed=seed)
+        bench.trial(*NAMES, number=number)
+        return [tuple(bench.did("start")), *(tuple(who) for who in bench.rounds().values())]
+
+    assert orders(0, 0) == orders(0, 0)
+    assert len({*orders(0, 0), *orders(0, 1), *orders(1, 0)}) == 15
+
+
+def test_all_are_loaded_before_any_is_timed_and_all_timed_before_any_answers() -> None:
+    bench = Bench()
+    bench.trial(*NAMES)
+    kinds = [what.split()[0] for what, _ in bench.world.happened]
+    assert kinds.index("block") > max(i for i, kind in enumerate(kinds) if kind in ("start", "ready", "load"))
+    last_block = max(i for i, kind in enumerate(kinds) if kind == "block")
+    assert last_block < min(i for i, kind in enumerate(kinds) if kind in ("quality", "finish"))
+
+
+@pytest.mark.parametrize(("cores", "most"), [(1, 1), (2, 2), (64, 2)])
+def test_only_a_few_import_at_a_time(cores: int, most: int) -> None:
+    bench = Bench(cores=cores)
+    bench.trial(*NAMES)
+    waiting = peak = 0
+    for what, _ in bench.world.happened:
+        waiting += {"start": 1, "ready": -1}.get(what, 0)
+        peak = max(peak, waiting)
+    assert peak == most
+    assert sorted(bench.did("ready")) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("step", ["ready", "load", "block 0", "block 1", "quality"])
+def test_one_that_dies_is_left_out_and_the_others_go_on(step: str) -> None:
+    bench = Bench()
+    bench.about["b"] = {"dies": step}
+    bench.trial(*NAMES)
+    ended = bench.ended()
+    assert ended.pop("b") == "failed"
+    assert set(ended.values()) == {"closed"}
+    others = [[who for who in round_ if who != "b"] for round_ in bench.rounds().values()]
+    assert all(len(round_) == 5 for round_ in others)
+    assert len(others) == 4
+    assert "b" not in bench.progress.answered
+
+
+@pytest.mark.parametrize(
+    ("step", "again"),
+    [("ready", False), ("load", False), ("block 0", False), ("block 1", True), ("quality", True)],
+)
+def test_one_that_never_timed_a_block_is_not_started_again(step: str, again: bool) -> None:
+    bench = Bench()
+    bench.about["b"] = {"dies": step}
+    bench.trial(*NAMES)
+    assert bench.progress.failed == (set() if again else {"b"})
+
+
+def test_a_shadow_that_dies_does_not_fail_the_baseline() -> None:
+    bench = Bench()
+    bench.about["shadow"] = {"dies": "load"}
+    bench.trial(*NAMES)
+    assert bench.progress.failed == set()
+    assert bench.ended()["base"] == "closed"
+
+
+def test_all_may_die() -> None:
+    bench = Bench()
+    bench.about = {name: {"dies": "load"} for name in NAMES}
+    bench.trial(*NAMES)
+    assert set(bench.ended().values()) == {"failed"}
+    assert bench.rounds() == {}
+    assert bench.progress.failed == {"base", "a", "b", "c", "d"}
+
+
+def test_blocks_longer_than_the_budget_still_get_their_least_number() -> None:
+    bench = Bench(max_time=0.001)
+    bench.trial("base", "a")
+    assert {who: bench.did(f"block {MIN_ROUNDS - 1}").count(who) for who in ("base", "a")} == {
+        "base": 1,
+        "a": 1,
+    }
+    assert len(bench.rounds()) == MIN_ROUNDS
+
+
+def test_one_with_long_blocks_stops_at_its_budget_and_the_others_go_on() -> None:
+    bench = Bench()
+    bench.about["a"] = {"block_s": 0.15}
+    bench.trial("base", "a", "b")
+    counts = {who: sum(who in round_ for round_ in bench.rounds().values()) for who in ("base", "a", "b")}
+    assert counts == {"base": 4, "a": 2, "b": 4}
+
+
+def test_quality_is_asked_once_a_cell_and_never_of_the_shadow() -> None:
+    bench = Bench()
+    for number in range(3):
+        bench.trial("base", "shadow", "a", number=number)
+    assert sorted(bench.did("quality")) == ["a", "base"]
+    assert sorted(bench.did("finish")) == ["a", "a", "base", "base", "shadow", "shadow", "shadow"]
+
+
+def test_quality_is_asked_again_where_it_was_not_answered() -> None:
+    bench = Bench()
+    bench.about["a"] = {"dies": "quality"}
+    bench.trial("base", "a")
+    bench.about.clear()
+    bench.trial("base", "a", number=1)
+    assert bench.did("quality").count("a") == 2
+    assert bench.progress.answered == {"base", "a"}
+
+
+@pytest.mark.parametrize("step", ["ready", "load", "block 0", "block 2", "quality", "close"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), StoreError("the disk is full")])
+def test_when_the_run_ends_early_every_worker_is_ended(step: str, error: BaseException) -> None:
+    bench = Bench()
+    bench.about["b"] = {"dies": step, "error": error}
+    with pytest.raises(type(error)):
+        bench.trial(*NAMES)
+    assert all(ended in ("killed", "closed") for ended in bench.ended().values())
+
+
+def test_a_group_that_fits_is_one_part() -> None:
+    shared, others = arms("base", "shadow"), arms("a", "b")
+    assert cut_into_parts(others, shared) == [[*shared, *others]]
+
+
+@pytest.mark.parametrize("room", [0, 1, 3, 4])
+def test_a_group_that_does_not_fit_is_cut_and_each_part_has_the_baseline(
+    room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = (room + 0.5) * module.BYTES_AN_ARM / module.MEMORY_SHARE
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    shared, others = arms("base", "shadow"), arms("a", "b", "c", "d", "e")
+    parts = cut_into_parts(others, shared)
+    assert all(part[:2] == shared for part in parts)
+    assert [arm for part in parts for arm in part[2:]] == others
+    assert all(1 <= len(part) - 2 <= max(room - 2, 1) for part in parts)
+
+
+def test_parts_of_a_group_without_a_baseline_or_without_others() -> None:
+    others, shared = arms("a", "b"), arms("base", "shadow")
+    assert cut_into_parts(others, []) == [others]
+    assert cut_into_parts([], shared) == [shared]
+    assert cut_into_parts([], []) == []

@@ -1,0 +1,243 @@
+"""Techniques as they run: what cannot be is refused, forms are fitted by the shortest chain."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from suite_texts import content, problems, read, told
+
+from harness.suite.pipeline import Pipeline
+from harness.techniques.registry import CONVERSIONS, TRANSFORMS, StepConfig, Transform
+from harness.zoo.source import SOURCES, Source, SourceConfig
+
+ORT, EAGER = {"runtime": "onnxruntime"}, {"runtime": "torch-eager"}
+INT8, HALF = {"quantize": {"method": "static"}}, {"prune": {"structure": "channel", "sparsity": 0.5}}
+TWICE = {"replicate": {"replicas": 2}}
+
+
+def pipeline(folder, *steps) -> Pipeline:
+    return read(folder, content(techniques={"t": list(steps)})).pipelines["t"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "where", "says"),
+    [
+        ([], "", "has no runtime; add one of onnxruntime, torch-compile, torch-eager"),
+        ([INT8], "", "has no runtime"),
+        ([ORT, INT8], "[1].quantize", "quantize stands after the runtime; transforms come before it"),
+        ([ORT, EAGER], "[1].runtime", "a second runtime; a technique has exactly one"),
+        ([TWICE, ORT], "[0].replicate", "replicate stands before the runtime; a deployment comes after it"),
+        ([ORT, TWICE, {"replicate": {"replicas": 3}}], "[2].replicate", "a second deployment"),
+        (
+            [{**INT8, **ORT}, ORT],
+            "[0]",
+            "a step has exactly one key, one of prune, quantize, replicate, runtime",
+        ),
+        ([{}, ORT], "[0]", "a step has exactly one key"),
+        ([{"quantize": None}, ORT], "[0].quantize", "method is missing; allowed: dynamic, static"),
+        ([{"quantize": {}}, ORT], "[0].quantize", "method is missing; allowed: dynamic, static"),
+        ([{"quantize": {"method": None}}, ORT], "[0].quantize.method", "unknown quantize method 'None'"),
+        ([{"quantize": {"method": ["static"]}}, ORT], "[0].quantize.method", "unknown quantize method"),
+        ([{"quantize": {"method": {"a": 1}}}, ORT], "[0].quantize.method", "unknown quantize method"),
+        ([{"quantize": {"method": 8}}, ORT], "[0].quantize.method", "unknown quantize method '8'"),
+        ([{"quantize": "statik"}, ORT], "[0].quantize.method", "did you mean 'static'"),
+        ([{"quantize": ["static"]}, ORT], "[0].quantize", "takes a mapping, not list"),
+        ([{"quantize": {"method": "static", "dtype": "int4"}}, ORT], "[0].quantize.dtype", "allowed: 'int8'"),
+        (
+            [{"quantize": {"method": "static", "per_channel": "yes"}}, ORT],
+            "[0].quantize.per_channel",
+            "found 'yes'; allowed: true or false",
+        ),
+        (
+            [{"quantize": {"method": "static", "reduce_range": "often"}}, ORT],
+            "[0].quantize.reduce_range",
+            "found 'often'; allowed: true or false, or 'auto'",
+        ),
+        ([{"prune": "channel"}, ORT], "[0].prune.sparsity", "is missing"),
+        (
+            [{"prune": {"structure": "channel", "sparsity": 1}}, ORT],
+            "[0].prune.sparsity",
+            "allowed: less than 1",
+        ),
+        ([{"prune": {"structure": "channel", "sparsity": True}}, ORT], "[0].prune.sparsity", "a number"),
+        (
+            [{"prune": {"structure": "channel", "sparsity": 0.5, "finetune": {"epoch": 1}}}, ORT],
+            "[0].prune.finetune.epoch",
+            "unknown key 'epoch'; did you mean 'epochs'",
+        ),
+        ([ORT, {"replicate": 2}], "[1].replicate", "found 2; allowed: a mapping"),
+        ([ORT, {"replicate": None}], "[1].replicate.replicas", "is missing"),
+        ([ORT, {"replicate": {"replicas": 1}}], "[1].replicate.replicas", "found 1; allowed: 2 or more"),
+        ([{"runtime": None}], "[0].runtime", "takes a name or {name: …}; known: onnxruntime"),
+        ([{"runtime": {"graph_optimization": "all"}}], "[0].runtime", "takes a name or {name: …}"),
+        ([{"runtime": ["onnxruntime"]}], "[0].runtime", "takes a name or {name: …}"),
+        ([{"runtime": {"name": "onnxruntime", "threds": 1}}], "[0].runtime.threds", "unknown key 'threds'"),
+        (
+            [{"runtime": {"name": "onnxruntime", "graph_optimization": "max"}}],
+            "[0].runtime.graph_optimization",
+            "found 'max'; allowed: 'disabled', 'basic', 'extended' or 'all'",
+        ),
+        ([INT8, EAGER], "", "the runtime torch-eager takes torch-module, and nothing makes that from onnx"),
+        ([INT8, HALF, ORT], "", "prune/channel takes torch-module, and nothing makes that from onnx"),
+    ],
+)
+def test_a_pipeline_that_cannot_be_is_refused_where_it_goes_wrong(tmp_path, steps, where, says):
+    found = problems(tmp_path, content(techniques={"my t": steps}))
+    assert [problem.where for problem in found] == [f"techniques.my t{where}"]
+    assert says in found[0].message
+
+
+def test_an_unknown_step_names_the_nearest(tmp_path):
+    assert told(tmp_path, content(techniques={"t": [{"prun": {}}, ORT]})) == [
+        "s.yaml:19: techniques.t[0].prun: unknown step 'prun'; did you mean 'prune'? "
+        "Known: prune, quantize, replicate, runtime"
+    ]
+
+
+def test_a_fault_of_one_step_does_not_hide_those_of_others(tmp_path):
+    steps = [{"quantize": "x"}, {"runtime": "y"}, {"replicate": {"replicas": 0}}]
+    assert len(problems(tmp_path, content(techniques={"t": steps}))) == 3
+
+
+def test_short_forms_mean_the_same(tmp_path):
+    assert pipeline(tmp_path, {"quantize": "static"}, ORT) == pipeline(
+        tmp_path, INT8, {"runtime": {"name": "onnxruntime", "graph_optimization": "all"}}
+    )
+
+
+def test_families_and_replicas_are_told(tmp_path):
+    found = pipeline(tmp_path, HALF, INT8, ORT, TWICE)
+    assert found.families == ["prune", "quantize", "replicate"]
+    assert found.replicas == 2
+    assert pipeline(tmp_path, ORT).replicas == 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "form", "chain"),
+    [
+        ([EAGER], "torch-module", []),
+        ([ORT], "onnx", []),
+        ([ORT], "torch-module", ["export-onnx"]),
+        ([INT8, ORT], "torch-module", ["export-onnx", "quantize/static"]),
+        ([HALF, INT8, ORT, TWICE], "torch-module", ["prune/channel", "export-onnx", "quantize/static"]),
+        ([HALF, HALF, EAGER], "torch-module", ["prune/channel", "prune/channel"]),
+        ([{"runtime": "torch-compile"}], "torch-module", ["compile-aoti"]),
+    ],
+)
+def test_conversions_are_inserted_where_a_form_does_not_fit(tmp_path, steps, form, chain):
+    assert [stage.step.name for stage in pipeline(tmp_path, *steps).stages(form)] == chain
+
+
+# ------------------------------------------------- forms that nothing real has
+
+
+class Nothing(StepConfig):
+    """No settings."""
+
+
+class CaffeSource(SourceConfig):
+    """A model in a form that nothing converts."""
+
+    caffe: str
+
+
+def step(name, takes, yields):
+    return Transform(name, None, None, Nothing, lambda *_: {}, takes, yields, "made by a test")
+
+
+@pytest.fixture
+def registered():
+    """Return a function that registers things until the test ends."""
+    added = []
+
+    def register(registry, name, item):
+        registry.names()
+        registry.add(name, item)
+        added.append((registry, name))
+
+    yield register
+    for registry, name in added:
+        del registry._items[name]
+
+
+@pytest.fixture
+def caffe(registered):
+    source = Source(
+        key="caffe",
+        config=CaffeSource,
+        form="caffe",
+        identity=lambda *_: {},
+        build=lambda *_: (),
+        data=lambda *_: None,
+        has_data=lambda _: True,
+        metric=lambda _: "top-1",
+        summary="a Caffe model",
+    )
+    registered(SOURCES, "caffe", source)
+
+
+def test_an_int8_step_on_a_caffe_only_form_is_told_apart_from_models_that_it_fits(tmp_path, caffe):
+    """The technique is possible for the zoo's models; the Caffe model's Cells are skipped with the reason."""
+    from harness.runner.plan import Place, make_plan
+
+    models = {"old": {"caffe": "net.prototxt"}, "mlp": {"zoo": "mnist-mlp"}}
+    suite = read(tmp_path, content(models=models, techniques={"int8": [INT8, ORT]}))
+    plan = make_plan(suite, Place((0,), "no GPU", frozenset(), "m"))
+    skips = {planned.cell.model.name: planned.skip for planned in plan.cells.values()}
+    assert skips == {
+        "old": "not for this model: quantize/static takes onnx, and nothing makes that from caffe",
+        "mlp": None,
+    }
+
+
+def test_a_step_whose_form_no_model_can_reach_is_refused(tmp_path, registered):
+    registered(TRANSFORMS, "shrink", step("shrink", ("caffe",), "caffe"))
+    registered(CONVERSIONS, "caffe-onnx", step("caffe-onnx", ("caffe",), "onnx"))
+    (text,) = told(tmp_path, content(techniques={"t": [{"shrink": {}}, ORT]}))
+    assert text == (
+        "s.yaml:18: techniques.t: cannot be built from any model: "
+        "shrink takes caffe, and nothing makes that from onnx; "
+        "shrink takes caffe, and nothing makes that from torch-module"
+    )
+
+
+def shortest(edges, start, wanted):
+    """Brute force: try all sequences of conversions, the short ones first."""
+    for length in range(len(edges) + 1):
+        for path in itertools.permutations(edges, length):
+            at = start
+            for source, target in path:
+                if source != at:
+                    break
+                at = target
+            else:
+                if at in wanted:
+                    return length
+    return None
+
+
+def test_the_inserted_chain_is_the_shortest(tmp_path, registered, monkeypatch):
+    """All graphs over a few forms, against a search through all sequences of conversions."""
+    import random
+
+    rng = random.Random(0)
+    forms = ["a", "b", "c", "d", "onnx"]
+    found = pipeline(tmp_path, ORT)
+    monkeypatch.setattr(CONVERSIONS, "_items", dict(CONVERSIONS._items))
+    possible = [(x, y) for x in forms for y in forms if x != y]
+    for _ in range(60):
+        edges = rng.sample(possible, 6)
+        CONVERSIONS._items.clear()
+        for x, y in edges:
+            CONVERSIONS.add(f"{x}-{y}", step(f"{x}-{y}", (x,), y))
+        expected = shortest(edges, "a", {"onnx"})
+        if expected is None:
+            with pytest.raises(ValueError, match="takes onnx, and nothing makes that from a"):
+                found.stages("a")
+            continue
+        chain = [stage.step for stage in found.stages("a")]
+        assert len(chain) == expected
+        assert chain[0].takes == ("a",)
+        assert chain[-1].yields == "onnx"
+        assert all(b.takes == (a.yields,) for a, b in itertools.pairwise(chain))

@@ -1,0 +1,80 @@
+"""Conversions: other forms of the same model give the same answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+
+from harness.artifacts import aoti, onnx_graph
+from harness.artifacts.targets import Target
+from harness.runtimes.registry import RUNTIMES
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxruntime")
+
+
+def answers(artifact, inputs, batch):
+    entry = RUNTIMES.get("onnxruntime")
+    session = entry.open_session(entry.config(), artifact, Target(batch=batch, threads=1))
+    return session.run(inputs)
+
+
+@pytest.fixture(scope="module", params=["dense", "conv", "two_inputs", "two_outputs"])
+def exported(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    inputs = tiny.INPUTS[request.param]
+    module = tiny.source(request.param, folder / "module")
+    artifact, report = tiny.build("export-onnx", module, folder / "onnx", tiny.Context(inputs))
+    return module, artifact, report, inputs
+
+
+def test_an_exported_graph_agrees_with_eager_at_any_batch(exported):
+    module, artifact, _, specs = exported
+    for batch in (1, 3, 7):
+        inputs = tiny.items(specs, batch)
+        found, expected = answers(artifact, inputs, batch), tiny.eager(module, inputs)
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_an_exported_graph_is_one_file_with_a_free_batch_and_the_inputs_by_name(exported):
+    _, artifact, report, specs = exported
+    assert [path.name for path in artifact.folder.iterdir()] == [onnx_graph.MODEL]
+    model = onnx_graph.load_checked(artifact.file(onnx_graph.MODEL))
+    assert onnx_graph.fixed_batch(model) is None
+    assert onnx_graph.input_specs(model) == list(specs)
+    assert report["operators"] == dict(onnx_graph.operators(model))
+    assert {o.version for o in model.opset_import if o.domain == ""} == {report["opset"]}
+
+
+def test_an_exported_graph_tells_nothing_of_the_machine_that_made_it(exported):
+    content = exported[1].file(onnx_graph.MODEL).read_bytes()
+    for trace in (b"tiny_factories.py", b"/harness/", b"site-packages", b"stack_trace"):
+        assert trace not in content
+
+
+def test_batch_norms_are_folded(tmp_path):
+    module = tiny.source("conv", tmp_path / "module")
+    _, report = tiny.build("export-onnx", module, tmp_path / "onnx", tiny.Context(tiny.IMAGE))
+    assert report["operators"]["Conv"] == 2
+    assert "BatchNormalization" not in report["operators"]
+
+
+@pytest.mark.slow
+def test_a_compiled_module_agrees_with_eager_at_its_batch(tmp_path):
+    module = tiny.source("conv", tmp_path / "module")
+    target = Target(batch=3, threads=1)
+    context = tiny.Context(tiny.IMAGE, target=target)
+    artifact, report = tiny.build("compile-aoti", module, tmp_path / "aoti", context)
+    assert report == {"batch": 3, "threads": 1}
+    assert artifact.file(aoti.PACKAGE).is_file()
+    entry = RUNTIMES.get("torch-compile")
+    session = entry.open_session(entry.config(), artifact, target)
+    assert session.fixed_batch == 3
+    inputs = tiny.items(tiny.IMAGE, 3)
+    for _ in range(2):
+        np.testing.assert_allclose(
+            session.run(inputs)[0], tiny.eager(module, inputs)[0], rtol=1e-4, atol=1e-5
+        )

@@ -1,0 +1,99 @@
+"""Tiny models as Artifacts, and the context that a build worker would give to a step."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.artifacts import torch_module
+from harness.artifacts.artifact import Artifact
+from harness.artifacts.targets import Target
+from harness.artifacts.tensors import TensorSpec
+from harness.errors import BuildError
+from harness.techniques.registry import CONVERSIONS, TRANSFORMS
+from harness.zoo.registry import Data
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "models"))  # where tiny_factories.py is
+
+VECTOR = (TensorSpec(name="x", shape=(8,)),)
+IMAGE = (TensorSpec(name="image", shape=(1, 8, 8)),)
+INPUTS = {
+    "dense": VECTOR,
+    "linear": VECTOR,
+    "ones": VECTOR,
+    "two_outputs": VECTOR,
+    "no_weights": VECTOR,
+    "conv": IMAGE,
+    "single_conv": (TensorSpec(name="image", shape=(2, 6, 6)),),
+    "two_inputs": (TensorSpec(name="query", shape=(4,)), TensorSpec(name="key", shape=(4,))),
+}
+
+
+@dataclass
+class Context:
+    """What a step may ask for (techniques/registry.py, BuildContext)."""
+
+    inputs: tuple[TensorSpec, ...] = VECTOR
+    data: Data | None = None
+    seed: int = 0
+    target: Target = field(default_factory=lambda: Target(batch=2, threads=1))
+    cpu_features: frozenset[str] = frozenset({"avx512_vnni"})
+
+    def training_data(self) -> Data:
+        if self.data is None:
+            raise BuildError("there is no training data: give the model a dataset")
+        return self.data
+
+    def say(self, text: str) -> None:
+        pass
+
+
+def items(inputs: tuple[TensorSpec, ...], count: int, seed: int = 1) -> tuple[np.ndarray, ...]:
+    """Seeded random items, an array for each input."""
+    rng = np.random.default_rng(seed)
+    return tuple(spec.random(count, rng) for spec in inputs)
+
+
+def training(inputs: tuple[TensorSpec, ...], count: int = 64, classes: int = 4) -> Data:
+    """Random items with random labels."""
+    return Data(items(inputs, count), np.random.default_rng(2).integers(0, classes, count))
+
+
+def source(name: str, folder: Path, **kwargs: Any) -> Artifact:
+    """Save the module of `tiny_factories:NAME`, its weights seeded, as an Artifact."""
+    import torch
+
+    torch.manual_seed(0)
+    factory = f"tiny_factories:{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    module = torch_module.call_factory(factory, kwargs)
+    if name == "conv":  # running statistics that are not those of a fresh batch norm
+        module.norm.running_mean.uniform_(-1, 1)
+        module.norm.running_var.uniform_(0.5, 2)
+    torch_module.save_module(module, folder, factory, kwargs)
+    return Artifact("source", torch_module.FORM, folder)
+
+
+def build(
+    step: str, artifact: Artifact, folder: Path, context: Context, **config: Any
+) -> tuple[Artifact, Any]:
+    """Run a step by name; return its Artifact and what it reports."""
+    entry = (TRANSFORMS if step in TRANSFORMS else CONVERSIONS).get(step)
+    folder.mkdir(parents=True)
+    if entry.selector:
+        config[entry.selector] = entry.variant
+    report = entry.build(entry.config.model_validate(config), artifact, folder, context)
+    return Artifact(step, entry.yields, folder), report
+
+
+def eager(artifact: Artifact, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Answers of the module itself."""
+    import torch
+
+    with torch.no_grad():
+        result = torch_module.load_module(artifact.folder)(*(torch.from_numpy(array) for array in inputs))
+    return tuple(r.numpy() for r in (result if isinstance(result, tuple) else (result,)))
