@@ -16,7 +16,7 @@ from harness.suite.validation import CheckedSuite, Model
 from harness.techniques.registry import Transform
 
 # What a build or a start takes where nothing better is known, seconds; only the dry run's estimate uses it.
-GUESS_BUILD_S, GUESS_START_S, GUESS_COMPILE_S = 5.0, 2.0, 15.0
+GUESS_BUILD_S, GUESS_START_S, GUESS_COMPILE_S = 2.5, 1.0, 12.0
 
 
 @dataclass(frozen=True)

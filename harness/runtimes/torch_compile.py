@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from harness.artifacts import aoti
 from harness.artifacts.artifact import Artifact
@@ -41,7 +41,24 @@ class CompiledSession(Session):
 )
 def open_session(_config: TorchCompile, artifact: Artifact, target: Target) -> Session:
     """Load the package; nothing is compiled here."""
-    from torch._inductor import aoti_load_package
-
     set_threads(target)
-    return CompiledSession(aoti_load_package(str(artifact.file(aoti.PACKAGE))), target)
+    return CompiledSession(_load(str(artifact.file(aoti.PACKAGE)), target), target)
+
+
+def _load(package: str, target: Target) -> Callable[..., Any]:
+    """Open the package with the loader that deployments in C++ use.
+
+    `torch._inductor.aoti_load_package` wraps the same loader, and imports the whole compiler for it: seconds
+    and a hundred megabytes that running the model does not need. It is used where this torch has no loader.
+    """
+    import torch
+
+    try:
+        loader = torch._C._aoti.AOTIModelPackageLoader(
+            package, "model", False, 1, 0 if target.device == "cuda" else -1
+        )
+    except (AttributeError, TypeError):
+        from torch._inductor import aoti_load_package
+
+        return cast(Callable[..., Any], aoti_load_package(package))
+    return lambda *tensors: loader.run(list(tensors))

@@ -1,4 +1,4 @@
-"""Comparison: ratios inside a Group only, paired quality, verdicts, and honesty where something is missing."""
+"""Comparison: ratios inside a Group only, paired quality, verdicts, and honesty where it is missing."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_trust_line_and_conditions(tmp_path):
         (say.points(1, "pt"), "1 point"),
         (say.duration(242), "4 m 02 s"),
         (say.duration(3.21), "3.2 s"),
-        (say.duration(3700), "1 h 02 m"),
+        (say.duration(3700), "1 h 01 m"),
         (say.short("abcdefghij", 5), "ab…ij"),
         (say.short("a\u202eb\tc\n", 9), "a b c"),
     ],

@@ -101,18 +101,24 @@ def calibration_items(config: Calibration, context: BuildContext) -> Data:
     return Data(tuple(array[chosen] for array in data.inputs))
 
 
+def largest_divisor(number: int, most: int) -> int:
+    """Return the largest divisor of `number` up to `most`: the histogram calibrators want equal batches."""
+    return next(d for d in range(min(most, number), 0, -1) if number % d == 0)
+
+
 def _reader(config: Calibration, context: BuildContext) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
     data = calibration_items(config, context)
     names = [spec.name for spec in context.inputs]
+    size = largest_divisor(len(data), config.batch)
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
         def __init__(self) -> None:
             self.items = len(data)
             self.batches: Iterator[dict[str, Array]] = (
-                {n: array[i : i + config.batch] for n, array in zip(names, data.inputs, strict=True)}
-                for i in range(0, len(data), config.batch)
+                {n: array[i : i + size] for n, array in zip(names, data.inputs, strict=True)}
+                for i in range(0, len(data), size)
             )
 
         def get_next(self) -> dict[str, Array] | None:
