@@ -18,7 +18,7 @@ from harness.errors import HarnessError
 from harness.stats.multiple import holm, p_value
 from harness.stats.paired import Difference, paired_difference
 from harness.stats.ratio import Ratio, speedup
-from harness.stats.verdict import decide, floor_magnitude
+from harness.stats.verdict import Verdict, decide, floor_magnitude
 from harness.store.info import RunInfo
 from harness.store.reading import Run
 
@@ -26,6 +26,9 @@ Floats = NDArray[np.float64]
 
 PRECISION = 0.02
 """Half-width that counts as the same where the Run does not say its own (settings.precision)."""
+
+LOUD = 0.10
+"""Difference from which on nothing is called the same, however loud the noise: many techniques gain less."""
 
 COLUMNS = {
     "seconds_per_item": "float",
@@ -194,11 +197,17 @@ def _judged(results: list[Result], info: RunInfo) -> list[Result]:
     for result, raw, adjusted in zip(fast, speeds, holm(speeds) if speeds else [], strict=True):
         result.found |= {"speedup_p": raw, "speedup_p_holm": float(adjusted)}
         if result.ratio:
-            verdict = decide(result.ratio, result.floor, precision(info), p_value=float(adjusted))
-            result.found["verdict"] = str(verdict)
+            result.found["verdict"] = str(_verdict(result.ratio, result.floor, info, float(adjusted)))
     for result, adjusted in zip(good, holm(drops) if drops else [], strict=True):
         result.found["drop_p_holm"] = float(adjusted)
     return results
+
+
+def _verdict(ratio: Ratio, floor: Ratio | None, info: RunInfo, p: float) -> Verdict:
+    """Decide; but "the same" within a floor that hides all but large changes is not knowing."""
+    verdict = decide(ratio, floor, precision(info), p_value=p)
+    known = ratio.low >= 1 / (1 + LOUD) and ratio.high <= 1 + LOUD
+    return Verdict.AMBIGUOUS if verdict is Verdict.SAME and not known else verdict
 
 
 def _frame(run: Run, results: list[Result]) -> pd.DataFrame:

@@ -53,6 +53,11 @@ class Board:
         return next((row for row in self.records if row["cell_id"] == cell_id), None)
 
     @property
+    def limited(self) -> bool:
+        """Whether a budget could be held against these Cells."""
+        return self.judged and self.max_drop is not None
+
+    @property
     def baseline(self) -> Row | None:
         """The baseline's row, if it is on the board."""
         return next((row for row in self.records if row["arm"] == "baseline"), None)

@@ -84,7 +84,7 @@ def _fastest(board: Board) -> Sentence:
     best = board.row(board.best)
     if best is None:
         return _no_winner(board)
-    opening = f"Fastest {_within(board)}: " if board.judged and board.max_drop is not None else "Fastest: "
+    opening = f"Fastest {_within(board)}: " if board.limited else "Fastest: "
     return sentence(opening, code(best["technique"]), " — ", *_speed(best), *_costs(best, board), ".")
 
 
@@ -102,7 +102,10 @@ def _speed(row: Row) -> tuple[str | Part, ...]:
 def _costs(row: Row, board: Board) -> list[str]:
     parts = [f", {size}"] if (size := _size(row["size_ratio"])) else []
     if row["drop"] is None:
-        return [*parts, ", quality not measured"]
+        if row["quality"] is None:
+            return [*parts, ", quality not measured"]
+        quality = say.score(row["quality"], row["quality_unit"] or "")
+        return [*parts, f", quality {quality}, but the baseline’s is missing: no budget was applied"]
     unit = "points" if board.unit == "pt" else board.unit
     parts.append(f", {say.signed(-row['drop'])} {unit}".rstrip())
     if board.max_drop is not None and row["drop_high"] is not None and row["drop_high"] > board.max_drop:
@@ -121,9 +124,8 @@ def _size(ratio: float | None) -> str:
 def _no_winner(board: Board) -> Sentence:
     """Say honestly that nothing won, and what came closest."""
     rest = [row for row in board.records if row["arm"] != "baseline" and row["speedup"] is not None]
-    limited = board.judged and board.max_drop is not None
-    allowed = [row for row in rest if not limited or row["within"]]
-    where = f" {_within(board)}" if limited else ""
+    allowed = [row for row in rest if not board.limited or row["within"]]
+    where = f" {_within(board)}" if board.limited else ""
     if not rest:
         return sentence("No technique has a speed-up to show: their Blocks cannot be compared.")
     if not allowed:
@@ -151,6 +153,8 @@ def _smallest(board: Board) -> list[Sentence]:
         speed.append(
             f", {say.signed(-row['drop'])} {'points' if board.unit == 'pt' else board.unit}".rstrip()
         )
+    elif row["quality"] is not None:
+        speed.append(f", quality {say.score(row['quality'], row['quality_unit'] or '')}")
     bytes_ = say.quantity(row["artifact_bytes"], "bytes")
     return [
         sentence(

@@ -26,6 +26,11 @@ def step(value: float, kind: str) -> tuple[float, str]:
     return fitting[-1] if fitting else steps[0]
 
 
+def steps(kind: str) -> tuple[tuple[float, str], ...]:
+    """Return all units of a kind, smallest first, as factor and name."""
+    return _STEPS[kind]
+
+
 def digits(value: float, significant: int = 3, most: int = 3) -> str:
     """Return a number with so many significant digits, no exponent: 1234.5 → 1,234; 0.01234 → 0.012."""
     if value == 0:
@@ -40,8 +45,10 @@ def quantity(value: Any, kind: str) -> str:
     """Return a value with its unit: 0.00213 (s) → 2.13 ms; a dash where there is none."""
     if value is None:
         return "–"
-    factor, name = step(value, kind)
-    return f"{digits(value / factor)}{'' if kind == 'count' else ' '}{name}".rstrip()
+    if kind == "count" and abs(value) < 999.5:
+        return f"{value:.0f}"
+    unit, name = step(value, kind)
+    return f"{digits(value / unit)}{'' if kind == 'count' else ' '}{name}".rstrip()
 
 
 def duration(seconds: float) -> str:
@@ -54,8 +61,8 @@ def duration(seconds: float) -> str:
 
 
 def factor(ratio: float) -> str:
-    """Return a speed-up's number: 12.3, 3.12, 0.934; below 0.01 and above 9,999 as a power of ten."""
-    if 0.01 <= ratio < 9999.5:
+    """Return a speed-up's number: 12.3, 3.12, 0.934; below 0.01 and from a million as a power of ten."""
+    if 0.01 <= ratio < 999_999.5:
         return digits(ratio)
     return f"{ratio:.1e}" if math.isfinite(ratio) else "∞"
 
@@ -107,8 +114,10 @@ def short(text: str, most: int) -> str:
 
 def _alike(low: float, high: float) -> tuple[str, str]:
     """Write both ends with the same decimals: as many as three significant digits of the low one, or more
-    where the ends would look the same (three decimals at most).
+    where the ends would look the same (three decimals at most). Ends far apart get three digits each.
     """
+    if high / low > 1.6:
+        return factor(low), factor(high)
     decimals = min(max(2 - math.floor(math.log10(low)), 0), 3)
     while decimals < 3 and f"{low:.{decimals}f}" == f"{high:.{decimals}f}":
         decimals += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis import wording as say
@@ -16,8 +16,8 @@ PERCENTILES = {"latency_p50_s": 0.5, "latency_p90_s": 0.9, "latency_p99_s": 0.99
 class Column:
     """A column of numbers: what it is called, in what unit it counts, what it says, and how to get it.
 
-    `kind` is a kind of `wording.step`. `more` says whether more is better. `missing` says why a value is
-    not there.
+    `kind` is a kind of `wording.step`. `more` says whether more is better. Columns of the same
+    `unit_of` are written in the same unit. `missing` says why a value is not there.
     """
 
     key: str
@@ -26,6 +26,7 @@ class Column:
     about: str
     value: Callable[[Row], float | None]
     more: bool = False
+    unit_of: str = ""
     missing: Callable[[Row], str] = lambda _row: "not measured"
 
 
@@ -67,6 +68,7 @@ def _percentile(column: str, label: str, about: str) -> Column:
         "s",
         about,
         _plain(column),
+        unit_of="latency",
         missing=lambda row: too_few(row, column),
     )
 
@@ -99,14 +101,27 @@ COLUMNS = (
 )
 
 
-def scaled(values: list[float | None], kind: str) -> Scaled:
-    """Write a column's values in the unit that suits their middle, three significant digits each."""
-    known = sorted(abs(value) for value in values if value)
-    factor, unit = say.step(known[len(known) // 2], kind) if known else (1.0, "")
-    if known and known[-1] / factor >= 9999.5:  # the middle is small, the largest would need five digits
-        factor, unit = say.step(known[-1], kind)
+def scaled(values: list[float | None], kind: str, unit: tuple[float, str] | None = None) -> Scaled:
+    """Write a column's values in one unit, by default the best for them, three significant digits each."""
+    factor, name = unit or best_unit(values, kind)
     texts = [None if value is None else say.digits(value / factor) for value in values]
-    return Scaled(unit, aligned(texts))
+    return Scaled(name, aligned(texts))
+
+
+def best_unit(values: Sequence[float | None], kind: str) -> tuple[float, str]:
+    """Return the unit that suits the middle value, or the next to it that keeps all between 0.01 and 9,999.
+
+    Where no unit can, the largest value decides.
+    """
+    known = sorted(abs(value) for value in values if value)
+    if not known:
+        return 1.0, ""
+    units = list(say.steps(kind))
+    middle = units.index(say.step(known[len(known) // 2], kind))
+    fits = [i for i, (f, _) in enumerate(units) if known[0] / f >= 0.0095 and known[-1] / f < 9999.5]
+    if fits:
+        return units[min(fits, key=lambda index: abs(index - middle))]
+    return units[max(middle, units.index(say.step(known[-1], kind)))]
 
 
 def aligned(texts: list[str | None]) -> list[str | None]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.analysis import summary
 from harness.analysis import wording as say
+from harness.analysis.comparison import LOUD
 from harness.analysis.frames import Row, records
 from harness.analysis.leaderboard import Board, boards
 from harness.analysis.summary import Sentence
@@ -19,9 +20,6 @@ from harness.report.drawing.svg import drawn, inlined
 from harness.report.figures.registry import figures
 from harness.report.tables import VERDICTS, Table, table
 from harness.store.reading import Run
-
-LOUD = 0.10
-"""Noise floor from which on the page warns: one in ten is more than many techniques gain."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +124,11 @@ class RunView:
     absent: list[Absent]
     command: str
     earlier: int
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the Run's own evidence warns of its figures."""
+        return self.run.info.grade.get("letter") in ("C", "D")
 
     @property
     def about(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
-from harness.report.columns import COLUMNS, aligned, scaled
+from harness.report.columns import COLUMNS, aligned, best_unit, scaled
 from harness.report.drawing.palette import Family, family_of
 
 VERDICTS = {
@@ -85,12 +85,12 @@ class Table:
 def table(board: Board) -> Table:
     """Return a Group's leaderboard, ready for the page."""
     rows = board.records
-    heads, columns = [], []
+    heads, columns, units = [], [], _shared_units(rows)
     for column in COLUMNS:
         numbers = [column.value(row) for row in rows]
         if all(number is None for number in numbers) and column.key not in ("p50", "p90", "p99"):
             continue
-        written = scaled(numbers, column.kind)
+        written = scaled(numbers, column.kind, units.get(column.unit_of))
         label = f"{column.label}, {written.unit}" if written.unit else column.label
         heads.append(
             Head(
@@ -129,6 +129,17 @@ def table(board: Board) -> Table:
         for index, row in enumerate(rows)
     ]
     return Table(tuple(heads), tuple(lines))
+
+
+def _shared_units(rows: Sequence[Row]) -> dict[str, tuple[float, str]]:
+    """Units of the columns that are read beside each other."""
+    shared = {column.unit_of: column.kind for column in COLUMNS if column.unit_of}
+    return {
+        name: best_unit(
+            [column.value(row) for column in COLUMNS if column.unit_of == name for row in rows], kind
+        )
+        for name, kind in shared.items()
+    }
 
 
 def _interval(row: Row) -> str:

@@ -24,16 +24,24 @@ def find_module(reference: str, folder: Path) -> Path:
     parts = name.split(".")
     if not all(part.isidentifier() for part in parts):
         raise DataError(f"{reference!r} is no package.module:function")
-    spec = importlib.util.find_spec(parts[0])  # a top-level name: nothing is imported
-    installed = [Path(spec.origin).parent] if spec is not None and spec.origin else []
-    if spec is not None and spec.origin and len(parts) == 1:
-        return Path(spec.origin)
-    for root in [*(place.parent for place in installed), folder, Path.cwd()]:
+    installed = _installed(parts[0])
+    if installed is not None and len(parts) == 1:
+        return installed
+    for root in [*([installed.parent.parent] if installed else []), folder, Path.cwd()]:
         place = root.joinpath(*parts)
         for candidate in (place.with_suffix(".py"), place / "__init__.py"):
             if candidate.is_file():
                 return candidate
     raise DataError(f"no module {name!r} beside the suite, in the working folder, or installed")
+
+
+def _installed(name: str) -> Path | None:
+    """Return the file of a top-level module on the path, importing nothing; None where it has no file."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # __main__
+        return None
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
 
 def code_identity(reference: str, folder: Path) -> str:

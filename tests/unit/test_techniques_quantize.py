@@ -379,3 +379,20 @@ def test_auto_follows_the_processor_and_a_word_of_the_user_counts_more(
     )
     assert about["reduced_range"] is reduced
     assert weight_range(artifact) in ({63, 64} if reduced else {127, 128})
+
+
+def test_auto_does_not_saturate_on_the_processor_that_runs_this(tmp_path):
+    """Weights and activations at the ends of their ranges: integer kernels must agree with float ones."""
+    from harness.devices.fingerprint import fingerprint
+
+    features = frozenset(fingerprint().identity.isa)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    signs = np.where(np.arange(64 * 8).reshape(64, 8) % 3 == 0, -1, 1).astype(np.float32)
+    source = write(tmp_path / "f", nodes, [64], [8], {"w": signs})
+    x = np.concatenate([np.ones((4, 64), np.float32), items((64,), 60)])
+    about = context((64,), Data((x,)), cpu_features=features)
+    static, _ = tiny.build("quantize/static", source, tmp_path / "s", about, calibration=CALIBRATION)
+    dynamic, _ = tiny.build("quantize/dynamic", source, tmp_path / "d", about)
+    exact = x @ signs
+    for artifact in (static, dynamic):
+        assert np.abs(run(artifact, x, "all") - exact).max() < 0.03 * np.ptp(exact)

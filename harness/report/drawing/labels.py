@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top
 
-RINGS = (7.0, 12.0, 20.0, 32.0, 48.0, 68.0)
+RINGS = (7.0, 12.0, 20.0, 32.0, 46.0, 62.0, 80.0, 100.0)
 """Distances from the point that are tried, nearest first, pixels."""
 
-DIRECTIONS = (0, 180, 90, 270, 35, 325, 145, 215, 60, 300, 120, 240)
+DIRECTIONS = (0, 180, 90, 270, 35, 325, 145, 215, 60, 300, 120, 240, 75, 285, 105, 255)
 """Directions that are tried, degrees: right, left, above, below, then between."""
+
+TRIES = 8
+"""How often all labels are placed anew when one found no room."""
 
 GAP = 2.0
 """Room left free around a label, pixels."""
@@ -41,28 +44,49 @@ def place(
     """Return a place for each label, None where there is no room; earlier points choose first.
 
     `points` and `sizes` (width, height) are in pixels, `bounds` is where labels may be, `taken` where not.
+    A label that finds no room goes to the head of the queue, and all start again, a few times.
     """
     marks = [(x - radius, y - radius, x + radius, y + radius) for x, y in points]
-    occupied: list[Box] = list(taken)
+    order = list(range(len(points)))
+    best: list[Placed | None] = [None] * len(points)
+    for attempt in range(TRIES):
+        found = _in_turn(order, points, sizes, bounds, taken, marks)
+        missing = [index for index in order if found[index] is None]
+        if attempt == 0 or len(missing) < sum(spot is None for spot in best):
+            best = found
+        if not missing:
+            break
+        order = [missing[0], *(index for index in order if index != missing[0])]
+    return best
+
+
+def _in_turn(
+    order: Sequence[int],
+    points: Sequence[tuple[float, float]],
+    sizes: Sequence[tuple[float, float]],
+    bounds: Box,
+    taken: Sequence[Box],
+    marks: Sequence[Box],
+) -> list[Placed | None]:
+    """Give each label, in this order, the best spot that is still free."""
+    occupied = list(taken)
+    result: list[Placed | None] = [None] * len(points)
     leaders: list[tuple[float, float, float, float]] = []
-    result: list[Placed | None] = []
-    for point, size in zip(points, sizes, strict=True):
-        spot = next(
-            (
-                found
-                for found in _candidates(point, size)
-                if inside(found.box, bounds)
-                and not any(overlap(grown(found.box), other) for other in (*occupied, *marks))
-                and not any(_crosses(line, found.box) for line in leaders)
-                and not (found.leads and _leader_blocked(point, found, marks, occupied))
-            ),
-            None,
-        )
-        result.append(spot)
-        if spot is not None:
+    for index in order:
+        point = points[index]
+        for spot in _candidates(point, sizes[index]):
+            room = grown(spot.box)
+            if not inside(spot.box, bounds) or any(overlap(room, other) for other in (*occupied, *marks)):
+                continue
+            if any(_crosses(line, spot.box) for line in leaders):
+                continue
+            if spot.leads and _leader_blocked(point, spot, marks, occupied):
+                continue
+            result[index] = spot
             occupied.append(spot.box)
             if spot.leads:
                 leaders.append((*point, *nearest_edge(point, spot.box)))
+            break
     return result
 
 

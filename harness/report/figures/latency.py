@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis import wording as say
 from harness.analysis.leaderboard import Board
+from harness.report.columns import best_unit
 from harness.report.drawing.canvas import SMALL, log_ticks, write
 from harness.report.drawing.palette import color
 from harness.report.drawing.rows import Rows, rows_figure
@@ -31,12 +31,12 @@ def draw(board: Board) -> Figure | None:
         return None
     values = [row[name] for row in rows for name in SHOWN if row[name]]
     low, high = min(values) / 1.12, max(values) * 1.12
-    unit, name = say.step(min(values), "s")
+    unit, name = best_unit(values, "s")
     made = rows_figure(rows, f"time of one call, {name} (logarithmic)", key=18)
     made.axes.set_xscale("log")
     made.axes.set_xlim(low / unit, high / unit)
     ticks = log_ticks(low / unit, high / unit, 5)
-    made.axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    made.axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
     made.axes.set_xticks([], minor=True)
     for tick in ticks:
         made.axes.axvline(tick, color=color("faint"), linewidth=1, zorder=0)

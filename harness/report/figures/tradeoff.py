@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 520.0, 440.0
+WIDTH, HEIGHT = 450.0, 420.0
 
 
 @figure(

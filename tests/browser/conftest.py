@@ -1,0 +1,97 @@
+"""A real Chromium for the page; where there is none, the tests are skipped and say so."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "unit"))
+
+from runs import GROUPS, MACHINE, TECHNIQUES, Technique, make_run, vary
+
+from harness.report.site import write
+
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--disable-dev-shm-usage",
+)
+
+
+def _missing() -> str | None:
+    try:
+        import selenium  # noqa: F401
+    except ImportError:
+        return "selenium is not installed: pip install 'accel-harness[dev]'"
+    for program in ("chromium", "chromedriver"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed: apt-get install chromium chromium-driver"
+    return None
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+    """One browser for all tests of a session."""
+    if reason := _missing():
+        pytest.skip(reason)
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    yield browser
+    browser.quit()
+
+
+HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "w" * 200, "עברית-🔥")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """A page of two machines: usual techniques, one without percentiles, hostile names, absent ones."""
+    folder = tmp_path_factory.mktemp("site")
+    techniques = (
+        *vary("compile", columns={"latency_p99_s": None}),
+        Technique("gone", status="skipped", reason="needs an NVIDIA GPU"),
+        Technique("broken", status="failed", reason="boom"),
+    )
+    hostile = (TECHNIQUES[0], *(Technique(name, 1.5 + i) for i, name in enumerate(HOSTILE)))
+    other = {**MACHINE, "id": "ffff", "identity": {"cpu": "Other CPU"}}
+    runs = [
+        make_run(folder / "a", GROUPS, techniques),
+        make_run(folder / "b", GROUPS[:1], hostile, machine=other, started_at="2025-01-01T00:00:00+00:00"),
+    ]
+    return write(runs, folder / "site")
+
+
+@pytest.fixture
+def page(driver, site):
+    """The page, freshly opened on a laptop's screen in light colours."""
+    resize(driver, 1400, 900)
+    media(driver, "light")
+    driver.get(f"{site.as_uri()}?fresh")
+    driver.execute_script("try { localStorage.clear() } catch {}")
+    driver.get(site.as_uri())
+    driver.get_log("browser")
+    driver.get_log("performance")
+    return driver
+
+
+def resize(driver, width: int, height: int) -> None:
+    """Make the window so big, inside."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def media(driver, scheme: str) -> None:
+    """Prefer light or dark colours."""
+    features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}  # no smooth scrolling
+    given = [{"name": name, "value": value} for name, value in features.items()]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": given})

@@ -1,0 +1,294 @@
+"""The command line in this process: exit codes, messages, and what a machine reads."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from suite_texts import content, write
+
+import harness.cli
+from harness.artifacts.cache import Cache
+from harness.devices import cuda
+
+ROOT = Path(__file__).resolve().parents[2]
+KINDS = (
+    "models",
+    "sources",
+    "techniques",
+    "conversions",
+    "runtimes",
+    "datasets",
+    "metrics",
+    "scenarios",
+    "suites",
+)
+
+
+@pytest.fixture
+def harness_cli(monkeypatch, capsys, tmp_path):
+    """Return a function that runs `harness …` in an empty folder: status, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            harness.cli.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return int(caught.value.code or 0), out, err
+
+    return run
+
+
+def test_help_names_every_verb(harness_cli):
+    code, out, _ = harness_cli("--help")
+    assert code == 0
+    for verb in ("run", "report", "list", "doctor", "train", "schema", "cache"):
+        assert f"  {verb}" in out
+
+
+@pytest.mark.parametrize("verb", ["run", "report", "list", "doctor", "train", "schema", "cache"])
+def test_every_verb_explains_itself(harness_cli, verb):
+    code, out, _ = harness_cli(verb, "--help")
+    assert code == 0
+    assert f"harness {verb} " in out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["lst"], "No such command 'lst'. Did you mean 'list'?"),
+        (["run", "--dryrun", "x"], "No such option: --dryrun"),
+        (["run"], "Missing argument"),
+        (["cache", "clean"], "No such command 'clean'"),
+        (["list", "models", "more"], "unexpected extra argument"),
+    ],
+)
+def test_a_command_that_is_not_one_is_a_usage_error(harness_cli, arguments, says):
+    code, _, err = harness_cli(*arguments)
+    assert code == 2
+    assert says in err
+
+
+# ------------------------------------------------------------------ list
+
+
+def test_list_names_every_kind_and_item_with_a_line(harness_cli):
+    code, out, _ = harness_cli("list")
+    assert code == 0
+    assert [line for line in out.splitlines() if line in KINDS] == list(KINDS)
+    items = [line for line in out.splitlines() if line.startswith("  ")]
+    assert all(len(line.split(None, 1)) == 2 for line in items)
+    for name in (
+        "mnist-mlp",
+        "quantize/static",
+        "replicate",
+        "export-onnx",
+        "onnxruntime",
+        "top-1",
+        "offline",
+    ):
+        assert any(line.split()[0] == name for line in items), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_list_of_one_kind_agrees_with_its_json(harness_cli, kind):
+    code, out, _ = harness_cli("list", kind)
+    assert code == 0
+    code, as_json, _ = harness_cli("list", kind, "--json")
+    assert code == 0
+    assert list(json.loads(as_json)) == [kind]
+    assert list(json.loads(as_json)[kind]) == [line.split()[0] for line in out.splitlines()]
+
+
+def test_list_all_as_json_has_a_summary_for_each_name(harness_cli):
+    code, out, _ = harness_cli("list", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert list(found) == list(KINDS)
+    assert all(summary for kind in KINDS[:-1] for summary in found[kind].values())
+
+
+def test_list_of_an_unknown_kind_names_the_nearest(harness_cli):
+    code, out, err = harness_cli("list", "runtime")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: unknown kind 'runtime'; did you mean 'runtimes'? Known: all, ")
+
+
+def test_list_shows_suites_and_those_that_cannot_be_read(harness_cli, tmp_path):
+    (tmp_path / "suites").mkdir()
+    write(tmp_path / "suites", content(description="what it asks"), "good.yaml")
+    write(tmp_path / "suites", "[", "bad.yaml")
+    code, out, _ = harness_cli("list", "suites", "--json")
+    assert code == 0
+    found = json.loads(out)["suites"]
+    assert found["suites/good.yaml"] == "what it asks"
+    assert found["suites/bad.yaml"].startswith("cannot be read: is not valid YAML")
+
+
+def test_list_tells_what_a_runtime_lacks(harness_cli, monkeypatch):
+    from harness.runtimes.registry import Runtime
+
+    monkeypatch.setattr(Runtime, "missing", lambda self: "x is not installed: pip install 'x'")
+    _, out, _ = harness_cli("list", "runtimes")
+    assert all(line.endswith("[x is not installed: pip install 'x']") for line in out.splitlines())
+
+
+# ------------------------------------------------------------------ run
+
+
+def test_a_missing_suite_file_is_one_line(harness_cli):
+    for arguments in (["run", "none.yaml"], ["run", "--dry-run", "none.yaml"]):
+        assert harness_cli(*arguments) == (2, "", "error: none.yaml: no such suite file\n")
+
+
+def test_one_problem_of_a_suite_is_one_line_and_several_are_counted(harness_cli, tmp_path):
+    write(tmp_path, content(baseline="eagre"))
+    code, out, err = harness_cli("run", "s.yaml")
+    assert (code, out) == (2, "")
+    says = "unknown technique 'eagre'; did you mean 'eager'? Known: eager, int8, ort"
+    assert err == f"error: s.yaml:26: baseline: {says}\n"
+    write(tmp_path, content(baseline="eagre", models={"a": {"zoo": "b"}, "c": {"zoo": "b"}}))
+    code, _, err = harness_cli("run", "s.yaml")
+    lines = err.splitlines()
+    assert code == 2
+    assert lines[0] == "error: 3 problems"
+    assert all(line.startswith("  s.yaml:") for line in lines[1:])
+    assert len(lines) == 4
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(harness_cli, tmp_path):
+    techniques = {
+        **content()["techniques"],
+        "twice [2]": [{"runtime": "onnxruntime"}, {"replicate": {"replicas": 2}}],
+    }
+    write(tmp_path, content(techniques=techniques, measure={"trials": 2, "max_time": "3s"}))
+    code, out, err = harness_cli("run", "--dry-run", "s.yaml")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("small: 16 Cells in 4 Groups on ")
+    for group in ("mlp / online / cpu", "mlp / bulk / cpu", "cnn / online / cpu", "cnn / bulk / cpu"):
+        assert any(line.startswith(f"{group}: ") for line in lines)
+    assert "export-onnx → quantize/static" in out
+    assert "twice [2]" in out
+    assert out.count("baseline") == 5  # one in each Group, and in the summary
+    assert "skipped: 2 Cells: replicate shows only in the scenario offline" in lines
+    assert "skipped: 2 Cells: 2 replicas need as many threads; the budget is 1" in lines
+    assert any(line.startswith("12 Cells to run, 4 skipped. Each: 2 Trials, 3.0 s timed") for line in lines)
+    assert any(line.startswith("It will take about ") for line in lines)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.yaml"]
+
+
+def test_a_dry_run_of_many_groups_is_cut_short(harness_cli, tmp_path):
+    workloads = {f"w{batch}": {"scenario": "offline", "batch": batch} for batch in range(1, 31)}
+    write(tmp_path, content(workloads=workloads))
+    code, out, _ = harness_cli("run", "--dry-run", "s.yaml")
+    assert code == 0
+    assert "… and 20 more Groups" in out
+
+
+def test_quiet_says_nothing_when_all_is_well(harness_cli, tmp_path):
+    write(tmp_path, content())
+    assert harness_cli("run", "--dry-run", "-q", "s.yaml") == (0, "", "")
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_a_suite_of_which_nothing_can_run_here_ends_with_the_reasons(harness_cli, tmp_path, monkeypatch, dry):
+    monkeypatch.setattr(cuda, "available", lambda nvml=None: "there is no GPU in this test")
+    hardware = {"gpu": {"device": "cuda", "threads": 1}, "big": {"threads": 100_000}}
+    write(tmp_path, content(hardware=hardware))
+    code, out, err = harness_cli("run", *dry, "s.yaml")
+    assert code == 5
+    assert "skipped: 12 Cells: there is no GPU in this test" in out
+    assert "skipped: 12 Cells: wants 100000 threads; this process is given" in out
+    if not dry:
+        assert err == "error: no Cell of this suite can run on this machine; the reasons are above\n"
+    assert not (tmp_path / "results").exists()
+
+
+# ------------------------------------------------------------------ cache
+
+
+def put(key, size, steps=()):
+    cache = Cache()
+    with cache.staging() as staged:
+        (staged / "model.onnx").write_bytes(b"x" * size)
+        cache.put(key, "onnx", staged, list(steps), {})
+
+
+def test_an_empty_cache_is_shown_and_cleared(harness_cli, tmp_path):
+    assert harness_cli("cache") == (0, f"0 Artifacts, 0 B, in {tmp_path}/cache/artifacts\n", "")
+    assert harness_cli("cache", "clear") == (0, "freed 0 B\n", "")
+
+
+def test_the_cache_is_shown_largest_first_and_cleared(harness_cli, tmp_path):
+    put("a" * 20, 10)
+    put("b" * 20, 2000, [{"step": "prune/channel", "build_s": 1, "build_peak_rss_bytes": 1}])
+    code, out, _ = harness_cli("cache")
+    assert code == 0
+    assert [line.split() for line in out.splitlines()[:2]] == [
+        ["b" * 20, "2.0", "kB", "onnx", "prune/channel"],
+        ["a" * 20, "10", "B", "onnx", "as", "given"],
+    ]
+    assert out.splitlines()[2].startswith("2 Artifacts, 2.0 kB, in ")
+    code, out, _ = harness_cli("cache", "--json")
+    found = json.loads(out)
+    assert found["folder"] == str(tmp_path / "cache" / "artifacts")
+    assert found["artifacts"][0] == {
+        "key": "b" * 20,
+        "form": "onnx",
+        "payload_bytes": 2000,
+        "last_step": "prune/channel",
+    }
+    assert harness_cli("cache", "clear")[:2] == (0, "freed 2.0 kB\n")
+    assert json.loads(harness_cli("cache", "--json")[1])["artifacts"] == []
+
+
+# ------------------------------------------------------------------ the other verbs
+
+
+def test_doctor_as_json_has_findings(harness_cli):
+    code, out, _ = harness_cli("doctor", "--json")
+    assert code == 0
+    findings = json.loads(out)
+    assert findings
+    assert {"name", "level", "value"} <= set(findings[0])
+
+
+def test_the_schema_is_written_where_it_is_asked_for(harness_cli, tmp_path):
+    code, out, _ = harness_cli("schema", "s.json")
+    assert (code, out) == (0, "s.json\n")
+    assert (tmp_path / "s.json").read_bytes() == (ROOT / "suites" / "suite.schema.json").read_bytes()
+    code, _, err = harness_cli("schema", "none/s.json")
+    assert code == 2
+    assert err == "error: cannot write none/s.json: No such file or directory\n"
+
+
+def test_training_an_unknown_model_names_the_nearest(harness_cli):
+    code, _, err = harness_cli("train", "mnist-mpl")
+    assert code == 2
+    assert err.startswith("error: unknown model 'mnist-mpl'; did you mean 'mnist-mlp'? Known: ")
+
+
+def test_a_report_without_runs_says_how_to_make_one(harness_cli):
+    code, _, err = harness_cli("report", "digits")
+    assert code == 2
+    assert (
+        err
+        == "error: there is no Run of 'digits' below results: make one with: harness run suites/digits.yaml\n"
+    )
+
+
+def test_an_interrupt_ends_with_130_and_no_traceback(harness_cli, monkeypatch):
+    import harness.commands.listing
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(harness.commands.listing, "list_known", interrupt)
+    assert harness_cli("list")[0] == 130

@@ -1,0 +1,96 @@
+"""The command line as a process: pipes, statuses, and what must not be imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ["torch", "onnx", "onnxruntime", "pandas", "matplotlib", "scipy", "torch_pruning", "pyarrow"]
+
+
+def start(*arguments, **options):
+    environment = {**os.environ, **options.pop("environment", {})}
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env=environment,
+        **options,
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out.decode(), err.decode()
+
+
+def test_an_error_reaches_the_shell_as_one_line_and_a_status():
+    assert finish(start("run", "no.yaml")) == (2, "", "error: no.yaml: no such suite file\n")
+    code, out, err = finish(start("lst"))
+    assert (code, out) == (2, "")
+    assert "No such command 'lst'" in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["list", "--json"], ["cache"], ["run", "--dry-run", "suites/digits.yaml"]]
+)
+def test_a_reader_that_goes_away_is_no_traceback_and_no_regression(arguments):
+    """As in `harness list | head -1`. Status 141 is what a shell gives to a tool that SIGPIPE ended."""
+    process = start(*arguments)
+    process.stdout.close()
+    err = process.stderr.read().decode()
+    assert (process.wait(60), err) == (141, "")
+    process.stderr.close()
+
+
+IMPORTS = """
+import sys
+{what}
+heavy = sorted(set({heavy!r}) & set(sys.modules))
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "import harness.cli",
+        "from harness.commands.listing import KINDS\nassert all(names() for names in KINDS.values())",
+        "from pathlib import Path\n"
+        "from harness.suite.validation import read_suite\n"
+        "from harness.runner.local import plan_here\n"
+        "plan, _ = plan_here(read_suite(Path('suites/digits.yaml')))\n"
+        "assert plan.cells",
+        "from harness.suite.json_schema import schema_text\nassert schema_text()",
+        "from harness.devices.doctor import examine\nassert examine()",
+        "from harness.artifacts.cache import Cache\nCache().entries()",
+    ],
+    ids=["cli", "list", "plan", "schema", "doctor", "cache"],
+)
+def test_the_manager_needs_no_heavy_library(what):
+    code = IMPORTS.format(what=what, heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+@pytest.mark.parametrize("name", ["torch-eager", "torch-compile", "onnxruntime"])
+def test_a_worker_that_imports_one_runtimes_modules_has_not_the_others(name):
+    """What `imports` of a runtime brings must not bring another runtime's library."""
+    from harness.runtimes.registry import RUNTIMES
+
+    own = {module.partition(".")[0] for module in RUNTIMES.get(name).imports}
+    others = {"torch", "onnxruntime", "onnx"} - own
+    code = (
+        "import importlib, sys\n"
+        "from harness.runtimes.registry import RUNTIMES\n"
+        f"for module in RUNTIMES.get({name!r}).imports: importlib.import_module(module)\n"
+        f"assert not ({others!r} & set(sys.modules)), {others!r} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]

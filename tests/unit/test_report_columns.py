@@ -1,0 +1,102 @@
+"""Columns and tables: one unit a column, aligned decimals, and a reason for every missing value."""
+
+from __future__ import annotations
+
+import pytest
+from runs import TECHNIQUES, Group, Technique, make_run, vary
+
+from harness.analysis.leaderboard import boards
+from harness.report.columns import COLUMNS, aligned, best_unit, scaled
+from harness.report.tables import table
+
+
+def made(tmp_path, techniques=TECHNIQUES, group=None, **kwargs):
+    (board,) = boards(make_run(tmp_path / "run", (group or Group(),), techniques, **kwargs))
+    return table(board)
+
+
+def test_a_column_has_one_unit_and_its_decimal_points_line_up():
+    found = scaled([0.0123, 0.00123, None, 0.123], "s")
+    assert found.unit == "ms"
+    assert [text and text.rstrip("\u2007\u2008") for text in found.texts] == ["12.3", "1.23", None, "123"]
+    behind = {len(text) - len(text.split(".")[0].rstrip("\u2007\u2008")) for text in found.texts if text}
+    assert behind == {3}
+
+
+@pytest.mark.parametrize(
+    ("values", "unit"),
+    [
+        ([0.8, 0.8, 44.0], "s"),
+        ([3.2, 246.0, 1383.0, 3704.0], "items/s"),
+        ([400e-6, 420e-6], "µs"),
+        ([117e-6, 0.5e-3, 86e-3], "ms"),
+        ([], ""),
+        ([None, 0.0], ""),
+    ],
+)
+def test_the_unit_shows_all_values_with_digits_to_spare(values, unit):
+    kind = "items/s" if "items" in unit else "s"
+    assert best_unit(values, kind)[1] == unit
+
+
+def test_alignment_pads_whole_numbers_by_the_point_too():
+    assert aligned(["5", "1.25"]) == ["5\u2007\u2007\u2008", "1.25"]
+    assert aligned([None, "7"]) == [None, "7"]
+
+
+def test_percentiles_share_a_unit(tmp_path):
+    heads = {head.key: head for head in made(tmp_path).heads}
+    assert heads["p50"].unit == heads["p90"].unit == heads["p99"].unit
+
+
+def test_a_missing_percentile_says_how_many_calls_it_needs(tmp_path):
+    line = made(tmp_path, TECHNIQUES[:2], trials=1, rounds=2).lines[0]
+    values = {value.key: value for value in line.values}
+    assert values["p99"].text is None
+    assert values["p99"].note == "n too small: it needs 662 timed calls, this Cell has 80"
+
+
+def test_columns_that_nobody_has_are_left_out_but_latency_stays(tmp_path):
+    nothing = {"flops_per_item": None, "achieved_flop_per_s": None, "latency_p99_s": None}
+    techniques = [Technique(t.name, t.speed, runtime=t.runtime, columns=nothing) for t in TECHNIQUES[:3]]
+    keys = {head.key for head in made(tmp_path, tuple(techniques)).heads}
+    assert "flops" not in keys
+    assert "rate" not in keys
+    assert "p99" in keys
+
+
+def test_every_row_has_every_column(tmp_path):
+    found = made(tmp_path)
+    assert all(len(line.values) == len(found.heads) for line in found.lines)
+    assert [head.key for head in found.heads] == [column.key for column in COLUMNS]
+
+
+def test_bars_hold_estimate_interval_and_baseline_on_one_track(tmp_path):
+    for line in made(tmp_path, (*TECHNIQUES, Technique("slow", 0.4))).lines:
+        span = line.span
+        assert 0 <= span.low <= span.at <= span.high <= 100
+        assert span.floor_low <= span.one <= span.floor_high
+        assert (span.at > span.one) == (line.record["speedup"] > 1)
+
+
+def test_an_interval_that_knows_nothing_does_not_squeeze_the_others(tmp_path):
+    techniques = (*TECHNIQUES[:5], Technique("wild", 2.0))
+    run = make_run(tmp_path / "run", (Group(),), techniques)
+    cell = run.cells[run.cells["technique"] == "wild"]["cell_id"].iloc[0]
+    wild = (run.blocks["cell_id"] == cell) & (run.blocks["trial"] == 0)
+    run.blocks.loc[wild, "median_s"] *= 1e4
+    (board,) = boards(run)
+    lines = {line.record["technique"]: line for line in table(board).lines}
+    assert lines["int8-static"].span.at - lines["int8-static"].span.one > 10
+
+
+def test_best_and_smallest_are_marked(tmp_path):
+    lines = {line.record["technique"]: line for line in made(tmp_path).lines}
+    assert [name for name, line in lines.items() if line.best] == ["pruned-50"]
+    assert [name for name, line in lines.items() if line.smallest] == ["int8-static"]
+
+
+def test_one_technique_and_no_speedups_still_make_a_table(tmp_path):
+    assert len(made(tmp_path, TECHNIQUES[:1]).lines) == 1
+    lines = made(tmp_path / "b", vary("eager", status="failed", reason="boom")).lines
+    assert all(line.span is None and line.verdict is None for line in lines)

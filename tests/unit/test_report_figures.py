@@ -1,0 +1,165 @@
+"""Figures: text stays text, points know their Cell, colours follow the theme; odd Runs draw or decline."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+from runs import TECHNIQUES, Group, Technique, make_run, vary
+
+from harness.analysis.leaderboard import boards
+from harness.report.drawing.palette import FAMILIES, ROLES, family_of
+from harness.report.drawing.svg import drawn, inlined
+from harness.report.figures.registry import figures
+
+NAMES = [figure.name for figure in figures()]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def board(tmp_path, techniques=TECHNIQUES, group=None, **kwargs):
+    return boards(make_run(tmp_path / "run", (group or Group(),), techniques, **kwargs))[0]
+
+
+def figure(name):
+    return next(item for item in figures() if item.name == name)
+
+
+def test_the_page_has_its_figures_in_order():
+    assert NAMES == ["tradeoff", "latency", "memory", "size", "building"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_names_every_technique_and_links_it(tmp_path, name):
+    found = board(tmp_path)
+    content = drawn(figure(name).draw(found), name)
+    inline = inlined(content, "p", "label", {row["cell_id"]: "title" for row in found.records})
+    root = ET.fromstring(inline)
+    texts = {"".join(text.itertext()) for text in root.iter(f"{SVG}text")}
+    assert {t.name for t in TECHNIQUES} <= texts
+    cells = {group.attrib["data-cell"] for group in root.iter() if "data-cell" in group.attrib}
+    assert cells == {row["cell_id"] for row in found.records}
+    assert root.attrib["role"] == "img"
+    assert root.attrib["aria-label"] == "label"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_axes_say_what_they_measure_in_which_unit(tmp_path, name):
+    content = drawn(figure(name).draw(board(tmp_path)), name)
+    words = {
+        "tradeoff": ("speed-up over the baseline (logarithmic)", "change in top1, points"),
+        "latency": ("time of one call, µs (logarithmic)",),
+        "memory": ("peak resident memory, MB",),
+        "size": ("Artifact size, kB",),
+        "building": ("build time, s (logarithmic)",),
+    }
+    assert all(word in content for word in words[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_inlined_colours_are_variables_and_ids_are_unique_to_the_figure(tmp_path, name):
+    found = board(tmp_path)
+    inline = inlined(drawn(figure(name).draw(found), name), "m0-g1-x", "label", {})
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b", inline)
+    ids = re.findall(r'\bid="([^"]+)"', inline)
+    assert len(ids) == len(set(ids))
+    assert all(identity.startswith("m0-g1-x-") for identity in ids)
+    for target in re.findall(r'(?:href="#|url\(#)([^")]+)', inline):
+        assert target in ids
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_is_the_same_file_every_time(tmp_path, name):
+    found = board(tmp_path)
+    assert drawn(figure(name).draw(found), name) == drawn(figure(name).draw(found), name)
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "$x^2$ \\frac",
+    "עברית",
+    "🔥🚀",
+    "y" * 200,
+    "a\"b'c&d",
+    "line\nbreak\x07",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_names_are_text_and_nothing_else(tmp_path, name):
+    techniques = (TECHNIQUES[0], *(Technique(n, 1.3 + i / 3) for i, n in enumerate(HOSTILE)))
+    content = drawn(figure(name).draw(board(tmp_path, techniques)), name)
+    inline = inlined(content, "p", HOSTILE[0], {})
+    for svg in (content, inline):
+        root = ET.fromstring(svg)
+        assert not list(root.iter(f"{SVG}script"))
+        assert "<script>" not in svg
+    texts = ["".join(text.itertext()) for text in ET.fromstring(inline).iter(f"{SVG}text")]
+    assert any("$x^2$" in text for text in texts)
+    assert all(len(text) < 60 for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("techniques", "group"),
+    [
+        (TECHNIQUES[:1], Group()),
+        (TECHNIQUES, Group(quality=None)),
+        (vary("eager", status="failed", reason="boom"), Group()),
+        (tuple(Technique(n, status="failed", reason="boom") for n in "abc"), Group()),
+        (tuple(Technique(n, 1.0) for n in ("eager", "b", "c")), Group(noise=0.001)),
+        ((TECHNIQUES[0], Technique("vast", 5000.0), Technique("lost", 2.0, drop=0.9)), Group()),
+        (vary("compile", columns=dict.fromkeys(("artifact_bytes", "build_s", "latency_p50_s"))), Group()),
+    ],
+    ids=["one", "no-quality", "no-baseline", "all-failed", "all-equal", "extremes", "missing"],
+)
+def test_odd_groups_draw_or_decline(tmp_path, techniques, group):
+    found = board(tmp_path, techniques, group)
+    for item in figures():
+        made = item.draw(found)
+        if made is not None:
+            assert "</svg>" in drawn(made, item.name)
+
+
+def test_the_tradeoff_declines_without_quality_or_company(tmp_path):
+    assert figure("tradeoff").draw(board(tmp_path / "a", group=Group(quality=None))) is None
+    assert figure("tradeoff").draw(board(tmp_path / "b", TECHNIQUES[:1])) is None
+
+
+def test_pyplot_is_never_touched(tmp_path):
+    import sys
+
+    for item in figures():
+        item.draw(board(tmp_path / item.name))
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def _luminance(color):
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(first, second):
+    high, low = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_marks_and_words_stand_out_from_the_page(theme):
+    paper = getattr(ROLES["paper"], theme)
+    for family in FAMILIES:
+        assert _contrast(getattr(family.role, theme), paper) >= 3
+    for name in ("ink", "muted", "accent", "warn"):
+        assert _contrast(getattr(ROLES[name], theme), paper) >= 4.5
+        assert _contrast(getattr(ROLES[name], theme), getattr(ROLES["wash"], theme)) >= 4.5
+
+
+def test_families_are_told_apart_by_shape_as_well():
+    drawn_ = [family for family in FAMILIES if family.key != "baseline"]
+    assert len({family.marker for family in drawn_}) == len(drawn_)
+    assert len({family.role.light for family in drawn_}) == len(drawn_)
+    assert family_of([]).key == "runtime"
+    assert family_of(["quantize", "quantize"]).key == "quantize"
+    assert family_of(["prune", "quantize"]).key == "combined"
+    assert family_of(["somebody-elses"]).key == "other"
+    assert family_of([], "baseline").key == "baseline"

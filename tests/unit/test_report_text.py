@@ -1,0 +1,98 @@
+"""Markdown and the terminal's table: readable where they are read, and safe against names."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
+
+from harness.report.markdown import summary
+from harness.report.terminal import table
+
+
+def shown(run, width=80):
+    console = Console(width=width, soft_wrap=True, file=io.StringIO(), highlight=False)
+    console.print(table(run))
+    return console.file.getvalue()
+
+
+def test_the_table_fits_80_columns_without_cutting_anything(tmp_path):
+    lines = shown(make_run(tmp_path / "run")).splitlines()
+    rows = [line for line in lines if "×" in line and "—" not in line]
+    assert len(rows) == 2 * len(TECHNIQUES)
+    assert all(len(line.rstrip()) <= 80 for line in rows)
+    assert not any("…" in line for line in rows)
+
+
+def test_the_table_shows_the_winner_and_what_is_over_the_budget(tmp_path):
+    lines = shown(make_run(tmp_path / "run", (Group(),))).splitlines()
+    assert next(line for line in lines if line.startswith("★")).startswith("★ pruned-50")
+    over = next(line for line in lines if line.startswith("pruned-int8"))
+    assert "−0.85!" in over
+    assert any(line.startswith("Fastest within 0.5 points") for line in lines)
+
+
+def test_offline_shows_throughput_and_single_stream_latency(tmp_path):
+    text = shown(make_run(tmp_path / "run"), 100)
+    assert "p50 µs" in text
+    assert "k items/s" in text
+
+
+def test_markup_in_names_is_text(tmp_path):
+    run = make_run(tmp_path / "run", (Group("[red]m[/red]"),), (TECHNIQUES[0], Technique("[bold]x[/]", 2.0)))
+    text = shown(run, 100)
+    assert "[bold]x[/]" in text
+    assert "[red]m[/red]" in text
+
+
+def test_markdown_has_answers_and_a_table_a_group(tmp_path):
+    text = summary(make_run(tmp_path / "run"))
+    lines = text.splitlines()
+    assert lines[0] == "### digits"
+    assert "`4be1d8c0a9`" in lines[2]
+    assert "measured 61 % of 4 m 02 s; trust grade B" in lines[2]
+    assert sum(line.startswith("- **cnn · ") for line in lines) == 2
+    tables = [line for line in lines if line.startswith("|")]
+    assert len(tables) == 2 * (len(TECHNIQUES) + 2)
+    assert {line.count("|") for line in tables} == {11}
+    assert any(line.startswith("| **`pruned-50`** | **3.6") for line in tables)
+
+
+@pytest.mark.parametrize("name", ["a|b", "`tick`", "x\ny", "<img src=x>", "[l](http://e)"])
+def test_markdown_tables_survive_hostile_names(tmp_path, name):
+    techniques = (TECHNIQUES[0], Technique(name, 2.0), Technique("gone", status="failed", reason=name))
+    lines = summary(make_run(tmp_path / "run", (Group(name),), techniques)).splitlines()
+    tables = [line for line in lines if line.startswith("|")]
+    assert len(tables) == 4
+    assert {line.count("|") for line in tables} == {11}
+
+
+def test_markdown_names_what_is_not_on_the_board_once(tmp_path):
+    techniques = (
+        *vary("compile", audit="failed"),
+        Technique("trt", status="skipped", reason="needs an NVIDIA GPU"),
+    )
+    text = summary(make_run(tmp_path / "run", techniques=techniques))
+    assert "- `trt` skipped (2 Cells): needs an NVIDIA GPU" in text
+    assert "- `compile` off the board (2 Cells): failed its audit" in text
+
+
+@pytest.mark.parametrize("kind", ["empty", "failed", "bare", "no-quality", "no-baseline"])
+def test_odd_runs_are_told_too(tmp_path, kind):
+    path = tmp_path / "run"
+    run = {
+        "empty": lambda: empty_run(path),
+        "failed": lambda: make_run(
+            path, techniques=tuple(replace(t, status="failed", reason="x") for t in TECHNIQUES)
+        ),
+        "bare": lambda: make_run(path, commit=None, machine={}, quality={}, grade={}),
+        "no-quality": lambda: make_run(path, (Group(quality=None),)),
+        "no-baseline": lambda: make_run(path, techniques=vary("eager", status="failed", reason="x")),
+    }[kind]()
+    for text in (summary(run), shown(run)):
+        assert text.strip()
+        assert "nan" not in text.lower().split()
+        assert "None" not in text

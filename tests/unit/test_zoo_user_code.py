@@ -1,0 +1,177 @@
+"""A user's own Python: found without running it, known by its text, its data checked."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from harness.errors import DataError
+from harness.zoo.source import SOURCES
+from harness.zoo.user_code import as_data, code_identity, dataset_identity, find_module, load_data
+
+RAISE = "raise AssertionError('it was run')\n"
+
+
+@pytest.fixture
+def suite(tmp_path, monkeypatch):
+    """A suite's folder with a module, a package and a folder that is none; the working folder is another."""
+    folder = tmp_path / "suite"
+    (folder / "my_pkg" / "sub").mkdir(parents=True)
+    (folder / "my_parts").mkdir()
+    (tmp_path / "cwd").mkdir()
+    for name in ("my_net", "my_pkg/__init__", "my_pkg/net", "my_pkg/sub/__init__", "my_parts/net"):
+        (folder / f"{name}.py").write_text(RAISE)
+    (tmp_path / "cwd" / "my_other.py").write_text(RAISE)
+    monkeypatch.chdir(tmp_path / "cwd")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("reference", "file"),
+    [
+        ("my_net:f", "my_net.py"),
+        ("my_pkg:f", "my_pkg/__init__.py"),
+        ("my_pkg.net:f", "my_pkg/net.py"),
+        ("my_pkg.sub:f", "my_pkg/sub/__init__.py"),
+        ("my_parts.net:f", "my_parts/net.py"),
+    ],
+)
+def test_a_module_beside_the_suite_is_found_and_not_run(suite, reference, file):
+    assert find_module(reference, suite) == suite / file
+
+
+def test_a_module_in_the_working_folder_and_an_installed_one_are_found(suite):
+    assert find_module("my_other:f", suite).name == "my_other.py"
+    assert find_module("numpy.linalg:norm", suite).parts[-3:] == ("numpy", "linalg", "__init__.py")
+    before = set(sys.modules)
+    find_module("wsgiref.headers:Headers", suite)
+    assert "wsgiref.headers" in before or "wsgiref.headers" not in sys.modules
+
+
+@pytest.mark.parametrize("reference", ["no_such:f", "my_pkg.none:f", "sys:f", "marshal:f"])
+def test_what_has_no_file_is_refused(suite, reference):
+    with pytest.raises(
+        DataError, match=f"no module '{reference[:-2]}' beside the suite, in the working folder"
+    ):
+        find_module(reference, suite)
+
+
+@pytest.mark.parametrize("reference", [":f", ".net:f", "a..b:f", "a-b:f", "a b:f"])
+def test_what_names_no_module_is_refused(suite, reference):
+    with pytest.raises(DataError, match=r"is no package\.module:function"):
+        find_module(reference, suite)
+
+
+def test_the_identity_follows_the_text_of_the_module_and_of_its_package(suite):
+    def change(file, reference):
+        before = code_identity(reference, suite)
+        assert code_identity(reference, suite) == before
+        (suite / file).write_text(f"{RAISE}# {file}\n")
+        return code_identity(reference, suite) != before
+
+    assert change("my_net.py", "my_net:f")
+    assert change("my_pkg/sub/__init__.py", "my_pkg.net:f")
+    assert change("my_pkg/helper.py", "my_pkg.net:f")
+    assert not change("my_net.py", "my_parts.net:f")
+
+
+def test_a_datasets_identity_is_its_name_or_its_text(suite):
+    assert dataset_identity("mnist", suite) == "mnist"
+    assert dataset_identity(None, suite) is None
+    assert dataset_identity("my_net:f", suite) == code_identity("my_net:f", suite)
+
+
+# ------------------------------------------------------------------ data
+
+
+def test_what_a_dataset_function_may_return():
+    x, y, labels = np.zeros((4, 2)), np.ones((4, 3)), [0, 1, 2, 3]
+    assert as_data(x, "d").labels is None
+    assert len(as_data((x, labels), "d")) == 4
+    both = as_data(((x, y), labels), "d")
+    assert [array.shape for array in both.inputs] == [(4, 2), (4, 3)]
+    np.testing.assert_array_equal(both.labels, labels)
+    assert as_data(((x, y), None), "d").labels is None
+    assert len(as_data([x, y], "d").inputs) == 2
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (None, "must return inputs, or"),
+        (5, "must return inputs, or"),
+        ([], "must return inputs, or"),
+        ((), "must return inputs, or"),
+        ([["a"], None], "must return inputs, or"),
+        ((np.zeros((4, 2)), [1, 2]), "returned 4 inputs and 2 labels"),
+    ],
+)
+def test_what_it_may_not_return(result, says):
+    with pytest.raises(DataError, match=says):
+        as_data(result, "d")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def data(split): raise OSError('disk')\n", "the dataset 'my_data:data' raised OSError: disk"),
+        ("def other(split): pass\n", "the dataset 'my_data:data' raised AttributeError: "),
+        ("import no_such_lib\n", "the dataset 'my_data:data' raised ModuleNotFoundError: "),
+    ],
+)
+def test_a_dataset_that_fails_is_told_by_name(tmp_path, monkeypatch, text, says):
+    (tmp_path / "my_data.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_data", raising=False)
+    with pytest.raises(DataError, match=says):
+        load_data("my_data:data", tmp_path, "train")
+    sys.modules.pop("my_data", None)
+
+
+# ------------------------------------------------------------------ the torch source
+
+
+def torch_source(folder, **fields):
+    source = SOURCES.get("torch")
+    config = source.config.model_validate({"torch": "tiny_factories:dense", "inputs": {"x": [8]}, **fields})
+    (folder / "out").mkdir(exist_ok=True)
+    return source, config, lambda: source.build(config, folder, folder / "out")
+
+
+def test_weights_of_a_file_are_put_into_a_users_module(tmp_path):
+    torch = pytest.importorskip("torch")
+    import tiny
+    from safetensors.torch import save_file
+
+    module = tiny.source("dense", tmp_path / "given")
+    tensors = {
+        name: torch.full_like(p, 0.5)
+        for name, p in tiny.torch_module.load_module(module.folder).named_parameters()
+    }
+    save_file(tensors, tmp_path / "w.safetensors")
+    _, config, build = torch_source(tmp_path, weights="w.safetensors")
+    assert build() == config.inputs
+    loaded = tiny.torch_module.load_module(tmp_path / "out")
+    assert all(bool((p == 0.5).all()) for p in loaded.parameters())
+
+
+def test_weights_that_do_not_fit_or_are_none_are_refused(tmp_path):
+    pytest.importorskip("torch")
+    import tiny  # noqa: F401 (puts tiny_factories on the path)
+
+    (tmp_path / "w.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(DataError, match=r"w\.safetensors is no readable safetensors file"):
+        torch_source(tmp_path, weights="w.safetensors")[2]()
+
+
+def test_without_weights_the_random_ones_are_the_same_each_time(tmp_path):
+    pytest.importorskip("torch")
+    import tiny  # noqa: F401
+
+    content = []
+    for _ in range(2):
+        torch_source(tmp_path)[2]()
+        content.append((tmp_path / "out" / "weights.safetensors").read_bytes())
+    assert content[0] == content[1]
