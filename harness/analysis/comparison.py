@@ -1,7 +1,6 @@
 """Every measured Cell of a Run against its Group's baseline: speed, quality, size and memory, with intervals.
 
-Speed is what the scenario asks for: the median call of each Block for a single stream (seconds per call), the
-Block's time over the items answered for offline work. Ratios are taken inside a Group, never across.
+Ratios are taken inside a Group, never across.
 """
 
 from __future__ import annotations
@@ -9,20 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from harness.analysis.frames import Row, records
+from harness.analysis.timing import Timing, Timings, ratio_of, timings
 from harness.errors import HarnessError
 from harness.stats.multiple import holm, p_value
 from harness.stats.paired import Difference, paired_difference
-from harness.stats.ratio import Ratio, speedup
+from harness.stats.ratio import Ratio
 from harness.stats.verdict import Verdict, decide, floor_magnitude
 from harness.store.info import RunInfo
 from harness.store.reading import Run
-
-Floats = NDArray[np.float64]
 
 PRECISION = 0.02
 """Half-width that counts as the same where the Run does not say its own (settings.precision)."""
@@ -60,14 +56,6 @@ over the baseline's; `break_even_items` is how many items pay back the longer bu
 
 
 @dataclass
-class Timing:
-    """One arm's Blocks: by Trial, seconds per item and the Blocks' rounds."""
-
-    seconds: dict[int, Floats] = field(default_factory=dict)
-    rounds: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-
-
-@dataclass
 class Result:
     """One comparison before the correction for many: the Record, its ratio, and what is known beside it."""
 
@@ -83,25 +71,14 @@ def compare(run: Run) -> pd.DataFrame:
     """Return one row per measured Record (arm cell or baseline): its columns and those of `COLUMNS`."""
     cells = records(run.cells)
     measured = [row for row in cells if row["status"] == "measured" and row["arm"] in ("cell", "baseline")]
-    timings = _timings(run.blocks, {row["cell_id"]: row["scenario"] for row in measured})
+    timed = timings(run.blocks, {row["cell_id"]: row["scenario"] for row in measured})
     scores = _scores(run.answers)
     results = []
     for group in dict.fromkeys(row["group_id"] for row in measured):
         members = [row for row in measured if row["group_id"] == group]
         base = next((row for row in members if row["arm"] == "baseline"), None)
-        results += [_result(row, base, timings, scores) for row in members]
+        results += [_result(row, base, timed, scores) for row in members]
     return _frame(run, _judged(results, run.info))
-
-
-def between(run: Run, first: str, second: str) -> Ratio | None:
-    """Return how many times faster Cell `second` is than Cell `first` of the same Group; None if unknown."""
-    cells = records(run.cells[run.cells["arm"] != "shadow"])
-    rows = {row["cell_id"]: row for row in cells if row["cell_id"] in (first, second)}
-    if len(rows) < 2 or rows[first]["group_id"] != rows[second]["group_id"]:
-        return None
-    timings = _timings(run.blocks, {key: row["scenario"] for key, row in rows.items()})
-    arms = [timings.get((key, rows[key]["arm"])) for key in (first, second)]
-    return _ratio(arms[0], arms[1])
 
 
 def precision(info: RunInfo) -> float:
@@ -110,65 +87,30 @@ def precision(info: RunInfo) -> float:
     return float(value) if isinstance(value, int | float) and value > 0 else PRECISION
 
 
-def _result(
-    row: Row, base: Row | None, timings: dict[tuple[str, str], Timing], scores: dict[str, pd.Series[float]]
-) -> Result:
+def _result(row: Row, base: Row | None, timed: Timings, scores: dict[str, pd.Series[float]]) -> Result:
     result = Result(row)
-    mine = timings.get((row["cell_id"], row["arm"]))
-    if mine and mine.seconds:
-        pooled = np.concatenate(list(mine.seconds.values()))
-        result.found["seconds_per_item"] = float(np.median(pooled))
+    mine = timed.get((row["cell_id"], row["arm"]))
+    result.found["seconds_per_item"] = mine.median() if mine else None
     if base is None:
         result.notes.append("the Group's baseline was not measured: no ratios")
         return result
     if base["audit"] == "failed":
         result.notes.append("the Group's baseline failed its audit: no ratios")
         return result
-    reference = timings.get((base["cell_id"], "baseline"))
-    result.floor = _ratio(reference, timings.get((base["cell_id"], "shadow")))
+    reference = timed.get((base["cell_id"], "baseline"))
+    result.floor = ratio_of(reference, timed.get((base["cell_id"], "shadow")))
     result.found |= {
         "size_ratio": _over(row["artifact_bytes"], base["artifact_bytes"]),
         "memory_ratio": _over(row["peak_rss_steady_bytes"], base["peak_rss_steady_bytes"]),
     }
     if row is base:
         return result
-    result.ratio = _ratio(reference, mine)
+    result.ratio = ratio_of(reference, mine)
     if result.ratio is None:
         result.notes.append("no Blocks to compare: no speed-up")
     result.drop = _difference(scores.get(base["cell_id"]), scores.get(row["cell_id"]))
     result.found["break_even_items"] = _break_even(row, base, reference, mine)
     return result
-
-
-def _timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> dict[tuple[str, str], Timing]:
-    """Arrange Blocks by arm and Trial; Blocks without a positive, finite time are left out."""
-    known = blocks[blocks["cell_id"].isin(list(scenarios))].copy()
-    offline = known["cell_id"].map(scenarios).eq("offline").to_numpy()
-    per_call = known["items"] / known["calls"].where(known["calls"] > 0)
-    known["seconds"] = np.where(offline, known["duration_s"] / known["items"], known["median_s"] / per_call)
-    known = known[np.isfinite(known["seconds"]) & (known["seconds"] > 0)]
-    known = known.drop_duplicates(["cell_id", "arm", "trial", "round"])
-    arms: dict[tuple[str, str], Timing] = {}
-    for (cell_id, arm, trial), part in known.groupby(["cell_id", "arm", "trial"], sort=True):
-        timing = arms.setdefault((str(cell_id), str(arm)), Timing())
-        timing.seconds[int(trial)] = part["seconds"].to_numpy(dtype=np.float64)
-        timing.rounds[int(trial)] = part["round"].to_numpy(dtype=np.int64)
-    return arms
-
-
-def _ratio(baseline: Timing | None, candidate: Timing | None) -> Ratio | None:
-    """Speed-up of one arm; Trials that one arm lacks are left out where at least two remain."""
-    if baseline is None or candidate is None or not baseline.seconds or not candidate.seconds:
-        return None
-    common = sorted(baseline.seconds.keys() & candidate.seconds.keys())
-    same = baseline.seconds.keys() == candidate.seconds.keys()
-    paired = same or len(common) >= 2
-    arms = [[arm.seconds[t] for t in (common if paired else arm.seconds)] for arm in (baseline, candidate)]
-    rounds = ([baseline.rounds[t] for t in common], [candidate.rounds[t] for t in common]) if paired else None
-    try:
-        return speedup(arms[0], arms[1], rounds=rounds)
-    except HarnessError:  # times that no statistics can be made of
-        return None
 
 
 def _scores(answers: pd.DataFrame) -> dict[str, pd.Series[float]]:
@@ -259,9 +201,9 @@ def _drop_columns(difference: Difference, scale: float) -> Row:
 
 def _break_even(row: Row, base: Row, reference: Timing | None, mine: Timing | None) -> float | None:
     """Items after which the longer build is paid back; None where it never is or nothing is known."""
-    if row["build_s"] is None or not reference or not mine or not reference.seconds or not mine.seconds:
+    old, new = reference.median() if reference else None, mine.median() if mine else None
+    if row["build_s"] is None or old is None or new is None:
         return None
-    old, new = (float(np.median(np.concatenate(list(arm.seconds.values())))) for arm in (reference, mine))
     extra = float(row["build_s"]) - float(base["build_s"] or 0.0)
     if extra <= 0:
         return 0.0

@@ -85,32 +85,9 @@ class Table:
 def table(board: Board) -> Table:
     """Return a Group's leaderboard, ready for the page."""
     rows = board.records
-    heads, columns, units = [], [], _shared_units(rows)
-    for column in COLUMNS:
-        numbers = [column.value(row) for row in rows]
-        if all(number is None for number in numbers) and column.key not in ("p50", "p90", "p99"):
-            continue
-        written = scaled(numbers, column.kind, units.get(column.unit_of))
-        label = f"{column.label}, {written.unit}" if written.unit else column.label
-        heads.append(
-            Head(
-                column.key,
-                column.label,
-                written.unit,
-                column.about,
-                "descending" if column.more else "ascending",
-            )
-        )
-        columns.append(
-            [
-                Value(column.key, label, text, number, "" if text else column.missing(row))
-                for row, number, text in zip(rows, numbers, written.texts, strict=True)
-            ]
-        )
+    heads, columns = _columns(rows)
     values = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
-    spans = _spans(rows)
-    changes = _changes(rows, board.unit)
-    qualities = _qualities(rows, board.unit)
+    spans, changes, qualities = _spans(rows), _changes(rows, board.unit), _qualities(rows, board.unit)
     lines = [
         Line(
             row,
@@ -129,6 +106,26 @@ def table(board: Board) -> Table:
         for index, row in enumerate(rows)
     ]
     return Table(tuple(heads), tuple(lines))
+
+
+def _columns(rows: Sequence[Row]) -> tuple[list[Head], list[list[Value]]]:
+    """Write the columns of numbers; those that nobody has are left out, but for the percentiles."""
+    heads, columns, units = [], [], _shared_units(rows)
+    for column in COLUMNS:
+        numbers = [column.value(row) for row in rows]
+        if all(number is None for number in numbers) and not column.unit_of:
+            continue
+        written = scaled(numbers, column.kind, units.get(column.unit_of))
+        label = f"{column.label}, {written.unit}" if written.unit else column.label
+        first = "descending" if column.more else "ascending"
+        heads.append(Head(column.key, column.label, written.unit, column.about, first))
+        columns.append(
+            [
+                Value(column.key, label, text, number, "" if text else column.missing(row))
+                for row, number, text in zip(rows, numbers, written.texts, strict=True)
+            ]
+        )
+    return heads, columns
 
 
 def _shared_units(rows: Sequence[Row]) -> dict[str, tuple[float, str]]:

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
-from harness.analysis.comparison import COLUMNS, between, compare
+from harness.analysis.comparison import COLUMNS, compare
 from harness.analysis.frames import clean, records
+from harness.analysis.timing import between
 
 
 def rows(run):

@@ -39,18 +39,20 @@ def place(
     sizes: Sequence[tuple[float, float]],
     bounds: Box,
     taken: Sequence[Box] = (),
+    avoid: Sequence[Box] = (),
     radius: float = 5.0,
 ) -> list[Placed | None]:
     """Return a place for each label, None where there is no room; earlier points choose first.
 
-    `points` and `sizes` (width, height) are in pixels, `bounds` is where labels may be, `taken` where not.
-    A label that finds no room goes to the head of the queue, and all start again, a few times.
+    `points` and `sizes` (width, height) are in pixels, `bounds` is where labels may be, `taken` where not,
+    `avoid` where only if there is no other room. A label that finds no room goes to the head of the queue,
+    and all start again, a few times.
     """
     marks = [(x - radius, y - radius, x + radius, y + radius) for x, y in points]
     order = list(range(len(points)))
     best: list[Placed | None] = [None] * len(points)
     for attempt in range(TRIES):
-        found = _in_turn(order, points, sizes, bounds, taken, marks)
+        found = _in_turn(order, points, sizes, bounds, (taken, avoid), marks)
         missing = [index for index in order if found[index] is None]
         if attempt == 0 or len(missing) < sum(spot is None for spot in best):
             best = found
@@ -65,29 +67,48 @@ def _in_turn(
     points: Sequence[tuple[float, float]],
     sizes: Sequence[tuple[float, float]],
     bounds: Box,
-    taken: Sequence[Box],
+    busy: tuple[Sequence[Box], Sequence[Box]],
     marks: Sequence[Box],
 ) -> list[Placed | None]:
     """Give each label, in this order, the best spot that is still free."""
-    occupied = list(taken)
+    occupied = list(busy[0])
     result: list[Placed | None] = [None] * len(points)
     leaders: list[tuple[float, float, float, float]] = []
     for index in order:
         point = points[index]
-        for spot in _candidates(point, sizes[index]):
-            room = grown(spot.box)
-            if not inside(spot.box, bounds) or any(overlap(room, other) for other in (*occupied, *marks)):
+        spot: Placed | None = None
+        for candidate in _candidates(point, sizes[index]):
+            if not _free(candidate, point, bounds, occupied, marks, leaders):
                 continue
-            if any(_crosses(line, spot.box) for line in leaders):
-                continue
-            if spot.leads and _leader_blocked(point, spot, marks, occupied):
-                continue
-            result[index] = spot
-            occupied.append(spot.box)
-            if spot.leads:
-                leaders.append((*point, *nearest_edge(point, spot.box)))
-            break
+            spot = spot or candidate
+            if not any(overlap(candidate.box, other) for other in busy[1]):
+                spot = candidate
+                break
+        if spot is None:
+            continue
+        result[index] = spot
+        occupied.append(spot.box)
+        if spot.leads:
+            leaders.append((*point, *nearest_edge(point, spot.box)))
     return result
+
+
+def _free(
+    spot: Placed,
+    point: tuple[float, float],
+    bounds: Box,
+    occupied: Sequence[Box],
+    marks: Sequence[Box],
+    leaders: Sequence[tuple[float, float, float, float]],
+) -> bool:
+    """Whether a label may go there at all."""
+    room = grown(spot.box)
+    return (
+        inside(spot.box, bounds)
+        and not any(overlap(room, other) for other in (*occupied, *marks))
+        and not any(_crosses(line, spot.box) for line in leaders)
+        and not (spot.leads and _leader_blocked(point, spot, marks, occupied))
+    )
 
 
 def inside(box: Box, bounds: Box) -> bool:
@@ -116,9 +137,8 @@ def _candidates(point: tuple[float, float], size: tuple[float, float]) -> list[P
     for ring in RINGS:
         for degrees in DIRECTIONS:
             dx, dy = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-            # The label's nearest edge or corner touches the ring; straight up and down it is centered.
-            shift_x = (dx > 0.2) - (dx < -0.2)
-            shift_y = (dy > 0.2) - (dy < -0.2)
+            # The label's nearest edge or corner touches the ring; the steeper, the more it is centered.
+            shift_x, shift_y = max(-1.0, min(1.0, 1.6 * dx)), max(-1.0, min(1.0, 1.6 * dy))
             x = point[0] + ring * dx + shift_x * size[0] / 2
             y = point[1] + ring * dy + shift_y * size[1] / 2
             box = (x - size[0] / 2, y - size[1] / 2, x + size[0] / 2, y + size[1] / 2)

@@ -172,7 +172,7 @@ def _labels(made: Figure, axes: Axes, rows: list[Row], board: Board, front: list
     sizes = [text_size(name, TEXT, weight) for name, weight in zip(names, weights, strict=True)]
     area = axes.get_window_extent()
     bounds = (area.x0, area.y0, area.x1 + 10, area.y1 + 4)
-    found = place(points, sizes, bounds, [*_taken(made, axes), *front], radius=7)
+    found = place(points, sizes, bounds, _taken(made, axes), front, radius=7)
     back = axes.transData.inverted()
     for row, name, weight, point, spot in zip(order, names, weights, points, found, strict=True):
         if spot is None:

@@ -1,0 +1,76 @@
+"""The Blocks of a Run as statistics want them: by arm and Trial, in seconds per item; and ratios of arms.
+
+Speed is what the scenario asks for: the median call of each Block for a single stream, the Block's time over
+the items answered for offline work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.analysis.frames import records
+from harness.errors import HarnessError
+from harness.stats.ratio import Ratio, speedup
+from harness.store.reading import Run
+
+Floats = NDArray[np.float64]
+Timings = dict[tuple[str, str], "Timing"]
+"""By (cell_id, arm)."""
+
+
+@dataclass
+class Timing:
+    """One arm's Blocks: by Trial, seconds per item and the Blocks' rounds."""
+
+    seconds: dict[int, Floats] = field(default_factory=dict)
+    rounds: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    def median(self) -> float | None:
+        """Median over all Blocks, seconds per item."""
+        return float(np.median(np.concatenate(list(self.seconds.values())))) if self.seconds else None
+
+
+def timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> Timings:
+    """Arrange Blocks by arm and Trial; Blocks without a positive, finite time are left out."""
+    known = blocks[blocks["cell_id"].isin(list(scenarios))].copy()
+    offline = known["cell_id"].map(scenarios).eq("offline").to_numpy()
+    per_call = known["items"] / known["calls"].where(known["calls"] > 0)
+    known["seconds"] = np.where(offline, known["duration_s"] / known["items"], known["median_s"] / per_call)
+    known = known[np.isfinite(known["seconds"]) & (known["seconds"] > 0)]
+    known = known.drop_duplicates(["cell_id", "arm", "trial", "round"])
+    arms: Timings = {}
+    for (cell_id, arm, trial), part in known.groupby(["cell_id", "arm", "trial"], sort=True):
+        timing = arms.setdefault((str(cell_id), str(arm)), Timing())
+        timing.seconds[int(trial)] = part["seconds"].to_numpy(dtype=np.float64)
+        timing.rounds[int(trial)] = part["round"].to_numpy(dtype=np.int64)
+    return arms
+
+
+def ratio_of(baseline: Timing | None, candidate: Timing | None) -> Ratio | None:
+    """Speed-up of one arm; Trials that one arm lacks are left out where at least two remain."""
+    if baseline is None or candidate is None or not baseline.seconds or not candidate.seconds:
+        return None
+    common = sorted(baseline.seconds.keys() & candidate.seconds.keys())
+    same = baseline.seconds.keys() == candidate.seconds.keys()
+    paired = same or len(common) >= 2
+    arms = [[arm.seconds[t] for t in (common if paired else arm.seconds)] for arm in (baseline, candidate)]
+    rounds = ([baseline.rounds[t] for t in common], [candidate.rounds[t] for t in common]) if paired else None
+    try:
+        return speedup(arms[0], arms[1], rounds=rounds)
+    except HarnessError:  # times that no statistics can be made of
+        return None
+
+
+def between(run: Run, first: str, second: str) -> Ratio | None:
+    """Return how many times faster Cell `second` is than Cell `first` of the same Group; None if unknown."""
+    cells = records(run.cells[run.cells["arm"] != "shadow"])
+    rows = {row["cell_id"]: row for row in cells if row["cell_id"] in (first, second)}
+    if len(rows) < 2 or rows[first]["group_id"] != rows[second]["group_id"]:
+        return None
+    found = timings(run.blocks, {key: row["scenario"] for key, row in rows.items()})
+    arms = [found.get((key, rows[key]["arm"])) for key in (first, second)]
+    return ratio_of(arms[0], arms[1])

@@ -1,0 +1,54 @@
+"""All Groups on one screen: technique × Group, the speed-up of each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from harness.analysis.frames import Row
+from harness.report.drawing.palette import Family, family_of
+from harness.report.group import GroupView
+from harness.report.tables import VERDICTS
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Technique × Group: the speed-up of each, with its Verdict."""
+
+    places: list[tuple[str, str]]
+    rows: list[tuple[str, Family, list[dict[str, Any] | None]]]
+
+
+def glance(groups: list[GroupView]) -> Glance:
+    """Return the overview of a Run's Groups."""
+    names: dict[str, Family] = {}
+    for view in groups:
+        for line in view.table.lines:
+            names.setdefault(line.record["technique"], family_of(line.record["families"], line.record["arm"]))
+    rows = [(name, family, [_glimpse(view, name) for view in groups]) for name, family in names.items()]
+    return Glance([(view.key, view.place) for view in groups], rows)
+
+
+def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:
+    for line in view.table.lines:
+        row = line.record
+        if row["technique"] == technique:
+            return {
+                "cell": row["cell_id"],
+                "speedup": line.speedup,
+                "verdict": VERDICTS.get(row["verdict"]),
+                "best": line.best,
+                "over": row["within"] is False,
+                "baseline": row["arm"] == "baseline",
+                "heat": _heat(view, row),
+            }
+    return None
+
+
+def _heat(view: GroupView, row: Row) -> int:
+    """How strongly a speed-up is tinted, percent: the Group's fastest the most, by logarithm."""
+    fastest = max((line.record["speedup"] or 1.0) for line in view.table.lines)
+    if row["verdict"] != "faster" or fastest <= 1:
+        return 0
+    return round(6 + 28 * math.log(row["speedup"]) / math.log(fastest))
