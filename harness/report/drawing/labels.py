@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top
+Line = tuple[float, float, float, float]  # from x, y to x, y
 
 RINGS = (7.0, 12.0, 20.0, 32.0, 46.0, 62.0, 80.0, 100.0)
 """Distances from the point that are tried, nearest first, pixels."""
@@ -21,11 +22,19 @@ GAP = 2.0
 """Room left free around a label, pixels."""
 
 
+DETOUR = 14.0
+"""What covering something that should be avoided counts, pixels of distance."""
+
+NO_ROOM = 1000.0
+"""What no label at all counts."""
+
+
 @dataclass(frozen=True)
 class Placed:
-    """Where a label goes: its box, and whether it is so far off that a line must lead to the point."""
+    """Where a label goes: its box, how far off it is (pixels), and whether a line must lead to the point."""
 
     box: Box
+    cost: float
     leads: bool
 
     @property
@@ -45,20 +54,24 @@ def place(
     """Return a place for each label, None where there is no room; earlier points choose first.
 
     `points` and `sizes` (width, height) are in pixels, `bounds` is where labels may be, `taken` where not,
-    `avoid` where only if there is no other room. A label that finds no room goes to the head of the queue,
-    and all start again, a few times.
+    `avoid` where only if all else is far. The label with the worst place then goes to the head of the queue,
+    and all start again, a few times; the arrangement with the least distance in all is the answer.
     """
     marks = [(x - radius, y - radius, x + radius, y + radius) for x, y in points]
     order = list(range(len(points)))
-    best: list[Placed | None] = [None] * len(points)
-    for attempt in range(TRIES):
+    best: list[Placed | None] = []
+    least = math.inf
+    for _ in range(TRIES):
         found = _in_turn(order, points, sizes, bounds, (taken, avoid), marks)
-        missing = [index for index in order if found[index] is None]
-        if attempt == 0 or len(missing) < sum(spot is None for spot in best):
-            best = found
-        if not missing:
+        costs = [NO_ROOM if spot is None else spot.cost for spot in found]
+        if sum(costs) < least:
+            best, least = found, sum(costs)
+        if not costs or max(costs) <= RINGS[1]:
             break
-        order = [missing[0], *(index for index in order if index != missing[0])]
+        worst = costs.index(max(costs))
+        if order[0] == worst:
+            break
+        order = [worst, *(index for index in order if index != worst)]
     return best
 
 
@@ -73,17 +86,18 @@ def _in_turn(
     """Give each label, in this order, the best spot that is still free."""
     occupied = list(busy[0])
     result: list[Placed | None] = [None] * len(points)
-    leaders: list[tuple[float, float, float, float]] = []
+    leaders: list[Line] = []
     for index in order:
         point = points[index]
         spot: Placed | None = None
         for candidate in _candidates(point, sizes[index]):
-            if not _free(candidate, point, bounds, occupied, marks, leaders):
-                continue
-            spot = spot or candidate
-            if not any(overlap(candidate.box, other) for other in busy[1]):
-                spot = candidate
+            if spot is not None and candidate.cost >= spot.cost:
                 break
+            if _free(candidate, point, bounds, occupied, marks, leaders):
+                covered = sum(overlap(candidate.box, other) for other in busy[1])
+                cost = candidate.cost + DETOUR * covered
+                if spot is None or cost < spot.cost:
+                    spot = replace(candidate, cost=cost)
         if spot is None:
             continue
         result[index] = spot
@@ -99,7 +113,7 @@ def _free(
     bounds: Box,
     occupied: Sequence[Box],
     marks: Sequence[Box],
-    leaders: Sequence[tuple[float, float, float, float]],
+    leaders: Sequence[Line],
 ) -> bool:
     """Whether a label may go there at all."""
     room = grown(spot.box)
@@ -142,7 +156,7 @@ def _candidates(point: tuple[float, float], size: tuple[float, float]) -> list[P
             x = point[0] + ring * dx + shift_x * size[0] / 2
             y = point[1] + ring * dy + shift_y * size[1] / 2
             box = (x - size[0] / 2, y - size[1] / 2, x + size[0] / 2, y + size[1] / 2)
-            found.append(Placed(box, ring > 16))
+            found.append(Placed(box, ring, ring > 16))
     return found
 
 
@@ -155,7 +169,7 @@ def _leader_blocked(
     return any(_crosses(line, box) for box in (*others, *occupied))
 
 
-def _crosses(line: tuple[float, float, float, float], box: Box, steps: int = 24) -> bool:
+def _crosses(line: Line, box: Box, steps: int = 24) -> bool:
     """Whether a line passes through a box, looked at in small steps."""
     x0, y0, x1, y1 = line
     return any(

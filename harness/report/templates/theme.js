@@ -10,7 +10,7 @@
     if (state === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = state;
     button.querySelector("span").textContent = state;
-    button.setAttribute("aria-label", "Colours: " + (state === "auto" ? "as the system" : state));
+    button.setAttribute("aria-label", "Colours: " + state);
   };
   const stored = load();
   if (states.includes(stored)) state = stored;
