@@ -17,7 +17,7 @@ from harness.store.reading import Run
 from harness.store.writing import write_atomic
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("page.css", "table.css", "cards.css", "figures.css")
+STYLES = ("page.css", "table.css", "cards.css", "figures.css", "print.css")
 SCRIPTS = ("theme.js", "table.js", "links.js")
 
 
