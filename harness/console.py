@@ -111,7 +111,7 @@ class Watcher:
     def _left(self) -> str:
         if self._count == 0 or self._count >= self._total:
             return ""
-        from harness.suite.units import say_seconds
+        from harness.quantities import say_seconds
 
         seconds = (time.monotonic() - self._start) / self._count * (self._total - self._count)
         return f" ({say_seconds(seconds)} left)"

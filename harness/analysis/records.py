@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.stats import percentiles, proportion
+from harness.store.arrays import unpack
 from harness.store.info import RunInfo, Times
 from harness.store.schema import CELLS
 
@@ -83,12 +83,6 @@ def assemble(events: Iterable[Event], info: RunInfo) -> Tables:
                 blocks.append(_block_row(event, samples, session_start, shift_s))
     cells = _cell_rows(rows, arms, info)
     return Tables(cells, blocks, _samples(arms), _answers(arms), times(events))
-
-
-def unpack(content: Mapping[str, Any]) -> NDArray[Any]:
-    """Return an array that a worker sent: base64 of its raw bytes."""
-    raw = base64.b64decode(content["base64"])
-    return np.frombuffer(raw, dtype=np.dtype(content["dtype"])).reshape(content["shape"])
 
 
 def times(events: Iterable[Event]) -> Times:

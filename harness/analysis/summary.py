@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
+from harness.quantities import say_seconds
 from harness.store.info import GroupInfo, RunInfo
 
 Part = tuple[str, str]
@@ -77,7 +78,7 @@ def trust(info: RunInfo) -> str:
     """Say how much of the wall time was measurement: measured 61 % of 4 m 02 s."""
     if info.times.wall_s <= 0:
         return "no time was recorded"
-    return f"measured {info.times.measured_share:.0%} of {say.duration(info.times.wall_s)}".replace("%", " %")
+    return f"measured {info.times.measured_share:.0%} of {say_seconds(info.times.wall_s)}".replace("%", " %")
 
 
 def _fastest(board: Board) -> Sentence:

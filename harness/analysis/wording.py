@@ -51,15 +51,6 @@ def quantity(value: Any, kind: str) -> str:
     return f"{digits(value / unit)}{'' if kind == 'count' else ' '}{name}".rstrip()
 
 
-def duration(seconds: float) -> str:
-    """Return a long time: 242 → 4 m 02 s; 3.21 → 3.2 s."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
-
-
 def factor(ratio: float) -> str:
     """Return a speed-up's number: 12.3, 3.12, 0.934; below 0.01 and from a million as a power of ten."""
     if 0.01 <= ratio < 999_999.5:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from harness.artifacts.cache import Cache
 from harness.errors import ExitCode
-from harness.suite.units import say_bytes
+from harness.quantities import say_bytes
 
 
 def show_cache(*, as_json: bool) -> ExitCode:

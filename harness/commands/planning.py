@@ -11,9 +11,9 @@ from harness.artifacts.cache import Cache
 from harness.console import Terminal
 from harness.devices.fingerprint import Machine
 from harness.errors import ExitCode
+from harness.quantities import say_seconds
 from harness.runner.plan import Plan
 from harness.suite.matrix import Group
-from harness.suite.units import say_seconds
 
 SHOWN_GROUPS = 40
 """A matrix of thousands of Cells is counted, not printed whole."""

@@ -10,7 +10,7 @@ from types import FrameType
 
 from harness.console import Terminal, Watcher
 from harness.errors import ExitCode
-from harness.suite.units import say_seconds
+from harness.quantities import say_seconds
 
 
 def run_suite(

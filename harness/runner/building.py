@@ -14,6 +14,7 @@ from harness.errors import WorkerError
 from harness.runner.channel import Worker
 from harness.runner.observing import Observer
 from harness.runner.plan import Job, Plan
+from harness.runner.trials import search_path
 from harness.store.journal import Journal
 from harness.suite.validation import Model
 
@@ -122,7 +123,7 @@ class _Builder:
             "harness.runner.build_worker",
             self._log,
             environment=environment,
-            search=(folder, str(Path.cwd())),
+            search=search_path(self._plan.suite.folder),
         )
         self._worker = worker
         worker.send(

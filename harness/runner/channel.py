@@ -1,12 +1,11 @@
 """How manager and worker talk: JSON lines, commands in on stdin, events out on a pipe of their own.
 
 A worker's stdout and stderr are its log, so a library that prints cannot disturb the protocol. Nothing is
-pickled. Arrays travel as base64 of their raw bytes.
+pickled; arrays travel as `store/arrays.py` packs them.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import ctypes
 import json
@@ -21,9 +20,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from harness.errors import StoreError, WorkerError
 
 EVENTS_FD, SPAWNED_NS, SEARCH = "HARNESS_EVENTS_FD", "HARNESS_SPAWNED_NS", "HARNESS_SEARCH"
@@ -32,21 +28,6 @@ Message = dict[str, Any]
 SEND_S = 60.0
 """Longest time that a worker may leave a command unread; only a command larger than a pipe ever waits."""
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-
-
-def pack(array: NDArray[Any]) -> dict[str, Any]:
-    """An array as JSON."""
-    return {
-        "dtype": array.dtype.str,
-        "shape": array.shape,
-        "base64": base64.b64encode(array.tobytes()).decode(),
-    }
-
-
-def unpack(content: dict[str, Any]) -> NDArray[Any]:
-    """Return an array from JSON."""
-    raw = base64.b64decode(content["base64"])
-    return np.frombuffer(raw, dtype=np.dtype(content["dtype"])).reshape(content["shape"])
 
 
 class WorkerSide:

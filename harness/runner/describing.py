@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.runner.plan import Plan, PlannedCell
+    from harness.runner.plan import PlannedCell
+    from harness.suite.matrix import Group
 
 
 def describe(error: BaseException) -> str:
@@ -17,10 +18,9 @@ def describe(error: BaseException) -> str:
     return first if isinstance(error, HarnessError) else f"{type(error).__name__}: {first}".rstrip(": ")
 
 
-def describe_cell(planned: PlannedCell, plan: Plan) -> dict[str, Any]:
+def describe_cell(planned: PlannedCell, group: Group) -> dict[str, Any]:
     """The columns of a Record that are known before anything is built (store/schema.py)."""
     cell, pipeline = planned.cell, planned.cell.pipeline
-    group = next(g for g in plan.groups if g.group_id == cell.group_id)
     return {
         "cell_id": cell.cell_id,
         "group_id": cell.group_id,

@@ -158,8 +158,10 @@ class LocalRun:
         record = partial(self._record, journal)
         if not self.events:
             record("run", info=info.model_dump(mode="json"))
-            for planned in self.plan.cells.values():
-                record("cell", cell_id=planned.cell.cell_id, row=describe_cell(planned, self.plan))
+            for group in self.plan.groups:
+                for cell in group.cells:
+                    row = describe_cell(self.plan.cells[cell.cell_id], group)
+                    record("cell", cell_id=cell.cell_id, row=row)
         record("session", start_ns=time.perf_counter_ns())
         self._watch_neighbours(record)
         started = time.monotonic()

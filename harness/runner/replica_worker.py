@@ -15,9 +15,10 @@ from harness.artifacts.targets import Target
 from harness.measure.blocks import set_aside_garbage, time_in_turn
 from harness.measure.clock import PerfClock
 from harness.measure.pinning import pin
-from harness.runner.channel import Message, WorkerSide, pack
+from harness.runner.channel import Message, WorkerSide
 from harness.runner.describing import describe
 from harness.runtimes.registry import RUNTIMES
+from harness.store.arrays import pack
 
 
 def main() -> None:

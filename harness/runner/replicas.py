@@ -22,8 +22,9 @@ from harness.artifacts.tensors import Array
 from harness.measure.blocks import Block
 from harness.measure.clock import Clock, elapsed_ns
 from harness.measure.procfs import descendants
-from harness.runner.channel import Message, Worker, unpack, wait_any
+from harness.runner.channel import Message, Worker, wait_any
 from harness.runtimes.registry import Call, Outputs, Session
+from harness.store.arrays import unpack
 
 CHUNKS = 4
 """A replica gets its share of a Block in so many parts, so that a slow one does not hold up the end."""

@@ -29,11 +29,12 @@ from harness.measure.pinning import pin
 from harness.measure.scenarios import SCENARIOS
 from harness.measure.warmup import warm_up
 from harness.runner.auditing import Audit
-from harness.runner.channel import Message, WorkerSide, pack
+from harness.runner.channel import Message, WorkerSide
 from harness.runner.describing import describe
 from harness.runner.quality_data import read_quality_data
 from harness.runner.replicas import Host, family_pids
 from harness.runtimes.registry import RUNTIMES, Session
+from harness.store.arrays import pack
 from harness.techniques.registry import DEPLOYMENTS
 from harness.zoo.registry import METRICS
 

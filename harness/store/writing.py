@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.files import replace_file
 from harness.store.info import RunInfo
 from harness.store.schema import TABLES, arrow_schema
 
@@ -17,20 +16,10 @@ Rows = Sequence[Mapping[str, Any]] | Mapping[str, Any]
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a crash leaves the old file or the new one, never a part.
-
-    Raises StoreError when the disk is full or the folder cannot be written.
-    """
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write `data` to `path` whole or not at all (files.py). Raises StoreError."""
     try:
-        with staged.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
+        replace_file(path, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            staged.unlink()
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 

@@ -14,7 +14,6 @@ from harness.suite.loading import Document, Key, read_document
 from harness.suite.pipeline import Pipeline, PipelineReader
 from harness.suite.reporting import checked
 from harness.suite.schema import Suite, name_matches
-from harness.zoo.registry import DATASETS, METRICS, MODELS
 from harness.zoo.source import SOURCES, Source, SourceConfig
 
 
@@ -122,29 +121,12 @@ def _model(document: Document, name: str, raw: dict[str, Any], problems: list[Pr
     config = checked(document, key, source.config, raw, problems)
     if config is None:
         return None
-    faults = _unknown_names(raw, source.key)
-    problems += [document.problem((*key, where), text) for where, text in faults]
-    if faults:
-        return None
     try:
         identity = source.identity(config, document.path.resolve().parent)
     except DataError as error:
         problems.append(document.problem((*key, source.key), str(error)))
         return None
     return Model(name, source, config, identity)
-
-
-def _unknown_names(raw: dict[str, Any], source: str) -> list[tuple[str, str]]:
-    """Names inside a model that no registry knows."""
-    faults = []
-    if source == "zoo" and raw["zoo"] not in MODELS:
-        faults.append(("zoo", MODELS.unknown(raw["zoo"])))
-    dataset, metric = raw.get("dataset"), raw.get("metric")
-    if isinstance(dataset, str) and ":" not in dataset and dataset not in DATASETS:
-        faults.append(("dataset", DATASETS.unknown(dataset)))
-    if isinstance(metric, str) and metric not in METRICS:
-        faults.append(("metric", METRICS.unknown(metric)))
-    return faults
 
 
 def _names(document: Document) -> list[Problem]:

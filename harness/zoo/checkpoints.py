@@ -5,16 +5,15 @@ Needs numpy and safetensors, never torch.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.artifacts.tensors import Array
 from harness.errors import DataError
+from harness.files import replace_file
 
 FOLDER = "checkpoints"
 
@@ -112,16 +111,9 @@ def _remedy(path: Path) -> str:
 
 
 def _write_atomic(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write `path` whole or not at all, its folder made first."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with staged.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
+        replace_file(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            staged.unlink()
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error

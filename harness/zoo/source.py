@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from harness.artifacts.tensors import TensorSpec
 from harness.registry import Registry
-from harness.zoo.registry import Data, Split
+from harness.zoo.registry import DATASETS, METRICS, MODELS, Data, Split
 
 
 def _specs(value: Any) -> Any:
@@ -31,6 +31,27 @@ def _specs(value: Any) -> Any:
 
 
 Inputs = Annotated[tuple[TensorSpec, ...], BeforeValidator(_specs), Field(min_length=1)]
+
+
+def _known(registry: Registry[Any]) -> Callable[[str], str]:
+    """Refuse a name that `registry` does not have, with the nearest that it has."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            raise ValueError(registry.unknown(name))
+        return name
+
+    return check
+
+
+def _dataset(reference: str) -> str:
+    return reference if ":" in reference else _known(DATASETS)(reference)
+
+
+ModelName = Annotated[str, AfterValidator(_known(MODELS))]
+MetricName = Annotated[str, AfterValidator(_known(METRICS))]
+DatasetReference = Annotated[str, AfterValidator(_dataset)]
+"""A dataset's name, or ``package.module:function``."""
 
 
 class SourceConfig(BaseModel):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from harness.analysis.records import assemble, mean_with_interval, times
-from harness.runner.channel import pack
 from harness.stats.quantiles import min_samples
+from harness.store.arrays import pack
 from harness.store.info import RunInfo
 from harness.store.reading import load
 from harness.store.schema import TABLES

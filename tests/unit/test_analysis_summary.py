@@ -8,6 +8,7 @@ from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 from harness.analysis import wording as say
 from harness.analysis.leaderboard import boards
 from harness.analysis.summary import answers, conditions, place, trust
+from harness.quantities import say_seconds
 
 
 def said(tmp_path, techniques=TECHNIQUES, group=None, **kwargs):
@@ -109,9 +110,9 @@ def test_trust_line_and_conditions(tmp_path):
         (say.signed(-0.04), "−0.04"),
         (say.signed(0.001), "±0.00"),
         (say.points(1, "pt"), "1 point"),
-        (say.duration(242), "4 m 02 s"),
-        (say.duration(3.21), "3.2 s"),
-        (say.duration(3700), "1 h 01 m"),
+        (say_seconds(242), "4 m 02 s"),
+        (say_seconds(3.21), "3.2 s"),
+        (say_seconds(3700), "1 h 02 m"),
         (say.short("abcdefghij", 5), "ab…ij"),
         (say.short("a\u202eb\tc\n", 9), "a b c"),
     ],

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from harness.errors import StoreError, WorkerError
-from harness.runner.channel import EVENTS_FD, SEARCH, Worker, explain_exit, pack, unpack, wait_any
+from harness.runner.channel import EVENTS_FD, SEARCH, Worker, explain_exit, wait_any
+from harness.store.arrays import pack, unpack
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 PATIENCE_S = 30.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.suite.units import parse_points, parse_seconds, parse_share, say_bytes, say_seconds
+from harness.quantities import say_bytes, say_seconds
+from harness.suite.units import parse_points, parse_seconds, parse_share
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from harness.artifacts.cache import file_digest
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
 from harness.zoo.registry import Data, Split
-from harness.zoo.source import SOURCES, Inputs, Source, SourceConfig
+from harness.zoo.source import SOURCES, DatasetReference, Inputs, MetricName, Source, SourceConfig
 from harness.zoo.user_code import dataset_identity, load_data
 
 
@@ -21,8 +21,10 @@ class OnnxSource(SourceConfig):
 
     onnx: str
     inputs: Inputs | None = None
-    dataset: str | None = Field(default=None, description="a dataset's name, or package.module:function")
-    metric: str | None = Field(default=None, description="a metric's name; top-1 with a dataset")
+    dataset: DatasetReference | None = Field(
+        default=None, description="a dataset's name, or package.module:function"
+    )
+    metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
 
 
 def _identity(config: OnnxSource, folder: Path) -> dict[str, Any]:

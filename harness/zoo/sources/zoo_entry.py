@@ -11,7 +11,7 @@ from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
 from harness.zoo.assets import locate_asset
 from harness.zoo.registry import MODELS, Data, Split
-from harness.zoo.source import SOURCES, Source, SourceConfig
+from harness.zoo.source import SOURCES, ModelName, Source, SourceConfig
 from harness.zoo.user_code import code_identity, folder_identity, load_data
 
 NETS = Path(__file__).resolve().parents[1] / "nets"
@@ -20,7 +20,7 @@ NETS = Path(__file__).resolve().parents[1] / "nets"
 class ZooSource(SourceConfig):
     """`zoo` is a name that `harness list models` shows."""
 
-    zoo: str
+    zoo: ModelName
 
 
 def _checkpoint(config: ZooSource, folder: Path) -> Path:
