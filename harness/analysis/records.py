@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.arms import Arm, ArmEvents, Event, answers_columns, block_row, samples_columns
+from harness.analysis.walltime import times
 from harness.stats import percentiles, proportion
 from harness.store.arrays import unpack
 from harness.store.info import RunInfo, Times
 from harness.store.schema import CELLS
 
-Event = Mapping[str, Any]
-Arm = tuple[str, str]  # cell_id, arm
 QUANTILES = {0.5: "latency_p50_s", 0.9: "latency_p90_s", 0.95: "latency_p95_s", 0.99: "latency_p99_s"}
 _BUILT = {
     "status": "pending",
@@ -26,14 +26,6 @@ _BUILT = {
     "log": None,
 }  # whatever an earlier session found
 NORMAL_95 = 1.959964  # two-sided 95 % quantile of the normal distribution
-
-
-@dataclass
-class ArmEvents:
-    """What was recorded of one arm, by kind of event."""
-
-    by_kind: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
-    samples: list[NDArray[np.int64]] = field(default_factory=list)
 
 
 @dataclass
@@ -80,41 +72,9 @@ def assemble(events: Iterable[Event], info: RunInfo) -> Tables:
             if kind == "block":
                 samples = unpack(event["samples"])
                 arm.samples.append(samples)
-                blocks.append(_block_row(event, samples, session_start, shift_s))
+                blocks.append(block_row(event, samples, session_start, shift_s))
     cells = _cell_rows(rows, arms, info)
-    return Tables(cells, blocks, _samples(arms), _answers(arms), times(events))
-
-
-def times(events: Iterable[Event]) -> Times:
-    """Add up where the wall time of all sessions of the Run went."""
-    total = Times(wall_s=_wall_s(events))
-    for event in events:
-        match event["event"]:
-            case "builds-done":
-                total.build_s += event["seconds"]
-            case "quality":
-                total.quality_s += event["seconds"]
-            case "warm":
-                total.warmup_s += event["seconds"]
-            case "block":
-                total.timed_s += event["duration_ns"] / 1e9
-            case "ready":
-                total.start_s += event["import_s"]
-    return total
-
-
-def _wall_s(events: Iterable[Event]) -> float:
-    """Seconds of all sessions; one that was killed could not say its own, and took until its last event."""
-    total, began, last = 0.0, None, 0.0
-    for event in [*events, {"event": "session", "at": 0.0}]:
-        if event["event"] == "session":
-            total += max(last - began, 0.0) if began is not None else 0.0
-            began = event["at"]
-        elif event["event"] == "wall":
-            total += event["seconds"]
-            began = None
-        last = event.get("at", last)
-    return total
+    return Tables(cells, blocks, samples_columns(arms), answers_columns(arms), times(events))
 
 
 def _cell_rows(
@@ -259,58 +219,6 @@ def _warnings(columns: dict[str, Any], kinds: dict[str, list[Event]], info: RunI
     if any(not event["steady"]["exact"] for event in kinds["memory"]):
         found.append("memory peaks were only seen at the phases' edges on this system")
     return found
-
-
-def _block_row(
-    event: Event, samples: NDArray[np.int64], session_start_ns: int, shift_s: float
-) -> dict[str, Any]:
-    """Return a Block's row; its session began `shift_s` after the Run."""
-    seconds = samples / 1e9
-    return {
-        "cell_id": event["cell_id"],
-        "arm": event["arm"],
-        "trial": event["trial"],
-        "round": event["round"],
-        "order": event["order"],
-        "start_s": shift_s + (event["start_ns"] - session_start_ns) / 1e9,
-        "duration_s": event["duration_ns"] / 1e9,
-        "calls": len(samples),
-        "items": event["items"],
-        "median_s": float(np.median(seconds)),
-        "mean_s": float(seconds.mean()),
-        "min_s": float(seconds.min()),
-        "max_s": float(seconds.max()),
-        "tags": event["tags"],
-        "evidence": json.dumps(event["evidence"]),
-    }
-
-
-def _samples(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
-    columns: dict[str, list[Any]] = {name: [] for name in ("cell_id", "arm", "trial", "round", "call_ns")}
-    for (cell_id, kind), arm in arms.items():
-        for block, samples in zip(arm.by_kind["block"], arm.samples, strict=True):
-            size = len(samples)
-            columns["cell_id"] += [cell_id] * size
-            columns["arm"] += [kind] * size
-            columns["trial"].append(np.full(size, block["trial"], np.int64))
-            columns["round"].append(np.full(size, block["round"], np.int64))
-            columns["call_ns"].append(samples)
-    numbers = ("trial", "round", "call_ns")
-    empty = np.zeros(0, np.int64)
-    return {n: np.concatenate([empty, *v]) if n in numbers else v for n, v in columns.items()}
-
-
-def _answers(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
-    cells: list[str] = []
-    items: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    scores: list[NDArray[np.float64]] = [np.zeros(0)]
-    for (cell_id, _), arm in arms.items():
-        for event in arm.by_kind["quality"][-1:]:
-            values = unpack(event["scores"])
-            cells += [cell_id] * len(values)
-            items.append(np.arange(len(values)))
-            scores.append(values.astype(np.float64))
-    return {"cell_id": cells, "item": np.concatenate(items), "score": np.concatenate(scores)}
 
 
 def _median(values: Iterable[float]) -> float | None:

@@ -23,6 +23,7 @@ from harness.runner.neighbours import announced, others
 from harness.runner.observing import Observer
 from harness.runner.plan import Place, Plan, PlannedCell, make_plan
 from harness.runner.repository import current_commit
+from harness.runner.resuming import next_order, progress_of, refuse_other_artifacts
 from harness.runner.schedule import GroupProgress, GroupSchedule, cut_into_parts
 from harness.runner.trials import Arm, LiveTrial, search_path, trial_spec
 from harness.runner.versions import package_version, versions_of
@@ -120,22 +121,11 @@ class LocalRun:
                 continue
             info = RunInfo.model_validate(events[0]["info"])
             if info.suite_sha256 == self.suite.sha256:
-                self._refuse_other_artifacts(folder, events)
+                refuse_other_artifacts(self.plan, folder, events)
                 self.folder, self.events = folder, events
                 return info
         changed = ": the suite was changed since" if found else ""
         raise StoreError(f"no unfinished Run of {self.suite.spec.suite!r} to resume in {self.place}{changed}")
-
-    def _refuse_other_artifacts(self, folder: Path, events: list[Event]) -> None:
-        """A Run is of one model and one set of libraries: it cannot go on with others."""
-        keys = {cell_id: planned.artifact_key for cell_id, planned in self.plan.cells.items()}
-        for event in events:
-            if event["event"] == "artifact" and event["key"] != keys[event["cell_id"]]:
-                name = self.plan.cells[event["cell_id"]].cell.name
-                raise StoreError(
-                    f"{folder} cannot be resumed: the model's files, its code or a library changed since "
-                    f"({name}); start anew without --resume"
-                )
 
     def run(self, info: RunInfo, finish: Callable[[Path, RunInfo, list[Event]], Outcome]) -> Outcome:
         """Build and measure all that is not done yet; `finish` turns the journal into the Run's tables."""
@@ -167,7 +157,7 @@ class LocalRun:
         started = time.monotonic()
         builds = build_all(self.plan, self.cache, journal, self.observer, self.folder / "logs")
         self._record_builds(builds, record, time.monotonic() - started)
-        progress = self._progress()
+        progress = progress_of(self.plan, self.events)
         measure = self.suite.spec.measure
         groups = [group for group in self.plan.groups if self._fit(group, builds)]
         total = sum(measure.trials - progress[g.group_id].finished for g in groups)
@@ -185,7 +175,7 @@ class LocalRun:
             partial(self._start_trial, builds, record),
             self.observer,
             len(self.plan.place.cores),
-            order=self._next_order(),
+            order=next_order(self.events),
         )
         while progress.finished < measure.trials:
             arms = [p for p in self._fit(group, builds) if p.cell.cell_id not in progress.failed]
@@ -244,27 +234,6 @@ class LocalRun:
                 steps=artifact.steps,
                 facts=artifact.facts,
             )
-
-    def _next_order(self) -> int:
-        """Number of the next Block in the Run's sequence."""
-        return max((event["order"] for event in self.events if event["event"] == "block"), default=-1) + 1
-
-    def _progress(self) -> dict[str, GroupProgress]:
-        """What the journal says was done before; empty progress for a new Run."""
-        progress = {group.group_id: GroupProgress() for group in self.plan.groups}
-        group_of = {p.cell.cell_id: p.cell.group_id for p in self.plan.cells.values()}
-        for event in self.events:
-            match event["event"]:
-                case "trial-start":
-                    one = progress[event["group_id"]]
-                    one.next_trial = max(one.next_trial, event["trial"] + 1)
-                case "trial-done":
-                    progress[event["group_id"]].finished += 1
-                case "quality":
-                    progress[group_of[event["cell_id"]]].answered.add(event["cell_id"])
-                case "trial-failed" if event["blocks"] == 0 and event["arm"] != "shadow":
-                    progress[group_of[event["cell_id"]]].failed.add(event["cell_id"])
-        return progress
 
     def _watch_neighbours(self, record: Callable[..., Event]) -> None:
         pids = others()

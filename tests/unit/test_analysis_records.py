@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.analysis.records import assemble, mean_with_interval, times
+from harness.analysis.records import assemble, mean_with_interval
+from harness.analysis.walltime import times
 from harness.stats.quantiles import min_samples
 from harness.store.arrays import pack
 from harness.store.info import RunInfo

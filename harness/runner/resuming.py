@@ -1,0 +1,45 @@
+"""Going on with an interrupted Run: what its journal says was done, and whether it may go on at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import StoreError
+from harness.runner.plan import Plan
+from harness.runner.schedule import GroupProgress
+from harness.store.journal import Event
+
+
+def refuse_other_artifacts(plan: Plan, folder: Path, events: list[Event]) -> None:
+    """A Run is of one model and one set of libraries: it cannot go on with others."""
+    keys = {cell_id: planned.artifact_key for cell_id, planned in plan.cells.items()}
+    for event in events:
+        if event["event"] == "artifact" and event["key"] != keys[event["cell_id"]]:
+            name = plan.cells[event["cell_id"]].cell.name
+            raise StoreError(
+                f"{folder} cannot be resumed: the model's files, its code or a library changed since "
+                f"({name}); start anew without --resume"
+            )
+
+
+def next_order(events: list[Event]) -> int:
+    """Number of the next Block in the Run's sequence."""
+    return max((event["order"] for event in events if event["event"] == "block"), default=-1) + 1
+
+
+def progress_of(plan: Plan, events: list[Event]) -> dict[str, GroupProgress]:
+    """What the journal says was done before; empty progress for a new Run."""
+    progress = {group.group_id: GroupProgress() for group in plan.groups}
+    group_of = {p.cell.cell_id: p.cell.group_id for p in plan.cells.values()}
+    for event in events:
+        match event["event"]:
+            case "trial-start":
+                one = progress[event["group_id"]]
+                one.next_trial = max(one.next_trial, event["trial"] + 1)
+            case "trial-done":
+                progress[event["group_id"]].finished += 1
+            case "quality":
+                progress[group_of[event["cell_id"]]].answered.add(event["cell_id"])
+            case "trial-failed" if event["blocks"] == 0 and event["arm"] != "shadow":
+                progress[group_of[event["cell_id"]]].failed.add(event["cell_id"])
+    return progress
