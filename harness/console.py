@@ -74,6 +74,12 @@ class Watcher:
         else:
             self.terminal.say(f"{title}: {total} {'Artifacts' if title == 'build' else 'Trials'}")
 
+    def expect(self, total: int) -> None:
+        """The phase has `total` steps after all."""
+        self._total = total
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, total=total)
+
     def step(self, text: str) -> None:
         """Show what is going on; at most five times a second, since this is called between Blocks."""
         if self.terminal.verbose and not self._live:

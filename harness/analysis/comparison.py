@@ -13,7 +13,7 @@ import pandas as pd
 from harness.analysis.frames import Row, records
 from harness.analysis.timing import Timing, Timings, ratio_of, timings
 from harness.errors import HarnessError
-from harness.stats.multiple import holm, p_value
+from harness.stats.multiple import benjamini_hochberg, p_value
 from harness.stats.paired import Difference, paired_difference
 from harness.stats.ratio import Ratio
 from harness.stats.verdict import Verdict, decide, floor_magnitude
@@ -32,7 +32,7 @@ COLUMNS = {
     "speedup_low": "float",
     "speedup_high": "float",
     "speedup_p": "float",
-    "speedup_p_holm": "float",
+    "speedup_p_adjusted": "float",
     "speedup_method": "object",
     "verdict": "object",
     "floor": "float",
@@ -42,7 +42,7 @@ COLUMNS = {
     "drop_low": "float",
     "drop_high": "float",
     "drop_p": "float",
-    "drop_p_holm": "float",
+    "drop_p_adjusted": "float",
     "discordant": "float",
     "size_ratio": "float",
     "memory_ratio": "float",
@@ -131,17 +131,21 @@ def _difference(baseline: pd.Series[float] | None, candidate: pd.Series[float] |
 
 
 def _judged(results: list[Result], info: RunInfo) -> list[Result]:
-    """Correct all p-values of the Run together (Holm), then decide each Verdict."""
+    """Correct all p-values of the Run together (Benjamini-Hochberg), then decide each Verdict.
+
+    A leaderboard is a list that is browsed: what is bounded is the share of false alarms in it. That any at
+    all is rare comes from the noise floor, which each Verdict has to pass besides (stats/verdict.py).
+    """
     fast = [result for result in results if result.ratio is not None]
     good = [result for result in results if result.drop is not None]
     speeds = [p_value(result.ratio) for result in fast if result.ratio]
     drops = [result.drop.p for result in good if result.drop]
-    for result, raw, adjusted in zip(fast, speeds, holm(speeds) if speeds else [], strict=True):
-        result.found |= {"speedup_p": raw, "speedup_p_holm": float(adjusted)}
+    for result, raw, adjusted in zip(fast, speeds, benjamini_hochberg(speeds) if speeds else [], strict=True):
+        result.found |= {"speedup_p": raw, "speedup_p_adjusted": float(adjusted)}
         if result.ratio:
             result.found["verdict"] = str(_verdict(result.ratio, result.floor, info, float(adjusted)))
-    for result, adjusted in zip(good, holm(drops) if drops else [], strict=True):
-        result.found["drop_p_holm"] = float(adjusted)
+    for result, adjusted in zip(good, benjamini_hochberg(drops) if drops else [], strict=True):
+        result.found["drop_p_adjusted"] = float(adjusted)
     return results
 
 

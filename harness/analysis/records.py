@@ -121,7 +121,12 @@ def _measured_columns(row: dict[str, Any], arm: ArmEvents, info: RunInfo) -> dic
         return _failure(last["stage"], last["reason"], log) if last else {}
     columns: dict[str, Any] = {"status": "measured", "reason": None, "log": f"logs/{log}"}
     columns |= _speed_columns(row, arm)
-    columns |= _start_columns(kinds) | _memory_columns(kinds) | _quality_columns(kinds["quality"])
+    columns |= (
+        _plan_columns(kinds)
+        | _start_columns(kinds)
+        | _memory_columns(kinds)
+        | _quality_columns(kinds["quality"])
+    )
     columns["warnings"] = _warnings(columns, kinds, info)
     return columns
 
@@ -160,6 +165,16 @@ def _start_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
         "warmup_calls": sum(event["calls"] for event in warm),
         "steady": all(event["steady"] for event in warm) if warm else None,
         "worker_s": sum(event["worker_s"] for event in kinds["trial-end"]),
+    }
+
+
+def _plan_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
+    stop = kinds["stop"][-1] if kinds["stop"] else {}
+    plan = kinds["plan"][-1] if kinds["plan"] else {}
+    return {
+        "stop_reason": stop.get("reason"),
+        "stop_halfwidth": stop.get("halfwidth"),
+        "planned_trials": plan.get("trials"),
     }
 
 

@@ -32,12 +32,18 @@ def show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) ->
     show_skipped(plan, terminal)
     build_s, measure_s = plan.estimate_s(cache)
     spec = plan.suite.spec.measure
-    terminal.say(
-        f"{runnable} Cells to run, {len(plan.cells) - runnable} skipped. "
-        f"Each: {spec.trials} Trials, {say_seconds(spec.max_time)} timed; in each Group the baseline twice."
+    planned = spec.trials == "auto"
+    each = (
+        f"Trials until ±{spec.precision:.1%} is reached, {say_seconds(spec.max_time)} timed at most"
+        if planned
+        else f"{spec.trials} Trials, {say_seconds(spec.max_time)} timed"
     )
     terminal.say(
-        f"It will take about {say_seconds(build_s + measure_s)}: "
+        f"{runnable} Cells to run, {len(plan.cells) - runnable} skipped. "
+        f"Each: {each}; in each Group the baseline twice."
+    )
+    terminal.say(
+        f"It will take {'up to' if planned else 'about'} {say_seconds(build_s + measure_s)}: "
         f"{say_seconds(build_s)} to build what the cache lacks, {say_seconds(measure_s)} to measure."
     )
     return ExitCode.OK if runnable else ExitCode.NOTHING_MEASURED

@@ -62,12 +62,20 @@ def _speed(row: Row, info: RunInfo) -> Pairs:
         ("timed", _timed(row)),
         ("warm-up", _warmup(row)),
         ("ratio", row["speedup_method"] or ""),
-        ("p, corrected", _p(row["speedup_p_holm"])),
+        ("p, corrected", _p(row["speedup_p_adjusted"])),
         ("noise floor", "" if row["floor"] is None else f"±{say.percent(row['floor'])}"),
         ("wanted", f"±{say.percent(precision(info))}" if row["speedup_method"] else ""),
+        ("ended", _stopped(row)),
         ("pays back after", _pay_back(row)),
     ]
     return _known(pairs)
+
+
+def _stopped(row: Row) -> str:
+    """Say why measuring ended, and how far it came."""
+    reason = row.get("stop_reason") or ""
+    width = row.get("stop_halfwidth")
+    return f"{reason}, at ±{say.percent(width)}" if reason and width is not None else reason
 
 
 def _start(row: Row) -> Pairs:
@@ -92,7 +100,7 @@ def _quality(row: Row) -> Pairs:
         ("metric", row["quality_metric"] or ""),
         ("items", "" if row["quality_items"] is None else f"{row['quality_items']:,}"),
         ("against baseline", changed),
-        ("p, corrected", _p(row["drop_p_holm"])),
+        ("p, corrected", _p(row["drop_p_adjusted"])),
         ("audit", row["audit"] or ""),
     ]
     return _known(pairs)

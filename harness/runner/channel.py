@@ -181,10 +181,14 @@ class Worker:
         """Whether a whole event has been read already."""
         return b"\n" in self._buffer
 
+    def dismiss(self) -> None:
+        """Ask the worker to end, without waiting for it."""
+        self._stdin.close()
+
     def close(self, patience_s: float = 10.0) -> None:
         """Ask the worker to end, and end it if it does not."""
+        self.dismiss()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._stdin.close()
             self._process.wait(patience_s)
         self.kill()
 

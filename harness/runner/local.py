@@ -21,11 +21,9 @@ from harness.runner.building import Builds, build_all
 from harness.runner.describing import describe_cell
 from harness.runner.neighbours import announced, others
 from harness.runner.observing import Observer
-from harness.runner.plan import Place, Plan, PlannedCell, make_plan
+from harness.runner.plan import Place, Plan, make_plan
 from harness.runner.repository import current_commit
-from harness.runner.resuming import next_order, progress_of, refuse_other_artifacts
-from harness.runner.schedule import GroupProgress, GroupSchedule, cut_into_parts
-from harness.runner.trials import Arm, LiveTrial, search_path, trial_spec
+from harness.runner.resuming import progress_of, refuse_other_artifacts
 from harness.runner.versions import package_version, versions_of
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.journal import Event, Journal, read_journal
@@ -145,6 +143,8 @@ class LocalRun:
         return finish(self.folder, info, self.events)
 
     def _measure_all(self, info: RunInfo, journal: Journal) -> None:
+        from harness.runner.groups import Groups  # brings pandas, which a dry run does not need
+
         record = partial(self._record, journal)
         if not self.events:
             record("run", info=info.model_dump(mode="json"))
@@ -157,60 +157,13 @@ class LocalRun:
         started = time.monotonic()
         builds = build_all(self.plan, self.cache, journal, self.observer, self.folder / "logs")
         self._record_builds(builds, record, time.monotonic() - started)
-        progress = progress_of(self.plan, self.events)
-        measure = self.suite.spec.measure
-        groups = [group for group in self.plan.groups if self._fit(group, builds)]
-        total = sum(measure.trials - progress[g.group_id].finished for g in groups)
-        self.observer.phase("measure", max(total, 0))
-        for group in groups:
-            self._measure_group(group, builds, progress[group.group_id], record)
+        groups = Groups(self.plan, builds, self.observer, record, self.folder / "logs")
+
+        def after_trial() -> None:
+            self._watch_neighbours(record)
             journal.sync()
 
-    def _measure_group(
-        self, group: Group, builds: Builds, progress: GroupProgress, record: Callable[..., Event]
-    ) -> None:
-        measure = self.suite.spec.measure
-        schedule = GroupSchedule(
-            measure,
-            partial(self._start_trial, builds, record),
-            self.observer,
-            len(self.plan.place.cores),
-            order=next_order(self.events),
-        )
-        while progress.finished < measure.trials:
-            arms = [p for p in self._fit(group, builds) if p.cell.cell_id not in progress.failed]
-            baseline = next((p for p in arms if group.baseline and p.cell == group.baseline), None)
-            others_ = [Arm(p, "cell") for p in arms if p is not baseline]
-            shared = [Arm(baseline, "baseline"), Arm(baseline, "shadow")] if baseline else []
-            parts = cut_into_parts(others_, shared)
-            for part in parts:
-                trial = progress.next_trial
-                progress.next_trial += 1
-                record("trial-start", group_id=group.group_id, trial=trial)
-                schedule.run_trial(part, trial, progress)
-            progress.finished += 1
-            record("trial-done", group_id=group.group_id, parts=len(parts))
-            self._watch_neighbours(record)
-            self.observer.done(f"{group.name}: Trial {progress.finished} of {measure.trials}")
-
-    def _start_trial(self, builds: Builds, record: Callable[..., Event], arm: Arm, trial: int) -> LiveTrial:
-        planned = arm.planned
-        measure = self.suite.spec.measure
-        data = builds.artifacts[self.plan.data_keys[planned.cell.model.name]]
-        spec = trial_spec(
-            planned, builds.artifacts[planned.artifact_key].folder, data.folder, measure.timeout
-        )
-        log = self.folder / "logs" / f"{planned.cell.cell_id}.log"
-        return LiveTrial(arm, trial, spec, measure, log, search_path(self.suite.folder), record)
-
-    def _fit(self, group: Group, builds: Builds) -> list[PlannedCell]:
-        """Cells of the Group whose Artifact and quality data are there."""
-        return [
-            p
-            for p in self.plan.runnable(group)
-            if p.artifact_key in builds.artifacts
-            and self.plan.data_keys[p.cell.model.name] in builds.artifacts
-        ]
+        groups.measure_all(progress_of(self.plan, self.events), list(self.events), after_trial)
 
     def _record_builds(self, builds: Builds, record: Callable[..., Event], seconds: float) -> None:
         record("builds-done", seconds=seconds)

@@ -12,6 +12,10 @@ class Observer(Protocol):
         """Start a phase of `total` steps (build, measure)."""
         ...
 
+    def expect(self, total: int) -> None:
+        """The phase turns out to have `total` steps."""
+        ...
+
     def step(self, text: str) -> None:
         """A step begins."""
         ...
@@ -29,6 +33,9 @@ class Silent:
     """Nobody watches."""
 
     def phase(self, title: str, total: int) -> None:
+        """Ignore."""
+
+    def expect(self, total: int) -> None:
         """Ignore."""
 
     def step(self, text: str) -> None:

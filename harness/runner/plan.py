@@ -10,6 +10,7 @@ from harness.artifacts.cache import Cache, digest
 from harness.artifacts.targets import Target
 from harness.errors import MissingPackageError
 from harness.runner.versions import versions_of
+from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
 from harness.suite.validation import CheckedSuite, Model
@@ -84,7 +85,7 @@ class Plan:
         return [p for p in (self.cells[c.cell_id] for c in group.cells) if p.skip is None]
 
     def estimate_s(self, cache: Cache) -> tuple[float, float]:
-        """Guess seconds of building what the cache lacks, and of measuring."""
+        """Guess seconds of building what the cache lacks, and of measuring, which may stop earlier."""
         missing = [job for job in self.jobs.values() if cache.get(job.key) is None]
         build = sum(
             GUESS_COMPILE_S if job.stage and "machine" in job.stage.step.specialises else GUESS_BUILD_S
@@ -92,7 +93,8 @@ class Plan:
         )
         spec = self.suite.spec.measure
         arms = sum(len(self.runnable(group)) + 1 for group in self.groups if self.runnable(group))
-        return build, arms * (spec.trials * (GUESS_START_S + spec.warmup_time) + spec.max_time)
+        trials = WANTED_TRIALS if spec.trials == "auto" else spec.trials
+        return build, arms * (trials * (GUESS_START_S + spec.warmup_time) + spec.max_time)
 
 
 def make_plan(suite: CheckedSuite, place: Place) -> Plan:

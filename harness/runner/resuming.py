@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.errors import StoreError
 from harness.runner.plan import Plan
-from harness.runner.schedule import GroupProgress
+from harness.runner.progress import GroupProgress
 from harness.store.journal import Event
 
 

@@ -7,32 +7,22 @@ from the Suite's seed and is in the journal.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import psutil
 
 from harness.errors import WorkerError
 from harness.runner.observing import Observer
+from harness.runner.progress import GroupProgress, Key
+from harness.runner.steering import Turn
 from harness.runner.trials import Arm, LiveTrial
 from harness.suite.schema import Measure
 
 MIN_ROUNDS = 2
 """Blocks that each arm gets in a Trial, however long one Block takes."""
-BYTES_AN_ARM = 700_000_000
-"""Guess of what one live worker needs, used only to cut a Group that would not fit into memory."""
 MEMORY_SHARE = 0.8
-
-
-@dataclass
-class GroupProgress:
-    """What has been done of a Group: Trials finished, the next Trial's number, answers, failed Cells."""
-
-    finished: int = 0
-    next_trial: int = 0
-    answered: set[str] = field(default_factory=set)
-    failed: set[str] = field(default_factory=set)
+"""Of the memory that is free, the most that live workers may be expected to take."""
 
 
 class GroupSchedule:
@@ -55,7 +45,9 @@ class GroupSchedule:
         self.starters = max(1, min(2, cores))
         self.order = order
 
-    def run_trial(self, arms: list[Arm], trial: int, progress: GroupProgress) -> None:
+    def run_trial(
+        self, arms: list[Arm], trial: int, progress: GroupProgress, turns: Mapping[Key, Turn]
+    ) -> None:
         """Measure one Trial of every arm. Arms that fail are recorded and left out; the others go on."""
         rng = random.Random(f"{self.measure.seed}/{arms[0].planned.cell.group_id}/{trial}")  # noqa: S311
         order = rng.sample(arms, len(arms))
@@ -66,7 +58,7 @@ class GroupSchedule:
                 with self._guard(one, live, progress):
                     self.observer.step(f"{one.arm.title}: load, warm-up")
                     one.load()
-            self._rounds(live, rng, progress)
+            self._rounds(live, rng, progress, turns)
             for one in list(live):
                 with self._guard(one, live, progress):
                     wanted = one.arm.kind != "shadow" and one.arm.cell_id not in progress.answered
@@ -75,6 +67,8 @@ class GroupSchedule:
                     one.finish(quality=wanted)
                     if wanted:
                         progress.answered.add(one.arm.cell_id)
+            for one in live:
+                one.dismiss()
             for one in live:
                 one.close()
         except BaseException:
@@ -101,11 +95,16 @@ class GroupSchedule:
                 waiting.append(one)
         return live
 
-    def _rounds(self, live: list[LiveTrial], rng: random.Random, progress: GroupProgress) -> None:
-        budget_s = self.measure.max_time / self.measure.trials
+    def _rounds(
+        self,
+        live: list[LiveTrial],
+        rng: random.Random,
+        progress: GroupProgress,
+        turns: Mapping[Key, Turn],
+    ) -> None:
         round_ = 0
         while True:
-            due = [one for one in live if one.rounds < MIN_ROUNDS or one.timed_s < budget_s]
+            due = [one for one in live if _is_due(one, turns[one.arm.key])]
             if not due:
                 return
             for one in rng.sample(due, len(due)):
@@ -134,10 +133,22 @@ class GroupSchedule:
         self.observer.notice(f"{one.arm.title}: {one.stage} failed: {error}")
 
 
-def cut_into_parts(arms: list[Arm], shared: list[Arm]) -> list[list[Arm]]:
-    """Cut a Group that would not fit into memory into parts, each with the `shared` arms (the baseline's)."""
-    fit = int(psutil.virtual_memory().available * MEMORY_SHARE / BYTES_AN_ARM)
-    size = max(fit - len(shared), 1)
-    if not arms:
-        return [shared] if shared else []
-    return [[*shared, *arms[i : i + size]] for i in range(0, len(arms), size)]
+def _is_due(one: LiveTrial, turn: Turn) -> bool:
+    return one.rounds < MIN_ROUNDS or (one.rounds < turn.blocks and one.timed_s < turn.seconds)
+
+
+def cut_into_parts(arms: list[Arm], shared: list[Arm], needs: Callable[[Arm], int]) -> list[list[Arm]]:
+    """Cut a Group that would not fit into memory into parts, each with the `shared` arms (the baseline's).
+
+    `needs` tells the bytes that an arm's worker takes. A part has one arm of its own at least.
+    """
+    room = psutil.virtual_memory().available * MEMORY_SHARE - sum(map(needs, shared))
+    parts: list[list[Arm]] = []
+    left = 0.0
+    for arm in arms:
+        if not parts or needs(arm) > left:
+            parts.append([*shared])
+            left = room
+        parts[-1].append(arm)
+        left -= needs(arm)
+    return parts or ([shared] if shared else [])

@@ -11,6 +11,7 @@ from typing import Any
 from harness.errors import WorkerError
 from harness.runner.channel import Message, Worker
 from harness.runner.plan import PlannedCell
+from harness.runner.progress import Key
 from harness.runner.replicas import sweep_shared_memory
 from harness.suite.schema import Measure
 
@@ -29,6 +30,11 @@ class Arm:
     def cell_id(self) -> str:
         """The Cell's id; a shadow has its baseline's."""
         return self.planned.cell.cell_id
+
+    @property
+    def key(self) -> Key:
+        """What tells it from the other arms of its Group."""
+        return self.cell_id, self.kind
 
     @property
     def title(self) -> str:
@@ -87,6 +93,10 @@ class LiveTrial:
         if quality:
             self.stage = "quality"
             self._keep("quality", self._ask("quality", "quality", beat_s=BEAT_S))
+
+    def dismiss(self) -> None:
+        """Tell the worker that there is nothing more to do; it ends while others are told."""
+        self._worker.dismiss()
 
     def close(self) -> None:
         """End the worker."""

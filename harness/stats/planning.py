@@ -84,6 +84,7 @@ def plan(
     precision: float,
     max_time_s: float,
     confidence: float = 0.95,
+    max_timed_s: float = math.inf,
 ) -> Budget:
     """Return the cheapest numbers of Trials and Blocks whose interval should be no wider than +- precision.
 
@@ -93,23 +94,26 @@ def plan(
     within / B) / R); for each R >= 5 the smallest B that suffices is solved for, and the cheapest pair taken.
     For many Trials B tends to Kalibera and Jones' sqrt(start_s / block_s * within / between); here t is exact
     for few. If nothing within `max_time_s` suffices, the pair (R >= 3) with the narrowest interval that fits;
-    if nothing fits, as many Trials of as few Blocks as do, at least one. The pilot knows its variances badly:
-    plan again as Trials come in. Raises HarnessError for a bad pilot, precision, block_s or max_time_s <= 0,
-    or start_s < 0.
+    if nothing fits, as many Trials of as few Blocks as do, at least one. `max_time_s` bounds starts and
+    Blocks together, `max_timed_s` the Blocks alone. The pilot knows its variances badly: plan again as Trials
+    come in. Raises HarnessError for a bad pilot, precision, block_s, max_time_s or max_timed_s <= 0, or
+    start_s < 0.
     """
     for value, what in ((precision, "precision"), (block_s, "block_s"), (max_time_s, "max_time_s")):
         checks.above_zero(value, what)
     if not (math.isfinite(start_s) and start_s >= 0):
         raise HarnessError(f"start_s must be 0 or more seconds, got {start_s}.")
-    terms = _Terms(spread(pilot), _t_quantiles(checks.fraction(confidence, "a confidence")), start_s, block_s)
+    checks.above_zero(max_timed_s if math.isfinite(max_timed_s) else 1.0, "max_timed_s")
+    quantiles = _t_quantiles(checks.fraction(confidence, "a confidence"))
+    terms = _Terms(spread(pilot), quantiles, start_s, block_s, max_time_s, max_timed_s)
     note = "; one pilot Trial, so 1 % spread between Trials is assumed" if terms.seen.assumed else ""
-    if pair := _cheapest(terms, precision, max_time_s):
+    if pair := _cheapest(terms, precision):
         return terms.budget(*pair, f"the cheapest that reaches +-{precision:.2%}{note}")
-    if pair := _narrowest(terms, max_time_s):
+    if pair := _narrowest(terms):
         reason = f"max_time {max_time_s:g} s does not reach +-{precision:.2%}; the narrowest that fits{note}"
         return terms.budget(*pair, reason)
-    trials = min(FEWEST_TRIALS, max(1, int(max_time_s / (start_s + block_s))))
-    blocks = max(1, min(MIN_BLOCKS, int((max_time_s / trials - start_s) / block_s)))
+    trials = next((n for n in range(FEWEST_TRIALS, 1, -1) if terms.room(n) >= 1), 1)
+    blocks = max(1, min(MIN_BLOCKS, terms.room(trials)))
     reason = f"max_time {max_time_s:g} s is too short for {FEWEST_TRIALS} Trials of {MIN_BLOCKS} Blocks{note}"
     return terms.budget(trials, blocks, reason)
 
@@ -148,6 +152,13 @@ class _Terms:
     quantiles: list[float]
     start_s: float
     block_s: float
+    max_time_s: float
+    max_timed_s: float
+
+    def room(self, trials: int) -> int:
+        """Return how many Blocks fit into each of so many Trials; below 1 where none does."""
+        timed_s = min(self.max_time_s - trials * self.start_s, self.max_timed_s)
+        return min(MAX_BLOCKS, math.floor(timed_s / trials / self.block_s * (1 + 1e-9)))
 
     def cost_s(self, trials: int, blocks: int) -> float:
         return trials * (self.start_s + blocks * self.block_s)
@@ -162,7 +173,7 @@ class _Terms:
         return Budget(trials, blocks, relative, self.cost_s(trials, blocks), reason)
 
 
-def _cheapest(terms: _Terms, precision: float, max_time_s: float) -> tuple[int, int] | None:
+def _cheapest(terms: _Terms, precision: float) -> tuple[int, int] | None:
     """For each number of Trials the fewest Blocks that reach `precision`; of these the cheapest in time."""
     best, best_s = None, math.inf
     for trials in range(WANTED_TRIALS, MAX_TRIALS + 1):
@@ -171,16 +182,16 @@ def _cheapest(terms: _Terms, precision: float, max_time_s: float) -> tuple[int, 
             continue
         blocks = max(MIN_BLOCKS, math.ceil(terms.seen.within / room))
         cost = terms.cost_s(trials, blocks)
-        if blocks <= MAX_BLOCKS and cost <= max_time_s and cost < best_s:
+        if blocks <= terms.room(trials) and cost < best_s:
             best, best_s = (trials, blocks), cost
     return best
 
 
-def _narrowest(terms: _Terms, max_time_s: float) -> tuple[int, int] | None:
+def _narrowest(terms: _Terms) -> tuple[int, int] | None:
     """For each number of Trials as many Blocks as fit; of these the narrowest."""
     best, best_half = None, math.inf
     for trials in range(FEWEST_TRIALS, MAX_TRIALS + 1):
-        blocks = min(MAX_BLOCKS, int((max_time_s / trials - terms.start_s) / terms.block_s))
+        blocks = terms.room(trials)
         if blocks < MIN_BLOCKS:
             break
         half = terms.halfwidth(trials, blocks)

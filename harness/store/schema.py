@@ -72,6 +72,9 @@ CELLS = _columns(
     samples                   | int   | timed calls
     blocks                    | int   | Blocks
     trials                    | int   | Trials (fresh processes)
+    stop_reason               | str   | why its measuring ended: precision, max_time, the Trials asked for …
+    stop_halfwidth            | float | relative half-width of its speed-up's interval when measuring ended
+    planned_trials            | int   | Trials that the last plan for it asked for; null where none was made
     warmup_calls              | int   | calls before the first Block, all Trials
     steady                    | bool  | whether warm-up ended because calls had become steady, in all Trials
     throughput_items_per_s    | float | items answered in all Blocks over the Blocks' time

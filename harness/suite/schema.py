@@ -65,7 +65,9 @@ class Measure(Section):
 
     precision: Share = Field(default=0.02, gt=0, lt=1, description="wanted half-width of the speed-up")
     max_time: Seconds = Field(default=20.0, gt=0, description="timed seconds a Cell, all Trials together")
-    trials: int = Field(default=3, ge=1, le=1000, description="fresh processes a Cell")
+    trials: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
+        default="auto", description="fresh processes a Cell; auto: as many as `precision` takes"
+    )
     block_time: Seconds = Field(default=0.1, gt=0, description="aimed length of one Block")
     warmup_time: Seconds = Field(default=1.0, ge=0, description="warm-up ends at the latest after this")
     timeout: Seconds = Field(default=120.0, gt=0, description="longest silence of a measuring worker")

@@ -1,5 +1,6 @@
 """Turn-taking, with Trials that only pretend: who runs when, who is left out, and what is asked of whom."""
 
+import math
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 from harness.errors import StoreError, WorkerError
 from harness.runner import schedule as module
 from harness.runner.observing import Silent
-from harness.runner.schedule import MIN_ROUNDS, GroupProgress, GroupSchedule, cut_into_parts
+from harness.runner.progress import GroupProgress
+from harness.runner.schedule import MIN_ROUNDS, GroupSchedule, cut_into_parts
+from harness.runner.steering import Turn
 from harness.runner.trials import Arm
 from harness.suite.schema import Measure
 
@@ -64,6 +67,9 @@ class Fake:
     def finish(self, *, quality: bool) -> None:
         self._happen("quality" if quality else "finish")
 
+    def dismiss(self) -> None:
+        self._happen("dismiss")
+
     def close(self) -> None:
         self._happen("close")
         self.ended = "closed"
@@ -94,8 +100,10 @@ class Bench:
         self.world = World()
         self.made: list[Fake] = []
         self.about: dict[str, dict[str, Any]] = {}
+        self.turns: dict[str, Turn] = {}
         self.progress = GroupProgress()
         settings = Measure(**{"max_time": 0.4, "trials": 2, **measure})
+        self.turn = Turn(math.inf, settings.max_time / settings.trials)  # type: ignore[operator]
         self.schedule = GroupSchedule(settings, self._start, Silent(), cores)  # type: ignore[arg-type]
 
     def _start(self, arm: Arm, _trial: int) -> Fake:
@@ -104,7 +112,9 @@ class Bench:
         return one
 
     def trial(self, *names: str, number: int = 0) -> None:
-        self.schedule.run_trial(arms(*names), number, self.progress)
+        made = arms(*names)
+        turns = {arm.key: self.turns.get(title(arm), self.turn) for arm in made}
+        self.schedule.run_trial(made, number, self.progress, turns)
 
     def rounds(self) -> dict[int, list[str]]:
         """Who ran in each round, in order."""
@@ -229,6 +239,21 @@ def test_one_with_long_blocks_stops_at_its_budget_and_the_others_go_on() -> None
     assert counts == {"base": 4, "a": 2, "b": 4}
 
 
+def test_an_arm_gets_as_many_blocks_as_its_turn_says() -> None:
+    bench = Bench()
+    bench.turns = {"a": Turn(3, 60.0), "b": Turn(1, 60.0)}
+    bench.trial("base", "a", "b")
+    counts = {who: sum(who in round_ for round_ in bench.rounds().values()) for who in ("base", "a", "b")}
+    assert counts == {"base": 4, "a": 3, "b": MIN_ROUNDS}
+
+
+def test_all_workers_are_told_to_end_before_any_is_waited_for() -> None:
+    bench = Bench()
+    bench.trial(*NAMES)
+    ends = [what for what, _ in bench.world.happened if what in ("dismiss", "close")]
+    assert ends == ["dismiss"] * len(NAMES) + ["close"] * len(NAMES)
+
+
 def test_quality_is_asked_once_a_cell_and_never_of_the_shadow() -> None:
     bench = Bench()
     for number in range(3):
@@ -259,24 +284,32 @@ def test_when_the_run_ends_early_every_worker_is_ended(step: str, error: BaseExc
 
 def test_a_group_that_fits_is_one_part() -> None:
     shared, others = arms("base", "shadow"), arms("a", "b")
-    assert cut_into_parts(others, shared) == [[*shared, *others]]
+    assert cut_into_parts(others, shared, lambda _arm: 1) == [[*shared, *others]]
 
 
 @pytest.mark.parametrize("room", [0, 1, 3, 4])
 def test_a_group_that_does_not_fit_is_cut_and_each_part_has_the_baseline(
     room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = (room + 0.5) * module.BYTES_AN_ARM / module.MEMORY_SHARE
+    free = (room + 0.5) * 1e9 / module.MEMORY_SHARE
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     shared, others = arms("base", "shadow"), arms("a", "b", "c", "d", "e")
-    parts = cut_into_parts(others, shared)
+    parts = cut_into_parts(others, shared, lambda _arm: 10**9)
     assert all(part[:2] == shared for part in parts)
     assert [arm for part in parts for arm in part[2:]] == others
     assert all(1 <= len(part) - 2 <= max(room - 2, 1) for part in parts)
 
 
+def test_a_large_arm_takes_the_room_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = 5.5e9 / module.MEMORY_SHARE
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    shared, others = arms("base", "shadow"), arms("a", "large", "b", "c")
+    parts = cut_into_parts(others, shared, lambda arm: 3 * 10**9 if arm.cell_id == "large" else 10**9)
+    assert [[arm.cell_id for arm in part[2:]] for part in parts] == [["a"], ["large"], ["b", "c"]]
+
+
 def test_parts_of_a_group_without_a_baseline_or_without_others() -> None:
     others, shared = arms("a", "b"), arms("base", "shadow")
-    assert cut_into_parts(others, []) == [others]
-    assert cut_into_parts([], shared) == [shared]
-    assert cut_into_parts([], []) == []
+    assert cut_into_parts(others, [], lambda _arm: 1) == [others]
+    assert cut_into_parts([], shared, lambda _arm: 1) == [shared]
+    assert cut_into_parts([], [], lambda _arm: 1) == []

@@ -1,0 +1,192 @@
+"""Who takes part in a Group's next Trial, with how many Blocks; who is done, and why.
+
+A Suite that names a number of Trials gets that number. Otherwise a pilot of a few Trials tells how much
+Trials and Blocks differ, the cheapest numbers for the wanted precision follow (stats/planning.py), and an arm
+is done when the interval of its speed-up is narrow enough or its time is up. All is worked out anew from what
+was recorded, so that a resumed Run goes on as it would have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from harness.runner.history import History
+from harness.runner.progress import Key
+from harness.stats.checks import Array
+from harness.stats.planning import FEWEST_TRIALS, MAX_TRIALS, WANTED_TRIALS, Budget, StopReason, plan, stop
+from harness.stats.ratio import Ratio
+from harness.suite.schema import Measure
+
+PILOT_BLOCKS = 10
+"""Blocks of each arm in a pilot Trial, as far as time allows."""
+PILOT_SHARE = 0.5
+"""Most of `max_time` that the pilot may use."""
+MOST_FAILURES = 3
+"""After so many Trials in which its worker died, an arm is not tried again."""
+
+OUT_OF_STARTS = "starting fresh processes took as long as max_time"
+ENOUGH_TRIALS = f"{MAX_TRIALS} Trials made"
+AS_ASKED = "the Trials that the suite asks for"
+KEPT_FAILING = "its worker kept failing"
+BASELINE_OUT = "max_time reached by the baseline"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What an arm gets in one Trial: Blocks until one of both is reached. `planned` is the plan behind it."""
+
+    blocks: float
+    seconds: float
+    planned: Budget | None = None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """An arm that is done: why, and the relative half-width of its interval, where there is one."""
+
+    key: Key
+    reason: str
+    halfwidth: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The next Trial: a Turn for each arm in it (none: the Group is done), and who is done."""
+
+    turns: dict[Key, Turn] = field(default_factory=dict)
+    stops: tuple[Stop, ...] = ()
+    trials: int = 0
+    """How many Trials the Group will take in all, as far as is known."""
+
+
+class Steering(Protocol):
+    """Decides what a Group's next Trial is."""
+
+    def decide(self, history: History, keys: Sequence[Key], baseline: Key | None) -> Decision:
+        """Return the next Trial of the arms `keys`, the baseline among them where there is one."""
+        ...
+
+
+def steering(measure: Measure) -> Steering:
+    """Return what the suite asks for: a fixed number of Trials, or as many as it takes."""
+    return Planned(measure) if measure.trials == "auto" else Fixed(measure, measure.trials)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """So many Trials, `max_time` spread evenly over them."""
+
+    measure: Measure
+    trials: int
+
+    def decide(self, history: History, keys: Sequence[Key], _baseline: Key | None) -> Decision:
+        """Every arm takes part in every Trial."""
+        if history.finished >= self.trials:
+            return Decision(stops=tuple(Stop(key, AS_ASKED) for key in keys), trials=self.trials)
+        turn = Turn(math.inf, self.measure.max_time / self.trials)
+        return Decision(dict.fromkeys(keys, turn), trials=self.trials)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """As many Trials and Blocks as the wanted precision takes, arm by arm."""
+
+    measure: Measure
+
+    def decide(self, history: History, keys: Sequence[Key], baseline: Key | None) -> Decision:
+        """Arms that are done drop out; the baseline stays for as long as another arm needs it."""
+        turns: dict[Key, Turn] = {}
+        stops: list[Stop] = []
+        late = baseline is not None and history.arm(baseline).timed_s >= self.measure.max_time
+        for key in keys:
+            if key == baseline and len(keys) > 1:
+                continue
+            found = self._arm(history, key, baseline if key != baseline else None)
+            if late and isinstance(found, Turn):
+                found = Stop(key, BASELINE_OUT, _halfwidth(history.ratio(baseline, key)))
+            if isinstance(found, Turn):
+                turns[key] = found
+            else:
+                stops.append(found)
+        if baseline in keys and len(keys) > 1:
+            assert baseline is not None  # noqa: S101
+            if turns:
+                turns[baseline] = self._companion(history, baseline, turns.values())
+            else:
+                stops.append(Stop(baseline, "no arm needs it any more"))
+        return Decision(turns, tuple(stops), self._trials(history, turns))
+
+    def _arm(self, history: History, key: Key, baseline: Key | None) -> Turn | Stop:
+        arm = history.arm(key)
+        ratio = history.ratio(baseline, key)
+        limit = self.measure.max_time
+        ends = {
+            KEPT_FAILING: arm.failures >= MOST_FAILURES,
+            StopReason.MAX_TIME: arm.timed_s >= limit,
+            ENOUGH_TRIALS: arm.attempts >= MAX_TRIALS,
+            OUT_OF_STARTS: arm.attempts >= FEWEST_TRIALS and arm.attempts * arm.start_s >= limit,
+        }
+        if reason := next((text for text, true in ends.items() if true), None):
+            return Stop(key, reason, _halfwidth(ratio))
+        left = limit - arm.timed_s
+        pilot = history.ratios(baseline, key)
+        if len(pilot) < FEWEST_TRIALS or max(map(len, pilot)) < 2:
+            share = PILOT_SHARE * limit / FEWEST_TRIALS
+            return Turn(PILOT_BLOCKS, min(share, left))
+        budget = self._milestone(history, key, baseline, pilot)
+        if budget is None:
+            return Stop(key, StopReason.PRECISION, _halfwidth(ratio))
+        return Turn(budget.blocks, left, budget)
+
+    def _milestone(
+        self, history: History, key: Key, baseline: Key | None, pilot: list[Array]
+    ) -> Budget | None:
+        """Plan from the pilot; look at the interval only when the planned Trials are in, then plan again.
+
+        Looking after each Trial would stop at intervals that are narrow by luck. None: it is narrow enough.
+        """
+        seen = FEWEST_TRIALS
+        while True:
+            budget = self._budget(history, key, baseline, pilot[:seen])
+            target = min(max(budget.trials, seen + 1, WANTED_TRIALS), MAX_TRIALS)
+            if len(pilot) < target:
+                return replace(budget, trials=target)
+            ratio = history.ratio(baseline, key, first=target)
+            timed_s, limit = history.arm(key).timed_s, self.measure.max_time
+            if ratio is not None and stop(ratio, self.measure.precision, timed_s, limit, target):
+                return None
+            if target == MAX_TRIALS:
+                return budget
+            seen = target
+
+    def _budget(self, history: History, key: Key, baseline: Key | None, pilot: list[Array]) -> Budget:
+        mine = history.arm(key)
+        pair = [mine, history.arm(baseline)] if baseline is not None else [mine]
+        both_s = sum(arm.block_s for arm in pair)
+        timed = self.measure.max_time * both_s / mine.block_s
+        return plan(
+            pilot,
+            start_s=sum(arm.start_s for arm in pair),
+            block_s=both_s,
+            precision=self.measure.precision,
+            max_time_s=timed * 2,
+            max_timed_s=timed,
+        )
+
+    def _companion(self, history: History, baseline: Key, others: Iterable[Turn]) -> Turn:
+        """The baseline's Turn: as many Blocks as any other arm gets."""
+        blocks = max(turn.blocks for turn in others)
+        return Turn(blocks, self.measure.max_time - history.arm(baseline).timed_s)
+
+    def _trials(self, history: History, turns: dict[Key, Turn]) -> int:
+        if not turns:
+            return history.finished
+        plans = [turn.planned.trials for turn in turns.values() if turn.planned]
+        return max([history.finished + 1, *plans]) if plans else max(WANTED_TRIALS, history.finished + 1)
+
+
+def _halfwidth(ratio: Ratio | None) -> float | None:
+    return ratio.halfwidth if ratio is not None and math.isfinite(ratio.halfwidth) else None

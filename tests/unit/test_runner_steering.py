@@ -1,0 +1,236 @@
+"""When a Group is done: fixed or planned Trials, time, failures; and that a resumed Run goes on alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from harness.runner.history import History
+from harness.runner.progress import Key
+from harness.runner.steering import (
+    AS_ASKED,
+    BASELINE_OUT,
+    KEPT_FAILING,
+    MOST_FAILURES,
+    OUT_OF_STARTS,
+    Decision,
+    Stop,
+    steering,
+)
+from harness.stats.planning import FEWEST_TRIALS, WANTED_TRIALS, StopReason
+from harness.store.arrays import pack
+from harness.suite.schema import Measure
+
+BASE: Key = ("base", "baseline")
+SHADOW: Key = ("base", "shadow")
+
+
+class Simulation:
+    """A Group whose arms have known speeds and noise; runs what the steering decides until it is done.
+
+    `arms`: seconds of a call. `between` and `within` are relative spreads of Trials and Blocks.
+    """
+
+    def __init__(
+        self,
+        arms: dict[Key, float],
+        between: float = 0.002,
+        within: float = 0.005,
+        start_s: float = 0.5,
+        seed: int = 0,
+        **measure: object,
+    ) -> None:
+        self.arms, self.between, self.within, self.start_s = arms, between, within, start_s
+        self.measure = Measure(**measure)  # type: ignore[arg-type]
+        self.rng = np.random.default_rng(seed)
+        self.scenarios = {cell: "single-stream" for cell, _ in arms}
+        self.events: list[dict[str, object]] = []
+        self.history = History(self.scenarios)
+        self.stops: dict[Key, Stop] = {}
+        self.dying: set[Key] = set()
+
+    def record(self, event: str, key: Key, **content: object) -> None:
+        entry = {"event": event, "cell_id": key[0], "arm": key[1], **content}
+        self.events.append(entry)
+        self.history.note(entry)
+
+    def decide(self) -> Decision:
+        baseline = BASE if BASE in self.arms else None
+        return steering(self.measure).decide(self.history, list(self.arms), baseline)
+
+    def trial(self, decision: Decision) -> None:
+        number = self.history.finished
+        for key in decision.turns:
+            self.record("ready", key, import_s=self.start_s)
+            self.record("loaded", key, load_s=0.0, first_call_s=0.0)
+            self.record("warm", key, seconds=0.0)
+        speeds = {
+            key: self.arms[key] * np.exp(self.between * self.rng.standard_normal()) for key in self.arms
+        }
+        spent = Counter(dict.fromkeys(decision.turns, 0.0))
+        for round_ in range(1000):
+            due = [k for k, t in decision.turns.items() if round_ < t.blocks and spent[k] < t.seconds]
+            for key in due:
+                if key in self.dying and round_ == 2:
+                    self.record("trial-failed", key, blocks=2)
+                    spent[key] = np.inf
+                    continue
+                spent[key] += self._block(key, number, round_, speeds[key])
+        self.history.finished += 1
+
+    def _block(self, key: Key, trial: int, round_: int, speed: float) -> float:
+        call_s = speed * np.exp(self.within * self.rng.standard_normal())
+        calls = max(int(self.measure.block_time / call_s), 1)
+        samples = np.full(calls, round(call_s * 1e9), np.int64)
+        self.record(
+            "block",
+            key,
+            trial=trial,
+            round=round_,
+            order=0,
+            start_ns=0,
+            duration_ns=int(samples.sum()),
+            items=calls,
+            samples=pack(samples),
+            tags=[],
+            evidence={},
+        )
+        return float(samples.sum()) / 1e9
+
+    def run(self, most: int = 200) -> Simulation:
+        for _ in range(most):
+            decision = self.decide()
+            self.stops |= {stop.key: stop for stop in decision.stops if stop.key not in self.stops}
+            if not decision.turns:
+                return self
+            self.trial(decision)
+        raise AssertionError("it never ended")
+
+
+def group(**speeds: float) -> dict[Key, float]:
+    return {BASE: 1e-3, SHADOW: 1e-3, **{(name, "cell"): speed for name, speed in speeds.items()}}
+
+
+def test_a_fixed_number_of_trials_is_kept_to() -> None:
+    done = Simulation(group(fast=5e-4), trials=4, max_time=2.0).run()
+    assert done.history.finished == 4
+    assert {stop.reason for stop in done.stops.values()} == {AS_ASKED}
+    assert {done.history.arm(key).attempts for key in done.arms} == {4}
+    assert all(0.35 <= turn.seconds <= 0.5 for turn in done.decide().turns.values())
+
+
+def test_quiet_arms_stop_when_the_wanted_precision_is_there() -> None:
+    done = Simulation(group(fast=5e-4), precision=0.02, max_time=20.0).run()
+    assert done.history.finished == WANTED_TRIALS
+    for key in (SHADOW, ("fast", "cell")):
+        assert done.stops[key].reason == StopReason.PRECISION
+        assert done.stops[key].halfwidth is not None and done.stops[key].halfwidth <= 0.02
+        assert done.history.arm(key).timed_s < 10.0
+
+
+def test_a_noisy_arm_goes_on_and_the_quiet_ones_drop_out() -> None:
+    simulation = Simulation(group(calm=5e-4, wild=7e-4), precision=0.02, max_time=30.0)
+    quiet = simulation._block
+
+    def block(key: Key, trial: int, round_: int, speed: float) -> float:
+        wild = np.exp(0.03 * np.random.default_rng(trial).standard_normal()) if key[0] == "wild" else 1.0
+        return quiet(key, trial, round_, speed * wild)
+
+    simulation._block = block  # type: ignore[method-assign]
+    done = simulation.run()
+    trials = {key[0]: done.history.arm(key).attempts for key in done.arms}
+    assert trials["wild"] > trials["calm"] == WANTED_TRIALS
+    assert done.history.arm(BASE).attempts == trials["wild"]
+
+
+def test_more_noise_takes_more_trials() -> None:
+    trials = [
+        Simulation(group(a=5e-4), between=spread, max_time=60.0, start_s=0.01).run().history.finished
+        for spread in (0.003, 0.01, 0.02)
+    ]
+    assert trials == sorted(trials) and trials[0] < trials[-1]
+
+
+def test_max_time_ends_what_never_gets_precise() -> None:
+    done = Simulation(group(a=5e-4), between=0.2, max_time=5.0, start_s=0.0).run()
+    assert done.stops[("a", "cell")].reason == StopReason.MAX_TIME
+    assert 5.0 <= done.history.arm(("a", "cell")).timed_s < 6.5
+
+
+def test_starting_processes_may_not_take_longer_than_max_time() -> None:
+    done = Simulation(group(a=5e-4), between=0.2, max_time=5.0, start_s=2.0).run()
+    assert done.stops[("a", "cell")].reason in (OUT_OF_STARTS, StopReason.MAX_TIME)
+    assert done.history.arm(("a", "cell")).attempts <= 4
+
+
+def test_a_slow_baseline_ends_all_who_are_compared_with_it() -> None:
+    done = Simulation({**group(a=1e-3), BASE: 1.0, SHADOW: 1.0}, between=0.1, max_time=4.0).run()
+    assert done.stops[("a", "cell")].reason == BASELINE_OUT
+    assert done.history.arm(BASE).timed_s < 6.5
+
+
+def test_max_time_shorter_than_one_call_measures_once_and_says_why_it_stopped() -> None:
+    done = Simulation({BASE: 2.0, SHADOW: 2.0, ("a", "cell"): 3.0}, max_time=0.1).run()
+    assert done.history.finished == 1
+    assert done.stops[("a", "cell")].reason == StopReason.MAX_TIME
+
+
+def test_one_that_dies_in_every_trial_is_given_up_and_the_others_go_on() -> None:
+    simulation = Simulation(group(a=5e-4, b=5e-4), max_time=20.0)
+    simulation.dying = {("b", "cell")}
+    done = simulation.run()
+    assert done.stops[("b", "cell")].reason == KEPT_FAILING
+    assert done.history.arm(("b", "cell")).failures == MOST_FAILURES
+    assert done.stops[("a", "cell")].reason == StopReason.PRECISION
+
+
+def test_without_a_baseline_the_own_speed_is_to_be_precise() -> None:
+    done = Simulation({("a", "cell"): 1e-3, ("b", "cell"): 2e-3}, max_time=20.0).run()
+    assert {stop.reason for stop in done.stops.values()} == {StopReason.PRECISION}
+
+
+def test_looks_at_the_interval_only_when_the_planned_trials_are_in() -> None:
+    simulation = Simulation(group(a=5e-4), between=0.04, max_time=90.0, start_s=0.01)
+    for _ in range(FEWEST_TRIALS):
+        simulation.trial(simulation.decide())
+    target = simulation.decide().turns["a", "cell"].planned
+    assert target is not None and target.trials > 2 * WANTED_TRIALS
+    simulation.between = 0.0  # from here on all Trials are alike, so the interval gets narrow early
+    narrow_before = 0
+    while simulation.history.finished < target.trials:
+        assert ("a", "cell") in simulation.decide().turns
+        ratio = simulation.history.ratio(BASE, ("a", "cell"))
+        narrow_before += ratio is not None and ratio.halfwidth <= simulation.measure.precision
+        simulation.trial(simulation.decide())
+    assert narrow_before > 0
+    assert simulation.run().stops["a", "cell"].reason == StopReason.PRECISION
+
+
+@pytest.mark.parametrize("after", [1, 3, 4])
+def test_a_resumed_run_decides_as_if_it_had_never_stopped(after: int) -> None:
+    simulation = Simulation(group(a=5e-4, b=9e-4), between=0.01, max_time=30.0)
+    for _ in range(after):
+        simulation.trial(simulation.decide())
+    again = History(simulation.scenarios, simulation.events, after)
+    assert steering(simulation.measure).decide(again, list(simulation.arms), BASE) == simulation.decide()
+
+
+def test_stopping_early_keeps_the_intervals_promise() -> None:
+    """Simulated from end to end: the 95 % interval holds the true ratio about as often as it says."""
+    held = []
+    for seed in range(200):
+        done = Simulation(
+            {BASE: 1e-2, ("a", "cell"): 1e-2},
+            between=0.01,
+            within=0.01,
+            start_s=0.1,
+            seed=seed,
+            max_time=60.0,
+            block_time=0.01,
+        ).run()
+        ratio = done.history.ratio(BASE, ("a", "cell"))
+        assert ratio is not None
+        held.append(ratio.low <= 1.0 <= ratio.high)
+    assert np.mean(held) >= 0.90
