@@ -21,7 +21,7 @@ class Finetune(StepConfig):
 
     epochs: int = Field(default=1, ge=0, le=1000)
     learning_rate: float = Field(default=1e-3, gt=0, description="peak of a one-cycle schedule")
-    batch: int = Field(default=256, ge=1)
+    batch: int = Field(default=64, ge=1, description="small: few items must still make many steps")
     samples: int | None = Field(
         default=None, ge=1, description="train on this many items, drawn with the Suite's seed; default: all"
     )
