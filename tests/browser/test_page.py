@@ -12,6 +12,7 @@ pytest.importorskip("selenium", reason="selenium is not installed: pip install '
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 FIRST = "table.board"
 
@@ -47,6 +48,12 @@ def set_value(page, name, value):
         name,
         value,
     )
+
+
+def open_machine(page, index):
+    """The click changes the address; the page answers to that in a later turn of its event loop."""
+    page.execute_script("arguments[0].click()", page.find_elements(By.CSS_SELECTOR, ".machines a")[index])
+    WebDriverWait(page, 10).until(lambda p: p.find_elements(By.CSS_SELECTOR, ".run")[index].is_displayed())
 
 
 def background(page):
@@ -180,9 +187,8 @@ def test_dark_follows_the_system_and_the_button(page):
 @pytest.mark.parametrize("width", [320, 390, 768, 1024, 1400])
 def test_the_page_never_scrolls_sideways(page, width):
     resize(page, width, 900)
-    for link in (None, *page.find_elements(By.CSS_SELECTOR, ".machines a")):
-        if link:
-            page.execute_script("arguments[0].click()", link)
+    for index in range(len(page.find_elements(By.CSS_SELECTOR, ".machines a"))):
+        open_machine(page, index)
         assert page.execute_script("return document.documentElement.scrollWidth") <= width
 
 
@@ -213,14 +219,14 @@ def test_no_text_of_a_figure_covers_another(page, width):
 def test_machines_are_shown_one_at_a_time(page):
     runs = page.find_elements(By.CSS_SELECTOR, ".run")
     assert [run.is_displayed() for run in runs] == [True, False]
-    page.find_elements(By.CSS_SELECTOR, ".machines a")[1].click()
+    open_machine(page, 1)
     assert [run.is_displayed() for run in runs] == [False, True]
     current = page.find_elements(By.CSS_SELECTOR, ".machines a[aria-current]")
     assert [link.text for link in current] == ["Other CPU"]
 
 
 def test_hostile_names_are_text(page):
-    page.find_elements(By.CSS_SELECTOR, ".machines a")[1].click()
+    open_machine(page, 1)
     shown = page.execute_script(
         "return [...document.querySelectorAll('.run:not([hidden]) .technique')].map(e => e.textContent)"
     )
