@@ -180,12 +180,12 @@ def _plan_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
 
 def _memory_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
     loaded, steady = kinds["loaded"], [event["steady"] for event in kinds["memory"]]
-    shares = [phase["pss_bytes"] for phase in steady if phase["pss_bytes"] is not None]
     return {
         "peak_rss_load_bytes": _whole(_median(event["load"]["peak_rss_bytes"] for event in loaded)),
         "peak_rss_first_call_bytes": _whole(_median(e["first_call"]["peak_rss_bytes"] for e in loaded)),
         "peak_rss_steady_bytes": _whole(_median(phase["peak_rss_bytes"] for phase in steady)),
-        "pss_bytes": _whole(_median(shares)),
+        "pss_bytes": _whole(_median(_known(phase["pss_bytes"] for phase in steady))),
+        "huge_page_bytes": _whole(_median(_known(phase.get("huge_bytes") for phase in steady))),
     }
 
 
@@ -243,3 +243,7 @@ def _median(values: Iterable[float]) -> float | None:
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else round(value)
+
+
+def _known(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if value is not None]

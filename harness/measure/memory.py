@@ -28,6 +28,7 @@ class Phase:
     The sum of resident sizes counts pages that processes share once for each, and the sum of peaks is an
     upper bound, since peaks need not coincide; `pss_bytes` shares such pages out and adds up to what is
     really used. `exact` is False where the peak could only be taken at the phase's edges: it may be higher.
+    `huge_bytes`: resident in transparent huge pages at the end.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Phase:
     peak_rss_bytes: int
     rss_end_bytes: int
     pss_bytes: int | None
+    huge_bytes: int | None
     exact: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,8 +66,17 @@ def pss_bytes(pid: int, proc: str = "/proc") -> int | None:
 
     The kernel walks every mapping for it (milliseconds for a large process): never while something is timed.
     """
-    share = procfs.numbers(procfs.read(f"{proc}/{pid}/smaps_rollup")).get("Pss")
-    return None if share is None else share * _KIB
+    return _rollup(pid, "Pss", proc)
+
+
+def huge_bytes(pid: int, proc: str = "/proc") -> int | None:
+    """Return how much of `pid`'s own memory lies in huge pages; None off Linux. As slow as `pss_bytes`."""
+    return _rollup(pid, "AnonHugePages", proc)
+
+
+def _rollup(pid: int, field: str, proc: str) -> int | None:
+    kib = procfs.numbers(procfs.read(f"{proc}/{pid}/smaps_rollup")).get(field)
+    return None if kib is None else kib * _KIB
 
 
 def reset_peak(pid: int, proc: str = "/proc") -> bool:
@@ -112,13 +123,13 @@ class PhaseMeter:
             self._peak(pid, mark, max(start, end))
             for pid, mark, start, end in zip(self._pids, self._marks, self._starts, ends, strict=True)
         ]
-        shares = [pss_bytes(pid, self._proc) for pid in self._pids]
         return Phase(
             name=name,
             rss_start_bytes=sum(self._starts),
             peak_rss_bytes=sum(peak for peak, _ in peaks),
             rss_end_bytes=sum(ends),
-            pss_bytes=None if None in shares else sum(share or 0 for share in shares),
+            pss_bytes=_sum([pss_bytes(pid, self._proc) for pid in self._pids]),
+            huge_bytes=_sum([huge_bytes(pid, self._proc) for pid in self._pids]),
             exact=all(exact for _, exact in peaks),
         )
 
@@ -131,3 +142,8 @@ class PhaseMeter:
         if peak is None or mark is None or peak <= mark:
             return edges, False
         return max(peak, edges), True
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    """The sum, or None where one is not known."""
+    return None if None in values else sum(value or 0 for value in values)

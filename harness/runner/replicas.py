@@ -23,6 +23,7 @@ from harness.measure.blocks import Block
 from harness.measure.clock import Clock, elapsed_ns
 from harness.measure.procfs import descendants
 from harness.runner.channel import Message, Worker, wait_any
+from harness.runner.environment import worker_environment
 from harness.runtimes.registry import Call, Outputs, Session
 from harness.store.arrays import unpack
 
@@ -92,7 +93,7 @@ class ReplicatedSession(Session):
 
     def _open(self, spec: Message, targets: list[Target]) -> list[list[NDArray[Any]]]:
         """Start a worker for each target; return the maps of their outputs."""
-        environment = {name: str(targets[0].threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        environment = worker_environment(targets[0].threads)  # huge pages: inherited with the rest
         for _ in targets:
             self._workers.append(
                 Worker("harness.runner.replica_worker", None, environment=environment, leads=False)

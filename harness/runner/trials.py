@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import WorkerError
 from harness.runner.channel import Message, Worker
+from harness.runner.environment import worker_environment
 from harness.runner.plan import PlannedCell
 from harness.runner.progress import Key
 from harness.runner.replicas import sweep_shared_memory
@@ -61,8 +62,7 @@ class LiveTrial:
         self.rounds = 0
         self.stage = "start"
         self._record = record
-        threads = str(arm.planned.target.threads)
-        environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+        environment = worker_environment(arm.planned.target.threads, huge_pages=measure.huge_pages)
         self._worker = Worker("harness.runner.worker", log, environment=environment, search=search)
         with contextlib.suppress(WorkerError):  # one that died at once is noticed by wait_ready
             self._worker.send("measure", **spec)

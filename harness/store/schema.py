@@ -86,6 +86,7 @@ CELLS = _columns(
     peak_rss_first_call_bytes | int   | highest resident memory during the first call
     peak_rss_steady_bytes     | int   | highest resident memory during the timed Blocks
     pss_bytes                 | int   | proportional set size after the Blocks, replicas included
+    huge_page_bytes           | int   | of its memory, what lay in transparent huge pages after the Blocks
     achieved_flop_per_s       | float | flops_per_item × throughput
     quality_metric            | str   | name of the quality metric
     quality_unit              | str   | unit of a drop (pt: hundredths of a share)

@@ -70,6 +70,9 @@ class Measure(Section):
     )
     block_time: Seconds = Field(default=0.1, gt=0, description="aimed length of one Block")
     warmup_time: Seconds = Field(default=1.0, ge=0, description="warm-up ends at the latest after this")
+    huge_pages: bool = Field(
+        default=False, description="ask malloc for huge pages: less luck of placement (Linux, glibc)"
+    )
     timeout: Seconds = Field(default=120.0, gt=0, description="longest silence of a measuring worker")
     build_timeout: Seconds = Field(default=1800.0, gt=0, description="longest time of one build step")
     seed: int = Field(default=0, ge=0, description="of everything random: order, inputs, calibration")

@@ -1,0 +1,57 @@
+"""Environment of measuring workers."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.runner.environment import worker_environment
+
+BIG = 64 * 2**20
+FILL = f"""
+import ctypes, os
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.malloc.argtypes = [ctypes.c_size_t]
+ctypes.memset(libc.malloc({BIG}), 1, {BIG})
+from harness.measure.memory import huge_bytes
+print(huge_bytes(os.getpid()))
+"""
+
+
+def test_every_thread_pool_gets_the_budget():
+    environment = worker_environment(3)
+    assert set(environment.values()) == {"3"}
+    assert "OMP_NUM_THREADS" in environment
+
+
+def test_huge_pages_keep_what_the_user_has_set(monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=1")
+    assert "GLIBC_TUNABLES" not in worker_environment(1)
+    found = worker_environment(1, huge_pages=True)["GLIBC_TUNABLES"]
+    assert found == "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1"
+
+
+def test_malloc_really_takes_huge_pages():
+    try:
+        choice = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    except OSError:
+        pytest.skip("this system has no transparent huge pages")
+    if "[madvise]" not in choice:
+        pytest.skip(f"transparent huge pages are set to {choice.strip()}: nothing to choose")
+    library, version = platform.libc_ver()
+    if library != "glibc" or tuple(map(int, version.split("."))) < (2, 35):
+        pytest.skip(f"{library} {version} does not know the setting: it takes glibc 2.35")
+    found = {}
+    for huge in (False, True):
+        environment = worker_environment(1, huge_pages=huge)
+        done = subprocess.run(
+            [sys.executable, "-c", FILL], env=environment, check=True, capture_output=True, text=True
+        )
+        found[huge] = int(done.stdout)
+    assert found[False] < BIG / 4
+    assert found[True] > BIG / 2
