@@ -65,11 +65,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ZooModel:
-    """A model that ships with its recipe and checkpoint.
+    """A model that ships with its recipe and checkpoint, or one with random weights (`recipe` is None).
 
     `factory` names a function without required arguments that returns a `torch.nn.Module`
     (``harness.zoo.models.mnist_mlp:build``). The checkpoint is `checkpoints/<name>.safetensors` beside the
-    suites, or None for random weights.
+    suites. Random weights are drawn by the factory after seeding with `seed`: the same bytes each time with
+    the same version of torch; they tell speed and size, not accuracy.
     """
 
     name: str
@@ -80,6 +81,7 @@ class ZooModel:
     metric: str
     recipe: Recipe | None
     source: str = ""
+    seed: int = 0
 
 
 class Metric(Protocol):

@@ -1,4 +1,4 @@
-"""``{zoo: mnist-mlp}``: a model of the zoo with its shipped checkpoint."""
+"""``{zoo: mnist-mlp}``: a model of the zoo, with its shipped checkpoint or with seeded random weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _checkpoint(config: ZooSource, folder: Path) -> Path:
 
 def _identity(config: ZooSource, folder: Path) -> dict[str, Any]:
     model = MODELS.get(config.zoo)
-    content = {
+    content: dict[str, Any] = {
         "factory": model.factory,
         "code": code_identity(model.factory, folder),
         "nets": folder_identity(NETS),
@@ -39,6 +39,8 @@ def _identity(config: ZooSource, folder: Path) -> dict[str, Any]:
         if not path.is_file():
             raise DataError(f"the checkpoint {path.name} is missing: harness train {config.zoo}")
         content["weights"] = file_digest(path)
+    else:
+        content["seed"] = model.seed
     return content
 
 
@@ -48,7 +50,7 @@ def _build(config: ZooSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]
     from harness.zoo.checkpoints import load_weights
 
     model = MODELS.get(config.zoo)
-    torch.manual_seed(0)  # a model without a checkpoint has random weights, the same everywhere
+    torch.manual_seed(model.seed)
     module = torch_module.call_factory(model.factory)
     if model.recipe is not None:
         weights = load_weights(_checkpoint(config, folder))
@@ -73,6 +75,6 @@ SOURCES.add(
         data=_data,
         has_data=lambda config: MODELS.get(config.zoo).dataset is not None,
         metric=lambda config: MODELS.get(config.zoo).metric,
-        summary="a model of the zoo with its shipped checkpoint",
+        summary="a model of the zoo, with its shipped checkpoint or random weights",
     ),
 )

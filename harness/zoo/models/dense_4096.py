@@ -1,0 +1,33 @@
+"""Three large dense layers: each call reads 201 MB of weights once, so that memory bounds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.artifacts.tensors import TensorSpec
+from harness.zoo.registry import MODELS, ZooModel
+
+if TYPE_CHECKING:
+    import torch
+
+
+def build() -> torch.nn.Module:
+    """Make the layers 4096-4096-4096-4096 with random weights; items are vectors (batch, 4096)."""
+    from harness.zoo.nets.mlp import Mlp
+
+    return Mlp((4096,) * 4)
+
+
+MODELS.add(
+    "dense-4096",
+    ZooModel(
+        name="dense-4096",
+        summary="three dense layers 4096 × 4096, random weights: 50 M parameters, bound by memory at batch 1",
+        factory="harness.zoo.models.dense_4096:build",
+        inputs=(TensorSpec(name="features", shape=(4096,)),),
+        dataset=None,
+        metric="agreement",
+        recipe=None,
+        source="the shape of a feed-forward layer of a language model, made plain",
+    ),
+)
