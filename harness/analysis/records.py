@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.arms import Arm, ArmEvents, Event, answers_columns, block_row, samples_columns
+from harness.analysis.artifacts import artifact_columns, whole
 from harness.analysis.walltime import times
 from harness.stats import percentiles, proportion
 from harness.store.arrays import unpack
@@ -63,7 +63,7 @@ def assemble(events: Iterable[Event], info: RunInfo) -> Tables:
         elif kind == "cell":
             rows[event["cell_id"]] = dict(event["row"])
         elif kind == "artifact":
-            rows[event["cell_id"]].update(_BUILT, **_artifact_columns(event))
+            rows[event["cell_id"]].update(_BUILT, **artifact_columns(event))
         elif kind == "cell-failed":
             rows[event["cell_id"]].update(_failure(event["stage"], event["reason"], event["log"]))
         elif "arm" in event:
@@ -91,21 +91,6 @@ def _cell_rows(
                 record["status"], record["reason"] = "skipped", "the Run ended before this Cell was measured"
             finished.append({column.name: record.get(column.name) for column in CELLS})
     return finished
-
-
-def _artifact_columns(event: Event) -> dict[str, Any]:
-    facts = event["facts"]
-    return {
-        "artifact_key": event["key"],
-        "artifact_form": event["form"],
-        "artifact_bytes": event["bytes"],
-        "build_s": event["build_s"],
-        "build_peak_rss_bytes": event["build_peak_rss_bytes"] or None,
-        "build_details": json.dumps(event["steps"], default=str),
-        "parameters": _whole(facts.get("parameters")),
-        "nonzero_parameters": _whole(facts.get("nonzero_parameters")),
-        "flops_per_item": facts.get("flops_per_item"),
-    }
 
 
 def _failure(stage: str, reason: str, log: str | None) -> dict[str, Any]:
@@ -161,7 +146,7 @@ def _start_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
         "import_s": _median(event["import_s"] for event in kinds["ready"]),
         "load_s": _median(event["load_s"] for event in kinds["loaded"]),
         "first_call_s": _median(event["first_call_s"] for event in kinds["loaded"]),
-        "rss_empty_bytes": _whole(_median(event["rss_empty_bytes"] for event in kinds["ready"])),
+        "rss_empty_bytes": whole(_median(event["rss_empty_bytes"] for event in kinds["ready"])),
         "warmup_calls": sum(event["calls"] for event in warm),
         "steady": all(event["steady"] for event in warm) if warm else None,
         "worker_s": sum(event["worker_s"] for event in kinds["trial-end"]),
@@ -181,11 +166,11 @@ def _plan_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
 def _memory_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
     loaded, steady = kinds["loaded"], [event["steady"] for event in kinds["memory"]]
     return {
-        "peak_rss_load_bytes": _whole(_median(event["load"]["peak_rss_bytes"] for event in loaded)),
-        "peak_rss_first_call_bytes": _whole(_median(e["first_call"]["peak_rss_bytes"] for e in loaded)),
-        "peak_rss_steady_bytes": _whole(_median(phase["peak_rss_bytes"] for phase in steady)),
-        "pss_bytes": _whole(_median(_known(phase["pss_bytes"] for phase in steady))),
-        "huge_page_bytes": _whole(_median(_known(phase.get("huge_bytes") for phase in steady))),
+        "peak_rss_load_bytes": whole(_median(event["load"]["peak_rss_bytes"] for event in loaded)),
+        "peak_rss_first_call_bytes": whole(_median(e["first_call"]["peak_rss_bytes"] for e in loaded)),
+        "peak_rss_steady_bytes": whole(_median(phase["peak_rss_bytes"] for phase in steady)),
+        "pss_bytes": whole(_median(_known(phase["pss_bytes"] for phase in steady))),
+        "huge_page_bytes": whole(_median(_known(phase.get("huge_bytes") for phase in steady))),
     }
 
 
@@ -239,10 +224,6 @@ def _warnings(columns: dict[str, Any], kinds: dict[str, list[Event]], info: RunI
 def _median(values: Iterable[float]) -> float | None:
     known = list(values)
     return float(np.median(known)) if known else None
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else round(value)
 
 
 def _known(values: Iterable[Any]) -> list[Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.artifacts.forms import FORMS, Form
+from harness.artifacts.onnx_flops import graph_flops
 from harness.artifacts.tensors import DTYPES, TensorSpec
 from harness.errors import DataError
 
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 FORM = "onnx"
 MODEL = "model.onnx"
 _FLOAT_TYPES = {1, 10, 11, 16}  # float, float16, double, bfloat16
-_UNCOUNTED = {  # operators that multiply and accumulate in ways that are not counted here
-    *("Attention", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "GRU", "If", "LSTM", "Loop"),
-    *("MatMulInteger", "QLinearConv", "QLinearMatMul", "RNN", "Scan"),
-}
 
 
 def load_checked(path: Path) -> onnx.ModelProto:
@@ -105,60 +102,19 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
 def count_facts(model: onnx.ModelProto) -> dict[str, float]:
     """Count parameters (float initializers), those not zero, and FLOPs of one item.
 
-    FLOPs are twice the multiply-accumulates of Conv, Gemm and MatMul, as vendors count them. They are left
-    out when a shape cannot be inferred or an operator hides its arithmetic.
+    FLOPs (onnx_flops.py) are left out when a shape cannot be inferred or an operator hides its arithmetic.
     """
-    import onnx
     from onnx import numpy_helper
 
-    initializers = {t.name: t for t in model.graph.initializer}
-    floats = [numpy_helper.to_array(t) for t in initializers.values() if t.data_type in _FLOAT_TYPES]
+    floats = [numpy_helper.to_array(t) for t in model.graph.initializer if t.data_type in _FLOAT_TYPES]
     facts: dict[str, float] = {
         "parameters": sum(int(a.size) for a in floats),
         "nonzero_parameters": sum(int(np.count_nonzero(a)) for a in floats),
     }
-    single = onnx.ModelProto()
-    single.CopyFrom(model)
-    for value in single.graph.input:
-        if value.name not in initializers and value.type.tensor_type.shape.dim:
-            batch = value.type.tensor_type.shape.dim[0]
-            if not batch.HasField("dim_value"):
-                batch.dim_value = 1
-    try:
-        inferred = onnx.shape_inference.infer_shapes(single, data_prop=True)
-    except Exception:  # shapes that contradict each other, or more than protobuf's 2 GB
-        return facts
-    flops = _graph_flops(inferred, initializers)
+    flops = graph_flops(model)
     if flops is not None:
         facts["flops_per_item"] = flops / (fixed_batch(model) or 1)
     return facts
-
-
-def _graph_flops(model: onnx.ModelProto, initializers: dict[str, Any]) -> float | None:
-    shapes = {name: tuple(t.dims) for name, t in initializers.items()}
-    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output]:
-        dims = value.type.tensor_type.shape.dim
-        if all(d.HasField("dim_value") for d in dims):
-            shapes.setdefault(value.name, tuple(d.dim_value for d in dims))
-    total = 0.0
-    for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx") or node.op_type in _UNCOUNTED:
-            return None
-        if node.op_type not in ("Conv", "Gemm", "MatMul"):
-            continue
-        out = shapes.get(node.output[0])
-        first, second = shapes.get(node.input[0]), shapes.get(node.input[1])
-        if out is None or first is None or second is None:
-            return None
-        if node.op_type == "Conv":  # weight (out, in / group, *kernel)
-            depth = float(np.prod(second[1:]))
-        elif node.op_type == "Gemm":
-            transposed = any(a.name == "transA" and a.i for a in node.attribute)
-            depth = float(first[0 if transposed else -1])
-        else:
-            depth = float(first[-1])
-        total += 2.0 * float(np.prod(out)) * depth
-    return total
 
 
 FORMS.add(

@@ -11,6 +11,7 @@ from typing import Any
 from harness.analysis import wording as say
 from harness.analysis.comparison import precision
 from harness.analysis.frames import Row
+from harness.report.precision import low_precision
 from harness.store.info import RunInfo
 
 Pairs = list[tuple[str, str]]
@@ -31,6 +32,7 @@ def sections(row: Row, info: RunInfo) -> list[Section]:
         Section("Start and memory", _start(row)),
         Section("Quality", _quality(row)),
         Section("Artifact", _artifact(row)),
+        Section("Low precision", low_precision(row)),
     ]
     return [section for section in found if section.facts]
 

@@ -61,6 +61,12 @@ CELLS = _columns(
     parameters                | int   | weights and biases
     nonzero_parameters        | int   | those of them that are not zero
     flops_per_item            | float | FLOPs (2 × multiply-accumulates) of one item, from the graph
+    low_precision_flops_share | float | share of the FLOPs computed in fewer than 32 bits
+    weight_only_flops_share   | float | share of the FLOPs computed in float from weights in low precision
+    low_precision_weight_share | float | share of the weights' stored bytes in fewer than 32 bits
+    float_operators           | json  | products and convolutions left in float, by type
+    qdq_pairs                 | int   | activations that are quantized and dequantized again
+    overhead_operators        | json  | operators that low precision added to the graph, by type
     latency_mean_s            | float | mean of all timed calls
     latency_min_s             | float | fastest timed call
     latency_p50_s             | float | median

@@ -11,7 +11,6 @@ from harness.artifacts.artifact import Artifact
 from harness.artifacts.targets import Target
 from harness.errors import BuildError
 from harness.runtimes.registry import RUNTIMES
-from harness.techniques.quantize.counting import report as count_quantized
 from harness.techniques.quantize.ranges import SAFE_DOT_PRODUCTS, needs_reduced_range
 from harness.zoo.registry import Data
 
@@ -147,7 +146,7 @@ def test_dynamic_int8_computes_what_numpy_computes(kind, tmp_path):
         context(shape, None),
         per_channel=per_channel,
     )
-    assert about["integer_operator_share"] == 1.0
+    assert about["low_precision_flops_share"] == 1.0
     assert about["low_precision_weight_share"] == 1.0
     for seed in range(3):
         x = items(shape, 5, seed) * (1 + seed)
@@ -181,7 +180,7 @@ def test_static_int8_computes_what_numpy_computes(kind, tmp_path):
         calibration=CALIBRATION,
     )
     assert about["calibration_items"] == 64
-    assert about["integer_operator_share"] == 1.0
+    assert about["low_precision_flops_share"] == 1.0
     inner_low, inner_high = calibration.min(), calibration.max()
     outer = float_answer(kind, calibration)
     x = items(shape, 16, seed=10) * 1.2  # some values are outside the range and clipped
@@ -205,7 +204,7 @@ def test_every_layer_of_an_exported_module_is_quantized_and_answers_stay_near(na
     artifact, about = tiny.build(
         f"quantize/{method}", exported, tmp_path / "q", tiny.Context(specs, data), **config
     )
-    assert about["integer_operator_share"] == 1.0
+    assert about["low_precision_flops_share"] == 1.0
     assert about["float_operators"] == {}
     assert sum(about["integer_operators"].values()) == {"dense": 2, "conv": 3}[name]
     assert about["low_precision_weight_share"] == 1.0
@@ -247,32 +246,6 @@ def test_a_graph_whose_operators_were_not_asked_for_is_refused_by_their_names(tm
             context((2, 6, 6), None),
             operators=["MatMul"],
         )
-
-
-def test_operators_left_in_float_are_counted_as_such():
-    weights = [numpy_helper.from_array(np.ones((4, 4), np.float32), "w")]
-    weights += [numpy_helper.from_array(np.ones((4, 4), np.int8), "q")]
-    weights += [numpy_helper.from_array(np.float32(0.1), "s"), numpy_helper.from_array(np.int8(0), "z")]
-    nodes = [
-        helper.make_node("MatMul", ["x", "w"], ["a"]),
-        helper.make_node("QuantizeLinear", ["a", "s", "z"], ["aq"]),
-        helper.make_node("DequantizeLinear", ["aq", "s", "z"], ["ad"]),
-        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["wd"]),
-        helper.make_node("MatMul", ["ad", "wd"], ["b"]),
-        helper.make_node("MatMul", ["b", "wd"], ["y"]),  # only its weight is quantized: float arithmetic
-    ]
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes, "g", [value("x", 1, ["n", 4])], [value("y", 1, ["n", 4])], initializer=weights
-    )
-    assert count_quantized(helper.make_model(graph)) == {
-        "integer_operators": {"MatMul": 1},
-        "float_operators": {"MatMul": 2},
-        "integer_operator_share": pytest.approx(1 / 3),
-        "quantize_nodes": 1,
-        "dequantize_nodes": 2,
-        "low_precision_weight_share": pytest.approx(16 / 80),
-    }
 
 
 # ------------------------------------------------------------------ calibration data

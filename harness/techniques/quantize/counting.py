@@ -2,81 +2,172 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from harness.artifacts import onnx_graph
+from harness.artifacts.onnx_flops import is_product, node_flops
 from harness.errors import BuildError
 
 if TYPE_CHECKING:
     import onnx
 
-_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_INTEGER = (
-    "ConvInteger",
-    "MatMulInteger",
-    "QLinearConv",
-    "QLinearMatMul",
-    "DynamicQuantizeMatMul",
-    "MatMulIntegerToFloat",
-    "MatMulNBits",
-)
+Arithmetic = Literal["integer", "weight-only", "half", "float"]
+
+_INTEGER = {"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
+_PASSED_BY = ("Transpose", "Reshape", "Squeeze", "Unsqueeze")  # between a weight and its operator
+_NAMES_SHOWN = 20
 
 
-def report(model: onnx.ModelProto) -> dict[str, Any]:
-    """Count weighted operators in integers and in float, quantize/dequantize nodes, and weight bytes.
+def report(model: onnx.ModelProto, source: onnx.ModelProto) -> dict[str, Any]:
+    """Report what of `model`, made from `source`, computes or is stored in low precision.
 
-    An operator of a QDQ graph counts as integer when both its data and its weight come from a
-    DequantizeLinear: that is the pattern that ONNX Runtime fuses into an integer kernel.
-    Raises BuildError when nothing was quantized.
+    Shares are of the FLOPs of all products and convolutions (None where their shapes are not known) and of
+    the stored bytes of all weights with two dimensions or more. `overhead_operators` are those that the
+    source did not have. Raises BuildError when nothing is in low precision.
     """
-    dequantized = {
-        output for node in model.graph.node if node.op_type == "DequantizeLinear" for output in node.output
-    }
-    integer: list[str] = []
-    left: list[str] = []
-    for node in model.graph.node:
-        if node.op_type in _INTEGER:
-            integer.append(node.op_type)
-        elif node.op_type in _WEIGHTED:
-            quantized = all(name in dequantized for name in node.input[:2])
-            (integer if quantized else left).append(node.op_type)
-    if not integer:
-        raise BuildError(
-            "nothing was quantized: the graph has "
-            + (
-                f"only {', '.join(sorted(set(left)))} in float"
-                if left
-                else "no dense or convolution operator"
-            )
-        )
+    kinds = _Graph(model).arithmetic()
+    flops = node_flops(model)
+    left = [model.graph.node[i] for i, kind in kinds.items() if kind == "float"]
+    if len(left) == len(kinds):
+        raise BuildError(f"nothing was quantized: the graph has {_only(left)}")
     counts = onnx_graph.operators(model)
-    low, total = _weight_bytes(model)
+    low, total = weight_bytes(model)
+    by_kind = {kind: [i for i, k in kinds.items() if k == kind] for kind in set(kinds.values())}
+
+    def types(*wanted: Arithmetic) -> dict[str, int]:
+        found = Counter(model.graph.node[i].op_type for kind in wanted for i in by_kind.get(kind, ()))
+        return dict(sorted(found.items()))
+
+    def share(*wanted: Arithmetic) -> float | None:
+        return _share((flops[i] for kind in wanted for i in by_kind.get(kind, ())), (flops[i] for i in kinds))
+
     return {
-        "integer_operators": _count(integer),
-        "float_operators": _count(left),
-        "integer_operator_share": len(integer) / (len(integer) + len(left)),
+        "integer_operators": types("integer"),
+        "weight_only_operators": types("weight-only"),
+        "half_operators": types("half"),
+        "float_operators": types("float"),
+        "float_operator_names": [_name(node) for node in left[:_NAMES_SHOWN]],
+        "low_precision_flops_share": share("integer", "half"),
+        "weight_only_flops_share": share("weight-only"),
+        "low_precision_weight_share": low / total if total else 0.0,
         "quantize_nodes": counts["QuantizeLinear"] + counts["DynamicQuantizeLinear"],
         "dequantize_nodes": counts["DequantizeLinear"],
-        "low_precision_weight_share": low / total if total else 0.0,
+        "qdq_pairs": _pairs(model),
+        "overhead_operators": _overhead(model, source),
     }
 
 
-def _count(names: list[str]) -> dict[str, int]:
-    return {name: names.count(name) for name in sorted(set(names))}
+def weight_bytes(model: onnx.ModelProto) -> tuple[int, int]:
+    """Bytes of initializers with at least two dimensions: those in fewer than 32 bits, and all.
 
-
-def _weight_bytes(model: onnx.ModelProto) -> tuple[int, int]:
-    """Bytes of initializers with at least two dimensions: those in 8 bits or fewer, and all."""
-    import onnx
-
+    Scales and zero points are no weights.
+    """
+    parameters = {
+        name
+        for node in model.graph.node
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear", "MatMulNBits")
+        for name in node.input[2 if node.op_type == "MatMulNBits" else 1 :]
+    }
     low = total = 0
     for tensor in model.graph.initializer:
-        if len(tensor.dims) < 2:
+        if len(tensor.dims) < 2 or tensor.name in parameters:
             continue
-        width = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
-        size = int(np.prod(tensor.dims)) * width
+        bits = element_bits(tensor.data_type)
+        size = (int(np.prod(tensor.dims)) * bits + 7) // 8
         total += size
-        low += size if width == 1 else 0
+        low += size if bits < 32 else 0
     return low, total
+
+
+def element_bits(data_type: int) -> int:
+    """Bits of one stored element of an ONNX type: 4 for INT4, 8 for INT8, 32 for FLOAT."""
+    import onnx
+
+    if data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4):
+        return 4
+    return 8 * int(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(data_type)).itemsize)
+
+
+class _Graph:
+    """A graph with its tensors' makers, readers and types at hand."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.nodes = model.graph.node
+        self.made_by = {name: node for node in self.nodes for name in node.output}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+        self.types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+
+    def arithmetic(self) -> dict[int, Arithmetic]:
+        """The arithmetic of each product and convolution, by its place among the nodes."""
+        return {i: self._kind(node) for i, node in enumerate(self.nodes) if is_product(node)}
+
+    def _kind(self, node: onnx.NodeProto) -> Arithmetic:
+        if node.op_type in _INTEGER:
+            return "integer"
+        if node.op_type == "MatMulNBits":
+            return "weight-only"
+        data, weight = (self._origin(name) for name in node.input[:2])
+        if weight == "dequantized":
+            return "integer" if data == "dequantized" and self._fuses(node) else "weight-only"
+        return "half" if weight == "half" else "float"
+
+    def _origin(self, name: str) -> str:
+        """Where a tensor comes from: dequantized, half, or other."""
+        node = self.made_by.get(name)
+        while node is not None and node.op_type in _PASSED_BY:
+            name = node.input[0]
+            node = self.made_by.get(name)
+        if node is None:
+            bits = element_bits(self.types[name]) if name in self.types else 32
+            return "half" if bits == 16 else "other"
+        if node.op_type == "DequantizeLinear":
+            return "dequantized"
+        return "other"
+
+    def _fuses(self, node: onnx.NodeProto) -> bool:
+        """Whether ONNX Runtime has an integer kernel for this QDQ pattern.
+
+        Convolutions need their output quantized, through a Relu or Clip at most; products do not.
+        """
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            return True
+        readers = self.readers.get(node.output[0], [])
+        if len(readers) == 1 and readers[0].op_type in ("Relu", "Clip"):
+            readers = self.readers.get(readers[0].output[0], [])
+        return bool(readers) and all(reader.op_type == "QuantizeLinear" for reader in readers)
+
+
+def _share(part: Iterable[float | None], whole: Iterable[float | None]) -> float | None:
+    known = list(whole)
+    if None in known or not sum(flops or 0.0 for flops in known):
+        return None
+    return sum(flops or 0.0 for flops in part) / sum(flops or 0.0 for flops in known)
+
+
+def _pairs(model: onnx.ModelProto) -> int:
+    """DequantizeLinear nodes that read what a QuantizeLinear made: activations through 8 bits and back."""
+    quantized = {name for n in model.graph.node if n.op_type == "QuantizeLinear" for name in n.output}
+    return sum(n.op_type == "DequantizeLinear" and n.input[0] in quantized for n in model.graph.node)
+
+
+def _overhead(model: onnx.ModelProto, source: onnx.ModelProto) -> dict[str, int]:
+    products = {node.op_type for node in model.graph.node if is_product(node)}
+    added = onnx_graph.operators(model) - onnx_graph.operators(source)
+    return {name: n for name, n in sorted(added.items()) if name not in products}
+
+
+def _only(nodes: list[onnx.NodeProto]) -> str:
+    if not nodes:
+        return "no dense or convolution operator"
+    return f"only {', '.join(sorted({node.op_type for node in nodes}))} in float"
+
+
+def _name(node: onnx.NodeProto) -> str:
+    return f"{node.op_type} {node.name or node.output[0]}"

@@ -58,5 +58,6 @@ def quantize_dynamic(
             reduce_range=reduce,
             weight_type=QuantType.QInt8 if config.dtype == "int8" else QuantType.QUInt8,
         )
-    details = report(onnx_graph.load_checked(out / onnx_graph.MODEL))
+    model = onnx_graph.load_checked(out / onnx_graph.MODEL)
+    details = report(model, onnx_graph.load_checked(source.file(onnx_graph.MODEL)))
     return {**details, "reduced_range": reduce}

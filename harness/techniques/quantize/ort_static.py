@@ -86,7 +86,8 @@ def quantize_static(
             weight_type=QuantType.QInt8,
             calibrate_method=methods[config.calibration.method],
         )
-    details = report(onnx_graph.load_checked(out / onnx_graph.MODEL))
+    model = onnx_graph.load_checked(out / onnx_graph.MODEL)
+    details = report(model, onnx_graph.load_checked(source.file(onnx_graph.MODEL)))
     return {**details, "reduced_range": reduce, "calibration_items": reader.items}
 
 

@@ -1,0 +1,57 @@
+"""A Record's columns that say what was built: size, build time, parameters, what is in low precision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from harness.analysis.arms import Event
+from harness.store.schema import CELLS
+
+LOW_PRECISION = (  # columns that a quantizing step fills by reporting details of these names
+    "low_precision_flops_share",
+    "weight_only_flops_share",
+    "low_precision_weight_share",
+    "float_operators",
+    "qdq_pairs",
+    "overhead_operators",
+)
+
+
+def artifact_columns(event: Event) -> dict[str, Any]:
+    """Return the columns that an ``artifact`` event fills."""
+    facts = event["facts"]
+    return {
+        "artifact_key": event["key"],
+        "artifact_form": event["form"],
+        "artifact_bytes": event["bytes"],
+        "build_s": event["build_s"],
+        "build_peak_rss_bytes": event["build_peak_rss_bytes"] or None,
+        "build_details": json.dumps(event["steps"], default=str),
+        "parameters": whole(facts.get("parameters")),
+        "nonzero_parameters": whole(facts.get("nonzero_parameters")),
+        "flops_per_item": facts.get("flops_per_item"),
+        **_precision_columns(event["steps"]),
+    }
+
+
+def _precision_columns(steps: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What the steps report of their low precision; a later step's word counts, since it saw the result."""
+    told: dict[str, Any] = {}
+    for step in steps:
+        told |= step.get("details") or {}
+    kinds = {column.name: column.kind for column in CELLS}
+    found: dict[str, Any] = {}
+    for name in LOW_PRECISION:
+        value = told.get(name)
+        if kinds[name] == "json" and isinstance(value, dict):
+            found[name] = json.dumps(value)
+        elif isinstance(value, (int, float)):  # a user's step may report anything under this name
+            found[name] = value
+    return found
+
+
+def whole(value: float | None) -> int | None:
+    """Round to a whole number; None stays."""
+    return None if value is None else round(value)

@@ -1,0 +1,154 @@
+"""FLOPs of an ONNX graph's operators, from shapes: twice the multiply-accumulates, as vendors count them.
+
+The one place that counts them, whatever the arithmetic: float operators, QDQ and QOperator forms, dynamic
+integer operators and block-quantized weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+Shape = tuple[int, ...]
+UNCOUNTED = {  # operators that multiply and accumulate in ways that are not counted here
+    *("Attention", "DeformConv", "Einsum", "GRU", "If", "LSTM", "Loop", "RNN", "Scan"),
+}
+_STANDARD = ("", "ai.onnx")
+_SMALL = 1024  # elements: constants up to this stay, since shapes may be computed from them
+
+
+def node_flops(model: onnx.ModelProto) -> list[float | None]:
+    """Return FLOPs of each node in the graph's order, for a batch of one where the batch is free.
+
+    0 for operators that do not multiply and accumulate, None where a shape cannot be inferred or the
+    arithmetic is hidden inside an operator that is not counted.
+    """
+    shapes = tensor_shapes(model)
+    return [_flops(node, shapes) for node in model.graph.node]
+
+
+def graph_flops(model: onnx.ModelProto) -> float | None:
+    """Return FLOPs of the whole graph, or None where any of its operators cannot be counted."""
+    total = 0.0
+    for flops in node_flops(model):
+        if flops is None:
+            return None
+        total += flops
+    return total
+
+
+def tensor_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
+    """Return the shapes that can be inferred, by tensor name, for a batch of one where the batch is free."""
+    import onnx
+
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    try:
+        inferred = onnx.shape_inference.infer_shapes(_shape_twin(model), data_prop=True)
+    except Exception:  # shapes that contradict each other
+        return shapes
+    for value in [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]:
+        dims = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
+            shapes.setdefault(value.name, tuple(d.dim_value for d in dims))
+    return shapes
+
+
+def is_product(node: onnx.NodeProto) -> bool:
+    """Whether the node is a product of matrices or a convolution, in whatever arithmetic."""
+    return (node.domain, node.op_type) in _RULES or (
+        node.domain in _STANDARD and ("", node.op_type) in _RULES
+    )
+
+
+def _shape_twin(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy the graph for shape inference: batch of one, no large weights, known custom operators replaced."""
+    import onnx
+
+    twin = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    graph = twin.graph
+    graph.name = "shapes"
+    names = {tensor.name for tensor in model.graph.initializer}
+    graph.output.extend(model.graph.output)
+    for value in model.graph.input:
+        if value.name not in names:
+            graph.input.add().CopyFrom(value)
+            dims = graph.input[-1].type.tensor_type.shape.dim
+            if dims and not dims[0].HasField("dim_value"):
+                dims[0].dim_value = 1
+    for tensor in model.graph.initializer:
+        if int(np.prod(tensor.dims)) <= _SMALL:
+            graph.initializer.add().CopyFrom(tensor)
+        else:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    for node in model.graph.node:
+        if node.op_type == "MatMulNBits":
+            weight = f"{node.output[0]}/weight"
+            dims = [_attribute(node, "K"), _attribute(node, "N")]
+            graph.input.append(onnx.helper.make_tensor_value_info(weight, onnx.TensorProto.FLOAT, dims))
+            graph.node.append(onnx.helper.make_node("MatMul", [node.input[0], weight], node.output))
+        else:
+            graph.node.add().CopyFrom(node)
+    return twin
+
+
+def _flops(node: onnx.NodeProto, shapes: dict[str, Shape]) -> float | None:
+    domain = "" if node.domain in _STANDARD else node.domain
+    rule = _RULES.get((domain, node.op_type))
+    if rule is None:
+        return None if domain or node.op_type in UNCOUNTED else 0.0
+    try:
+        return 2.0 * rule(node, shapes)
+    except (KeyError, IndexError):  # an input is missing, or its shape is not known
+        return None
+
+
+def _size(shape: Shape) -> float:
+    return float(np.prod(shape, dtype=np.float64))
+
+
+def _conv(weight: int) -> Callable[[onnx.NodeProto, dict[str, Shape]], float]:
+    """A convolution; `weight` is the position of its weight, (out, in / group, *kernel)."""
+    return lambda node, shapes: (
+        _size(shapes[node.output[0]]) * _size(shapes[node.input[weight]][1:])  # a product for each output
+    )
+
+
+def _conv_transpose(node: onnx.NodeProto, shapes: dict[str, Shape]) -> float:
+    """The weight is (in, out / group, *kernel): a product for each input."""
+    return _size(shapes[node.input[0]]) * _size(shapes[node.input[1]][1:])
+
+
+def _matmul(node: onnx.NodeProto, shapes: dict[str, Shape]) -> float:
+    return _size(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+
+
+def _gemm(node: onnx.NodeProto, shapes: dict[str, Shape]) -> float:
+    depth = shapes[node.input[0]][0 if _attribute(node, "transA") else -1]
+    return _size(shapes[node.output[0]]) * depth
+
+
+def _matmul_nbits(node: onnx.NodeProto, shapes: dict[str, Shape]) -> float:
+    return _size(shapes[node.output[0]]) * int(_attribute(node, "K"))
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> Any:
+    """An integer attribute, 0 where it is not given."""
+    return next((attribute.i for attribute in node.attribute if attribute.name == name), 0)
+
+
+_RULES: dict[tuple[str, str], Callable[[Any, dict[str, Shape]], float]] = {
+    ("", "Conv"): _conv(1),
+    ("", "ConvInteger"): _conv(1),
+    ("", "ConvTranspose"): _conv_transpose,
+    ("", "Gemm"): _gemm,
+    ("", "MatMul"): _matmul,
+    ("", "MatMulInteger"): _matmul,
+    ("", "QLinearConv"): _conv(3),  # data, scale, zero point, then the weight
+    ("", "QLinearMatMul"): _matmul,
+    ("com.microsoft", "MatMulNBits"): _matmul_nbits,
+}

@@ -1,0 +1,50 @@
+"""What of a Cell really runs in low precision, in words, for the fold below its row."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row
+
+
+def low_precision(row: Row) -> list[tuple[str, str]]:
+    """Return shares, operators left in float and what was added; nothing for a Cell in full precision."""
+    weights = row.get("low_precision_weight_share")
+    if weights is None:
+        return []
+    pairs = [
+        ("computed low", _share(row.get("low_precision_flops_share"), "of the FLOPs")),
+        ("weights only", _weights_only(row.get("weight_only_flops_share"))),
+        ("stored low", _share(weights, "of the weights' bytes")),
+        ("left in float", _counts(row.get("float_operators")) or "no product or convolution"),
+        ("quantize and dequantize", _pairs(row.get("qdq_pairs"))),
+        ("operators added", _counts(row.get("overhead_operators"))),
+    ]
+    return [(name, text) for name, text in pairs if text]
+
+
+def _share(share: Any, of: str) -> str:
+    return "" if share is None else f"{say.percent(share)} {of}"
+
+
+def _weights_only(share: Any) -> str:
+    return f"{say.percent(share)} of the FLOPs, computed in float" if share else ""
+
+
+def _pairs(count: Any) -> str:
+    if not count:
+        return ""
+    return "1 activation" if count == 1 else f"{int(count):,} activations"
+
+
+def _counts(text: Any) -> str:
+    """Say a JSON mapping from operator type to number: 10 Conv, 1 Gemm."""
+    try:
+        found = json.loads(text or "{}")
+    except (TypeError, ValueError):
+        return ""
+    if not isinstance(found, dict):
+        return ""
+    return ", ".join(f"{number} {say.short(str(name), 40)}" for name, number in found.items())

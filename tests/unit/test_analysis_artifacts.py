@@ -1,0 +1,73 @@
+"""What a built Artifact tells of its low precision reaches the Record, and from there the page, in words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.analysis.artifacts import LOW_PRECISION, artifact_columns
+from harness.report.precision import low_precision
+from harness.store.schema import CELLS
+
+TOLD = {
+    "low_precision_flops_share": 0.987,
+    "weight_only_flops_share": 0.0,
+    "low_precision_weight_share": 0.97,
+    "float_operators": {"Conv": 2, "Gemm": 1},
+    "qdq_pairs": 17,
+    "overhead_operators": {"DequantizeLinear": 39, "QuantizeLinear": 17},
+    "something": "else",
+}
+
+
+def event(*details):
+    steps = [{"step": f"s{i}", "details": each} for i, each in enumerate(details)]
+    about = {"key": "k", "form": "onnx", "bytes": 1, "build_s": 1.0, "build_peak_rss_bytes": 0}
+    return {"event": "artifact", "facts": {}, "steps": steps, **about}
+
+
+def test_every_column_is_one_of_the_table():
+    assert set(LOW_PRECISION) <= {column.name for column in CELLS}
+
+
+def test_a_quantizing_step_fills_the_columns():
+    found = artifact_columns(event({"sparsity": 0.5}, TOLD, {}))
+    assert found["low_precision_flops_share"] == 0.987
+    assert found["qdq_pairs"] == 17
+    assert json.loads(found["float_operators"]) == {"Conv": 2, "Gemm": 1}
+    assert "something" not in found
+
+
+def test_the_last_step_has_seen_the_result():
+    found = artifact_columns(event(TOLD, {"low_precision_flops_share": 0.5}))
+    assert found["low_precision_flops_share"] == 0.5
+
+
+@pytest.mark.parametrize("details", [{}, None, {"float_operators": "none", "qdq_pairs": "many"}])
+def test_a_step_that_tells_nothing_of_use_leaves_the_columns_out(details):
+    assert not set(LOW_PRECISION) & set(artifact_columns(event(details)))
+
+
+def test_the_page_says_it_in_words():
+    assert low_precision(artifact_columns(event(TOLD))) == [
+        ("computed low", "98.7 % of the FLOPs"),
+        ("stored low", "97.0 % of the weights' bytes"),
+        ("left in float", "2 Conv, 1 Gemm"),
+        ("quantize and dequantize", "17 activations"),
+        ("operators added", "39 DequantizeLinear, 17 QuantizeLinear"),
+    ]
+
+
+def test_weights_alone_and_nothing_left_in_float():
+    told = {**TOLD, "weight_only_flops_share": 1.0, "low_precision_flops_share": 0.0, "float_operators": {}}
+    found = dict(low_precision(artifact_columns(event(told))))
+    assert found["weights only"] == "100 % of the FLOPs, computed in float"
+    assert found["computed low"] == "0.0 % of the FLOPs"
+    assert found["left in float"] == "no product or convolution"
+
+
+def test_a_cell_in_full_precision_and_a_damaged_text_say_nothing():
+    assert low_precision({}) == []
+    found = low_precision({"low_precision_weight_share": 1.0, "overhead_operators": "{"})
+    assert "operators added" not in dict(found)
