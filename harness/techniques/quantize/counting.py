@@ -20,6 +20,7 @@ Arithmetic = Literal["integer", "weight-only", "half", "float"]
 _INTEGER = {"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
 _PASSED_BY = ("Transpose", "Reshape", "Squeeze", "Unsqueeze")  # between a weight and its operator
 _NAMES_SHOWN = 20
+_INT8_COMPUTE = 4  # MatMulNBits' accuracy_level at which activations are rounded to int8 as well
 
 
 def report(model: onnx.ModelProto, source: onnx.ModelProto) -> dict[str, Any]:
@@ -112,7 +113,8 @@ class _Graph:
         if node.op_type in _INTEGER:
             return "integer"
         if node.op_type == "MatMulNBits":
-            return "weight-only"
+            levels = [a.i for a in node.attribute if a.name == "accuracy_level"]
+            return "integer" if levels == [_INT8_COMPUTE] else "weight-only"
         data, weight = (self._origin(name) for name in node.input[:2])
         if weight == "dequantized":
             return "integer" if data == "dequantized" and self._fuses(node) else "weight-only"

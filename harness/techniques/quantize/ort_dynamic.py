@@ -38,6 +38,7 @@ class DynamicQuantize(StepConfig):
     devices=("cpu",),
     specialises=("machine",),
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    version=2,
 )
 def quantize_dynamic(
     config: DynamicQuantize, source: Artifact, out: Path, context: BuildContext

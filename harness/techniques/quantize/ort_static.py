@@ -50,6 +50,7 @@ class StaticQuantize(StepConfig):
     devices=("cpu",),
     specialises=("machine",),
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    version=2,
     needs_training_data=lambda _config: True,
 )
 def quantize_static(

@@ -1,0 +1,43 @@
+"""Low precision from the suite file to the Record: Cells are measured, and say what of them really is low."""
+
+import json
+
+import pytest
+from bench import INPUT, ORT, Bench
+
+pytestmark = pytest.mark.slow
+
+MODELS = {"net": {"torch": "run_factories:net", "inputs": INPUT, "dataset": "run_factories:data"}}
+RUNTIME = {"runtime": "onnxruntime"}
+TECHNIQUES = {
+    **ORT,
+    "int4 weights": [{"quantize": {"method": "weight-only", "block_size": 16}}, RUNTIME],
+    "int8 weights": [{"quantize": {"method": "weight-only", "dtype": "int8"}}, RUNTIME],
+    "static": [{"quantize": {"method": "static", "calibration": {"samples": 64}}}, RUNTIME],
+    "too many": [{"quantize": {"method": "static", "calibration": {"samples": 1000}}}, RUNTIME],
+}
+WEIGHTS_ONLY = {"int4 weights", "int8 weights"}
+LOW = {"static"}
+
+
+def test_low_precision_cells(bench: Bench) -> None:
+    suite = bench.suite(MODELS, TECHNIQUES)
+    bench.harness("run", str(suite), code=4)
+    cells = bench.run().cells
+    rows = cells[cells["arm"] != "shadow"].set_index("technique")
+    failed = rows.loc["too many"]
+    assert (failed["status"], failed["stage"]) == ("failed", "build")
+    assert "calibration wants 1000 items, the training data has 96" in failed["reason"]
+    measured = rows[rows["status"] == "measured"]
+    assert set(measured.index) == set(TECHNIQUES) - {"too many"}
+    assert (measured["audit"] == "passed").all()
+    assert measured["low_precision_weight_share"].isna()["ort"]
+    for name in LOW | WEIGHTS_ONLY:
+        row = measured.loc[name]
+        assert row["low_precision_flops_share"] == (name in LOW)
+        assert row["weight_only_flops_share"] == (name in WEIGHTS_ONLY)
+        assert row["low_precision_weight_share"] == 1.0
+        assert json.loads(row["float_operators"]) == {}
+        assert row["quality"] > 0.7
+        assert row["artifact_bytes"] != measured.loc["ort"]["artifact_bytes"]
+        assert row["flops_per_item"] == measured.loc["ort"]["flops_per_item"]
