@@ -23,7 +23,7 @@ def pipeline(folder, *steps) -> Pipeline:
 @pytest.mark.parametrize(
     ("steps", "where", "says"),
     [
-        ([], "", "has no runtime; add one of onnxruntime, torch-compile, torch-eager"),
+        ([], "", "has no runtime; add one of onnxruntime, openvino, torch-compile, torch-eager"),
         ([INT8], "", "has no runtime"),
         ([ORT, INT8], "[1].quantize", "quantize stands after the runtime; transforms come before it"),
         ([ORT, EAGER], "[1].runtime", "a second runtime; a technique has exactly one"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from suite_texts import TEXT, content, problems, read, told
 
-ALL_RUNTIMES = "onnxruntime, torch-compile, torch-eager"
+ALL_RUNTIMES = "onnxruntime, openvino, torch-compile, torch-eager"
 
 
 def test_the_small_suite_is_valid(tmp_path):

@@ -1,0 +1,36 @@
+"""onnx → openvino-ir: read by OpenVINO's ONNX front end; the batch stays free."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from harness.artifacts import onnx_graph, openvino_ir
+from harness.artifacts.artifact import Artifact
+from harness.techniques.registry import BuildContext, StepConfig, conversion
+
+
+class ConvertToOpenVino(StepConfig):
+    """Nothing to set: types and weights stay as they are."""
+
+
+@conversion(
+    "convert-openvino",
+    ConvertToOpenVino,
+    takes=onnx_graph.FORM,
+    yields=openvino_ir.FORM,
+    summary="convert the ONNX graph to OpenVINO IR, weights unchanged",
+    packages=("openvino",),
+    extra="openvino",
+    devices=("cpu",),
+    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+)
+def convert_openvino(
+    _config: ConvertToOpenVino, source: Artifact, out: Path, _context: BuildContext
+) -> dict[str, Any]:
+    """Convert, and count the operators."""
+    model = openvino_ir.read_model(source.file(onnx_graph.MODEL))
+    openvino_ir.save_model(model, out)
+    counts = Counter(operator.get_type_name() for operator in model.get_ops())
+    return {"operators": dict(sorted(counts.items()))}
