@@ -99,6 +99,40 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def noise(
+    suite: Annotated[Path, typer.Argument(help="A suite file, such as suites/noise.yaml.")],
+    experiments: Annotated[int, typer.Option(min=1, help="Comparisons of each Group's baseline.")] = 20,
+    trials: Annotated[
+        int | None, typer.Option(min=2, max=1000, help="Fresh processes an arm; default: as the suite says.")
+    ] = None,
+    seconds: Annotated[
+        str | None, typer.Option(help="Timed seconds of an arm at most, such as 30s; default: the suite's.")
+    ] = None,
+    effects: Annotated[str, typer.Option(help="Slow-downs to inject.")] = "1%,2%,5%",
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the experiments.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Compare identical code with itself, as it is and slowed down: false alarms, and what is missed."""
+    from harness.commands.noise import measure_noise
+
+    raise typer.Exit(
+        measure_noise(
+            suite,
+            experiments=experiments,
+            trials=trials,
+            seconds=seconds,
+            effects=effects,
+            out=out,
+            as_json=as_json,
+            quiet=quiet,
+            verbose=verbose,
+        )
+    )
+
+
+@app.command()
 def train(
     model: Annotated[str, typer.Argument(help="A zoo model: harness list models.")],
     suites: Annotated[Path, typer.Option("--suites", help="Folder with data/ and checkpoints/.")] = Path(

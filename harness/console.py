@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+UNITS = {"build": "Artifacts", "noise": "experiments"}
+"""What the steps of a phase are called, where they are no Trials."""
+
+
 class _Console(Console):
     """Leaves a broken pipe to the command line (cli.py), where it has an exit status of its own."""
 
@@ -72,7 +76,7 @@ class Watcher:
             self._progress.start()
             self._task = self._progress.add_task(title, total=total, what="")
         else:
-            self.terminal.say(f"{title}: {total} {'Artifacts' if title == 'build' else 'Trials'}")
+            self.terminal.say(f"{title}: {total} {UNITS.get(title, 'Trials')}")
 
     def expect(self, total: int) -> None:
         """The phase has `total` steps after all."""

@@ -143,15 +143,19 @@ def _judged(results: list[Result], info: RunInfo) -> list[Result]:
     for result, raw, adjusted in zip(fast, speeds, benjamini_hochberg(speeds) if speeds else [], strict=True):
         result.found |= {"speedup_p": raw, "speedup_p_adjusted": float(adjusted)}
         if result.ratio:
-            result.found["verdict"] = str(_verdict(result.ratio, result.floor, info, float(adjusted)))
+            found = judge(result.ratio, result.floor, precision(info), float(adjusted))
+            result.found["verdict"] = str(found)
     for result, adjusted in zip(good, benjamini_hochberg(drops) if drops else [], strict=True):
         result.found["drop_p_adjusted"] = float(adjusted)
     return results
 
 
-def _verdict(ratio: Ratio, floor: Ratio | None, info: RunInfo, p: float) -> Verdict:
-    """Decide; but "the same" within a floor that hides all but large changes is not knowing."""
-    verdict = decide(ratio, floor, precision(info), p_value=p)
+def judge(ratio: Ratio, floor: Ratio | None, wanted: float, p: float) -> Verdict:
+    """Decide; but "the same" within a floor that hides all but large changes is not knowing.
+
+    `wanted` is the precision that was aimed for, `p` the p-value, corrected where there are many comparisons.
+    """
+    verdict = decide(ratio, floor, wanted, p_value=p)
     known = ratio.low >= 1 / (1 + LOUD) and ratio.high <= 1 + LOUD
     return Verdict.AMBIGUOUS if verdict is Verdict.SAME and not known else verdict
 

@@ -22,14 +22,14 @@ BEAT_S = 5.0
 
 @dataclass(frozen=True)
 class Arm:
-    """A Cell as it is measured: itself, as the Group's baseline, or as the baseline's shadow copy."""
+    """A Cell as it is measured: itself, as the Group's baseline, or as a copy of the baseline."""
 
     planned: PlannedCell
-    kind: str  # cell, baseline or shadow
+    kind: str  # cell, baseline or shadow; `harness noise` has more copies
 
     @property
     def cell_id(self) -> str:
-        """The Cell's id; a shadow has its baseline's."""
+        """The Cell's id; a copy has its baseline's."""
         return self.planned.cell.cell_id
 
     @property
@@ -40,7 +40,8 @@ class Arm:
     @property
     def title(self) -> str:
         """For people."""
-        return f"{self.planned.cell.name}{' (shadow)' if self.kind == 'shadow' else ''}"
+        copy = "" if self.kind in ("cell", "baseline") else f" ({self.kind})"
+        return f"{self.planned.cell.name}{copy}"
 
 
 class LiveTrial:

@@ -27,6 +27,7 @@ from harness.measure.memory import PhaseMeter, peak_rss_bytes
 from harness.measure.noise import Probe, tags
 from harness.measure.pinning import pin
 from harness.measure.scenarios import SCENARIOS
+from harness.measure.slowdown import slow_down
 from harness.measure.warmup import warm_up
 from harness.runner.auditing import Audit
 from harness.runner.channel import Message, WorkerSide
@@ -122,9 +123,15 @@ class Trial:
         )
 
     def warm(self, message: Message) -> None:
-        """Call until steady; settle how many calls make a Block."""
+        """Call until steady; settle how many calls make a Block.
+
+        `slowdown`, a share of the call's length, is in no Suite's spec: `harness noise` puts it there.
+        """
         warmth = warm_up(self._run, message["block_s"], message["cap_s"])
-        self.count = calls_for(message["block_s"], warmth.call_s)
+        wait_s = self.spec.get("slowdown", 0.0) * warmth.call_s
+        if wait_s:
+            self.calls = slow_down(self.calls, round(wait_s * 1e9), self.clock)
+        self.count = calls_for(message["block_s"], warmth.call_s + wait_s)
         self._settle()
         self.channel.emit(
             "warm",

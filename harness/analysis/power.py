@@ -1,0 +1,184 @@
+"""How often a change is called, by experiments whose truth is known: false alarms, power, smallest effect.
+
+An experiment is one comparison as a user would make it: a baseline, its shadow, and candidates that are the
+same code with a known slow-down, 0 among them. Each candidate is judged by itself with the report's own rule;
+a report that compares many corrects for that, and is more careful.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.analysis.comparison import judge
+from harness.analysis.timing import Timing, ratio_of
+from harness.stats.multiple import p_value
+from harness.stats.paired import proportion
+from harness.stats.ratio import Ratio
+from harness.stats.verdict import Verdict, floor_magnitude
+
+BASELINE, SHADOW = "baseline", "shadow"
+SHARES = (0.25, 0.5, 1.0)
+"""Of an experiment's Trials, taken from the first: what less measuring would have told."""
+FEWEST = 2
+"""Trials of the shortest prefix; one Trial knows nothing of how processes differ."""
+RATE = 0.95
+"""How often the smallest effect is to be called."""
+
+
+@dataclass
+class Experiment:
+    """Timings by arm (baseline, shadow, candidates); by Trial, timed seconds of an arm, and wall seconds."""
+
+    timings: dict[str, Timing] = field(default_factory=dict)
+    timed_s: dict[int, float] = field(default_factory=dict)
+    wall_s: dict[int, float] = field(default_factory=dict)
+
+    def add(
+        self, trial: int, arms: Mapping[str, tuple[Sequence[int], Sequence[float]]], **took: float
+    ) -> None:
+        """Take in one Trial: each arm's rounds and seconds an item; it took `timed_s` and `wall_s`."""
+        for name, (rounds, seconds) in arms.items():
+            timing = self.timings.setdefault(name, Timing())
+            timing.rounds[trial] = np.asarray(rounds, dtype=np.int64)
+            timing.seconds[trial] = np.asarray(seconds, dtype=np.float64)
+        self.timed_s[trial], self.wall_s[trial] = took["timed_s"], took["wall_s"]
+
+    def first(self, share: float) -> Experiment:
+        """Return the first Trials of this experiment, at least FEWEST."""
+        trials = sorted(self.timed_s)
+        kept = trials[: max(FEWEST, math.ceil(share * len(trials)))]
+        timings = {
+            name: Timing(
+                {t: timing.seconds[t] for t in kept if t in timing.seconds},
+                {t: timing.rounds[t] for t in kept if t in timing.rounds},
+            )
+            for name, timing in self.timings.items()
+        }
+        return Experiment(timings, {t: self.timed_s[t] for t in kept}, {t: self.wall_s[t] for t in kept})
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One candidate in one experiment: its true slow-down, its ratio, the noise floor, the Verdict."""
+
+    effect: float
+    ratio: Ratio
+    floor: Ratio | None
+    verdict: Verdict
+
+    @property
+    def needed(self) -> float:
+        """The smallest slow-down that would have been called in this experiment (0.02 is 2 %).
+
+        It would have moved the estimate and nothing else: the bar that the estimate has to pass (interval and
+        noise floor, stats/verdict.py), less the error that the estimate has.
+        """
+        half = math.log(self.ratio.estimate / self.ratio.low) if self.ratio.low > 0 else math.inf
+        bar = max(half, math.log1p(floor_magnitude(self.floor)))
+        error = -math.log(self.ratio.estimate) - math.log1p(self.effect)
+        return math.expm1(bar - error) if bar < 700 else math.inf
+
+
+@dataclass(frozen=True)
+class Power:
+    """How candidates of one true slow-down were called, in counts."""
+
+    effect: float
+    slower: int
+    faster: int
+    same: int
+    ambiguous: int
+
+    @property
+    def experiments(self) -> int:
+        """Experiments that could be judged."""
+        return self.slower + self.faster + self.same + self.ambiguous
+
+    @property
+    def called(self) -> int:
+        """Called changed where nothing is; called slower where something is."""
+        return self.slower + (self.faster if self.effect == 0 else 0)
+
+    @property
+    def wrong_way(self) -> int:
+        """Called faster though slower."""
+        return self.faster if self.effect else 0
+
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the share that was called."""
+        return proportion(self.called, self.experiments)
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What the first Trials of all experiments tell; figures of one experiment are medians over them.
+
+    `halfwidth` is the relative half-width of the ratios' intervals; `smallest` the smallest slow-down that is
+    called in 95 of 100, from all candidates' `needed`; `comparison_s` the wall time that a comparison of one
+    candidate takes.
+    """
+
+    share: float
+    trials: float
+    timed_s: float
+    comparison_s: float
+    halfwidth: float
+    smallest: float
+    powers: tuple[Power, ...]
+
+
+def judge_experiment(experiment: Experiment, effects: Mapping[str, float], precision: float) -> list[Judged]:
+    """Judge every candidate (name → true slow-down) that was measured; one comparison each."""
+    baseline = experiment.timings.get(BASELINE)
+    floor = ratio_of(baseline, experiment.timings.get(SHADOW))
+    found = []
+    for name, effect in effects.items():
+        ratio = ratio_of(baseline, experiment.timings.get(name))
+        if ratio is not None:
+            found.append(Judged(effect, ratio, floor, judge(ratio, floor, precision, p_value(ratio))))
+    return found
+
+
+def tally(judged: Iterable[Judged]) -> tuple[Power, ...]:
+    """Count Verdicts by true slow-down, the smallest first."""
+    counts: dict[float, Counter[Verdict]] = {}
+    for one in judged:
+        counts.setdefault(one.effect, Counter())[one.verdict] += 1
+    return tuple(
+        Power(effect, **{str(verdict): seen[verdict] for verdict in Verdict})
+        for effect, seen in sorted(counts.items())
+    )
+
+
+def smallest_effect(judged: Sequence[Judged], rate: float = RATE) -> float:
+    """Return the slow-down that the share `rate` of these comparisons would have called; or infinity."""
+    return float(np.quantile([one.needed for one in judged], rate, method="higher")) if judged else math.inf
+
+
+def summarise(
+    experiments: Sequence[Experiment], effects: Mapping[str, float], precision: float
+) -> list[Prefix]:
+    """Return what a quarter, half and all of the Trials tell; prefixes of equal length once."""
+    found: dict[float, Prefix] = {}
+    for share in SHARES:
+        cut = [experiment.first(share) for experiment in experiments]
+        judged = [one for experiment in cut for one in judge_experiment(experiment, effects, precision)]
+        if not judged:
+            continue
+        trials = float(np.median([len(experiment.timed_s) for experiment in cut]))
+        arms = len(effects) + 2
+        found[trials] = Prefix(
+            share=share,
+            trials=trials,
+            timed_s=float(np.median([sum(e.timed_s.values()) for e in cut])),
+            comparison_s=float(np.median([sum(e.wall_s.values()) for e in cut])) * 3 / arms,
+            halfwidth=float(np.median([one.ratio.halfwidth for one in judged])),
+            smallest=smallest_effect(judged),
+            powers=tally(judged),
+        )
+    return list(found.values())

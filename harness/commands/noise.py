@@ -1,0 +1,184 @@
+"""`harness noise`: how often is identical code called changed here, and a slowed-down one slower?"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from harness.commands.running import terminated_as_interrupt
+from harness.console import Terminal, Watcher
+from harness.errors import ExitCode, HarnessError
+from harness.quantities import say_seconds
+
+if TYPE_CHECKING:
+    from harness.analysis.power import Power, Prefix
+    from harness.runner.noise import Baselines, NoiseRun
+    from harness.suite.schema import Measure
+
+Findings = dict[str, tuple[int, "list[Prefix]"]]
+"""By Group's name: experiments, and what their prefixes tell."""
+
+
+def measure_noise(
+    path: Path,
+    *,
+    experiments: int,
+    trials: int | None,
+    seconds: str | None,
+    effects: str,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> ExitCode:
+    """Make experiments with the suite's baselines and print what they tell. Raises HarnessError."""
+    from harness.artifacts.cache import Cache
+    from harness.runner.experiments import arms_for
+    from harness.runner.local import plan_here
+    from harness.runner.noise import NoiseRun, baselines_of
+    from harness.suite.validation import read_suite
+
+    shares = read_effects(effects)
+    terminal = Terminal(quiet=quiet or as_json, verbose=verbose)
+    suite = read_suite(path)
+    measure = _measure(suite.spec.measure, trials, seconds)
+    plan, machine = plan_here(suite)
+    baselines = baselines_of(plan)
+    for group, reason in baselines.skipped.items():
+        terminal.warn(f"{group} is left out: {reason}")
+    if not baselines.cells:
+        terminal.error("no Group of this suite has a baseline that can run here; the reasons are above")
+        return ExitCode.NOTHING_MEASURED
+    watcher = Watcher(terminal)
+    folder = out or Path("noise") / suite.spec.suite / machine.slug
+    run = NoiseRun(baselines, machine, measure, arms_for(shares), folder, Cache(), watcher)
+    interrupted = False
+    try:
+        with terminated_as_interrupt():
+            run.run(experiments)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        watcher.close()
+    found = _summaries(baselines, run)
+    if as_json:
+        sys.stdout.write(json.dumps(_as_json(found, run), indent=1, default=str) + "\n")
+    else:
+        _show(found, terminal)
+        terminal.say(f"Experiments: {folder}")
+    if interrupted:
+        terminal.warn("interrupted; whole experiments are kept, the same command goes on from them")
+        return ExitCode.INTERRUPTED
+    if not any(count for count, _ in found.values()):
+        return ExitCode.NOTHING_MEASURED
+    return ExitCode.SOME_FAILED if run.failed else ExitCode.OK
+
+
+def read_effects(text: str) -> list[float]:
+    """``1%,2%,5%`` → shares, ascending. Raises HarnessError for anything else, 0 % and more than 100 %."""
+    from harness.suite.units import parse_share
+
+    shares = []
+    for part in text.split(","):
+        try:
+            share = float(parse_share(part.strip()))
+        except ValueError as error:
+            raise HarnessError(f"--effects: {error}") from error
+        if not 0 < share <= 1:
+            raise HarnessError(f"--effects: {part.strip()} is no slow-down: above 0% and up to 100%")
+        shares.append(share)
+    return sorted(set(shares))
+
+
+def _measure(measure: Measure, trials: int | None, seconds: str | None) -> Measure:
+    """The suite's way to measure, with what the command line says put in its place."""
+    from harness.suite.units import parse_seconds
+
+    changes: dict[str, Any] = {} if trials is None else {"trials": trials}
+    if seconds is not None:
+        try:
+            changes["max_time"] = float(parse_seconds(seconds if seconds[-1:].isalpha() else f"{seconds}s"))
+        except ValueError as error:
+            raise HarnessError(f"--seconds: {error}") from error
+        if changes["max_time"] <= 0:
+            raise HarnessError(f"--seconds: {seconds} is no time to measure in; write for example 10s")
+    return measure.model_copy(update=changes)
+
+
+def _summaries(baselines: Baselines, run: NoiseRun) -> Findings:
+    from harness.analysis.power import summarise
+
+    found = run.findings().experiments
+    return {
+        planned.cell.name: (
+            len(found[group]),
+            summarise(found[group], run.effects, run.measure.precision),
+        )
+        for group, planned in baselines.cells.items()
+    }
+
+
+def _as_json(found: Findings, run: NoiseRun) -> dict[str, Any]:
+    groups = {}
+    for name, (count, prefixes) in found.items():
+        rows = []
+        for prefix in prefixes:
+            row = asdict(prefix)
+            for power, entry in zip(prefix.powers, row["powers"], strict=True):
+                entry["called"], entry["interval"] = power.called, power.interval()
+            rows.append({key: None if value == math.inf else value for key, value in row.items()})
+        groups[name] = {"experiments": count, "prefixes": rows}
+    return {"effects": run.effects, "failed": run.failed, "groups": groups}
+
+
+LEGEND = (
+    "same code: called changed, a false alarm; x %: called slower, as it is; wrong: slower, yet called faster;",
+    "in brackets Wilson's 95 % interval. ±: half-width of the ratio. sees: the smallest slow-down that is called",
+    "in 95 of 100. wall: what one comparison takes. Rows: what the first Trials alone would have told.",
+)
+
+
+def _show(found: Findings, terminal: Terminal) -> None:
+    for name, (count, prefixes) in found.items():
+        terminal.say()
+        if prefixes:
+            terminal.show(_table(f"{name}: {count} experiment{'s' if count > 1 else ''}", prefixes))
+        else:
+            terminal.say(f"{name}: no whole experiment yet")
+    terminal.say()
+    for line in LEGEND:
+        terminal.say(line, style="dim")
+
+
+def _table(title: str, prefixes: list[Prefix]) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, title_style="bold")
+    candidates = ["same code" if not p.effect else _percent(p.effect) for p in prefixes[-1].powers]
+    for column in ("Trials", "timed", "wall", "±", "sees", *candidates, "wrong"):
+        table.add_column(column, justify="right", overflow="fold")
+    for prefix in prefixes:
+        table.add_row(
+            f"{prefix.trials:g}",
+            say_seconds(prefix.timed_s),
+            say_seconds(prefix.comparison_s),
+            _percent(prefix.halfwidth),
+            _percent(prefix.smallest),
+            *map(_share, prefix.powers),
+            str(sum(power.wrong_way for power in prefix.powers)),
+        )
+    return table
+
+
+def _share(power: Power) -> str:
+    low, high = power.interval()
+    return f"{power.called}/{power.experiments} ({100 * low:.0f}–{100 * high:.0f})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %" if math.isfinite(share) else "?"
