@@ -139,9 +139,9 @@ def _as_json(found: Findings, run: NoiseRun) -> dict[str, Any]:
 
 
 LEGEND = (
-    "same code: called changed, a false alarm; x %: called slower, as it is; wrong: slower, yet called faster;",
-    "in brackets Wilson's 95 % interval. ±: half-width of the ratio. sees: the smallest slow-down that is called",
-    "in 95 of 100. wall: what one comparison takes. Rows: what the first Trials alone would have told.",
+    "same code: called changed, a false alarm. x %: slowed down so, called slower. wrong: called faster.",
+    "Below the counts Wilson's 95 % interval. ±: half-width of the ratio. sees: the smallest slow-down",
+    "that is called in 95 of 100. wall: what one comparison takes. Rows: what the first Trials alone told.",
 )
 
 
@@ -177,7 +177,7 @@ def _table(title: str, prefixes: list[Prefix]) -> Table:
 
 def _share(power: Power) -> str:
     low, high = power.interval()
-    return f"{power.called}/{power.experiments} ({100 * low:.0f}–{100 * high:.0f})"
+    return f"{power.called}/{power.experiments}\n{100 * low:.0f}–{100 * high:.0f} %"
 
 
 def _percent(share: float) -> str:

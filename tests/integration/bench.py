@@ -14,7 +14,8 @@ import yaml
 from harness.store.journal import FILE, Event, read_journal
 from harness.store.reading import Run, load
 
-MODELS = Path(__file__).resolve().parents[1] / "models"
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "tests" / "models"
 QUICK = {"max_time": "0.2s", "trials": 2, "block_time": "20ms", "warmup_time": "50ms", "timeout": "60s"}
 INPUT = {"input": [16]}
 EAGER = {"eager": [{"runtime": "torch-eager"}]}
@@ -60,7 +61,7 @@ class Bench:
             **os.environ,
             "HARNESS_CACHE": str(self.folder / "cache"),
             "TMPDIR": str(self.folder / "tmp"),
-            "PYTHONPATH": str(MODELS),
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(MODELS))),  # this tree, wherever it is
             "COLUMNS": "200",
             **self.environment,
         }
@@ -97,11 +98,13 @@ class Bench:
     def partials(self) -> list[Path]:
         return sorted(self.results.rglob("*.partial"))
 
-    def wait_for(self, event: str, count: int = 1, timeout_s: float = 90.0) -> list[Event]:
-        """Wait until the journal of the Run that is going on has `count` such events; return them."""
+    def wait_for(
+        self, event: str, count: int = 1, timeout_s: float = 90.0, folder: Path | None = None
+    ) -> list[Event]:
+        """Wait until a journal below `folder`, by default the Run's, has `count` such events; return them."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            for path in self.results.rglob(FILE):
+            for path in (folder or self.results).rglob(FILE):
                 found = [e for e in read_journal(path.parent) if e["event"] == event]
                 if len(found) >= count:
                     return found

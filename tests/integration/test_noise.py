@@ -1,0 +1,64 @@
+"""`harness noise` with real workers: what is injected is found, Ctrl-C keeps, the same command goes on."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+from bench import ORT, Bench
+
+from harness.store.journal import FILE, Event, read_journal
+
+pytestmark = pytest.mark.slow
+
+MLP = {"mlp": {"zoo": "mnist-mlp"}}
+OPTIONS = ("--effects", "100%", "--out", "out")
+
+
+def trials(bench: Bench) -> list[Event]:
+    return [e for e in read_journal(bench.folder / "out") if e["event"] == "noise-trial"]
+
+
+def test_an_injected_slow_down_is_measured_and_called(bench: Bench) -> None:
+    suite = str(bench.suite(MLP, ORT, measure={"trials": 3}))
+    printed = bench.harness("noise", suite, "--experiments", "2", *OPTIONS)
+    bench.assert_all_gone()
+    assert "2 experiments" in printed
+    made = trials(bench)
+    assert len(made) == 6
+    for event in made:
+        assert set(event["arms"]) == {"baseline", "shadow", "identical", "100% slower"}
+        medians = {name: np.median(seconds) for name, (_, seconds) in event["arms"].items()}
+        assert medians["100% slower"] > 1.3 * medians["baseline"]  # twice, and the machine is shared
+
+    again = bench.harness("noise", suite, "--experiments", "2", *OPTIONS, "--json")
+    assert len(trials(bench)) == 6  # nothing was left to measure
+    (group,) = json.loads(again)["groups"].values()
+    assert group["experiments"] == 2
+    powers = {power["effect"]: power for power in group["prefixes"][-1]["powers"]}
+    assert powers[1.0]["slower"] + powers[1.0]["ambiguous"] == 2
+    assert powers[1.0]["faster"] == 0
+    assert sum(powers[0.0][verdict] for verdict in ("slower", "faster", "same", "ambiguous")) == 2
+
+
+def test_ctrl_c_keeps_whole_experiments_and_the_same_command_goes_on(bench: Bench) -> None:
+    suite = str(bench.suite(MLP, ORT))
+    process = bench.start("noise", suite, "--experiments", "50", *OPTIONS)
+    bench.wait_for("experiment", folder=bench.folder / "out")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    bench.assert_all_gone()
+    assert "interrupted; whole experiments are kept" in out + err
+    assert "sees" in out  # the report of what there is
+    whole = sum(e["event"] == "experiment" for e in read_journal(bench.folder / "out"))
+    printed = bench.harness("noise", suite, "--experiments", str(whole + 1), *OPTIONS)
+    assert f"{whole + 1} experiments" in printed
+    assert (bench.folder / "out" / FILE).is_file()
+
+
+def test_a_model_that_cannot_be_built_fails_alone(bench: Bench) -> None:
+    suite = str(bench.suite({**MLP, "raises": "raises"}, ORT))
+    printed = bench.harness("noise", suite, "--experiments", "1", *OPTIONS, code=4)
+    assert "the weights are on another disk" in printed
+    assert "mlp / ort / one by one / cpu: 1 experiment" in printed
