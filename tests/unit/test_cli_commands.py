@@ -48,11 +48,11 @@ def harness_cli(monkeypatch, capsys, tmp_path):
 def test_help_names_every_verb(harness_cli):
     code, out, _ = harness_cli("--help")
     assert code == 0
-    for verb in ("run", "report", "list", "doctor", "train", "schema", "cache"):
+    for verb in ("run", "report", "list", "doctor", "noise", "train", "schema", "cache"):
         assert f"  {verb}" in out
 
 
-@pytest.mark.parametrize("verb", ["run", "report", "list", "doctor", "train", "schema", "cache"])
+@pytest.mark.parametrize("verb", ["run", "report", "list", "doctor", "noise", "train", "schema", "cache"])
 def test_every_verb_explains_itself(harness_cli, verb):
     code, out, _ = harness_cli(verb, "--help")
     assert code == 0
