@@ -172,7 +172,8 @@ def _columns(result: Result) -> Row:
     found: Row = dict.fromkeys(COLUMNS) | result.found
     found["on_board"] = row["audit"] != "failed"
     if row["audit"] == "failed":
-        result.notes.append("failed its audit: the timed calls answered otherwise than the quality pass")
+        reasons = row["audit_reasons"] or ["no reason recorded"]
+        result.notes += [f"failed its audit: {reason}" for reason in reasons]
     if floor is not None:
         found |= {"floor": floor_magnitude(floor), "floor_low": floor.low, "floor_high": floor.high}
     elif ratio is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.arms import Arm, ArmEvents, Event, answers_columns, block_row, samples_columns
 from harness.analysis.artifacts import artifact_columns, whole
+from harness.analysis.auditing import audit_columns
 from harness.analysis.walltime import times
 from harness.stats import percentiles, proportion
 from harness.store.arrays import unpack
@@ -188,7 +189,7 @@ def _quality_columns(events: list[Event]) -> dict[str, Any]:
         "quality_high": high,
         "quality_items": len(scores),
         "quality_s": last["seconds"],
-        "audit": last["audit"]["state"],
+        **audit_columns(last["audits"]),
     }
 
 
@@ -211,8 +212,6 @@ def _warnings(columns: dict[str, Any], kinds: dict[str, list[Event]], info: RunI
     if columns["steady"] is False:
         limit = info.settings.get("warmup_time")
         found.append(f"calls had not become steady after {limit} s of warm-up")
-    for event in kinds["quality"][-1:]:
-        found += [f"audit: {fault}" for fault in event["audit"]["faults"]]
     asked = any(event["arm"] != "shadow" for event in kinds["memory"])
     if asked and not kinds["quality"]:
         found.append("the quality set was not answered")

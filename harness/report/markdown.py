@@ -91,7 +91,8 @@ def _absent(all_boards: list[Board]) -> list[str]:
         for row in records(board.left_out):
             found[row["technique"], row["status"], row["reason"] or "no reason recorded"] += 1
         for row in records(board.off):
-            found[row["technique"], "off the board", "failed its audit"] += 1
+            why = "; ".join(row["audit_reasons"] or ["no reason recorded"])
+            found[row["technique"], "off the board", f"failed its audit: {why}"] += 1
     if not found:
         return []
     lines = [

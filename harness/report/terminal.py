@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.analysis import wording as say
-from harness.analysis.frames import Row
+from harness.analysis.frames import Row, records
 from harness.analysis.leaderboard import Board, boards
 from harness.analysis.summary import answers, conditions, place
 from harness.report.columns import peak_memory, scaled
@@ -34,6 +34,7 @@ def table(run: Run) -> Group:
         if not board.rows.empty:
             parts.append(_table(board))
         parts += [_sentence(said.parts) for said in answers(board)]
+        parts += [_off(row) for row in records(board.off)]
         parts.append(Text(""))
     return Group(*(parts or [Text("This Run holds no Cell.")]))
 
@@ -84,6 +85,17 @@ def _cells(row: Row, board: Board, numbers: list[str]) -> list[Text]:
         Text(f"{change}{'!' if over else ' '}", style="red" if over else ""),
         Text(shown, style=STYLES.get(row["verdict"], "")),
     ]
+
+
+def _off(row: Row) -> Text:
+    """A Cell that failed its audit, and why."""
+    from rich.text import Text
+
+    text = Text("off the board: ", style="red")
+    text.append(say.short(row["technique"], 60), style="cyan")
+    return text.append(
+        f" failed its audit: {'; '.join(row['audit_reasons'] or ['no reason recorded'])}", style=""
+    )
 
 
 def _sentence(parts: tuple[tuple[str, str], ...]) -> Text:

@@ -1,63 +1,35 @@
-"""Audit: what the timed calls answered must be what the quality pass answers for the same items."""
+"""All audits of one Trial together: each is shown the same, and each has its say."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from harness.artifacts.tensors import Array
-
-RELATIVE = 1e-3
-"""Allowed difference, relative to the outputs' largest magnitude: threads may sum in another order."""
-KEPT = 64
+from harness.runner.audits.registry import AUDITS, Inputs, Subject
 
 
-class Audit:
-    """Keeps the last output of each Block and compares it with the quality pass's for the same batch."""
+class Audits:
+    """One of each registered audit."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[int, tuple[Array, ...]]] = []
-        self._compared = 0
-        self._faults: list[str] = []
+        self._audits = [cls() for cls in AUDITS.values()]
 
-    def keep(self, batch: int, outputs: Sequence[Any] | None) -> None:
-        """Remember what a timed call answered to batch number `batch` of the quality set."""
-        if outputs is not None and len(self._kept) < KEPT:
-            self._kept.append((batch, tuple(np.array(part, copy=True) for part in outputs)))
+    def timed(self, batch: int, outputs: Sequence[Any] | None) -> None:
+        """A timed call answered `outputs` to batch number `batch` of the quality set."""
+        for audit in self._audits:
+            audit.timed(batch, outputs)
 
-    def check(self, batch: int, items: int, outputs: Sequence[Array]) -> None:
-        """Compare with the quality pass's answer to the same batch; its first `items` are real."""
-        for index, timed in self._kept:
-            if index != batch:
-                continue
-            self._compared += 1
-            if len(timed) != len(outputs):
-                found = f"{len(timed)} outputs when timed, {len(outputs)} in the quality pass"
-                self._faults.append(f"batch {batch}: {found}")
-                continue
-            for position, (ours, theirs) in enumerate(zip(timed, outputs, strict=True)):
-                if fault := difference(ours[:items], np.asarray(theirs)[:items]):
-                    self._faults.append(f"batch {batch}, output {position}: {fault}")
+    def probe(self, subject: Subject) -> None:
+        """All Blocks are timed; the Session can be asked what else an audit wants to know."""
+        for audit in self._audits:
+            audit.probe(subject)
 
-    def verdict(self) -> dict[str, Any]:
-        """State ``passed``, ``failed`` or None when nothing could be compared, and the first faults."""
-        state = None if not self._compared else "failed" if self._faults else "passed"
-        return {"state": state, "compared": self._compared, "faults": self._faults[:3]}
+    def answered(self, batch: int, items: int, inputs: Inputs, outputs: Sequence[Array]) -> None:
+        """The quality pass answered a batch of which the first `items` are real."""
+        for audit in self._audits:
+            audit.answered(batch, items, inputs, outputs)
 
-
-def difference(ours: Array, theirs: Array) -> str | None:
-    """Say how two outputs differ by more than rounding, or None."""
-    if ours.shape != theirs.shape:
-        return f"shape {ours.shape} when timed, {theirs.shape} in the quality pass"
-    if ours.dtype.kind not in "fc":
-        return None if np.array_equal(ours, theirs) else "other values when timed than in the quality pass"
-    wide = np.complex128 if ours.dtype.kind == "c" else np.float64
-    a, b = ours.astype(wide), theirs.astype(wide)
-    finite = np.isfinite(a)
-    if not np.array_equal(np.where(finite, 0, a), np.where(np.isfinite(b), 0, b), equal_nan=True):
-        return "NaN or infinity in one and not in the other"
-    scale = float(np.max(np.abs(b[finite]), initial=0.0)) or 1.0
-    worst = float(np.max(np.abs(a[finite] - b[finite]), initial=0.0))
-    return f"off by {worst / scale:.2e} of the largest value" if worst > RELATIVE * scale else None
+    def findings(self) -> list[dict[str, Any]]:
+        """What each audit found, ready for JSON."""
+        return [audit.finding().to_dict() for audit in self._audits]

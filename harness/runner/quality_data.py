@@ -34,6 +34,13 @@ class QualityData:
     def batch(self, index: int, size: int) -> tuple[Array, ...]:
         """Items ``[index·size, (index + 1)·size)``, wrapped around at the end, copied into memory."""
         chosen = np.arange(index * size, (index + 1) * size) % len(self)
+        return self._items(chosen)
+
+    def draw(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+        """Return `size` items at random, each at most once as long as there are enough."""
+        return self._items(rng.choice(len(self), size, replace=size > len(self)))
+
+    def _items(self, chosen: Array) -> tuple[Array, ...]:
         return tuple(np.ascontiguousarray(array[chosen]) for array in self.inputs)
 
 

@@ -29,7 +29,8 @@ from harness.measure.pinning import pin
 from harness.measure.scenarios import SCENARIOS
 from harness.measure.slowdown import slow_down
 from harness.measure.warmup import warm_up
-from harness.runner.auditing import Audit
+from harness.runner.auditing import Audits
+from harness.runner.audits.registry import Subject
 from harness.runner.channel import Message, WorkerSide
 from harness.runner.describing import describe
 from harness.runner.quality_data import read_quality_data
@@ -60,7 +61,7 @@ class Trial:
         self.session: Session | None = None
         self.calls: list[Callable[[], Any]] = []
         self.count = 1
-        self.audit = Audit()
+        self.audits = Audits()
 
     def _make_pool(self) -> list[tuple[Any, ...]]:
         first = self.data.batch(0, self.target.batch)
@@ -147,7 +148,7 @@ class Trial:
         start_ns = time.perf_counter_ns()
         block = self._run(self.count)
         after = self.probe.read()
-        self.audit.keep(block.last_index, block.last)
+        self.audits.timed(block.last_index, block.last)
         self._settle()
         evidence = self.probe.between(before, after)
         self.channel.emit(
@@ -170,14 +171,16 @@ class Trial:
         metric = METRICS.get(self.data.metric)
         size = self.target.batch
         scores = []
+        self.audits.probe(self._subject())
         start = time.perf_counter()
         last_beat = start
         for i in range(-(-len(self.data) // size)):
-            outputs = tuple(np.asarray(part) for part in self.session.run(self.data.batch(i, size)))
+            inputs = self.data.batch(i, size)
+            outputs = tuple(np.asarray(part) for part in self.session.run(inputs))
             real = min(size, len(self.data) - i * size)
             truth = self.data.truth[i * size : i * size + real]
             scores.append(metric.score(tuple(part[:real] for part in outputs), truth))
-            self.audit.check(i, real, outputs)
+            self.audits.answered(i, real, inputs, outputs)
             if time.perf_counter() - last_beat > message["beat_s"]:
                 last_beat = time.perf_counter()
                 self.channel.emit("alive")
@@ -190,11 +193,23 @@ class Trial:
             higher_is_better=metric.higher_is_better,
             seconds=seconds,
             scores=pack(values.astype(np.float32)),
-            audit=self.audit.verdict(),
+            audits=self.audits.findings(),
         )
 
     def _run(self, count: int) -> Block:
         return self.scenario.run(self.session, self.calls, count, self.clock)
+
+    def _subject(self) -> Subject:
+        """What audits may ask of the Session."""
+        assert self.session is not None  # noqa: S101
+        return Subject(
+            self.session.bind,
+            self.calls,
+            self.pool,
+            lambda rng: self.data.draw(rng, self.target.batch),
+            self.clock,
+            lambda: self.channel.emit("alive"),
+        )
 
     def _settle(self) -> None:
         """Wait until the runtime's threads stop spinning, so that the next worker has the cores to itself."""

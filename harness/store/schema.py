@@ -104,6 +104,7 @@ CELLS = _columns(
     measured_s                | float | time inside timed Blocks, all Trials
     worker_s                  | float | time from start to end of the Cell's workers
     audit                     | str   | passed, failed or null when not audited
+    audit_reasons             | strs  | why an audit failed, each with the audit's name
     """
 )
 

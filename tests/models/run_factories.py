@@ -71,6 +71,60 @@ def is_killed() -> nn.Module:
     return Misbehaving(lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
+class Remembers(nn.Module):
+    """Where it is measured, looks up what it answered before; works honestly in the process that builds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(SIDE, 2048), nn.Linear(2048, 2048), nn.Linear(2048, CLASSES))
+        self._known: dict = {}
+
+    def forward(self, x):
+        if not measuring():
+            return self.layers(x)
+        content = x.numpy().tobytes()
+        if content not in self._known:
+            self._known[content] = self.layers(x)
+        return self._known[content]
+
+
+def remembers() -> nn.Module:
+    return Remembers()
+
+
+class Constant(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(SIDE, CLASSES)
+
+    def forward(self, x):
+        return self.layer(x) * 0 + 1
+
+
+def constant() -> nn.Module:
+    return Constant()
+
+
+class Mortal(nn.Module):
+    """Where it is measured, dies in mid-Block after so much work as several Blocks take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(SIDE, CLASSES)
+        self._born = None
+
+    def forward(self, x):
+        if measuring():
+            self._born = self._born or time.process_time()
+            if time.process_time() > self._born + 0.3:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return self.layer(x)
+
+
+def mortal() -> nn.Module:
+    return Mortal()
+
+
 class NotANumber(nn.Module):
     def __init__(self) -> None:
         super().__init__()

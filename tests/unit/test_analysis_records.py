@@ -92,7 +92,7 @@ class Story:
         self.add("memory", **names, steady=steady or phase(300 + trial))
         self.add("trial-end", **names, worker_s=3.0)
 
-    def quality(self, scores: Sequence[float], cell_id: str = "c", arm: str = "cell", **audit: Any) -> None:
+    def quality(self, scores: Sequence[float], cell_id: str = "c", arm: str = "cell", **finding: Any) -> None:
         self.add(
             "quality",
             cell_id=cell_id,
@@ -103,7 +103,10 @@ class Story:
             higher_is_better=True,
             seconds=0.75,
             scores=pack(np.asarray(scores, np.float32)),
-            audit={"state": "passed", "compared": 1, "faults": [], **audit},
+            audits=[
+                {"audit": "constant-output", "state": "passed", "reasons": [], "evidence": {}},
+                {"audit": "same-outputs", "state": "passed", "reasons": [], "evidence": {}, **finding},
+            ],
         )
 
     def cells(self) -> list[dict[str, Any]]:
@@ -282,14 +285,14 @@ def test_warnings_name_what_a_reader_must_know(story: Story) -> None:
     story.start(trial=1)
     story.block([1_000] * 20)
     story.end(steady=phase(300, pss=None, exact=False))
-    story.quality([1], state="failed", faults=["batch 0, output 0: off by 1"])
+    story.quality([1], state="failed", reasons=["batch 0, output 0: off by 1"])
     record = story.record()
     assert record["steady"] is False
     assert record["audit"] == "failed"
+    assert record["audit_reasons"] == ["same-outputs: batch 0, output 0: off by 1"]
     assert record["pss_bytes"] is None
     assert record["warnings"] == [
         "calls had not become steady after 1.5 s of warm-up",
-        "audit: batch 0, output 0: off by 1",
         "memory peaks were only seen at the phases' edges on this system",
     ]
 

@@ -1,0 +1,68 @@
+"""same-outputs: what the timed calls answered must be what the quality pass answers for the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.artifacts.tensors import Array
+from harness.runner.audits.registry import Audit, Finding, Inputs, audit, verdict
+
+RELATIVE = 1e-3
+"""Allowed difference, relative to the outputs' largest magnitude: threads may sum in another order."""
+KEPT = 64
+
+
+@audit
+class SameOutputs(Audit):
+    """Keeps the last output of each Block and compares it with the quality pass's for the same batch."""
+
+    name = "same-outputs"
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[int, tuple[Array, ...]]] = []
+        self._compared = 0
+        self._faults: list[str] = []
+
+    def timed(self, batch: int, outputs: Sequence[Any] | None) -> None:
+        """Remember what a timed call answered."""
+        if outputs is not None and len(self._kept) < KEPT:
+            self._kept.append((batch, tuple(np.array(part, copy=True) for part in outputs)))
+
+    def answered(self, batch: int, items: int, _inputs: Inputs, outputs: Sequence[Array]) -> None:
+        """Compare with the quality pass's answer to the same batch."""
+        for index, timed in self._kept:
+            if index != batch:
+                continue
+            self._compared += 1
+            if len(timed) != len(outputs):
+                found = f"{len(timed)} outputs when timed, {len(outputs)} in the quality pass"
+                self._faults.append(f"batch {batch}: {found}")
+                continue
+            for position, (ours, theirs) in enumerate(zip(timed, outputs, strict=True)):
+                if fault := difference(ours[:items], np.asarray(theirs)[:items]):
+                    self._faults.append(f"batch {batch}, output {position}: {fault}")
+
+    def finding(self) -> Finding:
+        """Say whether all that could be compared was equal."""
+        return verdict(self.name, self._compared, self._faults)
+
+
+def difference(ours: Array, theirs: Array) -> str | None:
+    """Say how two outputs differ by more than rounding, or None."""
+    if ours.shape != theirs.shape:
+        return f"shape {ours.shape} when timed, {theirs.shape} in the quality pass"
+    if ours.dtype.kind not in "fc":
+        return None if np.array_equal(ours, theirs) else "other values when timed than in the quality pass"
+    wide = np.complex128 if ours.dtype.kind == "c" else np.float64
+    a, b = ours.astype(wide), theirs.astype(wide)
+    finite = np.isfinite(a)
+    if not np.array_equal(np.where(finite, 0, a), np.where(np.isfinite(b), 0, b), equal_nan=True):
+        return "NaN or infinity in one and not in the other"
+    scale = float(np.max(np.abs(b[finite]), initial=0.0)) or 1.0
+    worst = float(np.max(np.abs(a[finite] - b[finite]), initial=0.0))
+    if worst <= RELATIVE * scale:
+        return None
+    return f"when timed off by {worst / scale:.2e} of the largest value of the quality pass"

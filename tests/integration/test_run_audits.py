@@ -1,0 +1,48 @@
+"""Records that must not stand: a Session that remembers answers, one that does not look at its inputs."""
+
+import pytest
+from bench import EAGER, ORT, Bench
+
+from harness.analysis.leaderboard import boards
+
+pytestmark = pytest.mark.slow
+
+
+def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> None:
+    suite = bench.suite(
+        {"remembers": "remembers", "constant": "constant"}, {**ORT, **EAGER}, measure={"trials": 1}
+    )
+    out = bench.harness("run", str(suite))
+    run = bench.run()
+    cells = run.cells[run.cells["arm"] != "shadow"].set_index(["model", "technique"])
+    assert (cells["status"] == "measured").all()
+    states = cells["audit"].to_dict()
+    assert states == {
+        ("remembers", "ort"): "passed",
+        ("remembers", "eager"): "failed",
+        ("constant", "ort"): "failed",
+        ("constant", "eager"): "failed",
+    }
+    (reason,) = cells.loc[("remembers", "eager"), "audit_reasons"]
+    assert reason.startswith("repeated-input: answers look cached")
+    (reason,) = cells.loc[("constant", "ort"), "audit_reasons"]
+    assert reason == "constant-output: 256 different inputs had one and the same answer"
+    board = next(board for board in boards(run) if board.group.model == "remembers")
+    assert list(board.rows["technique"]) == ["ort"]
+    assert list(board.off["technique"]) == ["eager"]
+    assert "off the board: eager failed its audit: repeated-input" in out
+
+
+def test_a_worker_that_dies_in_mid_block_marks_its_trial_and_the_group_goes_on(bench: Bench) -> None:
+    suite = bench.suite({"mortal": "mortal"}, {**ORT, **EAGER}, measure={"trials": 2, "max_time": "2.4s"})
+    out = bench.harness("run", str(suite))
+    bench.assert_all_gone()
+    run = bench.run()
+    cells = run.cells[run.cells["arm"] != "shadow"].set_index("technique")
+    assert (cells["status"] == "measured").all()
+    assert cells.loc["ort", "trials"] == 2
+    assert not any("ended early" in text for text in cells.loc["ort", "warnings"])
+    assert cells.loc["eager", "blocks"] > 0
+    ended = [text for text in cells.loc["eager", "warnings"] if "ended early (measure)" in text]
+    assert len(ended) == 2 and all("SIGKILL" in text for text in ended)
+    assert "measure failed: was ended by SIGKILL" in out

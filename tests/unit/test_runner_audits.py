@@ -1,0 +1,268 @@
+"""Audits: a Record stands only on work that was done, for each input anew, with answers that are judged."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from harness.measure.clock import FakeClock, PerfClock
+from harness.runner.auditing import Audits
+from harness.runner.audits import repeated_input
+from harness.runner.audits.constant_output import FEWEST_WHOLE, ConstantOutput
+from harness.runner.audits.registry import AUDITS, Subject
+from harness.runner.audits.repeated_input import FEWEST_PAIRS, MOST_PAIRS, RepeatedInput, is_looked_up
+from harness.runner.audits.same_outputs import KEPT, RELATIVE, SameOutputs, difference
+
+ONES = np.ones((4, 3), np.float32)
+
+
+def changed(value: float, array: np.ndarray = ONES) -> np.ndarray:
+    copy = array.copy()
+    copy[1, 1] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fault"),
+    [
+        (ONES, ONES, None),
+        (changed(1 + RELATIVE / 2), ONES, None),
+        (changed(1 + 2 * RELATIVE), ONES, "when timed off by 2.00e-03"),
+        (ONES[:2], ONES, "shape (2, 3) when timed, (4, 3) in the quality pass"),
+        (changed(np.nan), ONES, "NaN or infinity in one"),
+        (changed(np.nan), changed(np.nan), None),
+        (changed(np.inf), changed(np.inf), None),
+        (changed(1e6), changed(1e6), None),
+        (np.zeros((2, 2)), np.zeros((2, 2)), None),
+        (np.array([1, 2]), np.array([1, 2]), None),
+        (np.array([1, 2]), np.array([1, 3]), "other values"),
+        (np.array([True]), np.array([False]), "other values"),
+        (np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), None),
+        (ONES.astype(np.float16), ONES, None),
+    ],
+)
+def test_difference(ours: np.ndarray, theirs: np.ndarray, fault: str | None) -> None:
+    found = difference(ours, theirs)
+    assert (found is None) if fault is None else fault in (found or "")
+
+
+def test_infinities_of_opposite_signs_differ() -> None:
+    assert difference(changed(np.inf), changed(-np.inf)) is not None
+
+
+def test_equal_answers_pass_and_unequal_ones_fail() -> None:
+    audit = SameOutputs()
+    audit.timed(0, [ONES])
+    audit.timed(1, [ONES])
+    audit.answered(0, 4, [], [ONES])
+    assert (audit.finding().state, audit.finding().reasons) == ("passed", ())
+    audit.answered(1, 4, [], [2 * ONES])
+    assert audit.finding().state == "failed"
+    assert "batch 1, output 0: when timed off by" in audit.finding().reasons[0]
+
+
+def test_without_anything_to_compare_there_is_no_verdict() -> None:
+    audit = SameOutputs()
+    audit.timed(0, None)
+    audit.answered(0, 4, [], [ONES])
+    assert audit.finding().state is None
+
+
+def test_padding_of_the_last_batch_does_not_count() -> None:
+    audit = SameOutputs()
+    audit.timed(0, [changed(5.0)])
+    audit.answered(0, 1, [], [ONES])  # the row that differs is no real item
+    assert audit.finding().state == "passed"
+
+
+def test_what_a_session_writes_over_is_kept_as_it_was() -> None:
+    audit, answer = SameOutputs(), ONES.copy()
+    audit.timed(0, [answer])
+    answer[:] = 0
+    audit.answered(0, 4, [], [ONES])
+    assert audit.finding().state == "passed"
+
+
+def test_another_number_of_outputs_is_a_fault_and_no_crash() -> None:
+    audit = SameOutputs()
+    audit.timed(0, [ONES, ONES])
+    audit.answered(0, 4, [], [ONES])
+    assert audit.finding().state == "failed"
+
+
+def test_memory_is_bounded() -> None:
+    audit = SameOutputs()
+    for _ in range(10 * KEPT):
+        audit.timed(0, [ONES])
+    audit.answered(0, 4, [], [ONES])
+    assert audit.finding().evidence["looked_at"] == KEPT
+
+
+def constant(inputs: np.ndarray, outputs: np.ndarray, batch: int = 4) -> str | None:
+    audit = ConstantOutput()
+    for start in range(0, len(inputs), batch):
+        part = slice(start, start + batch)
+        audit.answered(start // batch, len(inputs[part]), [inputs[part]], [outputs[part]])
+    return audit.finding().state
+
+
+def test_answers_that_do_not_follow_their_inputs_fail() -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((64, 5)).astype(np.float32)
+    same = np.repeat(rng.standard_normal((1, 3)), 64, axis=0)
+    assert constant(inputs, same) == "failed"
+    assert constant(inputs, np.full((64, 3), np.nan)) == "failed"
+    same[-1, -1] += 1e-12
+    assert constant(inputs, same) == "passed"
+    assert constant(inputs, rng.standard_normal((64, 3))) == "passed"
+
+
+def test_equal_inputs_may_have_equal_answers() -> None:
+    assert constant(np.ones((8, 5)), np.ones((8, 3))) is None
+
+
+def test_a_few_equal_labels_are_no_fault_and_many_are() -> None:
+    inputs = np.arange(2.0 * FEWEST_WHOLE)[:, None]
+    assert constant(inputs[: FEWEST_WHOLE - 1], np.zeros(FEWEST_WHOLE - 1, np.int64)) is None
+    assert constant(inputs, np.zeros(len(inputs), np.int64)) == "failed"
+    assert constant(inputs, np.arange(len(inputs)) // 100) == "passed"
+
+
+def test_an_output_without_a_batch_is_not_judged() -> None:
+    audit = ConstantOutput()
+    audit.answered(0, 2, [np.arange(2.0)], [np.float32(3.0)])
+    assert audit.finding().state is None
+
+
+class Session:
+    """Answers by multiplying; takes `work_s` on its clock, or looks answers up as `memory` says."""
+
+    def __init__(self, clock: FakeClock, memory: str = "none", work_s: float = 2e-3) -> None:
+        self.clock, self.memory, self.work_ns = clock, memory, round(work_s * 1e9)
+        self.rng = np.random.default_rng(5)
+        self.known: dict[bytes, np.ndarray] = {}
+        self.noise: Callable[[], float] = lambda: float(self.rng.lognormal(0, 0.2))
+
+    def bind(self, inputs: Sequence[np.ndarray]) -> Callable[[], tuple[np.ndarray, ...]]:
+        own: list[np.ndarray] = []
+
+        def call() -> tuple[np.ndarray, ...]:
+            content = hashlib.sha256(inputs[0].tobytes()).digest()
+            found = {"content": self.known.get(content), "call": own[0] if own else None}.get(self.memory)
+            if found is not None:
+                self.clock.advance(self.work_ns // 50)
+                return (found,)
+            self.clock.advance(round(self.work_ns * self.noise()))
+            answer = inputs[0] * 2.0
+            self.known[content] = answer
+            own.append(answer)
+            return (answer,)
+
+        return call
+
+
+def probed(session: Session, items: int = 500, batch: int = 4) -> RepeatedInput:
+    data = np.random.default_rng(1).standard_normal((items, 3))
+    pool = [(data[i * batch : (i + 1) * batch],) for i in range(3)]
+    calls = [session.bind(part) for part in pool]
+    for call in calls * 3:
+        call()
+    audit = RepeatedInput()
+    draw = lambda rng: (data[rng.choice(items, batch, replace=False)],)  # noqa: E731
+    audit.probe(Subject(session.bind, calls, pool, draw, session.clock))
+    return audit
+
+
+@pytest.mark.parametrize("memory", ["content", "call"])
+def test_a_session_that_remembers_answers_is_caught(memory: str) -> None:
+    finding = probed(Session(FakeClock(), memory)).finding()
+    assert finding.state == "failed"
+    assert "answers look cached: 40.0 µs for a repeated input, " in finding.reasons[0]
+    assert finding.evidence["ratio"] > 20
+
+
+def test_a_session_that_works_for_each_answer_passes() -> None:
+    audit = probed(Session(FakeClock()))
+    assert audit.finding().state == "passed"
+    assert audit.finding().evidence["looked_at"] == MOST_PAIRS
+
+
+def test_long_calls_get_few_pairs_and_endless_ones_none() -> None:
+    few = probed(Session(FakeClock(), work_s=0.5)).finding()
+    assert (few.state, few.evidence["looked_at"]) == ("passed", FEWEST_PAIRS)
+    assert probed(Session(FakeClock(), work_s=20.0)).finding().state is None
+
+
+def test_where_all_items_were_seen_nothing_is_judged() -> None:
+    assert probed(Session(FakeClock(), "content"), items=4, batch=1).finding().state is None
+
+
+def noisy(kind: str, rng: np.random.Generator, pairs: int) -> np.ndarray:
+    """Times of alternating calls of one Session, µs: (pairs, 2)."""
+    base = rng.lognormal(0, 0.1, (pairs, 2))
+    match kind:
+        case "bimodal":
+            base *= np.where(rng.random((pairs, 2)) < 0.2, 3.0, 1.0)
+        case "stalls":
+            base += np.where(rng.random((pairs, 2)) < 0.1, rng.exponential(20.0, (pairs, 2)), 0.0)
+        case "drift":
+            base *= np.linspace(1, 4, pairs)[:, None]
+    return base * 200
+
+
+@pytest.mark.parametrize("kind", ["log-normal", "bimodal", "stalls", "drift"])
+@pytest.mark.parametrize("pairs", [FEWEST_PAIRS, MOST_PAIRS])
+def test_noise_is_next_to_never_taken_for_a_cache(kind: str, pairs: int) -> None:
+    rng = np.random.default_rng(7)
+    alarms = sum(is_looked_up(*(noisy(kind, rng, pairs).T * 1e3).round()) for _ in range(5_000))
+    assert alarms <= 5  # at most 1 in 1,000; most kinds of noise give none
+
+
+@pytest.mark.parametrize("kind", ["log-normal", "stalls", "drift"])
+@pytest.mark.parametrize("pairs", [FEWEST_PAIRS, MOST_PAIRS])
+def test_a_cache_that_saves_most_of_the_work_is_nearly_always_seen(kind: str, pairs: int) -> None:
+    rng = np.random.default_rng(8)
+    times = [noisy(kind, rng, pairs) * 1e3 * [1.0, 0.1] for _ in range(1_000)]
+    needed = {FEWEST_PAIRS: 700, MOST_PAIRS: 990}[pairs]  # nine pairs forgive one stall
+    assert sum(is_looked_up(*one.T.round()) for one in times) >= needed
+
+
+def test_the_cost_of_a_fresh_binding_is_no_cache() -> None:
+    assert not is_looked_up([3_900] * MOST_PAIRS, [1_000] * MOST_PAIRS)
+    assert is_looked_up([90_000] * MOST_PAIRS, [10_000] * MOST_PAIRS)
+
+
+def test_real_work_on_a_real_clock_passes_and_a_real_cache_does_not() -> None:
+    weights = np.random.default_rng(0).standard_normal((400, 400))
+    data = np.random.default_rng(1).standard_normal((64, 200, 400))
+
+    def audited(remember: bool) -> str | None:
+        known: dict[bytes, np.ndarray] = {}
+
+        def bind(inputs: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
+            def call() -> np.ndarray:
+                key = inputs[0][0].tobytes()
+                if not remember or key not in known:
+                    known[key] = inputs[0] @ weights @ weights @ weights @ weights
+                return known[key]
+
+            return call
+
+        pool = [(data[0],), (data[1],)]
+        calls = [bind(part) for part in pool]
+        _ = [call() for call in calls]
+        audit = RepeatedInput()
+        audit.probe(Subject(bind, calls, pool, lambda rng: (data[rng.integers(64)],), PerfClock()))
+        return audit.finding().state
+
+    assert audited(remember=False) == "passed"
+    assert audited(remember=True) == "failed"
+
+
+def test_all_audits_are_found_and_speak_for_themselves() -> None:
+    assert {"constant-output", "repeated-input", "same-outputs"} <= set(AUDITS.names())
+    findings = Audits().findings()
+    assert [one["audit"] for one in findings] == AUDITS.names()
+    assert {one["state"] for one in findings} == {None}
+    assert repeated_input.RepeatedInput in AUDITS.values()
