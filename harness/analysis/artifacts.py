@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.analysis.arms import Event
+from harness.analysis.roofline import traffic_columns
 from harness.store.schema import CELLS
 
 LOW_PRECISION = (  # columns that a quantizing step fills by reporting details of these names
@@ -32,6 +33,7 @@ def artifact_columns(event: Event) -> dict[str, Any]:
         "parameters": whole(facts.get("parameters")),
         "nonzero_parameters": whole(facts.get("nonzero_parameters")),
         "flops_per_item": facts.get("flops_per_item"),
+        **traffic_columns(facts),
         **_precision_columns(event["steps"]),
     }
 

@@ -164,7 +164,7 @@ def _frame(run: Run, results: list[Result]) -> pd.DataFrame:
     names = [str(name) for name in run.cells.columns]
     rows = [{**result.row, **_columns(result)} for result in results]
     frame = pd.DataFrame(rows, columns=[*names, *COLUMNS])
-    return frame.astype(COLUMNS)
+    return frame.astype(COLUMNS).copy()  # in one piece: a frame of many pieces is slow to add to
 
 
 def _columns(result: Result) -> Row:

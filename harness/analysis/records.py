@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from harness.analysis.arms import Arm, ArmEvents, Event, answers_columns, block_row, samples_columns
 from harness.analysis.artifacts import artifact_columns, whole
 from harness.analysis.auditing import audit_columns
+from harness.analysis.roofline import faster_than_roof, roofline_columns, roofs_of
 from harness.analysis.walltime import times
 from harness.stats import percentiles, proportion
 from harness.store.arrays import unpack
@@ -74,12 +75,12 @@ def assemble(events: Iterable[Event], info: RunInfo) -> Tables:
                 samples = unpack(event["samples"])
                 arm.samples.append(samples)
                 blocks.append(block_row(event, samples, session_start, shift_s))
-    cells = _cell_rows(rows, arms, info)
+    cells = _cell_rows(rows, arms, info, roofs_of(events))
     return Tables(cells, blocks, samples_columns(arms), answers_columns(arms), times(events))
 
 
 def _cell_rows(
-    rows: dict[str, dict[str, Any]], arms: dict[Arm, ArmEvents], info: RunInfo
+    rows: dict[str, dict[str, Any]], arms: dict[Arm, ArmEvents], info: RunInfo, roofs: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     finished = []
     for cell_id, row in rows.items():
@@ -88,10 +89,19 @@ def _cell_rows(
             record = {**row, "arm": kind}
             if (cell_id, kind) in arms:
                 record.update(_measured_columns(record, arms[cell_id, kind], info))
+            if record["status"] == "measured":
+                record.update(_judged(record, arms[cell_id, kind], roofs))
             if record["status"] == "pending":
                 record["status"], record["reason"] = "skipped", "the Run ended before this Cell was measured"
             finished.append({column.name: record.get(column.name) for column in CELLS})
     return finished
+
+
+def _judged(record: dict[str, Any], arm: ArmEvents, roofs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Columns that hold the measured against the machine's roofs, and the audits."""
+    columns = roofline_columns(record, roofs)
+    told = [finding for event in arm.by_kind["quality"][-1:] for finding in event.get("audits", ())]
+    return columns | audit_columns([*told, faster_than_roof(record | columns, roofs)])
 
 
 def _failure(stage: str, reason: str, log: str | None) -> dict[str, Any]:
@@ -189,7 +199,6 @@ def _quality_columns(events: list[Event]) -> dict[str, Any]:
         "quality_high": high,
         "quality_items": len(scores),
         "quality_s": last["seconds"],
-        **audit_columns(last["audits"]),
     }
 
 

@@ -18,7 +18,7 @@ class Artifact:
 
     `steps` are the build steps from the model as given to here, each with its name, seconds, peak memory and
     what it reports of itself. `facts` are counted from the graph: parameters, nonzero_parameters,
-    flops_per_item.
+    flops_per_item, weight_bytes, activation_bytes_per_item, float32_flops_share.
     """
 
     key: str

@@ -44,18 +44,23 @@ def graph_flops(model: onnx.ModelProto) -> float | None:
 
 def tensor_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
     """Return the shapes that can be inferred, by tensor name, for a batch of one where the batch is free."""
-    import onnx
-
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    try:
-        inferred = onnx.shape_inference.infer_shapes(_shape_twin(model), data_prop=True)
-    except Exception:  # shapes that contradict each other
-        return shapes
-    for value in [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]:
+    twin = inferred(model)
+    for value in [*twin.graph.value_info, *twin.graph.input, *twin.graph.output] if twin else ():
         dims = value.type.tensor_type.shape.dim
         if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
             shapes.setdefault(value.name, tuple(d.dim_value for d in dims))
     return shapes
+
+
+def inferred(model: onnx.ModelProto) -> onnx.ModelProto | None:
+    """Return a twin of the graph, for a batch of one, with all shapes and types that can be inferred."""
+    import onnx
+
+    try:
+        return onnx.shape_inference.infer_shapes(_shape_twin(model), data_prop=True)
+    except Exception:  # shapes that contradict each other
+        return None
 
 
 def is_product(node: onnx.NodeProto) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.artifacts.forms import FORMS, Form
 from harness.artifacts.onnx_flops import graph_flops
+from harness.artifacts.onnx_traffic import count_traffic
 from harness.artifacts.tensors import DTYPES, TensorSpec
 from harness.errors import DataError
 
@@ -100,9 +101,10 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
 
 
 def count_facts(model: onnx.ModelProto) -> dict[str, float]:
-    """Count parameters (float initializers), those not zero, and FLOPs of one item.
+    """Count parameters (float initializers), those not zero, FLOPs of one item, and what it moves.
 
-    FLOPs (onnx_flops.py) are left out when a shape cannot be inferred or an operator hides its arithmetic.
+    FLOPs (onnx_flops.py) and activations (onnx_traffic.py) are left out when a shape cannot be inferred or
+    an operator hides its arithmetic.
     """
     from onnx import numpy_helper
 
@@ -111,10 +113,14 @@ def count_facts(model: onnx.ModelProto) -> dict[str, float]:
         "parameters": sum(int(a.size) for a in floats),
         "nonzero_parameters": sum(int(np.count_nonzero(a)) for a in floats),
     }
+    batch = fixed_batch(model) or 1
     flops = graph_flops(model)
     if flops is not None:
-        facts["flops_per_item"] = flops / (fixed_batch(model) or 1)
-    return facts
+        facts["flops_per_item"] = flops / batch
+    traffic = count_traffic(model)
+    if "activation_bytes" in traffic:
+        facts["activation_bytes_per_item"] = traffic.pop("activation_bytes") / batch
+    return facts | traffic
 
 
 FORMS.add(

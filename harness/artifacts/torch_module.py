@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.forms import FORMS, Form
 from harness.artifacts.tensors import TensorSpec
+from harness.artifacts.torch_traffic import count_traffic
 from harness.errors import BuildError, DataError
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def place_tensors(
 
 
 def count_facts(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
-    """Count parameters, those not zero, and FLOPs of one item (2 × multiply-accumulates, by torch)."""
+    """Count parameters, those not zero, FLOPs of one item (2 × multiply-accumulates), and what it moves."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -133,10 +134,13 @@ def count_facts(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(*example)
     parameters = list(module.parameters())
+    traffic = count_traffic(module, example)
     return {
         "parameters": sum(p.numel() for p in parameters),
         "nonzero_parameters": sum(int(torch.count_nonzero(p)) for p in parameters),
         "flops_per_item": float(counter.get_total_flops()),
+        "activation_bytes_per_item": traffic.pop("activation_bytes"),
+        **traffic,
     }
 
 

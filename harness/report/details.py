@@ -12,6 +12,7 @@ from harness.analysis import wording as say
 from harness.analysis.comparison import precision
 from harness.analysis.frames import Row
 from harness.report.precision import low_precision
+from harness.report.roofline import roofline
 from harness.store.info import RunInfo
 
 Pairs = list[tuple[str, str]]
@@ -30,6 +31,7 @@ def sections(row: Row, info: RunInfo) -> list[Section]:
     found = [
         Section("Speed", _speed(row, info)),
         Section("Start and memory", _start(row)),
+        Section("Compute", _known(roofline(row, info))),
         Section("Quality", _quality(row)),
         Section("Artifact", _artifact(row)),
         Section("Low precision", low_precision(row)),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.analysis.records import Tables, assemble
+from harness.analysis.roofline import roofs_of
 from harness.measure.noise import Evidence, grade
 from harness.runner.local import PARTIAL, Outcome
 from harness.store.info import RunInfo
@@ -32,6 +33,7 @@ def complete(info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, 
                 "reasons": list(graded.reasons),
                 "remedies": list(graded.remedies),
             },
+            "roofs": roofs_of(events),
             "clock": {"reading_ns": sorted(costs)[len(costs) // 2]} if costs else {},
         }
     )

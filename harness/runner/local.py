@@ -24,6 +24,7 @@ from harness.runner.observing import Observer
 from harness.runner.plan import Place, Plan, make_plan
 from harness.runner.repository import current_commit
 from harness.runner.resuming import progress_of, refuse_other_artifacts
+from harness.runner.roofs import find_roofs
 from harness.runner.versions import package_version, versions_of
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.journal import Event, Journal, read_journal
@@ -157,6 +158,8 @@ class LocalRun:
         started = time.monotonic()
         builds = build_all(self.plan, self.cache, journal, self.observer, self.folder / "logs")
         self._record_builds(builds, record, time.monotonic() - started)
+        for roofs in find_roofs(self.plan, self.cache, self.observer, self.folder / "logs"):
+            record("roofs", **roofs)
         groups = Groups(self.plan, builds, self.observer, record, self.folder / "logs")
 
         def after_trial() -> None:

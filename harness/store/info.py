@@ -74,4 +74,7 @@ class RunInfo(BaseModel):
     grade: dict[str, Any] = Field(
         default_factory=dict, description="letter A to D, reasons, remedies: measure/grading.py"
     )
+    roofs: list[dict[str, Any]] = Field(
+        default_factory=list, description="measured roofs by thread budget: devices/peaks.py"
+    )
     clock: dict[str, float] = Field(default_factory=dict, description="the timer's own cost")

@@ -94,6 +94,14 @@ CELLS = _columns(
     pss_bytes                 | int   | proportional set size after the Blocks, replicas included
     huge_page_bytes           | int   | of its memory, what lay in transparent huge pages after the Blocks
     achieved_flop_per_s       | float | flops_per_item × throughput
+    weight_bytes              | int   | the graph's weights, each read once a call
+    activation_bytes_per_item | float | inputs and outputs of one item's convolutions and matrix products
+    float32_flops_share       | float | share of the FLOPs known to be float32
+    arithmetic_intensity_flops_per_byte | float | FLOPs over bytes of one item, weights divided by the batch
+    roof_flop_per_s           | float | this machine's measured float32 roof at the thread budget
+    roof_fraction             | float | achieved_flop_per_s over that roof; float32 only
+    copy_fraction             | float | bytes moved per second over the measured copy rate; above 1: by caches
+    bound                     | str   | compute or memory: intensity against the measured ridge point
     quality_metric            | str   | name of the quality metric
     quality_unit              | str   | unit of a drop (pt: hundredths of a share)
     quality                   | float | mean score

@@ -17,6 +17,7 @@ from harness.store.reading import Run, load
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "tests" / "models"
 QUICK = {"max_time": "0.2s", "trials": 2, "block_time": "20ms", "warmup_time": "50ms", "timeout": "60s"}
+QUICK |= {"roof_time": 0}
 INPUT = {"input": [16]}
 EAGER = {"eager": [{"runtime": "torch-eager"}]}
 ORT = {"ort": [{"runtime": "onnxruntime"}]}

@@ -1,0 +1,110 @@
+"""The roofline of each Record: what it computes and moves, against what this machine can.
+
+After Williams, Waterman & Patterson, "Roofline: an insightful visual performance model", 2009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+TOLERANCE, DISTURBED_TOLERANCE = 1.1, 2.0
+"""A Record that multiplies faster than the measured roof times this cannot have done the work. A roof that
+was measured on a disturbed machine is too low, so that more is allowed above it."""
+DTYPE = "float32"
+"""Number type whose FLOPs are held against a roof; others have no roof yet."""
+
+Row = Mapping[str, Any]
+Roofs = Mapping[str, Any]
+
+
+def roofs_of(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the measured roofs of a Run's journal, the last of each thread budget."""
+    found = {event["threads"]: event for event in events if event["event"] == "roofs"}
+    kept = ("threads", "rates", "copy_bytes_per_s", "copy_bytes", "copy_runs", "notes")
+    return [{name: event.get(name) for name in kept} for event in found.values()]
+
+
+def traffic_columns(facts: Mapping[str, float]) -> dict[str, Any]:
+    """Return the columns that an Artifact's facts fill."""
+    weights = facts.get("weight_bytes")
+    return {
+        "weight_bytes": None if weights is None else round(weights),
+        "activation_bytes_per_item": facts.get("activation_bytes_per_item"),
+        "float32_flops_share": facts.get("float32_flops_share"),
+    }
+
+
+def roofline_columns(row: Row, all_roofs: Sequence[Roofs]) -> dict[str, Any]:
+    """Return intensity, share of the roofs, and what bounds a measured Record; None where unknown.
+
+    Bytes of an item are its activations and its share of the call's weights, each read once a call. A copy
+    share above 1 means that the caches serve what memory could not.
+    """
+    names = (
+        "arithmetic_intensity_flops_per_byte",
+        "roof_flop_per_s",
+        "roof_fraction",
+        "copy_fraction",
+        "bound",
+    )
+    columns: dict[str, Any] = dict.fromkeys(names)
+    moved = bytes_per_item(row)
+    if row.get("flops_per_item") and moved:
+        columns["arithmetic_intensity_flops_per_byte"] = row["flops_per_item"] / moved
+    roofs = _roofs(row, all_roofs)
+    if roofs is None:
+        return columns
+    if moved:
+        columns["copy_fraction"] = moved * row["throughput_items_per_s"] / roofs["copy_bytes_per_s"]
+    peak = _rate(roofs) if is_plain(row) else None
+    if peak is None:
+        return columns
+    columns["roof_flop_per_s"] = peak
+    if row.get("achieved_flop_per_s") is not None:
+        columns["roof_fraction"] = row["achieved_flop_per_s"] / peak
+    if columns["arithmetic_intensity_flops_per_byte"] is not None:
+        ridge = peak / roofs["copy_bytes_per_s"]
+        columns["bound"] = "compute" if columns[names[0]] >= ridge else "memory"
+    return columns
+
+
+def faster_than_roof(row: Row, all_roofs: Sequence[Roofs]) -> dict[str, Any]:
+    """Return the finding of the audit ``faster-than-roof``: nobody multiplies faster than the machine can."""
+    finding: dict[str, Any] = {"audit": "faster-than-roof", "state": None, "reasons": []}
+    share, roofs = row.get("roof_fraction"), _roofs(row, all_roofs)
+    if share is None or roofs is None:
+        return finding
+    allowed = DISTURBED_TOLERANCE if roofs["notes"] else TOLERANCE
+    if share <= allowed:
+        return {**finding, "state": "passed"}
+    reason = (
+        f"{row['achieved_flop_per_s'] / 1e9:.3g} GFLOP/s is {share:.3g} times what this machine was measured "
+        f"to multiply with {row['threads']} threads: the work was not done, or is counted wrong"
+    )
+    return {**finding, "state": "failed", "reasons": [reason]}
+
+
+def bytes_per_item(row: Row) -> float | None:
+    """Bytes that one item moves: its activations, and the weights divided among the call's items."""
+    weights, activations = row.get("weight_bytes"), row.get("activation_bytes_per_item")
+    if weights is None or activations is None or not row.get("batch"):
+        return None
+    return float(weights) / float(row["batch"]) + float(activations)
+
+
+def is_plain(row: Row) -> bool:
+    """Whether all FLOPs are known to be float32: by the graph, and no step says otherwise."""
+    low = any(row.get(name) for name in ("low_precision_flops_share", "low_precision_weight_share"))
+    return row.get("float32_flops_share") == 1 and not low
+
+
+def _roofs(row: Row, all_roofs: Sequence[Roofs]) -> Roofs | None:
+    """The roofs of the Record's thread budget; a GPU has none yet."""
+    if row.get("device") != "cpu":
+        return None
+    return next((roofs for roofs in all_roofs if roofs["threads"] == row.get("threads")), None)
+
+
+def _rate(roofs: Roofs) -> float | None:
+    return next((rate["flop_per_s"] for rate in roofs["rates"] if rate["dtype"] == DTYPE), None)

@@ -1,0 +1,85 @@
+"""What an ONNX graph moves through memory: weights, and the activations of its products, from shapes.
+
+Element-wise operators are taken as fused into the products before them, as runtimes do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.artifacts.onnx_flops import inferred, is_product, node_flops, tensor_shapes
+
+if TYPE_CHECKING:
+    import onnx
+
+_FLOAT = 1  # onnx.TensorProto.FLOAT
+_DEQUANTIZE = "DequantizeLinear"
+
+
+def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
+    """Return `weight_bytes`, `activation_bytes` (inputs and outputs of convolutions and matrix products) and
+    `float32_flops_share`, for a batch of one where the batch is free; what cannot be inferred is left out.
+
+    The share is of FLOPs known to be float32: what comes out of integers may be multiplied as integers.
+    """
+    facts = {"weight_bytes": sum(_bytes(t.data_type, tuple(t.dims)) for t in model.graph.initializer)}
+    kinds, shapes = _kinds(model), tensor_shapes(model)
+    constants = _constants(model)
+    activations = 0.0
+    for node in filter(is_product, model.graph.node):
+        for name in {*(n for n in node.input if n and n not in constants), *filter(None, node.output)}:
+            if name not in shapes or name not in kinds:
+                return facts | _share(model, kinds)
+            activations += _bytes(kinds[name], shapes[name])
+    return facts | {"activation_bytes": activations} | _share(model, kinds)
+
+
+def _share(model: onnx.ModelProto, kinds: dict[str, int]) -> dict[str, float]:
+    """Share of the FLOPs known to be float32; none where FLOPs are not known."""
+    integer = {name for node in model.graph.node if node.op_type == _DEQUANTIZE for name in node.output}
+    flops = node_flops(model)
+    if None in flops or not sum(each or 0.0 for each in flops):
+        return {"float32_flops_share": 0.0}
+    total = plain = 0.0
+    for node, each in zip(model.graph.node, flops, strict=True):
+        total += each or 0.0
+        operands = [name for name in node.input[:2] if name]
+        if all(kinds.get(name) == _FLOAT and name not in integer for name in operands) and not node.domain:
+            plain += each or 0.0
+    return {"float32_flops_share": plain / total}
+
+
+def _kinds(model: onnx.ModelProto) -> dict[str, int]:
+    """Element type of each tensor that is known, by name."""
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    for value in _values(inferred(model) or model):
+        if value.type.tensor_type.elem_type:
+            kinds.setdefault(value.name, value.type.tensor_type.elem_type)
+    return kinds
+
+
+def _values(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
+    yield from model.graph.value_info
+    yield from model.graph.input
+    yield from model.graph.output
+
+
+def _constants(model: onnx.ModelProto) -> set[str]:
+    """Names of weights and of what is computed from weights alone."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:  # in topological order, as the checker wants it
+        if all(name in constants for name in node.input if name):
+            constants.update(node.output)
+    return constants
+
+
+def _bytes(kind: int, shape: tuple[int, ...]) -> float:
+    """Bytes of a tensor; 4-bit numbers lie two in a byte."""
+    import onnx
+
+    packed = onnx.TensorProto.DataType.Name(kind) in ("INT4", "UINT4", "FLOAT4E2M1")
+    size = 0.5 if packed else float(onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize)
+    return size * float(np.prod(shape, dtype=np.float64))

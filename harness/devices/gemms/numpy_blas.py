@@ -1,0 +1,23 @@
+"""numpy's float32 product, by the BLAS it was built with, held to its threads by threadpoolctl."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+
+from harness.devices.gemms.registry import Product, gemm
+
+
+@gemm("numpy", "float32", "threadpoolctl")
+def prepare(side: int, threads: int) -> Product:
+    """Multiply by `np.matmul`."""
+    random = np.random.default_rng(0)
+    left, right = (random.random((side, side), dtype=np.float32) for _ in range(2))
+    controller = importlib.import_module("threadpoolctl").ThreadpoolController()
+
+    def product() -> object:
+        with controller.limit(limits=threads, user_api="blas"):
+            return np.matmul(left, right)
+
+    return product

@@ -1,0 +1,18 @@
+"""PyTorch's float32 product on the processor (MKL, OpenBLAS or oneDNN, as it was built)."""
+
+from __future__ import annotations
+
+import functools
+
+from harness.devices.gemms.registry import Product, gemm
+
+
+@gemm("torch", "float32", "torch")
+def prepare(side: int, threads: int) -> Product:
+    """Multiply by `torch.mm`."""
+    import torch
+
+    torch.set_num_threads(threads)
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.rand(side, side, generator=generator) for _ in range(2))
+    return functools.partial(torch.mm, left, right)

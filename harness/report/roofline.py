@@ -1,0 +1,62 @@
+"""A Record's roofline in words: what it computes and moves, and how near it comes to the machine's roofs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row
+from harness.store.info import RunInfo
+
+
+def roofline(row: Row, info: RunInfo) -> list[tuple[str, str]]:
+    """Return the facts that are known; empty texts are left out by the caller."""
+    return [
+        ("work", _of(row, "flops_per_item", "FLOP", " an item")),
+        ("achieved", _of(row, "achieved_flop_per_s", "FLOP/s")),
+        ("of this machine’s roof", _of_roof(row)),
+        ("weights", _of(row, "weight_bytes", "bytes", " a call")),
+        ("activations", _of(row, "activation_bytes_per_item", "bytes", " an item")),
+        ("intensity", _intensity(row)),
+        ("of the copy rate", _of_copy(row, info)),
+        ("bound by", _bound(row, info)),
+    ]
+
+
+def _of(row: Row, name: str, kind: str, after: str = "") -> str:
+    value = row.get(name)
+    return "" if value is None else f"{say.quantity(value, kind)}{after}"
+
+
+def _of_roof(row: Row) -> str:
+    share = row.get("roof_fraction")
+    if share is None:
+        return ""
+    return f"{say.percent(share)} of {say.quantity(row['roof_flop_per_s'], 'FLOP/s')}, float32"
+
+
+def _of_copy(row: Row, info: RunInfo) -> str:
+    share, roofs = row.get("copy_fraction"), _roofs(row, info)
+    if share is None:
+        return ""
+    rate = f" of {say.quantity(roofs['copy_bytes_per_s'], 'bytes')}/s" if roofs else ""
+    return f"{say.percent(share)}{rate}{', so in part from caches' if share > 1 else ''}"
+
+
+def _intensity(row: Row) -> str:
+    value = row.get("arithmetic_intensity_flops_per_byte")
+    return "" if value is None else f"{say.digits(value)} FLOP a byte"
+
+
+def _bound(row: Row, info: RunInfo) -> str:
+    """What the ridge point says; a small model may be bound by neither, but by the cost of each operator."""
+    roofs = _roofs(row, info)
+    if not row.get("bound") or roofs is None:
+        return ""
+    ridge = row["roof_flop_per_s"] / roofs["copy_bytes_per_s"]
+    side = "above" if row["bound"] == "compute" else "below"
+    return f"{row['bound']}: its intensity is {side} the ridge point of {say.digits(ridge)} FLOP a byte"
+
+
+def _roofs(row: Row, info: RunInfo) -> dict[str, Any] | None:
+    return next((roofs for roofs in info.roofs if roofs["threads"] == row.get("threads")), None)

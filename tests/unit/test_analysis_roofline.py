@@ -1,0 +1,105 @@
+"""The roofline: shares and bounds against worked examples, and what is faster than the machine can."""
+
+from typing import Any
+
+import pytest
+
+from harness.analysis.roofline import faster_than_roof, roofline_columns, roofs_of
+
+ROOFS: list[dict[str, Any]] = [
+    {
+        "threads": 2,
+        "rates": [{"dtype": "float32", "flop_per_s": 100e9}],
+        "copy_bytes_per_s": 10e9,
+        "notes": [],
+    },
+    {"threads": 1, "rates": [], "copy_bytes_per_s": 5e9, "notes": []},
+]
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    """Two dense layers of 1000 × 1000 at batch 10: 4 MFLOP an item, 8 MB of weights a call."""
+    row = {
+        "device": "cpu",
+        "threads": 2,
+        "batch": 10,
+        "flops_per_item": 4e6,
+        "weight_bytes": 8_000_000,
+        "activation_bytes_per_item": 16_000.0,
+        "float32_flops_share": 1.0,
+        "throughput_items_per_s": 5_000.0,
+        "achieved_flop_per_s": 20e9,
+    }
+    return row | changes
+
+
+def test_a_worked_example() -> None:
+    found = roofline_columns(record(), ROOFS)
+    assert found["arithmetic_intensity_flops_per_byte"] == pytest.approx(4e6 / 816_000)
+    assert found["roof_flop_per_s"] == 100e9
+    assert found["roof_fraction"] == pytest.approx(0.2)
+    assert found["copy_fraction"] == pytest.approx(816_000 * 5_000 / 10e9)
+    assert found["bound"] == "memory"  # 4.9 FLOP a byte, and the ridge is at 10
+
+
+def test_a_larger_batch_spreads_the_weights_and_becomes_compute_bound() -> None:
+    found = roofline_columns(record(batch=1000), ROOFS)
+    assert found["arithmetic_intensity_flops_per_byte"] == pytest.approx(4e6 / 24_000)
+    assert found["bound"] == "compute"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"float32_flops_share": None},
+        {"float32_flops_share": 0.7},
+        {"low_precision_flops_share": 0.99},
+        {"low_precision_weight_share": 0.5},
+        {"device": "cuda"},
+        {"threads": 3},
+        {"threads": 1},
+    ],
+)
+def test_without_a_roof_of_its_own_kind_nothing_is_claimed(changes: dict[str, Any]) -> None:
+    row = record(**changes, achieved_flop_per_s=500e9)
+    found = roofline_columns(row, ROOFS)
+    assert found["roof_fraction"] is None and found["bound"] is None
+    assert faster_than_roof(row | found, ROOFS)["state"] is None
+    assert found["arithmetic_intensity_flops_per_byte"] == pytest.approx(4e6 / 816_000)
+
+
+@pytest.mark.parametrize("missing", ["weight_bytes", "activation_bytes_per_item", "flops_per_item"])
+def test_what_was_not_counted_is_not_made_up(missing: str) -> None:
+    found = roofline_columns(record(**{missing: None}), ROOFS)
+    assert found["arithmetic_intensity_flops_per_byte"] is None and found["bound"] is None
+
+
+@pytest.mark.parametrize(
+    ("share", "notes", "state"),
+    [
+        (0.5, [], "passed"),
+        (1.09, [], "passed"),
+        (1.11, [], "failed"),
+        (1.5, ["disturbed: x"], "passed"),
+        (2.1, ["disturbed: x"], "failed"),
+    ],
+)
+def test_nobody_multiplies_faster_than_the_machine(share: float, notes: list[str], state: str) -> None:
+    roofs = [{**ROOFS[0], "notes": notes}]
+    row = record(achieved_flop_per_s=share * 100e9)
+    finding = faster_than_roof(row | roofline_columns(row, roofs), roofs)
+    assert finding["state"] == state
+    assert len(finding["reasons"]) == (state == "failed")
+    if state == "failed":
+        assert f"{share:.3g} times what this machine was measured to multiply with 2" in finding["reasons"][0]
+
+
+def test_the_last_roofs_of_each_budget_count() -> None:
+    events = [
+        {"event": "session"},
+        *({"event": "roofs", **roofs} for roofs in [*ROOFS, ROOFS[0] | {"notes": ["n"]}]),
+    ]
+    found = roofs_of(events)
+    assert [roofs["threads"] for roofs in found] == [2, 1]
+    assert found[0]["notes"] == ["n"]
+    assert roofline_columns(record(), [])["roof_fraction"] is None

@@ -1,0 +1,90 @@
+"""What models move: weights and activations of small graphs and modules, counted by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from onnx import TensorProto, helper, numpy_helper
+
+from harness.artifacts import onnx_graph, torch_module
+from harness.artifacts.onnx_traffic import count_traffic
+
+
+def graph(
+    nodes: list, weights: dict[str, np.ndarray], batch: object = "batch", kind: int = TensorProto.FLOAT
+):
+    made = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", kind, [batch, 8])],
+        [helper.make_tensor_value_info("y", kind, None)],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+W = np.ones((8, 4), np.float32)
+
+
+def test_a_dense_layer() -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"]),
+        helper.make_node("Add", ["p", "b"], ["s"]),
+        helper.make_node("Relu", ["s"], ["y"]),
+    ]
+    facts = count_traffic(graph(nodes, {"w": W, "b": np.ones(4, np.float32)}))
+    assert facts == {"weight_bytes": 4 * 36, "activation_bytes": 4 * (8 + 4), "float32_flops_share": 1.0}
+
+
+def test_half_precision_is_half_as_much_and_not_float32() -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    facts = count_traffic(graph(nodes, {"w": W.astype(np.float16)}, kind=TensorProto.FLOAT16))
+    assert facts == {"weight_bytes": 2 * 32, "activation_bytes": 2 * 12, "float32_flops_share": 0.0}
+
+
+def test_weights_in_integers_count_by_their_own_size_and_are_no_activation() -> None:
+    nodes = [
+        helper.make_node("DequantizeLinear", ["q", "scale"], ["w"]),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    weights = {"q": W.astype(np.int8), "scale": np.float32(0.1)}
+    facts = count_traffic(graph(nodes, weights))
+    assert facts == {"weight_bytes": 32 + 4, "activation_bytes": 4 * 12, "float32_flops_share": 0.0}
+
+
+def test_a_fixed_batch_is_shared_out_among_its_items() -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    fixed = onnx_graph.count_facts(graph(nodes, {"w": W}, batch=5))
+    free = onnx_graph.count_facts(graph(nodes, {"w": W}))
+    assert fixed == free
+    assert free["activation_bytes_per_item"] == 4 * 12
+
+
+def test_what_hides_its_arithmetic_is_not_known_to_be_float32() -> None:
+    nodes = [helper.make_node("Einsum", ["x", "w"], ["y"], equation="ij,jk->ik")]
+    assert count_traffic(graph(nodes, {"w": W}))["float32_flops_share"] == 0.0
+
+
+@pytest.mark.parametrize("name", ["dense", "conv", "two_inputs"])
+def test_a_module_and_its_export_move_about_as_much(name: str, tmp_path: Path) -> None:
+    inputs = tiny.INPUTS[name]
+    source = tiny.source(name, tmp_path / "module")
+    exported, _ = tiny.build("export-onnx", source, tmp_path / "onnx", tiny.Context(inputs))
+    module = torch_module.count_facts(source.folder, inputs)
+    graph_ = onnx_graph.count_facts(onnx_graph.load_checked(exported.file(onnx_graph.MODEL)))
+    assert module["float32_flops_share"] == graph_["float32_flops_share"] == 1.0
+    assert module["activation_bytes_per_item"] == graph_["activation_bytes_per_item"] > 0
+    assert module["weight_bytes"] == pytest.approx(graph_["weight_bytes"], rel=0.2)  # folded norms, shapes
+
+
+def test_an_int8_graph_is_not_float32(tmp_path: Path) -> None:
+    source = tiny.source("dense", tmp_path / "module")
+    exported, _ = tiny.build("export-onnx", source, tmp_path / "onnx", tiny.Context())
+    quantized, _ = tiny.build("quantize/dynamic", exported, tmp_path / "int8", tiny.Context())
+    before, after = (
+        onnx_graph.count_facts(onnx_graph.load_checked(one.file(onnx_graph.MODEL)))
+        for one in (exported, quantized)
+    )
+    assert after["float32_flops_share"] < 1
+    assert after["weight_bytes"] < before["weight_bytes"]
