@@ -11,6 +11,7 @@ from harness.analysis.roofline import traffic_columns
 from harness.store.schema import CELLS
 
 LOW_PRECISION = (  # columns that a quantizing step fills by reporting details of these names
+    "arithmetic",
     "low_precision_flops_share",
     "weight_only_flops_share",
     "low_precision_weight_share",
@@ -18,6 +19,13 @@ LOW_PRECISION = (  # columns that a quantizing step fills by reporting details o
     "qdq_pairs",
     "overhead_operators",
 )
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "json": (dict,),
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+}
 
 
 def artifact_columns(event: Event) -> dict[str, Any]:
@@ -47,10 +55,8 @@ def _precision_columns(steps: Iterable[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in LOW_PRECISION:
         value = told.get(name)
-        if kinds[name] == "json" and isinstance(value, dict):
-            found[name] = json.dumps(value)
-        elif isinstance(value, (int, float)):  # a user's step may report anything under this name
-            found[name] = value
+        if isinstance(value, _TYPES[kinds[name]]):  # a user's step may report anything under this name
+            found[name] = json.dumps(value) if kinds[name] == "json" else value
     return found
 
 

@@ -15,6 +15,7 @@ def low_precision(row: Row) -> list[tuple[str, str]]:
     if weights is None:
         return []
     pairs = [
+        ("arithmetic", row.get("arithmetic") or ""),
         ("computed low", _share(row.get("low_precision_flops_share"), "of the FLOPs")),
         ("weights only", _weights_only(row.get("weight_only_flops_share"))),
         ("stored low", _share(weights, "of the weights' bytes")),

@@ -187,11 +187,12 @@ class _Planner:
             "threads": target.threads,
             "machine": self.plan.place.machine_id,
         }
+        settled = step.settles(stage.config, target, self.plan.place.cpu_features)
         content = [
             parent.key,
             stage.content(),
             versions_of(step.packages),
-            {name: aspects[name] for name in step.specialises},
+            {name: aspects[name] for name in step.specialises} | settled,
             self.seed,
         ]
         return Job(digest(content), "step", model, (parent.key,), stage, target)

@@ -61,6 +61,7 @@ CELLS = _columns(
     parameters                | int   | weights and biases
     nonzero_parameters        | int   | those of them that are not zero
     flops_per_item            | float | FLOPs (2 × multiply-accumulates) of one item, from the graph
+    arithmetic                | str   | types of the low-precision arithmetic, and what decided them
     low_precision_flops_share | float | share of the FLOPs computed in fewer than 32 bits
     weight_only_flops_share   | float | share of the FLOPs computed in float from weights in low precision
     low_precision_weight_share | float | share of the weights' stored bytes in fewer than 32 bits

@@ -53,9 +53,10 @@ class Transform:
     """A registered transform or conversion.
 
     `build(config, source, out, context)` writes the new Artifact's files into the empty folder `out` and
-    returns what it has to report (shown with the Record). `keeps` names facts of the source that the step
-    does not change; others are counted anew where the form allows it. `version` goes into the content
-    address: raise it when the step's result changes.
+    returns what it has to report (shown with the Record). `settles(config, target, cpu_features)` returns
+    what settings that follow the machine come to; it goes into the content address. `keeps` names facts of
+    the source that the step does not change; others are counted anew where the form allows it. `version`
+    goes into the content address: raise it when the step's result changes.
     """
 
     family: str
@@ -70,6 +71,7 @@ class Transform:
     extra: str | None = None
     devices: tuple[str, ...] = ("cpu", "cuda")
     specialises: tuple[Aspect, ...] = ()
+    settles: Callable[[Any, Target, frozenset[str]], dict[str, Any]] = lambda *_: {}
     keeps: tuple[str, ...] = ()
     needs_training_data: Callable[[Any], bool] = lambda _config: False
     version: int = 1

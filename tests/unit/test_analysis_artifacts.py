@@ -11,6 +11,7 @@ from harness.report.precision import low_precision
 from harness.store.schema import CELLS
 
 TOLD = {
+    "arithmetic": "uint8 × int8, one weight scale a channel; weights in 8 bits",
     "low_precision_flops_share": 0.987,
     "weight_only_flops_share": 0.0,
     "low_precision_weight_share": 0.97,
@@ -51,6 +52,7 @@ def test_a_step_that_tells_nothing_of_use_leaves_the_columns_out(details):
 
 def test_the_page_says_it_in_words():
     assert low_precision(artifact_columns(event(TOLD))) == [
+        ("arithmetic", "uint8 × int8, one weight scale a channel; weights in 8 bits"),
         ("computed low", "98.7 % of the FLOPs"),
         ("stored low", "97.0 % of the weights' bytes"),
         ("left in float", "2 Conv, 1 Gemm"),

@@ -140,6 +140,14 @@ def quantized(folder: Path, place: Place = PLACE, **sections: Any) -> str:
     return key(plan(folder, place, **{"techniques": {"t": [QUANTIZE, ORT]}, **sections}))
 
 
+def test_an_address_follows_what_a_setting_comes_to_on_this_machine(folder: Path) -> None:
+    """Two machines whose processors settle it alike share the Artifact; one that does not makes its own."""
+    vnni = replace(PLACE, cpu_features=frozenset({"avx2", "avx512_vnni"}))
+    other = replace(PLACE, cpu_features=frozenset({"avx2", "avx_vnni"}), machine_id="other")
+    plain = replace(PLACE, cpu_features=frozenset({"avx2"}))
+    assert quantized(folder, vnni) == quantized(folder, other) != quantized(folder, plain)
+
+
 def test_an_address_changes_with_the_seed(folder: Path) -> None:
     assert quantized(folder) != quantized(folder, measure={"seed": 1})
 

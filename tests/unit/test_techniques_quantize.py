@@ -5,69 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tiny
+from layers import CONV, DENSE, columns, context, conv, gemm, items, run, write
 
 from harness.artifacts import onnx_graph
-from harness.artifacts.artifact import Artifact
 from harness.artifacts.targets import Target
 from harness.errors import BuildError
-from harness.runtimes.registry import RUNTIMES
 from harness.techniques.quantize.ranges import SAFE_DOT_PRODUCTS, needs_reduced_range
 from harness.zoo.registry import Data
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import helper, numpy_helper  # noqa: E402
 
 CALIBRATION = {"samples": 64, "batch": 16}
-RNG = np.random.default_rng(5)
-
-
-def write(folder, nodes, shape, out, weights):
-    """A graph x → y as an Artifact, inputs (batch, *shape)."""
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", *shape])]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", *out])]
-    tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
-    graph = helper.make_graph(nodes, "g", inputs, outputs, tensors)
-    folder.mkdir(parents=True)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    onnx.save(model, str(folder / onnx_graph.MODEL))
-    return Artifact("g", "onnx", folder)
-
-
-DENSE = {
-    "w": RNG.standard_normal((8, 4)).astype(np.float32) * [[0.1, 1, 3, 0.5]],
-    "b": RNG.standard_normal(4),
-}
-DENSE = {name: array.astype(np.float32) for name, array in DENSE.items()}
-CONV = {
-    "w": (RNG.standard_normal((3, 2, 3, 3)) * np.array([0.1, 1, 4])[:, None, None, None]).astype(np.float32),
-    "b": RNG.standard_normal(3).astype(np.float32),
-}
-
-
-def gemm(folder):
-    return write(folder, [helper.make_node("Gemm", ["x", "w", "b"], ["y"])], [8], [4], DENSE)
-
-
-def conv(folder):
-    node = helper.make_node("Conv", ["x", "w", "b"], ["y"], pads=[1, 1, 1, 1])
-    return write(folder, [node], [2, 6, 6], [3, 6, 6], CONV)
-
-
-def context(shape, data, **about):
-    from harness.artifacts.tensors import TensorSpec
-
-    return tiny.Context((TensorSpec(name="x", shape=shape),), data, **about)
-
-
-def items(shape, count, seed=1):
-    return np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
-
-
-def run(artifact, x, optimize="disabled"):
-    entry = RUNTIMES.get("onnxruntime")
-    config = entry.config(graph_optimization=optimize)
-    return entry.open_session(config, artifact, Target(batch=len(x), threads=1)).run((x,))[0]
 
 
 # ------------------------------------------------------------------ the arithmetic, in numpy
@@ -89,13 +39,6 @@ def activations_uint8(x, low, high):
     scale = (high - low) / 255
     zero = int(np.rint(-low / scale))
     return np.clip(np.rint(x / scale) + zero, 0, 255).astype(np.int64), scale, zero
-
-
-def columns(x):
-    """3 × 3 patches of padded images: (n, h, w, channels · 9)."""
-    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
-    return patches.transpose(0, 2, 3, 1, 4, 5).reshape(*x.shape[:1], *x.shape[2:], -1)
 
 
 def integer_product(x, w, b, low, high):
@@ -313,13 +256,13 @@ def test_the_whole_of_the_calibration_items_is_seen(tmp_path):
 
 @pytest.mark.parametrize("feature", sorted(SAFE_DOT_PRODUCTS))
 def test_a_processor_with_a_safe_dot_product_needs_no_reduced_range(feature):
-    assert not needs_reduced_range(tiny.Context(cpu_features=frozenset({"avx2", feature})))
+    assert not needs_reduced_range(Target(1), frozenset({"avx2", feature}))
 
 
 def test_other_processors_need_it_and_gpus_do_not():
-    assert needs_reduced_range(tiny.Context(cpu_features=frozenset({"avx2", "avx512f"})))
-    assert needs_reduced_range(tiny.Context(cpu_features=frozenset()))
-    assert not needs_reduced_range(tiny.Context(cpu_features=frozenset(), target=Target(1, "cuda")))
+    assert needs_reduced_range(Target(1), frozenset({"avx2", "avx512f"}))
+    assert needs_reduced_range(Target(1), frozenset())
+    assert not needs_reduced_range(Target(1, "cuda"), frozenset())
 
 
 def weight_range(artifact):

@@ -9,7 +9,9 @@ from pydantic import Field
 
 from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
+from harness.errors import BuildError
 from harness.techniques.quantize.counting import report
+from harness.techniques.quantize.ranges import settle_range, weights_in_words
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 
@@ -36,7 +38,7 @@ class DynamicQuantize(StepConfig):
     summary="int8 weights, activations quantized at run time (ONNX Runtime)",
     packages=("onnxruntime", "onnx"),
     devices=("cpu",),
-    specialises=("machine",),
+    settles=settle_range,
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
     version=2,
 )
@@ -47,18 +49,30 @@ def quantize_dynamic(
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization import quantize_dynamic as quantize
 
-    from harness.techniques.quantize.ranges import needs_reduced_range, quiet_quantizer
+    from harness.techniques.quantize.probing import check_runs
+    from harness.techniques.quantize.ranges import quiet_quantizer
 
-    reduce = needs_reduced_range(context) if config.reduce_range == "auto" else config.reduce_range
-    with quiet_quantizer():
-        quantize(
-            str(source.file(onnx_graph.MODEL)),
-            str(out / onnx_graph.MODEL),
-            op_types_to_quantize=list(config.operators),
-            per_channel=config.per_channel,
-            reduce_range=reduce,
-            weight_type=QuantType.QInt8 if config.dtype == "int8" else QuantType.QUInt8,
-        )
-    model = onnx_graph.load_checked(out / onnx_graph.MODEL)
-    details = report(model, onnx_graph.load_checked(source.file(onnx_graph.MODEL)))
-    return {**details, "reduced_range": reduce}
+    reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
+    before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
+    made = out / onnx_graph.MODEL
+    try:
+        with quiet_quantizer():
+            quantize(
+                str(source.file(onnx_graph.MODEL)),
+                str(made),
+                op_types_to_quantize=list(config.operators),
+                per_channel=config.per_channel,
+                reduce_range=reduce,
+                weight_type=QuantType.QInt8 if config.dtype == "int8" else QuantType.QUInt8,
+            )
+    except Exception as error:  # the quantizer has no errors of its own
+        raise BuildError(f"onnxruntime's quantizer failed: {type(error).__name__}: {error}") from error
+    details = report(onnx_graph.load_checked(made), before)
+    check_runs(made, context.inputs, onnx_graph.fixed_batch(before) or 1)
+    weights = weights_in_words(config, reduce, context.target, context.cpu_features)
+    scales = "a channel" if config.per_channel else "a tensor"
+    return {
+        **details,
+        "reduced_range": reduce,
+        "arithmetic": f"uint8 × {config.dtype}, one weight scale {scales}; {weights}",
+    }

@@ -1,0 +1,124 @@
+"""ONNX Runtime's static quantizer in two halves: ranges once, then as many QDQ graphs as are wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.artifacts.tensors import Array
+from harness.errors import BuildError
+from harness.techniques.quantize.calibration import Calibration, reader
+from harness.techniques.quantize.ranges import quiet_quantizer
+
+if TYPE_CHECKING:
+    import onnx
+
+# The histogram must be finer than the 128 levels that the entropy method tries to keep: with as many bins,
+# ONNX Runtime's default, the whole range is its only candidate.
+_ENTROPY_BINS, _ENTROPY_LEVELS = 1024, 128
+
+
+def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]) -> Any:
+    """Run `batches` through the graph at `source`; return the range of each tensor (TensorsData).
+
+    Raises BuildError when the graph cannot be run on them, or an answer is not finite.
+    """
+    from onnxruntime.quantization import CalibrationMethod
+    from onnxruntime.quantization.calibrate import create_calibrator
+
+    methods = {
+        "minmax": CalibrationMethod.MinMax,
+        "entropy": CalibrationMethod.Entropy,
+        "percentile": CalibrationMethod.Percentile,
+    }
+    options = {"symmetric": False, "percentile": config.percentile}
+    options |= {"num_bins": _ENTROPY_BINS, "num_quantized_bins": _ENTROPY_LEVELS}
+    if config.method == "percentile":
+        options["num_bins"] = 2 * _ENTROPY_BINS
+    try:
+        with tempfile.TemporaryDirectory() as folder, _quiet():
+            calibrator = create_calibrator(
+                source,
+                _operator_types(),
+                augmented_model_path=str(Path(folder) / "augmented.onnx"),
+                calibrate_method=methods[config.method],
+                extra_options=options,
+            )
+            calibrator.collect_data(reader(batches))
+            return calibrator.compute_data()
+    except Exception as error:  # the calibrators have no errors of their own
+        raise BuildError(f"calibration failed: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def quantized(
+    source: Path, ranges: Any, settled: dict[str, Any], per_channel: bool, exclude: Collection[str] = ()
+) -> onnx.ModelProto:
+    """Return the QDQ form of the graph at `source`, the nodes named in `exclude` left in float.
+
+    Raises BuildError when the quantizer fails.
+    """
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    try:
+        with _quiet():
+            quantizer = QDQQuantizer(
+                _with_shapes(source),
+                per_channel,
+                settled["reduce_range"],
+                QuantType.QInt8,
+                QuantType.QUInt8 if settled["types"] == "u8s8" else QuantType.QInt8,
+                ranges,
+                [],
+                list(exclude),
+                _operator_types(),
+                {},
+            )
+            quantizer.quantize_model()
+            quantizer.model.topological_sort()
+    except Exception as error:  # the quantizer has no errors of its own
+        raise BuildError(
+            f"onnxruntime's quantizer failed: {type(error).__name__}: {_first_line(error)}"
+        ) from error
+    model: onnx.ModelProto = quantizer.model.model
+    return model
+
+
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give every node a name of its own, as leaving one out by name needs."""
+    taken: set[str] = set()
+    for i, node in enumerate(model.graph.node):
+        if not node.name or node.name in taken:
+            node.name = f"{node.op_type}_{i}"
+        taken.add(node.name)
+
+
+def _operator_types() -> list[str]:
+    """All types that the quantizer knows, in a stable order."""
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+    return sorted({*QLinearOpsRegistry, *QDQRegistry})
+
+
+def _with_shapes(source: Path) -> onnx.ModelProto:
+    """The graph with inferred shapes, marked as the quantizer marks what it inferred itself."""
+    import onnx
+    from onnxruntime.quantization.quant_utils import add_infer_metadata
+
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(source)))
+    add_infer_metadata(model)
+    return model
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    with quiet_quantizer(), contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0]

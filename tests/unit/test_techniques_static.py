@@ -1,0 +1,222 @@
+"""Static int8 in every type of integers: held against numpy, ranges and their reasons among it."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import tiny
+from layers import CONV, DENSE, columns, context, conv, gemm, items, run, write
+
+from harness.artifacts import onnx_graph
+from harness.artifacts.targets import Target
+from harness.errors import BuildError
+from harness.techniques.quantize.ort_static import StaticQuantize, settle
+from harness.techniques.quantize.ranges import settle_range, settle_types
+from harness.zoo.registry import Data
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+from onnx import helper, numpy_helper  # noqa: E402
+
+CALIBRATION = {"samples": 64, "batch": 16}
+VNNI, AVX2 = frozenset({"avx2", "avx512_vnni"}), frozenset({"avx2"})
+
+
+def build(kind, folder, data, features=VNNI, **config):
+    make, shape = {"gemm": (gemm, (8,)), "conv": (conv, (2, 6, 6))}[kind]
+    about = context(shape, data, cpu_features=features)
+    config = {"calibration": CALIBRATION, **config}
+    return tiny.build("quantize/static", make(folder / "f"), folder / "q", about, **config)
+
+
+def levels(types):
+    """The lowest and highest integer of an activation."""
+    return (0, 255) if types == "u8s8" else (-128, 127)
+
+
+def activations(x, low, high, types):
+    """Affine over [low, high], zero among it → integers less their zero point, scale."""
+    least, most = levels(types)
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = (high - low) / 255
+    zero = np.rint(least - low / scale)
+    return np.clip(np.rint(x / scale) + zero, least, most) - zero, scale
+
+
+def weights(w, largest, per_channel):
+    """Symmetric → integers, scale of each column; `w` is (depth, out)."""
+    farthest = np.abs(w).max(axis=0) if per_channel else np.full(w.shape[1], np.abs(w).max())
+    scale = farthest / largest
+    return np.rint(w / scale), scale
+
+
+def layer(kind, x):
+    """The layer as a product: rows, weight (depth, out), bias, and how the result is laid out."""
+    if kind == "gemm":
+        return x, DENSE["w"], DENSE["b"], lambda y: y
+    return columns(x), CONV["w"].reshape(3, -1).T, CONV["b"], lambda y: y.transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "types", "per_channel", "reduced"),
+    list(itertools.product(["gemm", "conv"], ["u8s8", "s8s8"], [True, False], [True, False])),
+)
+def test_each_arithmetic_is_numpys(kind, types, per_channel, reduced, tmp_path):
+    """Run unfused, in float between the roundings, so that any processor computes it exactly."""
+    calibration = items((8,) if kind == "gemm" else (2, 6, 6), 64, seed=9)
+    artifact, about = build(
+        kind, tmp_path, Data((calibration,)), types=types, per_channel=per_channel, reduce_range=reduced
+    )
+    assert about["low_precision_flops_share"] == 1.0
+    assert (about["types"], about["reduced_range"]) == (types, reduced)
+    x = items(calibration.shape[1:], 16, seed=10) * 1.2  # some values are outside the range and clipped
+    rows, w, b, laid = layer(kind, x)
+    seen, _, _, _ = layer(kind, calibration)
+    integers, scale = activations(rows, calibration.min(), calibration.max(), types)
+    wq, ws = weights(w, 64 if reduced else 127, per_channel)
+    exact = seen @ w + b
+    rounded, out_scale = activations((integers @ wq) * (scale * ws) + b, exact.min(), exact.max(), types)
+    error = np.abs(run(artifact, x) - laid(rounded * out_scale)) / out_scale
+    assert error.max() <= 1.01  # a rounding half either way
+    assert np.mean(error <= 0.01) > 0.95
+
+
+def pair_sums_saturate(largest_weight):
+    """VPMADDUBSW: products of unsigned by signed bytes, added in pairs into 16 bits, clipped there."""
+    activation, weight = np.full(2, 255), np.full(2, largest_weight)
+    exact = int((activation * weight).sum())
+    return exact != int(np.clip(exact, -32768, 32767))
+
+
+def test_seven_bit_weights_cannot_saturate_and_eight_bit_weights_can():
+    assert pair_sums_saturate(127)
+    assert pair_sums_saturate(-128)
+    assert not pair_sums_saturate(64)
+    assert not pair_sums_saturate(-64)
+
+
+# ------------------------------------------------------------------ ranges of activations
+
+
+def activation_scale(artifact):
+    model = onnx_graph.load_checked(artifact.file(onnx_graph.MODEL))
+    scales = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    return float(scales["x_scale"])
+
+
+def with_outlier(value=50.0):
+    data = np.abs(items((8,), 500))
+    data[7, 3] = value
+    return data
+
+
+def test_percentiles_leave_outliers_out_and_minmax_does_not(tmp_path):
+    data = Data((with_outlier(),))
+    found = {}
+    for method in ("minmax", "percentile", "entropy"):
+        calibration = {"samples": 500, "batch": 50, "method": method, "percentile": 99.0}
+        artifact, _ = build("gemm", tmp_path / method, data, calibration=calibration)
+        found[method] = activation_scale(artifact)
+    assert found["minmax"] == pytest.approx(50 / 255, rel=1e-3)
+    assert found["percentile"] < 0.2 * found["minmax"]
+    assert found["entropy"] < 0.5 * found["minmax"]
+
+
+@pytest.mark.parametrize("percentile", [90.0, 99.0])
+def test_the_percentile_is_that_of_the_values(percentile, tmp_path):
+    """Half of what is cut lies at each end; none of the range is spent on values that never come."""
+    data = np.abs(items((8,), 500))
+    calibration = {"samples": 500, "batch": 500, "method": "percentile", "percentile": percentile}
+    artifact, _ = build("gemm", tmp_path, Data((data,)), calibration=calibration)
+    highest = np.quantile(data, 1 - (100 - percentile) / 200)
+    assert activation_scale(artifact) == pytest.approx(highest / 255, rel=0.02)
+
+
+# ------------------------------------------------------------------ what follows the machine
+
+
+def test_the_default_follows_the_machine_and_says_so(tmp_path):
+    data = Data((items((8,), 64),))
+    words = {}
+    for features in (VNNI, AVX2):
+        _, about = build("gemm", tmp_path / str(len(features)), data, features)
+        words[features] = about["arithmetic"]
+    assert words[VNNI] == "uint8 × int8, one weight scale a channel; weights in 8 bits"
+    assert (
+        "weights in 7 bits: without a dot product such as VNNI, 8-bit products can saturate here"
+        in (words[AVX2])
+    )
+
+
+def test_eight_bits_that_could_saturate_are_the_users_word(tmp_path):
+    data = Data((items((8,), 64),))
+    _, about = build("gemm", tmp_path, data, AVX2, reduce_range=False, types="s8s8", per_channel=False)
+    assert about["arithmetic"] == (
+        "int8 × int8, one weight scale a tensor; weights in 8 bits, as asked for: products can saturate here"
+    )
+
+
+def test_arms_activations_are_signed_by_default():
+    assert settle_types("auto", frozenset({"asimd", "asimddp"})) == "s8s8"
+    assert settle_types("auto", VNNI) == "u8s8"
+    assert settle_types("u8s8", frozenset({"asimd"})) == "u8s8"
+
+
+def test_what_is_settled_is_the_same_for_equal_results():
+    auto, told = StaticQuantize(), StaticQuantize(reduce_range=True)
+    target = Target(1)
+    assert settle(auto, target, AVX2) == settle(told, target, VNNI)
+    assert settle(auto, target, VNNI) != settle(auto, target, AVX2)
+    assert settle_range(auto, target, AVX2) == {"reduce_range": True}
+
+
+# ------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros((0, 8), np.float32), "calibration wants 64 items, the training data has 0"),
+        (items((9,), 64), r"has items of shape \(9,\), not \(8,\)"),
+        (np.full((64, 8), np.inf, np.float32), "NaN or infinity"),
+    ],
+)
+def test_calibration_data_that_does_not_fit(array, says, tmp_path):
+    with pytest.raises(BuildError, match=says):
+        build("gemm", tmp_path, Data((array,)))
+
+
+def fixed_batch_graph(folder, batch):
+    source = write(folder, [helper.make_node("MatMul", ["x", "w"], ["y"])], [8], [4], {"w": DENSE["w"]})
+    model = onnx.load(str(source.file(onnx_graph.MODEL)))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    onnx.save(model, str(source.file(onnx_graph.MODEL)))
+    return source
+
+
+def test_a_graph_of_a_fixed_batch_is_calibrated_by_that_batch(tmp_path):
+    about = context((8,), Data((items((8,), 64),)))
+    source = fixed_batch_graph(tmp_path / "f", 10)
+    _, found = tiny.build("quantize/static", source, tmp_path / "q", about, calibration={"samples": 64})
+    assert found["calibration_items"] == 60  # six batches of ten
+    with pytest.raises(BuildError, match="calibration has 5 items; the graph takes 10 at once"):
+        tiny.build("quantize/static", source, tmp_path / "r", about, calibration={"samples": 5})
+
+
+def test_a_float64_graph_is_told_and_not_a_traceback(tmp_path):
+    """ONNX Runtime's quantizer knows 32-bit floats."""
+    source = write(
+        tmp_path / "f", [helper.make_node("MatMul", ["x", "w"], ["y"])], [8], [4], {"w": DENSE["w"]}
+    )
+    model = onnx.load(str(source.file(onnx_graph.MODEL)))
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(DENSE["w"].astype(np.float64), "w"))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    onnx.save(model, str(source.file(onnx_graph.MODEL)))
+    specs = tuple(onnx_graph.input_specs(model))
+    about = tiny.Context(specs, Data((items((8,), 64).astype(np.float64),)))
+    with pytest.raises(BuildError):
+        tiny.build("quantize/static", source, tmp_path / "q", about, calibration=CALIBRATION)
