@@ -64,6 +64,10 @@ class Registry(Generic[T]):
         """All items, sorted by name."""
         return [item for _, item in self.items()]
 
+    def registered(self) -> list[T]:
+        """The items registered so far; loads nothing, so that a module may ask while it registers its own."""
+        return list(self._items.values())
+
     def __contains__(self, name: str) -> bool:
         self._load()
         return name in self._items

@@ -55,12 +55,12 @@ def _steps(definitions: dict[str, Any]) -> list[Any]:
     steps = []
     for name, family in families().items():
         variants = [
-            {"$ref": f"#/$defs/{_define(definitions, f'{name}-{key}' if key else name, step.config)}"}
-            for key, step in family.variants.items()
+            {"$ref": f"#/$defs/{_define(definitions, f'{name}-{key}' if key else name, same[0].config)}"}
+            for key, same in family.variants.items()
         ]
-        for variant, step in zip(variants, family.variants.values(), strict=True):
+        for variant, same in zip(variants, family.variants.values(), strict=True):
             content = definitions[variant["$ref"].removeprefix("#/$defs/")]
-            content["description"] = step.summary
+            content["description"] = "; ".join(step.summary for step in same)
             if family.selector:
                 content["required"] = sorted({*content.get("required", []), family.selector})
         short = [{"enum": list(family.variants)}] if family.selector else []

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import Problem, unknown
-from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig
-from harness.suite.loading import Document, Key
-from harness.suite.reporting import checked
-from harness.techniques.registry import (
-    CONVERSIONS,
-    DEPLOYMENTS,
-    TRANSFORMS,
-    Deployment,
-    StepConfig,
-    Transform,
-    families,
-)
-from harness.zoo.source import SOURCES
+from harness.runtimes.registry import Runtime, RuntimeConfig
+from harness.techniques.registry import CONVERSIONS, Deployment, StepConfig, Transform
 
 
 @dataclass(frozen=True)
@@ -35,11 +24,39 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A transform as a suite names it, and the steps that can do it, each for other forms."""
+
+    steps: tuple[Transform, ...]
+    config: StepConfig
+
+    @property
+    def family(self) -> str:
+        """Family of the steps."""
+        return self.steps[0].family
+
+    @property
+    def name(self) -> str:
+        """Family, and variant where there are several, without the implementation."""
+        return "/".join(part for part in (self.family, self.steps[0].variant) if part)
+
+    def content(self) -> dict[str, Any]:
+        """As JSON: what makes two of them the same."""
+        versions = [step.version for step in self.steps]
+        version = versions[0] if len(versions) == 1 else versions
+        return {"step": self.name, "version": version, **self.config.model_dump(mode="json")}
+
+    def stages(self) -> list[Stage]:
+        """The steps to choose from."""
+        return [Stage(step, self.config) for step in self.steps]
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """A validated technique."""
 
     name: str
-    transforms: tuple[Stage, ...]
+    transforms: tuple[Choice, ...]
     runtime: Runtime
     runtime_config: RuntimeConfig
     deployment: Deployment | None = None
@@ -48,7 +65,7 @@ class Pipeline:
     @property
     def families(self) -> list[str]:
         """Families of its steps, in order; the runtime is not among them."""
-        names = [stage.step.family for stage in self.transforms]
+        names = [choice.family for choice in self.transforms]
         return names + ([self.deployment.family] if self.deployment else [])
 
     @property
@@ -58,7 +75,7 @@ class Pipeline:
 
     def content(self) -> list[dict[str, Any]]:
         """As JSON, defaults filled in: what makes two techniques the same."""
-        steps = [stage.content() for stage in self.transforms]
+        steps = [choice.content() for choice in self.transforms]
         steps.append({"runtime": self.runtime.name, **self.runtime_config.model_dump(mode="json")})
         if self.deployment and self.deployment_config:
             steps.append({"step": self.deployment.family, **self.deployment_config.model_dump(mode="json")})
@@ -69,11 +86,28 @@ class Pipeline:
 
         Raises ValueError, in words, when no chain of conversions leads from one step to the next.
         """
+        chains, reasons = [], []
+        for stages in itertools.product(*(choice.stages() for choice in self.transforms)):
+            try:
+                chains.append(self._chain(form, stages))
+            except ValueError as error:
+                reasons.append(str(error))
+        if not chains:
+            raise ValueError("; ".join(dict.fromkeys(reasons)))
+        return min(chains, key=self._detours)
+
+    def _chain(self, form: str, stages: tuple[Stage, ...]) -> list[Stage]:
+        """The stages with the conversions that they need."""
         chain: list[Stage] = []
-        for stage in self.transforms:
+        for stage in stages:
             chain += [*_convert(form, stage.step.takes, stage.step.name), stage]
             form = stage.step.yields
         return chain + _convert(form, self.runtime.takes, f"the runtime {self.runtime.name}")
+
+    def _detours(self, chain: list[Stage]) -> tuple[int, int]:
+        """Order chains: the fewest conversions first, then those whose transforms stand near the runtime."""
+        configs = [choice.config for choice in self.transforms]
+        return len(chain), -sum(i for i, stage in enumerate(chain) if stage.config in configs)
 
 
 def _convert(form: str, wanted: tuple[str, ...], who: str) -> list[Stage]:
@@ -89,124 +123,3 @@ def _convert(form: str, wanted: tuple[str, ...], who: str) -> list[Stage]:
                 seen.add(step.yields)
                 queue.append((step.yields, (*path, step)))
     raise ValueError(f"{who} takes {' or '.join(wanted)}, and nothing makes that from {form}")
-
-
-@dataclass
-class _Parts:
-    """A technique as far as it has been read."""
-
-    transforms: list[Stage] = field(default_factory=list)
-    runtime: tuple[Runtime, RuntimeConfig] | None = None
-    runtime_seen: bool = False
-    deployment: tuple[Deployment, StepConfig] | None = None
-
-
-class PipelineReader:
-    """Checks techniques of a document against the registries and collects what is wrong."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.problems: list[Problem] = []
-        self.families = families()
-        self.step_names = [*self.families, *DEPLOYMENTS.names(), "runtime"]
-
-    def read(self, name: str, steps: list[dict[str, Any]]) -> Pipeline | None:
-        """Return the technique `name` as a Pipeline, or None when it has problems."""
-        before = len(self.problems)
-        key: Key = ("techniques", name)
-        parts = _Parts()
-        for i, item in enumerate(steps):
-            if len(item) == 1:
-                (step_name, settings), *_ = item.items()
-                self._step((*key, i, step_name), step_name, settings, parts)
-            else:
-                text = f"a step has exactly one key, one of {', '.join(sorted(self.step_names))}"
-                self._say((*key, i), text)
-        if not parts.runtime_seen:
-            self._say(key, f"has no runtime; add one of {', '.join(RUNTIMES.names())}")
-        if len(self.problems) > before or parts.runtime is None:
-            return None
-        pipeline = Pipeline(
-            name, tuple(parts.transforms), *parts.runtime, *(parts.deployment or (None, None))
-        )
-        return pipeline if self._possible(key, pipeline) else None
-
-    def _step(self, key: Key, name: str, settings: Any, parts: _Parts) -> None:
-        """Check one step and where it stands, and put it among `parts`."""
-        if name == "runtime":
-            if parts.runtime_seen:
-                self._say(key, "a second runtime; a technique has exactly one")
-            parts.runtime_seen = True
-            parts.runtime = self._runtime(key, settings) or parts.runtime
-        elif name in self.families:
-            if parts.runtime_seen:
-                self._say(key, f"{name} stands after the runtime; transforms come before it")
-            if stage := self._transform(key, name, settings):
-                parts.transforms.append(stage)
-        elif name in DEPLOYMENTS:
-            if not parts.runtime_seen:
-                self._say(key, f"{name} stands before the runtime; a deployment comes after it")
-            if parts.deployment is not None:
-                self._say(key, "a second deployment; a technique has at most one")
-            parts.deployment = self._deployment(key, name, settings) or parts.deployment
-        else:
-            self._say(key, unknown("step", name, self.step_names, TRANSFORMS.broken))
-
-    def _possible(self, key: Key, pipeline: Pipeline) -> bool:
-        """Refuse a pipeline that no kind of model could go through."""
-        reasons: dict[str, None] = {}
-        for form in sorted({source.form for source in SOURCES.values()}):
-            try:
-                pipeline.stages(form)
-            except ValueError as error:
-                reasons[str(error)] = None
-            else:
-                return True
-        self._say(key, f"cannot be built from any model: {'; '.join(reasons) or 'no model source'}")
-        return False
-
-    def _runtime(self, key: Key, settings: Any) -> tuple[Runtime, RuntimeConfig] | None:
-        fields = {"name": settings} if isinstance(settings, str) else settings
-        if not isinstance(fields, dict) or not isinstance(fields.get("name"), str):
-            self._say(key, f"takes a name or {{name: …}}; known: {', '.join(RUNTIMES.names())}")
-            return None
-        name = fields["name"]
-        if name not in RUNTIMES:
-            self._say(key, RUNTIMES.unknown(name))
-            return None
-        entry = RUNTIMES.get(name)
-        config = self._config(key, entry.config, {k: v for k, v in fields.items() if k != "name"})
-        return (entry, config) if config is not None else None
-
-    def _transform(self, key: Key, family_name: str, settings: Any) -> Stage | None:
-        family = self.families[family_name]
-        fields = {} if settings is None else settings
-        if family.selector and isinstance(fields, str):
-            fields = {family.selector: fields}
-        if not isinstance(fields, dict):
-            self._say(key, f"takes a mapping, not {type(fields).__name__}")
-            return None
-        variant = fields.get(family.selector, "") if family.selector else ""
-        step = family.variants.get(variant if isinstance(variant, str) else repr(variant))
-        if step is None and family.selector in fields:
-            kind = f"{family_name} {family.selector}"
-            text = unknown(kind, str(variant), family.variants, TRANSFORMS.broken)
-            self._say((*key, str(family.selector)), text)
-            return None
-        if step is None:
-            allowed = ", ".join(sorted(family.variants))
-            self._say(key, f"{family.selector} is missing; allowed: {allowed}")
-            return None
-        config = self._config(key, step.config, fields)
-        return Stage(step, config) if config is not None else None
-
-    def _deployment(self, key: Key, name: str, settings: Any) -> tuple[Deployment, StepConfig] | None:
-        entry = DEPLOYMENTS.get(name)
-        config = self._config(key, entry.config, settings if settings is not None else {})
-        return (entry, config) if config is not None else None
-
-    def _config(self, key: Key, config: type[Any], fields: Any) -> Any:
-        return checked(self.document, key, config, fields, self.problems)
-
-    def _say(self, key: Key, message: str) -> None:
-        self.problems.append(self.document.problem(key, message))

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from harness.artifacts.cache import digest
 from harness.errors import DataError, Problem, SuiteError, unknown
 from harness.suite.loading import Document, Key, read_document
-from harness.suite.pipeline import Pipeline, PipelineReader
+from harness.suite.pipeline import Pipeline
+from harness.suite.pipeline_reading import PipelineReader
 from harness.suite.reporting import checked
 from harness.suite.schema import Suite, name_matches
 from harness.zoo.source import SOURCES, Source, SourceConfig

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.targets import Target
 from harness.artifacts.tensors import TensorSpec
+from harness.errors import HarnessError
 from harness.registry import Registry
 from harness.zoo.registry import Data
 
@@ -57,6 +58,10 @@ class Transform:
     what settings that follow the machine come to; it goes into the content address. `keeps` names facts of
     the source that the step does not change; others are counted anew where the form allows it. `version`
     goes into the content address: raise it when the step's result changes.
+
+    One entry of a suite may be done by several steps, each for other forms (``precision`` on a module and on
+    an ONNX graph): they share family, variant and config class and differ by `implementation`; the pipeline
+    takes the one that fits.
     """
 
     family: str
@@ -75,11 +80,12 @@ class Transform:
     keeps: tuple[str, ...] = ()
     needs_training_data: Callable[[Any], bool] = lambda _config: False
     version: int = 1
+    implementation: str | None = None
 
     @property
     def name(self) -> str:
-        """Family, and variant where there are several: ``quantize/static``."""
-        return f"{self.family}/{self.variant}" if self.variant else self.family
+        """Family, variant and implementation where there are several: ``quantize/static``."""
+        return "/".join(part for part in (self.family, self.variant, self.implementation) if part)
 
 
 class ReplicaHost(Protocol):
@@ -110,10 +116,13 @@ class Deployment:
 
 @dataclass
 class Family:
-    """Steps that share a key in the suite; `selector` is the field that picks the variant."""
+    """Steps that share a key in the suite; `selector` is the field that picks the variant.
+
+    `variants` are the implementations of each, by name.
+    """
 
     selector: str | None = None
-    variants: dict[str, Transform] = field(default_factory=dict)
+    variants: dict[str, tuple[Transform, ...]] = field(default_factory=dict)
 
 
 TRANSFORMS: Registry[Transform] = Registry("step", "harness.techniques", "harness.techniques")
@@ -139,6 +148,12 @@ def transform(
     def register(build: Build[C]) -> Build[C]:
         selector, variant = select or (None, None)
         entry = Transform(family, variant, selector, config, build, takes, yields, summary, **options)
+        for other in TRANSFORMS.registered():
+            same = (other.family, other.variant) == (family, variant)
+            if same and other.config is not config:
+                raise HarnessError(
+                    f"{entry.name} and {other.name} share a name in suites, not a config class"
+                )
         TRANSFORMS.add(entry.name, entry)
         return build
 
@@ -183,5 +198,5 @@ def families() -> dict[str, Family]:
     found: dict[str, Family] = {}
     for entry in TRANSFORMS.values():
         family = found.setdefault(entry.family, Family(entry.selector))
-        family.variants[entry.variant or ""] = entry
+        family.variants[entry.variant or ""] = (*family.variants.get(entry.variant or "", ()), entry)
     return found

@@ -14,6 +14,7 @@ TECHNIQUES = {
     "int4 weights": [{"quantize": {"method": "weight-only", "block_size": 16}}, RUNTIME],
     "int8 weights": [{"quantize": {"method": "weight-only", "dtype": "int8"}}, RUNTIME],
     "static": [{"quantize": {"method": "static", "calibration": {"samples": 64}}}, RUNTIME],
+    "half": [{"precision": "fp16"}, RUNTIME],
     "too many": [{"quantize": {"method": "static", "calibration": {"samples": 1000}}}, RUNTIME],
 }
 WEIGHTS_ONLY = {"int4 weights", "int8 weights"}
@@ -34,10 +35,14 @@ def test_low_precision_cells(bench: Bench) -> None:
     assert measured["low_precision_weight_share"].isna()["ort"]
     for name in LOW | WEIGHTS_ONLY:
         row = measured.loc[name]
+        assert row["arithmetic"]
         assert row["low_precision_flops_share"] == (name in LOW)
         assert row["weight_only_flops_share"] == (name in WEIGHTS_ONLY)
         assert row["low_precision_weight_share"] == 1.0
         assert json.loads(row["float_operators"]) == {}
         assert row["quality"] > 0.7
         assert row["artifact_bytes"] != measured.loc["ort"]["artifact_bytes"]
+    for name in LOW | WEIGHTS_ONLY | {"half"}:
+        row = measured.loc[name]
+        assert row["low_precision_flops_share"] + row["weight_only_flops_share"] == 1.0
         assert row["flops_per_item"] == measured.loc["ort"]["flops_per_item"]

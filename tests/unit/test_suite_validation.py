@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from suite_texts import TEXT, content, problems, read, told
 
-ALL_RUNTIMES = "onnxruntime, openvino, torch-compile, torch-eager"
+from harness.runtimes.registry import RUNTIMES
+from harness.suite.schema import Measure
+from harness.techniques.registry import DEPLOYMENTS, families
+from harness.zoo.registry import MODELS
+
+ALL_MODELS, ALL_RUNTIMES = ", ".join(MODELS.names()), ", ".join(RUNTIMES.names())
+ALL_STEPS = ", ".join(sorted({*families(), *DEPLOYMENTS.names(), "runtime"}))
 
 
 def test_the_small_suite_is_valid(tmp_path):
@@ -48,8 +54,7 @@ exclude:
     assert told(tmp_path, text) == [
         "s.yaml:2: modles: unknown key 'modles'; did you mean 'models'? Known: baseline, description, "
         "exclude, hardware, include, measure, models, quality, suite, techniques, workloads",
-        "s.yaml:4: models.a.zoo: unknown model 'mnist-mpl'; did you mean 'mnist-mlp'? "
-        "Known: mnist-cnn, mnist-mlp, mnist-resnet",
+        f"s.yaml:4: models.a.zoo: unknown model 'mnist-mpl'; did you mean 'mnist-mlp'? Known: {ALL_MODELS}",
         "s.yaml:5: models.b.dataset: unknown key 'dataset'. Known: zoo",
         "s.yaml:6: models.c: takes exactly one of the keys onnx, torch, zoo; found zoo, torch",
         "s.yaml:7: models.d: found 5; allowed: a mapping",
@@ -62,17 +67,17 @@ exclude:
         f"s.yaml:14: techniques.a[0].runtime: unknown runtime 'onnxruntme'; did you mean 'onnxruntime'? "
         f"Known: {ALL_RUNTIMES}",
         "s.yaml:15: techniques.b[0].quantize.calibration.sampels: unknown key 'sampels'; "
-        "did you mean 'samples'? Known: batch, method, samples",
+        "did you mean 'samples'? Known: batch, method, percentile, samples",
         "s.yaml:16: techniques.c[0].quantise: unknown step 'quantise'; did you mean 'quantize'? "
-        "Known: prune, quantize, replicate, runtime",
+        f"Known: {ALL_STEPS}",
         "s.yaml:17: techniques.d: found 'onnxruntime'; allowed: a list",
         "s.yaml:18: techniques.e[0]: found 'onnxruntime'; allowed: a mapping",
         "s.yaml:19: quality.max_drop: '1%' is no drop in quality; write for example 0.5pt",
         "s.yaml:20: measure.precision: found 0; allowed: more than 0",
         "s.yaml:20: measure.max_time: '3 sec' is no duration; write for example 500ms, 20s or 2m",
         "s.yaml:20: measure.trials: found 2.5; allowed: a whole number, or 'auto'",
-        "s.yaml:20: measure.time: unknown key 'time'; did you mean 'timeout'? Known: block_time, "
-        "build_timeout, max_time, precision, seed, timeout, trials, warmup_time",
+        "s.yaml:20: measure.time: unknown key 'time'; did you mean 'timeout'? "
+        f"Known: {', '.join(sorted(Measure.model_fields))}",
         "s.yaml:21: baseline: unknown technique 'aa'; did you mean 'a'? Known: a, b, c, d, e",
         "s.yaml:23: exclude[0].model: unknown model 'x'. Known: a, b, c, d",
         "s.yaml:24: exclude[1].wrkload: unknown key 'wrkload'; did you mean 'workload'? "

@@ -116,12 +116,14 @@ class _Graph:
             levels = [a.i for a in node.attribute if a.name == "accuracy_level"]
             return "integer" if levels == [_INT8_COMPUTE] else "weight-only"
         data, weight = (self._origin(name) for name in node.input[:2])
+        if weight == "widened":
+            return "weight-only"
         if weight == "dequantized":
             return "integer" if data == "dequantized" and self._fuses(node) else "weight-only"
         return "half" if weight == "half" else "float"
 
     def _origin(self, name: str) -> str:
-        """Where a tensor comes from: dequantized, half, or other."""
+        """Where a tensor comes from: dequantized, half, widened (half, then cast), or other."""
         node = self.made_by.get(name)
         while node is not None and node.op_type in _PASSED_BY:
             name = node.input[0]
@@ -131,7 +133,8 @@ class _Graph:
             return "half" if bits == 16 else "other"
         if node.op_type == "DequantizeLinear":
             return "dequantized"
-        return "other"
+        widened = node.op_type == "Cast" and self._origin(node.input[0]) == "half"
+        return "widened" if widened else "other"
 
     def _fuses(self, node: onnx.NodeProto) -> bool:
         """Whether ONNX Runtime has an integer kernel for this QDQ pattern.

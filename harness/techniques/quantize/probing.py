@@ -1,13 +1,18 @@
-"""Whether ONNX Runtime can run what a step made, asked while building and not in the middle of a Trial."""
+"""What ONNX Runtime makes of a graph: whether it can run it, asked while building, and in which types."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import BuildError
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def check_runs(path: Path, inputs: tuple[TensorSpec, ...], batch: int = 1) -> None:
@@ -23,3 +28,21 @@ def check_runs(path: Path, inputs: tuple[TensorSpec, ...], batch: int = 1) -> No
     except Exception as error:  # onnxruntime has an exception class for each status
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise BuildError(f"onnxruntime {ort.__version__} cannot run the result: {lines[0]}") from error
+
+
+def graph_that_runs(path: Path) -> onnx.ModelProto:
+    """Return the graph as ONNX Runtime's CPU provider runs it: Casts around what it has no kernels for.
+
+    Its optimisations are off, so that operators still have the names and types that can be counted.
+    """
+    import onnx
+    import onnxruntime as ort
+
+    with tempfile.TemporaryDirectory() as folder:
+        seen = Path(folder) / "seen.onnx"
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.optimized_model_filepath = str(seen)
+        options.log_severity_level = 4
+        ort.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
+        return onnx.load(str(seen))
