@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +52,17 @@ class Board:
     def row(self, cell_id: str | None) -> Row | None:
         """Return one Cell's row, or None."""
         return next((row for row in self.records if row["cell_id"] == cell_id), None)
+
+    def leading(self, most: int) -> Board:
+        """Return the board cut to its `most` fastest rows; its baseline stays."""
+        if len(self.rows) <= most:
+            return self
+        return self.only({row["cell_id"] for row in self.records[:most]})
+
+    def only(self, cells: Collection[str]) -> Board:
+        """Return the board with these Cells, and its baseline, alone."""
+        kept = self.rows["cell_id"].isin(list(cells)) | (self.rows["arm"] == "baseline")
+        return replace(self, rows=self.rows[kept].reset_index(drop=True))
 
     @property
     def limited(self) -> bool:

@@ -6,6 +6,7 @@ Sentences are lists of parts, so that a page can set names and numbers in their 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis import wording as say
@@ -56,6 +57,32 @@ def answers(board: Board) -> list[Sentence]:
     if len(board.rows) == 1:
         return [sentence("Only the baseline was measured, so there is nothing to compare.")]
     return [_fastest(board), *_smallest(board), *_beyond(board)]
+
+
+def model_answers(boards: Sequence[Board], most: int = 3) -> list[Sentence]:
+    """Say of one model in at most three sentences what is fastest in its Groups, clearest gain first."""
+    told = [board for board in boards if not board.rows.empty]
+    if not told:
+        return [sentence("Nothing was measured here.")]
+    ordered = sorted(told, key=lambda board: -((board.row(board.best) or {}).get("speedup") or 0.0))
+    found = []
+    for board in ordered[:most]:
+        (kind, first), *rest = answers(board)[0].parts
+        where = f"{say.short(board.group.workload, 40)} · {say.short(board.group.hardware, 40)}: "
+        opening = where + first[:1].lower() + first[1:] if len(told) > 1 else first
+        found.append(Sentence(((kind, opening), *rest)))
+    if len(found) < most and len(told) == 1:
+        found += answers(told[0])[1:most]
+    return found
+
+
+def about(row: Row, board: Board) -> Sentence:
+    """Say what one Cell is worth beside its baseline."""
+    if row["arm"] == "baseline":
+        return sentence("This is the baseline, which the others of its Group are compared with.")
+    if row["speedup"] is None:
+        return sentence("It has no speed-up: ", "; ".join(row["notes"] or ["not compared"]), ".")
+    return sentence(code(row["technique"]), " — ", *_speed(row), *_costs(row, board), ".")
 
 
 def place(group: GroupInfo) -> str:

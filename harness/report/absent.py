@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis.frames import Row, records
@@ -21,6 +21,11 @@ class Absent:
     what: str
     reason: str
     log: str
+    cell_id: str
+
+    def within(self, places: Collection[str]) -> Absent:
+        """Return the entry for these Groups alone."""
+        return replace(self, where=tuple(name for name in self.where if name in places))
 
 
 def absent(boards: Sequence[Board], run: Run) -> list[Absent]:
@@ -34,7 +39,7 @@ def absent(boards: Sequence[Board], run: Run) -> list[Absent]:
                 found[key] = replace(found[key], where=(*found[key].where, where))
             else:
                 log = logs.excerpt(run.folder, row["log"]) if what == "failed" else ""
-                found[key] = Absent(row["technique"], (where,), what, reason, log)
+                found[key] = Absent(row["technique"], (where,), what, reason, log, row["cell_id"])
     return list(found.values())
 
 

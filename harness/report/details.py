@@ -165,7 +165,9 @@ def _pay_back(row: Row) -> str:
 
 def _step(step: Row) -> str:
     name = step.get("step") or step.get("runtime") or step.get("name") or "step"
-    rest = {k: v for k, v in step.items() if v is not name and k != "version" and v is not None}
+    known = {**step, **details} if isinstance(details := step.get("details"), dict) else step
+    hidden = ("version", "details")
+    rest = {k: v for k, v in known.items() if v is not name and k not in hidden and v is not None}
     return f"{name}: {', '.join(_flat(rest))}" if rest else str(name)
 
 
@@ -174,8 +176,15 @@ def _flat(value: Row, prefix: str = "") -> Iterator[str]:
         if isinstance(item, dict):
             yield from _flat(item, f"{prefix}{key}.")
         else:
-            text = f"{item:.4g}" if isinstance(item, float) else str(item)
-            yield f"{prefix}{key} {say.short(text, 80)}"
+            yield f"{prefix}{key} {say.short(_value(key, item), 80)}"
+
+
+def _value(key: str, item: Any) -> str:
+    number = isinstance(item, int | float) and not isinstance(item, bool)
+    for suffix, kind in (("_s", "s"), ("seconds", "s"), ("_bytes", "bytes")):
+        if number and key.endswith(suffix):
+            return say.quantity(item, kind)
+    return f"{item:.4g}" if isinstance(item, float) else str(item)
 
 
 def _json(text: Any, kind: type) -> Any:

@@ -16,7 +16,7 @@ from harness.report.tables import VERDICTS
 class Glance:
     """Technique × Group: the speed-up of each, with its Verdict."""
 
-    places: list[tuple[str, str]]
+    places: list[GroupView]
     rows: list[tuple[str, Family, list[dict[str, Any] | None]]]
 
 
@@ -27,7 +27,7 @@ def glance(groups: list[GroupView]) -> Glance:
         for line in view.table.lines:
             names.setdefault(line.record["technique"], family_of(line.record["families"], line.record["arm"]))
     rows = [(name, family, [_glimpse(view, name) for view in groups]) for name, family in names.items()]
-    return Glance([(view.key, view.place) for view in groups], rows)
+    return Glance(list(groups), rows)
 
 
 def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from harness.analysis import summary
 from harness.analysis import wording as say
@@ -11,12 +12,14 @@ from harness.analysis.comparison import LOUD
 from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
 from harness.analysis.summary import Sentence
-from harness.report import details
 from harness.report.drawing.palette import Family
 from harness.report.drawing.svg import drawn, inlined
-from harness.report.figures.registry import figures
+from harness.report.figures.registry import Figure, figures
+from harness.report.links import unique
 from harness.report.tables import Table, table
-from harness.store.info import RunInfo
+
+MOST_DRAWN = 40
+"""Rows of a figure at most: more are read in the table."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,6 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Fold:
-    """What a row hides until asked."""
-
-    sections: list[details.Section]
-    steps: list[str]
-    build: list[str]
-
-
-@dataclass(frozen=True)
 class GroupView:
     """One Group's section."""
 
@@ -52,10 +46,13 @@ class GroupView:
     answers: list[Sentence]
     best: Row | None
     table: Table
-    folds: dict[str, Fold]
     families: list[Family]
     drawings: list[Drawing]
     floor: str
+
+    def drawing(self, name: str) -> Drawing | None:
+        """Return one of the Group's figures, where it has it."""
+        return next((item for item in self.drawings if item.name == name), None)
 
     @property
     def judged(self) -> bool:
@@ -87,10 +84,10 @@ class GroupView:
         return say.factors(self.best["speedup_low"], self.best["speedup_high"]) if self.best else ""
 
 
-def group_view(board: Board, info: RunInfo, key: str) -> GroupView:
-    """Prepare one Group for the page; `key` makes its ids unique."""
+def group_view(board: Board, run: str, index: int) -> GroupView:
+    """Prepare the Group number `index` of the Run whose key is `run`; both make its ids unique."""
+    key = f"m-{run}-g{index}"
     made = table(board)
-    rows = [line.record for line in made.lines]
     unique = {line.family.key: line.family for line in made.lines}
     return GroupView(
         key,
@@ -100,31 +97,37 @@ def group_view(board: Board, info: RunInfo, key: str) -> GroupView:
         summary.answers(board),
         board.row(board.best),
         made,
-        {
-            row["cell_id"]: Fold(details.sections(row, info), details.steps(row), details.build_steps(row))
-            for row in rows
-        },
         list(unique.values()),
-        _drawings(board, key),
+        drawings(board, "group", key, f"{group_stem(board)}-{run}"),
         "" if board.floor is None else f"±{say.percent(board.floor)}",
     )
 
 
-def _drawings(board: Board, key: str) -> list[Drawing]:
-    group, found = board.group, []
-    rows = board.records
-    titles = {row["cell_id"]: point_title(row) for row in rows}
-    slug = "-".join(filter(None, (slugged(part) for part in (group.model, group.workload, group.hardware))))
-    for item in figures():
+def group_stem(board: Board) -> str:
+    """Return what a Group's files begin with."""
+    group = board.group
+    return unique(group.model, group.workload, group.hardware)
+
+
+def drawings(board: Board, of: str, key: str, stem: str) -> list[Drawing]:
+    """Draw all figures of a board; `key` makes their ids unique on the page, `stem` their files."""
+    found = []
+    board = board.leading(MOST_DRAWN)
+    titles = {row["cell_id"]: point_title(row) for row in board.records}
+    for item in figures(of):
         figure = item.draw(board)
         if figure is None:
             continue
-        content = drawn(figure, f"{item.name}-{group.group_id}")
-        label = f"{item.title}, {summary.place(group)}. The table above holds the same numbers."
-        svg = inlined(content, f"{key}-{item.name}", label, titles)
-        file = f"{slug}-{slugged(group.group_id)[:8]}-{item.name}.svg"
-        found.append(Drawing(item.name, item.title, item.note, item.wide, svg, file, content))
+        label = f"{item.title}, {summary.place(board.group)}. The table holds the same numbers."
+        found.append(drawing(item, figure, f"{stem}-{item.name}", f"{key}-{item.name}", label, titles))
     return found
+
+
+def drawing(item: Figure, figure: Any, name: str, key: str, label: str, titles: Mapping[str, str]) -> Drawing:
+    """Return a drawn figure as a file called `name` and inline with ids that begin with `key`."""
+    content = drawn(figure, name)
+    svg = inlined(content, key, label, titles)
+    return Drawing(item.name, item.title, item.note, item.wide, svg, f"{name}.svg", content)
 
 
 def point_title(row: Row) -> str:
@@ -136,8 +139,3 @@ def point_title(row: Row) -> str:
         unit = "points" if row["quality_unit"] == "pt" else row["quality_unit"] or ""
         parts.append(f"{say.signed(-row['drop'])} {unit}".rstrip())
     return " · ".join(parts)
-
-
-def slugged(text: str) -> str:
-    """Return what is left of a name for a file or an id."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]

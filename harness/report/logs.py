@@ -9,7 +9,7 @@ LONGEST = 300
 TAIL = 16_384
 
 
-def excerpt(folder: Path, name: str | None) -> str:
+def excerpt(folder: Path, name: str | None, most: int = LINES) -> str:
     """Return the last lines of a log that lies in the Run's folder; empty where there is none to read."""
     if not name:
         return ""
@@ -23,7 +23,7 @@ def excerpt(folder: Path, name: str | None) -> str:
     except OSError:
         return ""
     lines = [_printable(line)[:LONGEST] for line in text.splitlines() if line.strip()]
-    return "\n".join(lines[-LINES:])
+    return "\n".join(lines[-most:])
 
 
 def _printable(line: str) -> str:

@@ -1,4 +1,4 @@
-"""What the page shows of one Run, as plain data for the templates."""
+"""What the site shows of one Run, as plain data for the templates."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class RunView:
 def run_view(run: Run, key: str, earlier: int = 0) -> RunView:
     """Prepare one Run for the page; `key` makes ids unique, `earlier` Runs of its machine are not shown."""
     all_boards = boards(run)
-    groups = [group_view(board, run.info, f"{key}-g{index}") for index, board in enumerate(all_boards)]
+    groups = [group_view(board, key, index) for index, board in enumerate(all_boards)]
     notices = list(run.info.notices)
     if run.info.status != "complete":
         notices.insert(0, f"this Run is {run.info.status}: what is not there yet is shown as skipped")

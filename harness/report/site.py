@@ -1,94 +1,73 @@
-"""The report: one page that opens from a file, its downloads and figures beside it. No network, ever."""
+"""The report: a folder of pages that open from files, their figures and downloads. No network, ever."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.errors import StoreError
 from harness.report.downloads import board_json, cells_csv
-from harness.report.drawing.palette import variables
-from harness.report.page import RunView, run_view
-from harness.report.tables import VERDICTS
-from harness.stats.quantiles import min_samples
+from harness.report.gathering import Site, gather
+from harness.report.pages.registry import pages
+from harness.report.rendering import SCRIPT, STYLE, html, script, style
 from harness.store.reading import Run
 from harness.store.writing import write_atomic
 
-TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("page.css", "table.css", "cards.css", "figures.css", "print.css")
-SCRIPTS = ("theme.js", "table.js", "links.js")
+MANIFEST = "site.json"
+"""What was written last time: what of it is written no more is removed, and nothing else ever is."""
 
 
 def write(runs: Sequence[Run], out: Path, faults: Sequence[str] = ()) -> Path:
-    """Write the report of one suite's Runs into the folder `out`; return the page.
+    """Write the report of the Runs into the folder `out`; return its front page.
 
-    The newest Run of each machine is shown, machines one by one and never pooled. `faults` are sentences
-    about Runs that could not be read. Raises StoreError when `out` cannot be written.
+    The newest Run of each suite and machine is shown in full, one by one and never pooled. `faults` are
+    sentences about Runs that could not be read. Raises StoreError when `out` cannot be written.
     """
-    shown = newest(runs)
-    views = [run_view(run, f"m{index}", earlier) for index, (run, earlier) in enumerate(shown)]
-    kept = [(view.run, view.boards) for view in views]
-    try:
-        (out / "figures").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
-    for view in views:
+    site = gather(runs, faults)
+    names: list[str] = []
+    for name, content in _files(site):
+        target = out / name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot write {target.parent}: {error.strerror or error}") from error
+        write_atomic(target, content)
+        names.append(name)
+    _tidy(out, names)
+    return out / "index.html"
+
+
+def _files(site: Site) -> Iterator[tuple[str, bytes]]:
+    """Make every file of the site, one at a time: name and content."""
+    kept = [(view.run, view.boards) for view in site.views]
+    yield STYLE, style().encode()
+    yield SCRIPT, script().encode()
+    yield "cells.csv", cells_csv(kept).encode("utf-8-sig")
+    yield "board.json", board_json(kept).encode()
+    for view in site.views:
         for group in view.groups:
             for drawing in group.drawings:
-                write_atomic(
-                    out / "figures" / _file(view, drawing.file, len(views)), drawing.content.encode()
-                )
-    write_atomic(out / "cells.csv", cells_csv(kept).encode("utf-8-sig"))
-    write_atomic(out / "board.json", board_json(kept).encode())
-    page = out / "index.html"
-    write_atomic(page, html(views, list(faults)).encode())
-    return page
+                yield f"figures/{drawing.file}", drawing.content.encode()
+    made = [(page, list(page.make(site))) for page in pages()]
+    navigation = [(page.label, found[0].path, page.name) for page, found in made if page.label and found]
+    for page, documents in made:
+        known = {"site": site, "navigation": navigation, "kind": page.name}
+        siblings = documents if page.label and len(documents) > 1 else []
+        for document in documents:
+            data = dict(document.data())
+            yield from data.pop("files", {}).items()
+            yield document.path, html(document, data, siblings=siblings, **known).encode()
 
 
-def newest(runs: Sequence[Run]) -> list[tuple[Run, int]]:
-    """Return the newest Run of each machine with the number of its earlier ones; newest machine first."""
-    by_machine: dict[str, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run.info.started_at):
-        key = str(run.info.machine.get("id") or run.info.machine.get("slug") or "unknown")
-        by_machine.setdefault(key, []).append(run)
-    found = [(group[-1], len(group) - 1) for group in by_machine.values()]
-    return sorted(found, key=lambda pair: pair[0].info.started_at, reverse=True)
-
-
-def html(views: Sequence[RunView], faults: list[str]) -> str:
-    """Return the page's text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["tight"] = tight
-    environment.globals["file_of"] = lambda view, name: _file(view, name, len(views))
-    context: dict[str, Any] = {
-        "views": views,
-        "faults": faults,
-        "suite": views[0].run.info.suite if views else "nothing measured",
-        "verdicts": VERDICTS,
-        "needed": {q: min_samples(q) for q in (0.9, 0.99)},
-        "css": "\n".join((TEMPLATES / name).read_text("utf-8") for name in STYLES),
-        "script": "\n".join((TEMPLATES / name).read_text("utf-8") for name in SCRIPTS),
-        "light": variables("light"),
-        "dark": variables("dark"),
-    }
-    return environment.get_template("page.html").render(context)
-
-
-def tight(text: str) -> str:
-    """Keep a number and its unit on one line."""
-    return re.sub(r"(?<=\d) (?=[^\s\d(])", "\N{NO-BREAK SPACE}", text)
-
-
-def _file(view: RunView, name: str, machines: int) -> str:
-    """A figure's file name; with the machine in front where there are several."""
-    return name if machines == 1 else f"{view.key}-{name}"
+def _tidy(out: Path, names: Sequence[str]) -> None:
+    """Remove what an earlier report wrote here and this one did not."""
+    try:
+        before = json.loads((out / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        before = []
+    for name in set(before if isinstance(before, list) else ()) - set(names):
+        path = (out / str(name)).resolve()
+        if path.is_relative_to(out.resolve()):
+            path.unlink(missing_ok=True)
+    write_atomic(out / MANIFEST, json.dumps(sorted(names)).encode())

@@ -11,6 +11,7 @@ from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
 from harness.report.columns import COLUMNS, aligned, best_unit, scaled
 from harness.report.drawing.palette import Family, family_of
+from harness.report.sliders import limits
 
 VERDICTS = {
     "faster": ("▲", "faster", "faster than the baseline, beyond noise"),
@@ -72,6 +73,12 @@ class Line:
     change: Value
     change_interval: str
     values: tuple[Value, ...]
+    limits: dict[str, float | None]
+
+    @property
+    def build(self) -> str:
+        """The build's time with its unit; empty where none is known."""
+        return "" if self.record["build_s"] is None else say.quantity(self.record["build_s"], "s")
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,7 @@ def table(board: Board) -> Table:
             changes[index],
             _change_interval(row),
             tuple(values[index]),
+            limits(row),
         )
         for index, row in enumerate(rows)
     ]

@@ -55,7 +55,7 @@ HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "w" * 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """A page of two machines: usual techniques, one without percentiles, hostile names, absent ones."""
+    """A site of two machines: usual techniques, one without percentiles, hostile names, absent ones."""
     folder = tmp_path_factory.mktemp("site")
     techniques = (
         *vary("compile", columns={"latency_p99_s": None}),
@@ -71,14 +71,30 @@ def site(tmp_path_factory):
     return write(runs, folder / "site")
 
 
+def board_of(site, key="9c41d2aa", start="online"):
+    """Where a leaderboard of the Run `key` lies."""
+    return next(path for path in sorted((site.parent / "boards").glob(f"{start}*{key}.html")))
+
+
+@pytest.fixture
+def front(driver, site):
+    """The front page, freshly opened on a laptop's screen in light colours."""
+    return opened(driver, site)
+
+
 @pytest.fixture
 def page(driver, site):
-    """The page, freshly opened on a laptop's screen in light colours."""
+    """A leaderboard, freshly opened on a laptop's screen in light colours."""
+    return opened(driver, board_of(site))
+
+
+def opened(driver, path):
+    """Open a page as a new visitor would."""
     resize(driver, 1400, 900)
     media(driver, "light")
-    driver.get(f"{site.as_uri()}?fresh")
+    driver.get(f"{path.as_uri()}?fresh")
     driver.execute_script("try { localStorage.clear() } catch {}")
-    driver.get(site.as_uri())
+    driver.get(path.as_uri())
     driver.get_log("browser")
     driver.get_log("performance")
     return driver

@@ -1,11 +1,13 @@
-"""The page in a real browser: sorting, filtering, linking, colours, a phone's width, and no complaint."""
+"""The site in a real browser: sorting, filtering, linking, colours, a phone's width, and no complaint."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
-from conftest import HOSTILE, media, resize
+from conftest import HOSTILE, board_of, media, opened, resize
 from runs import TECHNIQUES
 
 pytest.importorskip("selenium", reason="selenium is not installed: pip install 'accel-harness[dev]'")
@@ -56,16 +58,43 @@ def open_machine(page, index):
     WebDriverWait(page, 10).until(lambda p: p.find_elements(By.CSS_SELECTOR, ".run")[index].is_displayed())
 
 
+def every_page(site):
+    """All pages but the Cells', of which every fourth stands for the others."""
+    found = sorted(site.parent.rglob("*.html"))
+    cells = [path for path in found if path.parent.name == "cells"]
+    return [path for path in found if path not in cells] + cells[::4]
+
+
 def background(page):
     return page.execute_script("return getComputedStyle(document.body).backgroundColor")
 
 
-def test_nothing_is_complained_of_and_nothing_is_fetched(page, site):
-    page.get(site.as_uri())
-    assert page.get_log("browser") == []
-    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
-    urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    assert [url for url in urls if not url.startswith("data:")] == [site.as_uri()]
+def test_nothing_is_complained_of_and_nothing_is_fetched_but_the_sites_own_files(front, site):
+    root = site.parent.as_uri()
+    for path in every_page(site):
+        front.get(path.as_uri())
+        assert front.get_log("browser") == [], path
+        messages = [json.loads(entry["message"])["message"] for entry in front.get_log("performance")]
+        sent = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        own = {path.as_uri(), f"{root}/assets/site.css", f"{root}/assets/site.js"}
+        assert {url for url in sent if not url.startswith("data:")} == own
+
+
+def test_no_link_is_broken(front, site):
+    targets = {}
+    for path in sorted(site.parent.rglob("*.html")):
+        front.get(path.as_uri())
+        links, ids = front.execute_script(
+            "return [[...document.querySelectorAll('a[href]')].map(a => a.href),"
+            " [...document.querySelectorAll('[id]')].map(e => e.id)]"
+        )
+        targets[path.as_uri()] = (set(links), set(ids))
+    for source, (links, _) in targets.items():
+        for link in links:
+            where, _, fragment = link.partition("#")
+            assert where.startswith("file://"), link
+            assert Path(unquote(where.removeprefix("file://"))).is_file(), (source, link)
+            assert not fragment or unquote(fragment) in targets[where][1], (source, link)
 
 
 def test_starts_with_the_fastest_first(page):
@@ -93,12 +122,6 @@ def test_names_sort_and_the_keyboard_does_it(page):
     assert names(page) == sorted((t.name for t in TECHNIQUES), reverse=True)
 
 
-def test_sorting_one_table_leaves_the_others(page):
-    before = names(page, 1)
-    header(page, "name").click()
-    assert names(page, 1) == before
-
-
 def test_filters_by_text_family_runtime_and_budget(page):
     set_value(page, "text", "INT8")
     assert set(names(page)) == {"int8-dynamic", "int8-static", "pruned-int8"}
@@ -108,7 +131,7 @@ def test_filters_by_text_family_runtime_and_budget(page):
     set_value(page, "family", "")
     set_value(page, "runtime", "torch-compile")
     assert names(page) == ["compile"]
-    assert page.find_element(By.CSS_SELECTOR, "form.tools output").text == "2 of 18 Cells"
+    assert page.find_element(By.CSS_SELECTOR, "form.tools output").text == "1 of 9 Cells"
     set_value(page, "runtime", "")
     set_value(page, "within", True)
     assert "pruned-int8" not in names(page)
@@ -127,16 +150,40 @@ def test_a_filter_that_nothing_fits_says_so_and_fades_the_points(page):
     assert len(names(page)) == len(TECHNIQUES)
 
 
-def test_a_fold_opens_by_keyboard_and_tells_the_record(page):
-    button = page.find_element(By.CSS_SELECTOR, f"{FIRST} .more")
-    button.send_keys(Keys.ENTER)
-    fold = page.find_element(By.ID, button.get_attribute("aria-controls"))
-    assert button.get_attribute("aria-expanded") == "true"
-    assert fold.is_displayed()
-    assert "paired Trials" in fold.text
-    assert "harness run suites/digits.yaml" in fold.text
-    button.send_keys(Keys.ENTER)
-    assert not fold.is_displayed()
+@pytest.mark.parametrize("key", ["drop", "p50", "rss", "size"])
+def test_a_slider_leaves_what_holds_its_budget_and_says_how_much_it_is(page, key):
+    taken = page.execute_script(
+        "return Object.fromEntries([...document.querySelectorAll('.entry')].map("
+        "e => [e.querySelector('.technique').textContent, Number(e.dataset[arguments[0]])]))",
+        key,
+    )
+    stops = json.loads(page.find_element(By.NAME, f"limit-{key}").get_attribute("data-values"))
+    assert stops == sorted(set(taken.values()))
+    shown = page.find_element(By.CSS_SELECTOR, f"input[name=limit-{key}] + .at")
+    assert shown.text == "any"
+    for index in (0, len(stops) // 2):
+        set_value(page, f"limit-{key}", index)
+        assert set(names(page)) == {name for name, value in taken.items() if value <= stops[index]}
+        assert shown.text.startswith("≤ ")
+    page.find_element(By.CSS_SELECTOR, "form.tools button[type=reset]").click()
+    WebDriverWait(page, 10).until(lambda p: len(names(p)) == len(TECHNIQUES))
+    assert shown.text == "any"
+
+
+def test_budgets_and_filters_hold_together(page):
+    set_value(page, "limit-drop", 0)
+    set_value(page, "family", "quantized")
+    assert names(page) == []
+    set_value(page, "limit-drop", 99)
+    assert set(names(page)) == {"int8-dynamic", "int8-static"}
+
+
+def test_a_row_leads_to_its_cell_and_the_cell_back(page):
+    page.find_element(By.CSS_SELECTOR, f"{FIRST} .technique").click()
+    assert page.find_element(By.TAG_NAME, "h1").text == "pruned-int8"
+    assert "harness run suites/digits.yaml" in page.find_element(By.TAG_NAME, "main").text
+    page.find_elements(By.CSS_SELECTOR, ".crumbs a")[1].click()
+    assert "pruned-int8" in names(page)
 
 
 def test_pointing_at_a_point_names_it_and_lights_its_row(page):
@@ -151,13 +198,12 @@ def test_pointing_at_a_point_names_it_and_lights_its_row(page):
     assert "the baseline’s speed" in tip.text
 
 
-def test_a_click_on_a_point_leads_to_its_row(page):
+def test_a_click_on_a_point_leads_to_its_cell(page):
     cell = page.execute_script(
         "const p = document.querySelector('.f-tradeoff .pt');"
         "p.dispatchEvent(new MouseEvent('click', {bubbles: true})); return p.dataset.cell"
     )
-    flashed = page.find_element(By.CSS_SELECTOR, ".entry.flash")
-    assert flashed.get_attribute("data-cell") == cell
+    WebDriverWait(page, 10).until(lambda p: f"/cells/{cell}" in p.current_url)
 
 
 def test_every_row_has_a_point_and_every_point_a_row(page):
@@ -185,11 +231,15 @@ def test_dark_follows_the_system_and_the_button(page):
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1024, 1400])
-def test_the_page_never_scrolls_sideways(page, width):
-    resize(page, width, 900)
-    for index in range(len(page.find_elements(By.CSS_SELECTOR, ".machines a"))):
-        open_machine(page, index)
-        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+def test_no_page_scrolls_sideways(front, site, width):
+    resize(front, width, 900)
+    for path in every_page(site):
+        front.get(path.as_uri())
+        assert front.execute_script("return document.documentElement.scrollWidth") <= width, path
+    front.get(site.as_uri())
+    for index in range(2):
+        open_machine(front, index)
+        assert front.execute_script("return document.documentElement.scrollWidth") <= width
 
 
 def test_on_a_phone_rows_are_cards_and_sort_by_a_list(page):
@@ -197,55 +247,60 @@ def test_on_a_phone_rows_are_cards_and_sort_by_a_list(page):
     assert not page.find_element(By.CSS_SELECTOR, f"{FIRST} thead").is_displayed()
     set_value(page, "sort", "size ascending")
     assert names(page)[0] == "pruned-int8"
-    assert names(page, 1)[0] == "pruned-int8"
     set_value(page, "sort", "name ascending")
     assert names(page) == sorted(t.name for t in TECHNIQUES)
 
 
 @pytest.mark.parametrize("width", [390, 1400])
-def test_no_text_of_a_figure_covers_another(page, width):
-    """Texts of the scatter, as this browser sets them, in its own font."""
-    resize(page, width, 900)
-    clashes = page.execute_script(
-        "const out = []; for (const svg of document.querySelectorAll('.run:not([hidden]) .f-tradeoff svg')) {"
-        " const t = [...svg.querySelectorAll('text')].map(e => [e.textContent, e.getBoundingClientRect()]);"
-        " t.forEach(([a, r], i) => t.slice(i + 1).forEach(([b, s]) => {"
-        "  if (r.left < s.right - 1 && s.left < r.right - 1 && r.top < s.bottom - 3 && s.top < r.bottom - 3)"
-        "   out.push(a + ' / ' + b) })) } return out"
-    )
-    assert clashes == []
+def test_no_text_of_a_figure_covers_another(front, site, width):
+    """Texts of all figures, as this browser sets them, in its own font."""
+    resize(front, width, 900)
+    for path in every_page(site):
+        front.get(path.as_uri())
+        clashes = front.execute_script(
+            "const out = []; for (const svg of document.querySelectorAll('.drawing svg')) {"
+            " const t = [...svg.querySelectorAll('text')].map("
+            "  e => [e.textContent, e.getBoundingClientRect()]);"
+            " t.forEach(([a, r], i) => t.slice(i + 1).forEach(([b, s]) => { if (r.width && s.width"
+            "  && r.left < s.right - 1 && s.left < r.right - 1"
+            "  && r.top < s.bottom - 3 && s.top < r.bottom - 3)"
+            "   out.push(a + ' / ' + b) })) } return out"
+        )
+        assert clashes == [], path
 
 
-def test_machines_are_shown_one_at_a_time(page):
-    runs = page.find_elements(By.CSS_SELECTOR, ".run")
+def test_machines_are_shown_one_at_a_time(front):
+    runs = front.find_elements(By.CSS_SELECTOR, ".run")
     assert [run.is_displayed() for run in runs] == [True, False]
-    open_machine(page, 1)
+    open_machine(front, 1)
     assert [run.is_displayed() for run in runs] == [False, True]
-    current = page.find_elements(By.CSS_SELECTOR, ".machines a[aria-current]")
+    current = front.find_elements(By.CSS_SELECTOR, ".machines a[aria-current]")
     assert [link.text for link in current] == ["Other CPU"]
 
 
-def test_hostile_names_are_text(page):
-    open_machine(page, 1)
-    shown = page.execute_script(
-        "return [...document.querySelectorAll('.run:not([hidden]) .technique')].map(e => e.textContent)"
-    )
-    assert set(HOSTILE) <= set(shown)
-    assert page.execute_script("return document.querySelectorAll('main img, main script').length") == 0
-    assert page.get_log("browser") == []
+def test_hostile_names_are_text_on_every_page(front, site):
+    opened(front, board_of(site, "ffff"))
+    assert set(HOSTILE) <= set(names(front))
+    for path in every_page(site):
+        front.get(path.as_uri())
+        found = front.execute_script("return document.querySelectorAll('main img, main script').length")
+        assert found == 0, path
+    assert front.get_log("browser") == []
 
 
-def test_a_link_to_a_row_opens_its_machine(page, site):
-    target = page.execute_script("return document.querySelectorAll('.run')[1].querySelector('.entry').id")
-    page.get("about:blank")
-    page.get(f"{site.as_uri()}#{target}")
-    assert page.find_element(By.ID, target).is_displayed()
+def test_a_link_to_a_machine_opens_it(front, site):
+    front.get("about:blank")
+    front.get(f"{site.as_uri()}#m-ffff")
+    assert [run.is_displayed() for run in front.find_elements(By.CSS_SELECTOR, ".run")] == [False, True]
 
 
-def test_everything_that_can_be_operated_has_a_name(page):
-    unnamed = page.execute_script(
-        "return [...document.querySelectorAll('button, a, input, select, summary')].filter(e =>"
-        " !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label')?.textContent.trim()))"
-        ".map(e => e.outerHTML.slice(0, 80))"
-    )
-    assert unnamed == []
+def test_everything_that_can_be_operated_has_a_name(front, site):
+    for path in every_page(site):
+        front.get(path.as_uri())
+        unnamed = front.execute_script(
+            "return [...document.querySelectorAll('button, a, input, select, summary')].filter(e =>"
+            " !(e.getAttribute('aria-label') || e.textContent.trim()"
+            "  || e.closest('label')?.textContent.trim()))"
+            ".map(e => e.outerHTML.slice(0, 80))"
+        )
+        assert unnamed == [], path

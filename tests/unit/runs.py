@@ -81,7 +81,7 @@ def make_run(
 ) -> Run:
     """Write a Run into `folder` and open it. `info` replaces fields of `run.json`."""
     rng = np.random.default_rng(seed)
-    tables: dict[str, list[dict[str, Any]]] = {"cells": [], "blocks": [], "samples": [], "answers": []}
+    tables: dict[str, list[dict[str, Any]]] = {"cells": [], "blocks": [], "answers": []}
     infos = []
     for group in groups:
         ids = {t.name: _hash(group, t.name) for t in techniques}
@@ -98,8 +98,18 @@ def make_run(
                 _note_quality(tables["cells"], ids[technique.name], scores, technique)
     folder.mkdir(parents=True, exist_ok=True)
     _write_logs(folder, tables["cells"])
-    write_run(folder, _info(infos, info), tables)
+    write_run(folder, _info(infos, info), {**tables, "samples": _samples(tables["blocks"])})
     return load(folder)
+
+
+def _samples(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The timed calls of all Blocks, which leave the Blocks' rows."""
+    calls = [block.pop("call_s") for block in blocks]
+    columns: dict[str, Any] = {
+        name: [value for b, c in zip(blocks, calls, strict=True) for value in [b[name]] * len(c)]
+        for name in ("cell_id", "arm", "trial", "round")
+    }
+    return columns | {"call_ns": (np.concatenate([np.zeros(0), *calls]) * 1e9).astype(np.int64)}
 
 
 def empty_run(folder: Path, **info: Any) -> Run:
@@ -190,7 +200,7 @@ def _add(
     if technique.status == "measured":
         blocks = _blocks(group, technique, cell_id, arm, trials, rounds, rng)
         tables["blocks"] += blocks
-        calls = np.concatenate([b.pop("call_s") for b in blocks]) if blocks else np.zeros(0)
+        calls = np.concatenate([b["call_s"] for b in blocks]) if blocks else np.zeros(0)
         row |= _speed_columns(group, row, blocks, calls)
     tables["cells"].append(row | technique.columns)
 

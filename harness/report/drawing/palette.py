@@ -82,7 +82,7 @@ FAMILIES = (
         "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
     ),
 )
-_BY_KEY = {family.key: family for family in FAMILIES}
+BY_KEY = {family.key: family for family in FAMILIES}
 
 
 def color(role: str) -> str:
@@ -93,13 +93,13 @@ def color(role: str) -> str:
 def family_of(families: Sequence[str] | None, arm: str = "cell") -> Family:
     """Return how a technique of these step families is drawn."""
     if arm == "baseline":
-        return _BY_KEY["baseline"]
+        return BY_KEY["baseline"]
     distinct = sorted(set(families or ()))
     if not distinct:
-        return _BY_KEY["runtime"]
+        return BY_KEY["runtime"]
     if len(distinct) > 1:
-        return _BY_KEY["combined"]
-    return _BY_KEY.get(distinct[0], _BY_KEY["other"])
+        return BY_KEY["combined"]
+    return BY_KEY.get(distinct[0], BY_KEY["other"])
 
 
 def variables(theme: str) -> str:

@@ -1,76 +1,101 @@
-// Leaderboards: sort by a header (or the list on a phone), filter, and unfold a row. Missing values come last.
+// Leaderboards: sort by a header (or the list on a phone), filter by words, lists and budgets. Missing values come last.
 (() => {
   const keyOf = (entry, column) => entry.rows[0].cells[column].dataset.v;
-  const order = (column, direction, numeric) => (a, b) => {
-    const [x, y] = [keyOf(a, column), keyOf(b, column)];
-    if (x === "" || y === "") return (x === "") - (y === "");
-    const difference = numeric ? Number(x) - Number(y) : x.localeCompare(y, undefined, { numeric: true });
-    return direction === "ascending" ? difference : -difference;
-  };
   const sort = (table, key, direction) => {
     const heads = [...table.tHead.rows[0].cells];
     const column = heads.findIndex((head) => head.querySelector("button").dataset.key === key);
     if (column < 0) return;
     heads.forEach((head, index) => head.setAttribute("aria-sort", index === column ? direction : "none"));
-    table.append(...[...table.tBodies].sort(order(column, direction, key !== "name")));
-  };
-  const toggle = (button, open) => {
-    button.setAttribute("aria-expanded", String(open));
-    document.getElementById(button.getAttribute("aria-controls")).hidden = !open;
+    const words = new Intl.Collator(undefined, { numeric: true });
+    const turn = direction === "ascending" ? 1 : -1;
+    const keyed = [...table.tBodies].map((body) => [keyOf(body, column), body]);
+    keyed.sort(([x], [y]) => {
+      if (x === "" || y === "") return (x === "") - (y === "");
+      return turn * (key === "name" ? words.compare(x, y) : Number(x) - Number(y));
+    });
+    table.append(...keyed.map(([, body]) => body));
   };
 
   for (const table of document.querySelectorAll("table.board")) {
     table.addEventListener("click", (event) => {
       const header = event.target.closest("thead button");
-      if (header) {
-        const now = header.closest("th").getAttribute("aria-sort");
-        const flipped = now === "ascending" ? "descending" : "ascending";
-        sort(table, header.dataset.key, now === "none" ? header.dataset.first : flipped);
-      }
-      const more = event.target.closest(".more");
-      if (more) toggle(more, more.getAttribute("aria-expanded") !== "true");
+      if (!header) return;
+      const now = header.closest("th").getAttribute("aria-sort");
+      const flipped = now === "ascending" ? "descending" : "ascending";
+      sort(table, header.dataset.key, now === "none" ? header.dataset.first : flipped);
     });
   }
 
-  for (const form of document.querySelectorAll("form.tools")) {
-    const run = form.closest(".run");
-    const tables = [...run.querySelectorAll("table.board")];
+  const sorter = (form, tables) => {
     const list = form.elements.sort;
     const seen = new Set();
-    for (const button of run.querySelectorAll("table.board thead button")) {
+    for (const button of tables.flatMap((table) => [...table.querySelectorAll("thead button")])) {
       if (seen.has(button.dataset.key)) continue;
       seen.add(button.dataset.key);
-      list.add(new Option(button.firstChild.textContent.trim(), button.dataset.key + " " + button.dataset.first));
+      const chosen = button.dataset.key === "speedup";
+      list.add(new Option(button.firstChild.textContent.trim(), button.dataset.key + " " + button.dataset.first, chosen, chosen));
     }
-    list.value = "speedup descending";
     list.addEventListener("change", () => {
       const [key, direction] = list.value.split(" ");
       tables.forEach((table) => sort(table, key, direction));
     });
+  };
+
+  // A slider's last stop asks for nothing; any other leaves out rows that take more, or of which it is not known.
+  const limit = (slider) => {
+    const values = JSON.parse(slider.dataset.values), texts = JSON.parse(slider.dataset.texts);
+    const key = slider.name.slice("limit-".length), shown = slider.parentElement.querySelector(".at");
+    return {
+      read: () => {
+        const at = Number(slider.value), open = at >= values.length;
+        shown.textContent = open ? "any" : "≤ " + texts[at];
+        slider.setAttribute("aria-valuetext", open ? "any" : "at most " + texts[at]);
+        return open ? null : (d) => d[key] !== undefined && Number(d[key]) <= values[at] * (1 + 1e-12);
+      },
+    };
+  };
+
+  for (const form of document.querySelectorAll("form.tools")) {
+    const tables = [...form.parentElement.querySelectorAll("table.board")];
+    const limits = [...form.querySelectorAll("input[type=range]")].map(limit);
+    const boards = tables.map((table) => {
+      const group = table.closest(".group"), points = new Map();
+      for (const point of group.querySelectorAll(".pt")) {
+        if (!points.has(point.dataset.cell)) points.set(point.dataset.cell, []);
+        points.get(point.dataset.cell).push(point);
+      }
+      return { table, points, empty: group.querySelector(".empty"), entries: [...table.tBodies].map((b) => [b, b.dataset]) };
+    });
+    const all = boards.reduce((sum, board) => sum + board.entries.length, 0);
+    sorter(form, tables);
     const filter = () => {
       const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
       const { family, runtime, within } = form.elements;
-      let shown = 0, all = 0;
-      for (const table of tables) {
+      const asked = limits.map((one) => one.read()).filter(Boolean);
+      let shown = 0;
+      for (const { table, points, empty, entries } of boards) {
         let here = 0;
-        for (const entry of table.tBodies) {
-          const d = entry.dataset;
+        for (const [entry, d] of entries) {
           const fits = words.every((word) => d.search.includes(word)) && (!family.value || d.family === family.value)
-            && (!runtime.value || d.runtime === runtime.value) && (!within || !within.checked || d.within === "yes");
-          entry.hidden = !fits;
+            && (!runtime.value || d.runtime === runtime.value) && (!within || !within.checked || d.within === "yes")
+            && asked.every((holds) => holds(d));
           here += fits;
-          all += 1;
-          table.closest(".group").querySelectorAll(".pt").forEach((point) => {
-            if (point.dataset.cell === d.cell) point.classList.toggle("off", !fits);
-          });
+          if (entry.hidden === !fits) continue;
+          entry.hidden = !fits;
+          points.get(d.cell)?.forEach((point) => point.classList.toggle("off", !fits));
         }
         shown += here;
         table.parentElement.hidden = here === 0;
-        table.closest(".group").querySelector(".empty").hidden = here > 0;
+        empty.hidden = here > 0;
       }
       form.querySelector("output").textContent = shown === all ? all + " Cells" : shown + " of " + all + " Cells";
     };
     form.addEventListener("input", filter);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("reset", () => setTimeout(() => {
+      filter();
+      form.elements.sort.dispatchEvent(new Event("change"));
+    }));
     filter();
   }
 })();

@@ -1,0 +1,108 @@
+"""What the site shows of one Cell: its Record, its board, Blocks and timed calls of it and its baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row
+from harness.analysis.leaderboard import Board
+from harness.store.schema import CELLS
+
+Calls = Mapping[tuple[str, str], NDArray[np.int64]]
+"""Timed calls in nanoseconds, by (cell_id, arm)."""
+
+ELSEWHERE = {
+    "pipeline",
+    "build_details",
+    "warnings",
+    "cell_id",
+    "group_id",
+    "technique",
+    "status",
+    "arm",
+    "log",
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One line of a Cell's figures: its name, its colour's role, its calls in seconds, and its Blocks."""
+
+    name: str
+    role: str
+    calls_s: NDArray[np.float64]
+    blocks: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class CellView:
+    """One Cell; `arms` has the Cell first, then what it is compared with."""
+
+    row: Row
+    board: Board
+    arms: tuple[Arm, ...]
+
+
+def cell_view(
+    row: Row, board: Board, blocks: Mapping[tuple[str, str], pd.DataFrame], calls: Calls
+) -> CellView:
+    """Gather what was recorded of a Cell and of its Group's baseline; arms without Blocks are left out."""
+    base = board.group.baseline
+    mine = (row["cell_id"], row["arm"])
+    wanted = [(mine, say.short(row["technique"], 28), "accent")]
+    if row["arm"] == "baseline":
+        wanted.append(((base, "shadow"), "its second copy (shadow)", "muted"))
+    else:
+        name = (board.baseline or {}).get("technique") or "baseline"
+        wanted.append(((base, "baseline"), f"{say.short(name, 20)} (baseline)", "muted"))
+    arms = tuple(
+        Arm(name, role, calls.get(key, np.zeros(0, np.int64)) / 1e9, blocks[key])
+        for key, name, role in wanted
+        if key in blocks
+    )
+    return CellView(row, board, arms)
+
+
+def by_arm(blocks: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """Split the Blocks of a Run by (cell_id, arm), in the order they were measured."""
+    ordered = blocks.sort_values(["trial", "round", "order"], kind="stable")
+    return {
+        (str(cell), str(arm)): part for (cell, arm), part in ordered.groupby(["cell_id", "arm"], sort=False)
+    }
+
+
+def figures_of_record(row: Row) -> list[tuple[str, str, str]]:
+    """Return every figure of a Record as name, text and meaning; what is not known is left out."""
+    found = []
+    for column in CELLS:
+        value = row.get(column.name)
+        if column.name not in ELSEWHERE and value is not None and value != []:
+            found.append((column.name, _text(column.name, value), column.meaning))
+    return found
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    if isinstance(value, str):
+        return value
+    for suffix, kind in (
+        ("_items_per_s", "items/s"),
+        ("_flop_per_s", "FLOP/s"),
+        ("_s", "s"),
+        ("_bytes", "bytes"),
+    ):
+        if name.endswith(suffix):
+            return say.quantity(value, kind)
+    if name == "flops_per_item":
+        return say.quantity(value, "FLOP")
+    return f"{value:,}" if isinstance(value, int) else say.digits(float(value), 4, 6)

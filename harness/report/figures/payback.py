@@ -1,0 +1,142 @@
+"""Time spent, build included, over the calls made: where a line crosses the baseline's, it has paid back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row
+from harness.analysis.leaderboard import Board
+from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, write
+from harness.report.drawing.palette import color, family_of
+from harness.report.drawing.svg import MARK
+from harness.report.figures.registry import figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 440.0, 300.0
+RIGHT, APART = 118.0, 13.0
+FIRST, LAST = 1e2, 1e9
+
+
+@figure(
+    "payback",
+    "When the build has paid back",
+    "Build time and calls together, over the calls made; below the baseline’s line time is saved. The dot is "
+    "where the two cross. Both axes logarithmic.",
+    order=20,
+    of="family",
+)
+def draw(board: Board) -> Figure | None:
+    """Lines of total time by calls on logarithmic axes, break-even marked."""
+    rows = [r for r in board.records if r["seconds_per_item"] and (r["build_s"] or r["arm"] == "baseline")]
+    base = next((row for row in rows if row["arm"] == "baseline"), None)
+    if base is None or len(rows) < 2:
+        return None
+    made, axes = canvas(WIDTH, HEIGHT, 52, 38, RIGHT, 26)
+    calls = np.geomspace(*_range(rows), 60)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(calls[0], calls[-1])
+    totals = [_total(row, calls) for row in rows]
+    low, high = min(float(t[0]) for t in totals) / 1.3, max(float(t[-1]) for t in totals) * 1.3
+    axes.set_ylim(low, high)
+    _ticks(axes, (calls[0], calls[-1]), (low, high))
+    axis_title(axes, "calls (logarithmic)")
+    title = "time spent, build included (logarithmic)"
+    write(axes, -42 / (WIDTH - 52 - RIGHT), 1 + 14 / (HEIGHT - 64), title, transform=axes.transAxes,
+          fontsize=SMALL, color=color("muted"))  # fmt: skip
+    for row, total in zip(rows, totals, strict=True):
+        _line(axes, row, base, calls, total)
+    _names(axes, rows, totals)
+    return made
+
+
+def _call_s(row: Row) -> float:
+    return float(row["seconds_per_item"]) * max(row["batch"] or 1, 1)
+
+
+def _total(row: Row, calls: np.ndarray) -> np.ndarray:
+    return (row["build_s"] or 0.0) + _call_s(row) * calls
+
+
+def _range(rows: list[Row]) -> tuple[float, float]:
+    """From where building is all to a decade behind the last crossing."""
+    crossings = [
+        row["break_even_items"] / max(row["batch"] or 1, 1) for row in rows if row["break_even_items"]
+    ]
+    last = min(max([*crossings, FIRST * 100]) * 10, LAST)
+    return max(min([*crossings, last]) / 100, 1.0), last
+
+
+def _ticks(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
+    calls = [10.0**power for power in range(13) if x[0] <= 10.0**power <= x[1]]
+    axes.set_xticks(calls, [_count(call) for call in calls])
+    seconds = [
+        t for t in (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 60, 600, 3600, 36e3, 36e4) if y[0] <= t <= y[1]
+    ]
+    axes.set_yticks(seconds, [_time(second) for second in seconds])
+    for axis in (axes.set_xticks, axes.set_yticks):
+        axis([], minor=True)
+    for second in seconds:
+        axes.axhline(second, color=color("faint"), linewidth=1, zorder=0)
+
+
+def _time(seconds: float) -> str:
+    for unit, name in ((3600.0, "h"), (60.0, "min")):
+        if seconds >= unit:
+            return f"{seconds / unit:g} {name}"
+    unit, name = say.step(seconds, "s")
+    return f"{seconds / unit:g} {name}"
+
+
+def _count(calls: float) -> str:
+    unit, name = say.step(calls, "count")
+    return f"{calls / unit:g} {name}".rstrip()
+
+
+def _line(axes: Axes, row: Row, base: Row, calls: np.ndarray, total: np.ndarray) -> None:
+    family, gid = family_of(row["families"], row["arm"]), f"{MARK}{row['cell_id']}"
+    style = (0, (4, 3)) if row is base else "-"
+    axes.plot(calls, total, color=family.role.light, linewidth=1.5, linestyle=style, gid=gid)
+    items = row["break_even_items"]
+    if row is not base and items:
+        at = items / max(row["batch"] or 1, 1)
+        if calls[0] <= at <= calls[-1]:
+            spent = float(_total(row, np.array([at]))[0])
+            axes.plot([at], [spent], "o", color=family.role.light, markersize=6.5, gid=gid)
+
+
+def _names(axes: Axes, rows: list[Row], totals: list[np.ndarray]) -> None:
+    """Name the lines at their right ends, pushed apart where they would cover each other."""
+    order = sorted(range(len(rows)), key=lambda index: float(totals[index][-1]))
+    height = axes.get_window_extent().height
+    wanted = [
+        float(axes.transAxes.inverted().transform(axes.transData.transform((1e3, totals[i][-1])))[1])
+        for i in order
+    ]
+    spots = spread([w * height for w in wanted], APART, height)
+    for index, spot in zip(order, spots, strict=True):
+        row = rows[index]
+        name = say.short(row["technique"], 18)
+        while text_size(name, SMALL)[0] > RIGHT - 10 and len(name) > 6:
+            name = say.short(row["technique"], len(name) - 1)
+        hue, gid = family_of(row["families"], row["arm"]).role.light, f"{MARK}{row['cell_id']}"
+        write(axes, 1 + 6 / (WIDTH - 52 - RIGHT), spot / height, name, transform=axes.transAxes,
+              fontsize=SMALL, color=hue, gid=gid)  # fmt: skip
+
+
+def spread(wanted: list[float], apart: float, top: float) -> list[float]:
+    """Move rising positions up until they are `apart`, then down again from `top`; order is kept."""
+    found: list[float] = []
+    for position in wanted:
+        found.append(max(position, found[-1] + apart) if found else position)
+    limit = top
+    for index in range(len(found) - 1, -1, -1):
+        found[index] = min(found[index], limit)
+        limit = found[index] - apart
+    return found

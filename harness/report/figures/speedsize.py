@@ -1,0 +1,81 @@
+"""Speed-up against size: what a family makes of both, for one Group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row
+from harness.analysis.leaderboard import Board
+from harness.report.drawing.canvas import SMALL, TEXT, axis_title, canvas, log_ticks, text_size, write
+from harness.report.drawing.labels import place
+from harness.report.drawing.palette import color, family_of
+from harness.report.drawing.svg import MARK
+from harness.report.figures.registry import figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 440.0, 300.0
+
+
+@figure(
+    "speedsize",
+    "Speed against size",
+    "Up is faster, left is smaller; both against the baseline, both logarithmic. Bars are 95 % intervals.",
+    order=10,
+    of="family",
+)
+def draw(board: Board) -> Figure | None:
+    """Scatter of speed-up against the share of the baseline's size."""
+    rows = [row for row in board.records if row["speedup"] and row["size_ratio"]]
+    if len(rows) < 2:
+        return None
+    made, axes = canvas(WIDTH, HEIGHT, 46, 38, 16, 26)
+    _axis(axes, "x", [row["size_ratio"] for row in rows], "%")
+    _axis(axes, "y", [row["speedup"] for row in rows], "×")
+    axis_title(axes, "size, share of the baseline’s (logarithmic)")
+    write(axes, -36 / (WIDTH - 62), 1 + 14 / (HEIGHT - 64), "speed-up over the baseline (logarithmic)",
+          transform=axes.transAxes, fontsize=SMALL, color=color("muted"))  # fmt: skip
+    for row in rows:
+        _point(axes, row)
+    _labels(axes, rows)
+    return made
+
+
+def _axis(axes: Axes, which: str, values: list[float], unit: str) -> None:
+    low, high = min([*values, 1.0]) / 1.3, max([*values, 1.0]) * 1.3
+    ticks = log_ticks(low, high, 6)
+    texts = [f"{100 * tick:g} %" if unit == "%" else f"{tick:g} ×" for tick in ticks]
+    for name, given in (("scale", ("log",)), ("lim", (low, high)), ("ticks", (ticks, texts))):
+        getattr(axes, f"set_{which}{name}")(*given)
+    getattr(axes, f"set_{which}ticks")([], minor=True)
+    line = axes.axvline if which == "x" else axes.axhline
+    for tick in ticks:
+        line(tick, color=color("line" if tick == 1 else "faint"), linewidth=1, zorder=0)
+
+
+def _point(axes: Axes, row: Row) -> None:
+    family, gid = family_of(row["families"], row["arm"]), f"{MARK}{row['cell_id']}"
+    x, y, hue = row["size_ratio"], row["speedup"], family.role.light
+    axes.plot(
+        [x, x], [row["speedup_low"] or y, row["speedup_high"] or y], color=hue, linewidth=1.2, alpha=0.55
+    )
+    face = color("paper") if row["arm"] == "baseline" or row["within"] is False else hue
+    axes.plot([x], [y], family.marker, markersize=8.5, markerfacecolor=face, markeredgecolor=hue,
+              markeredgewidth=1.6, gid=gid)  # fmt: skip
+
+
+def _labels(axes: Axes, rows: list[Row]) -> None:
+    names = [say.short(row["technique"], 24) for row in rows]
+    points = [tuple(axes.transData.transform((row["size_ratio"], row["speedup"]))) for row in rows]
+    area = axes.get_window_extent()
+    bounds = (area.x0, area.y0, area.x1 + 10, area.y1 + 4)
+    found = place(points, [text_size(name, TEXT) for name in names], bounds, [], [], radius=7)
+    back = axes.transData.inverted()
+    for row, name, spot in zip(rows, names, found, strict=True):
+        if spot is not None:
+            x, y = back.transform(spot.center)
+            tone = "muted" if row["arm"] == "baseline" else "ink"
+            write(axes, x, y, name, ha="center", color=color(tone), gid=f"{MARK}{row['cell_id']}")

@@ -1,0 +1,93 @@
+"""What the site shows: the newest Run of each suite and machine in full, all others as a line in a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.errors import StoreError
+from harness.report.links import slugged
+from harness.report.page import RunView, run_view
+from harness.store.info import RunInfo
+from harness.store.reading import Run
+
+MOST = 12
+"""Runs shown in full at most, newest first: a site of hundreds of machines would be read by nobody."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """All that pages are made of.
+
+    `views`: Runs shown in full, newest first. `infos`: every Run that can be read, newest first.
+    `faults`: a sentence for each that cannot.
+    """
+
+    views: list[RunView]
+    infos: list[RunInfo]
+    faults: list[str]
+
+    @cached_property
+    def suites(self) -> list[str]:
+        """Names of the suites shown."""
+        return sorted({view.run.info.suite for view in self.views})
+
+    @property
+    def title(self) -> str:
+        """What the site is about."""
+        return " · ".join(self.suites) or "nothing measured"
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the site holds more than one Run in full."""
+        return len(self.views) > 1
+
+    def named(self, view: RunView) -> str:
+        """Tell a shown Run from the others: its machine, and its suite where there are several."""
+        return f"{view.run.info.suite} · {view.machine}" if len(self.suites) > 1 else view.machine
+
+
+def gather(runs: Sequence[Run], faults: Sequence[str] = ()) -> Site:
+    """Prepare the site. A Run that turns out damaged is named, and the one before it takes its place."""
+    views: list[RunView] = []
+    told = list(faults)
+    taken: set[str] = set()
+    for history in newest(runs)[:MOST]:
+        for index, run in enumerate(history):
+            key = run_key(run.info, taken)
+            try:
+                views.append(run_view(run, key, len(history) - 1 - index))
+            except StoreError as error:
+                told.append(str(error))
+                continue
+            taken.add(key)
+            break
+    infos = sorted((run.info for run in runs), key=lambda info: info.started_at, reverse=True)
+    return Site(views, infos, told)
+
+
+def newest(runs: Sequence[Run]) -> list[list[Run]]:
+    """Return the Runs of each suite and machine, newest first; what was measured last comes first."""
+    found: dict[tuple[str, str], list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.info.started_at, reverse=True):
+        found.setdefault((run.info.suite, machine_key(run.info)), []).append(run)
+    return list(found.values())
+
+
+def machine_key(info: RunInfo) -> str:
+    """What tells machines apart."""
+    return str(info.machine.get("id") or info.machine.get("slug") or "unknown")
+
+
+def run_key(info: RunInfo, taken: set[str]) -> str:
+    """Return a short name for a Run's pages that stays the same when newer Runs come."""
+    stem = slugged(machine_key(info)) or "machine"
+    if stem not in taken:
+        return stem
+    longer = f"{slugged(info.suite) or 'suite'}-{stem}"
+    return next(
+        name
+        for name in (longer, *(f"{longer}-{index}" for index in range(2, len(taken) + 3)))
+        if name not in taken
+    )

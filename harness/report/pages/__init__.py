@@ -1,0 +1,1 @@
+"""The pages of the site: one file each, with its template beside the others; adding one edits no other."""

@@ -1,0 +1,138 @@
+"""One page a Cell: what it is worth, its calls and Blocks, memory by phase, how it was built, its Record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis import summary
+from harness.analysis import wording as say
+from harness.analysis.comparison import COLUMNS
+from harness.analysis.frames import Row, records
+from harness.errors import StoreError
+from harness.report import details, logs
+from harness.report.cell import Calls, CellView, by_arm, cell_view, figures_of_record
+from harness.report.drawing.palette import family_of
+from harness.report.figures.registry import figures
+from harness.report.gathering import Site
+from harness.report.group import Drawing, GroupView, drawing
+from harness.report.links import board_path, cell_path, model_path
+from harness.report.page import RunView
+from harness.report.pages.registry import Document, page
+from harness.report.tables import VERDICTS
+from harness.store.reading import read_calls
+
+PHASES = (
+    ("rss_empty_bytes", "empty process with its runtime"),
+    ("peak_rss_load_bytes", "peak while loading"),
+    ("peak_rss_first_call_bytes", "peak in the first call"),
+    ("peak_rss_steady_bytes", "peak in the timed Blocks"),
+    ("pss_bytes", "proportional share (PSS) after the Blocks"),
+)
+
+
+class Recorded:
+    """Blocks and calls of one Run, read when its first Cell is written."""
+
+    def __init__(self, view: RunView) -> None:
+        self.view = view
+
+    @cached_property
+    def blocks(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """Blocks by (cell_id, arm)."""
+        return by_arm(self.view.run.blocks)
+
+    @cached_property
+    def calls(self) -> Calls:
+        """Timed calls by (cell_id, arm); none where they cannot be read: the page stays."""
+        try:
+            return read_calls(self.view.run.folder)
+        except StoreError:
+            return {}
+
+
+@page("cell", "", order=50)
+def make(site: Site) -> Iterator[Document]:
+    """One document for each Cell of each shown Run, those without figures too."""
+    for view in site.views:
+        recorded = Recorded(view)
+        for group in view.groups:
+            board, place = group.board, group.board.group
+            above = (
+                (place.model, model_path(place.model)),
+                (
+                    f"{place.workload} · {place.hardware}",
+                    board_path(view.key, place.workload, place.hardware),
+                ),
+            )
+            for row in [*board.records, *records(board.off), *map(_full, records(board.left_out))]:
+                yield Document(
+                    cell_path(view.key, row["cell_id"]),
+                    f"{say.short(row['technique'], 60)} · {group.place}",
+                    "cell.html",
+                    partial(_data, view, group, row, recorded),
+                    crumbs=above,
+                )
+
+
+def _full(row: Row) -> Row:
+    """A Record that was not compared, with the columns of one that was."""
+    return dict.fromkeys(COLUMNS) | row
+
+
+def _data(view: RunView, group: GroupView, row: Row, recorded: Recorded) -> dict[str, Any]:
+    board, info = group.board, view.run.info
+    measured = row["status"] == "measured"
+    line = next((line for line in group.table.lines if line.record["cell_id"] == row["cell_id"]), None)
+    return {
+        "view": view,
+        "group": group,
+        "row": row,
+        "line": line,
+        "family": family_of(row["families"], row["arm"]),
+        "verdict_of": VERDICTS.get(row["verdict"] or ""),
+        "about": summary.about(row, board) if measured else None,
+        "sections": details.sections(row, info) if measured else [],
+        "steps": details.steps(row),
+        "build": details.build_steps(row),
+        "phases": _phases(row),
+        "drawings": _drawings(cell_view(row, board, recorded.blocks, recorded.calls)) if measured else [],
+        "disturbed": _disturbed(recorded, row) if measured else [],
+        "blocks": len(recorded.blocks.get((row["cell_id"], row["arm"]), ())) if measured else 0,
+        "record": figures_of_record(row),
+        "log": logs.excerpt(view.run.folder, row["log"], 60),
+        "command": view.command,
+    }
+
+
+def _drawings(shown: CellView) -> list[Drawing]:
+    found = []
+    for item in figures("cell"):
+        figure = item.draw(shown)
+        if figure is not None:
+            label = f"{item.title} of {say.short(shown.row['technique'], 60)}"
+            made = drawing(item, figure, f"{item.name}-{shown.row['cell_id']}", item.name, label, {})
+            found.append(replace(made, file=""))  # hundreds of files more would be looked at by nobody
+    return found
+
+
+def _phases(row: Row) -> list[tuple[str, str, float]]:
+    """Memory by phase: what, how much, and the share of the largest in percent."""
+    known = [(text, row[name]) for name, text in PHASES if row[name] is not None]
+    top = max((value for _, value in known), default=1) or 1
+    return [(text, say.quantity(value, "bytes"), round(100 * value / top, 1)) for text, value in known]
+
+
+def _disturbed(recorded: Recorded, row: Row) -> list[tuple[str, int]]:
+    """Kinds of noise in the Cell's Blocks with their numbers of Blocks, most frequent first."""
+    blocks = recorded.blocks.get((row["cell_id"], row["arm"]))
+    if blocks is None:
+        return []
+    tags = pd.Series(
+        [str(tag) for found in blocks["tags"] if found is not None for tag in found], dtype=object
+    )
+    return [(str(tag), int(count)) for tag, count in tags.value_counts().items()]

@@ -1,0 +1,93 @@
+"""One page for each technique family that the Runs hold: what it gains, what it costs, when it pays back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row
+from harness.report.drawing.palette import BY_KEY
+from harness.report.gathering import Site
+from harness.report.group import Drawing, GroupView, drawings, group_stem
+from harness.report.links import family_path, unique
+from harness.report.page import RunView
+from harness.report.pages.registry import Document, page
+from harness.report.tables import Line
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A family in one Group: its rows with what pays its build back, and its figures."""
+
+    view: RunView
+    group: GroupView
+    lines: list[tuple[Line, str]]
+    drawings: list[Drawing]
+
+
+@page("family", "Techniques", order=40)
+def make(site: Site) -> Iterator[Document]:
+    """One document for each family; a technique of two families is on both pages."""
+    rows = [line.record for view in site.views for group in view.groups for line in group.table.lines]
+    found = dict.fromkeys(key for row in rows for key in families_of(row))
+    for key in sorted(found, key=lambda key: (list(BY_KEY).index(key) if key in BY_KEY else 99, key)):
+        label = title(key)
+        yield Document(family_path(key), label, "family.html", partial(_data, site, key, label), label)
+
+
+def families_of(row: Row) -> list[str]:
+    """Return the families whose pages a row is on; without a step, what differs is compiler and runtime."""
+    if row["arm"] == "baseline":
+        return []
+    return sorted(set(row["families"] or ())) or ["runtime"]
+
+
+def title(key: str) -> str:
+    """Name a family for a reader."""
+    names = {
+        "runtime": "Compilers and runtimes",
+        "quantize": "Quantization",
+        "prune": "Pruning",
+        "replicate": "Replication",
+        "precision": "Precision",
+    }
+    return names.get(key, say.short(key, 40).capitalize())
+
+
+def _data(site: Site, key: str, label: str) -> dict[str, Any]:
+    shown = []
+    for view in site.views:
+        for group in view.groups:
+            part = _shown(view, group, key)
+            if part:
+                shown.append(part)
+    files = {f"figures/{item.file}": item.content.encode() for part in shown for item in part.drawings}
+    return {"name": label, "shown": shown, "files": files}
+
+
+def _shown(view: RunView, group: GroupView, key: str) -> Shown | None:
+    lines = [line for line in group.table.lines if key in families_of(line.record)]
+    if not lines:
+        return None
+    board = group.board.only({line.record["cell_id"] for line in lines})
+    stem = f"{group_stem(board)}-{view.key}-{unique(key)}"
+    return Shown(
+        view,
+        group,
+        [(line, pay_back(line.record)) for line in lines],
+        drawings(board, "family", f"{group.key}-{len(lines)}", stem),
+    )
+
+
+def pay_back(row: Row) -> str:
+    """Say after how many calls the longer build is paid back."""
+    if row["speedup"] is None or row["build_s"] is None:
+        return "unknown"
+    items = row["break_even_items"]
+    if items is None:
+        return "never"
+    calls = items / max(row["batch"] or 1, 1)
+    return "at once" if calls < 1 else f"{say.quantity(calls, 'count')} calls"

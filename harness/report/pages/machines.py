@@ -1,0 +1,102 @@
+"""Machines: what each is, what its Runs were graded, and the same Groups side by side, never pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.analysis import wording as say
+from harness.report.gathering import Site, machine_key
+from harness.report.page import RunView, machine_name
+from harness.report.pages.registry import Document, page
+from harness.store.info import RunInfo
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine: its fingerprint as of its newest Run, and all its Runs, newest first."""
+
+    name: str
+    slug: str
+    identity: list[tuple[str, str]]
+    state: list[tuple[str, str]]
+    runs: list[RunInfo]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """One Group of a suite on several machines: technique × machine, each over its own baseline."""
+
+    place: str
+    views: list[RunView]
+    rows: list[tuple[str, list[str]]]
+
+
+@page("machines", "Machines", order=60)
+def make(site: Site) -> Iterator[Document]:
+    """One page for all machines."""
+    if site.infos:
+        yield Document("machines.html", "Machines", "machines.html", lambda: _data(site))
+
+
+def _data(site: Site) -> dict[str, Any]:
+    found: dict[str, list[RunInfo]] = {}
+    for info in site.infos:
+        found.setdefault(machine_key(info), []).append(info)
+    return {"machines": [_machine(infos) for infos in found.values()], "beside": beside(site.views)}
+
+
+def _machine(infos: list[RunInfo]) -> Machine:
+    machine = infos[0].machine
+    return Machine(
+        machine_name(machine),
+        str(machine.get("slug") or machine.get("id") or "unknown"),
+        _pairs(machine.get("identity")),
+        _pairs(machine.get("state")),
+        infos,
+    )
+
+
+def _pairs(given: Any) -> list[tuple[str, str]]:
+    """A fingerprint's part as names and texts; what could not be read is left out."""
+    if not isinstance(given, dict):
+        return []
+    pairs = [(str(name).replace("_", " "), _text(str(name), value)) for name, value in given.items()]
+    return [(name, text) for name, text in pairs if text]
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {part}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(str(part) for part in value)
+    if value is None:
+        return ""
+    return say.quantity(value, "bytes") if name.endswith("_bytes") and isinstance(value, int) else str(value)
+
+
+def beside(views: list[RunView]) -> list[Beside]:
+    """Return the Groups that more than one machine has measured for the same suite."""
+    found: dict[tuple[str, str], dict[str, list[Any]]] = {}
+    for view in views:
+        for group in view.groups:
+            found.setdefault((view.run.info.suite, group.place), {})[view.key] = [view, group]
+    made = []
+    for (suite, place), parts in found.items():
+        if len(parts) < 2:
+            continue
+        shown = list(parts.values())
+        names = dict.fromkeys(line.record["technique"] for _, group in shown for line in group.table.lines)
+        rows = [(name, [_speed(group, name) for _, group in shown]) for name in names]
+        made.append(Beside(f"{suite} · {place}", [view for view, _ in shown], rows))
+    return made
+
+
+def _speed(group: Any, technique: str) -> str:
+    line = next((line for line in group.table.lines if line.record["technique"] == technique), None)
+    if line is None or not line.speedup:
+        return "–"
+    return "1 ×" if line.record["arm"] == "baseline" else f"{line.speedup} × ({line.interval})"

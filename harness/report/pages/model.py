@@ -1,0 +1,54 @@
+"""One page a model: its answers, every technique in every Group, and its trade-offs, machine by machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from harness.analysis import wording as say
+from harness.report.gathering import Site
+from harness.report.links import model_path
+from harness.report.models import ModelView, model_views
+from harness.report.page import RunView
+from harness.report.pages.registry import Document, page
+
+
+@page("model", "Models", order=30)
+def make(site: Site) -> Iterator[Document]:
+    """One document for each model's name; what several Runs hold of it stands below each other."""
+    found: dict[str, list[tuple[RunView, ModelView]]] = {}
+    for view in site.views:
+        for model in model_views(view):
+            found.setdefault(model.name, []).append((view, model))
+    for name, shown in found.items():
+        yield Document(
+            model_path(name),
+            say.short(name, 60),
+            "model.html",
+            partial(_data, name, shown),
+            say.short(name, 40),
+        )
+
+
+def _data(name: str, shown: list[tuple[RunView, ModelView]]) -> dict[str, Any]:
+    return {"name": name, "shown": [(view, model, _facts(model)) for view, model in shown]}
+
+
+def _facts(model: ModelView) -> list[tuple[str, str]]:
+    """What is known of the model as given: its baseline's weights, work, size and quality."""
+    row = next((group.board.baseline for group in model.groups if group.board.baseline), None)
+    if row is None:
+        return []
+    pairs = [
+        ("Parameters", "" if row["parameters"] is None else f"{row['parameters']:,}"),
+        (
+            "Work",
+            "" if row["flops_per_item"] is None else f"{say.quantity(row['flops_per_item'], 'FLOP')} an item",
+        ),
+        ("Size", "" if row["artifact_bytes"] is None else say.quantity(row["artifact_bytes"], "bytes")),
+        ("Quality", "" if row["quality"] is None else say.score(row["quality"], row["quality_unit"] or "")),
+        ("Metric", row["quality_metric"] or ""),
+        ("Baseline", row["technique"]),
+    ]
+    return [(label, text) for label, text in pairs if text]
