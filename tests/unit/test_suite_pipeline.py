@@ -23,6 +23,7 @@ from harness.zoo.source import SOURCES, Source, SourceConfig
 ORT, EAGER = {"runtime": "onnxruntime"}, {"runtime": "torch-eager"}
 INT8, HALF = {"quantize": {"method": "static"}}, {"prune": {"structure": "channel", "sparsity": 0.5}}
 TWICE = {"replicate": {"replicas": 2}}
+METHODS = ", ".join(sorted(families()["quantize"].variants))
 
 
 def pipeline(folder, *steps) -> Pipeline:
@@ -44,8 +45,8 @@ def pipeline(folder, *steps) -> Pipeline:
             "a step has exactly one key, one of ",
         ),
         ([{}, ORT], "[0]", "a step has exactly one key"),
-        ([{"quantize": None}, ORT], "[0].quantize", "method is missing; allowed: dynamic, "),
-        ([{"quantize": {}}, ORT], "[0].quantize", "method is missing; allowed: dynamic, "),
+        ([{"quantize": None}, ORT], "[0].quantize", f"method is missing; allowed: {METHODS}"),
+        ([{"quantize": {}}, ORT], "[0].quantize", f"method is missing; allowed: {METHODS}"),
         ([{"quantize": {"method": None}}, ORT], "[0].quantize.method", "unknown quantize method 'None'"),
         ([{"quantize": {"method": ["static"]}}, ORT], "[0].quantize.method", "unknown quantize method"),
         ([{"quantize": {"method": {"a": 1}}}, ORT], "[0].quantize.method", "unknown quantize method"),

@@ -1,0 +1,100 @@
+"""Weight compression for OpenVINO by NNCF: weights kept in 8 or 4 bits, arithmetic in float."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from harness.artifacts import openvino_ir
+from harness.artifacts.artifact import Artifact
+from harness.errors import BuildError
+from harness.techniques.quantize.nncf_library import NncfCalibration, batches, drawn, load_nncf
+from harness.techniques.quantize.openvino_counting import report
+from harness.techniques.registry import BuildContext, StepConfig, transform
+
+
+class NncfWeights(StepConfig):
+    """A scale for each output channel with 8 bits, for each `group_size` weights of its inputs with 4."""
+
+    method: Literal["nncf-weights"] = "nncf-weights"
+    dtype: Literal["int8_sym", "int8_asym", "int4_sym", "int4_asym"] = "int8_asym"
+    group_size: int = Field(
+        default=128, ge=-1, description="4 bits: weights that share a scale; -1: a whole output channel"
+    )
+    ratio: float = Field(
+        default=1.0, gt=0, le=1, description="4 bits: share of the weights; others get 8 bits"
+    )
+    all_layers: bool = Field(default=False, description="4 bits: embeddings and the last layer as well")
+    awq: bool = Field(default=False, description="4 bits: scale salient channels up (AWQ), on training data")
+    scale_estimation: bool = Field(default=False, description="4 bits: scales that fit the training data")
+    calibration: NncfCalibration = Field(
+        default=NncfCalibration(samples=128, batch=1), description="items for awq and scale_estimation"
+    )
+
+    @model_validator(mode="after")
+    def _only_what_counts(self) -> NncfWeights:
+        four = {"group_size", "ratio", "all_layers", "awq", "scale_estimation"} & self.model_fields_set
+        if self.dtype.startswith("int8") and four:
+            raise ValueError(f"{', '.join(sorted(four))}: for int4_sym and int4_asym, not for {self.dtype}")
+        if self.group_size == 0:
+            raise ValueError("group_size: 0; allowed: -1, or 1 and more")
+        return self
+
+    @property
+    def reads_data(self) -> bool:
+        """Whether it looks at training data."""
+        return self.awq or self.scale_estimation
+
+
+@transform(
+    "quantize",
+    NncfWeights,
+    select=("method", "nncf-weights"),
+    takes=(openvino_ir.FORM,),
+    yields=openvino_ir.FORM,
+    summary="int8 or int4 weights, float arithmetic, by NNCF (OpenVINO)",
+    packages=("nncf", "openvino"),
+    extra="openvino",
+    devices=("cpu",),
+    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    needs_training_data=lambda config: config.reads_data,
+)
+def compress_weights(
+    config: NncfWeights, source: Artifact, out: Path, context: BuildContext
+) -> dict[str, Any]:
+    """Compress, and report what was compressed."""
+    nncf = load_nncf()
+    model = openvino_ir.read_model(source.file(openvino_ir.XML))
+    try:
+        compressed = nncf.compress_weights(
+            model, mode=nncf.CompressWeightsMode(config.dtype), **_four_bits(config, context)
+        )
+    except nncf.InvalidGroupSizeError as error:
+        raise BuildError(
+            f"group_size {config.group_size} does not divide each layer's inputs; take one that does, or -1: "
+            + " ".join(str(error).partition("Failed nodes:")[2].split())
+        ) from error
+    openvino_ir.save_model(compressed, out)
+    return report(compressed, openvino_ir.read_model(source.file(openvino_ir.XML)))
+
+
+def _four_bits(config: NncfWeights, context: BuildContext) -> dict[str, Any]:
+    """Settings that NNCF takes with 4 bits only."""
+    if not config.dtype.startswith("int4"):
+        return {}
+    settings: dict[str, Any] = {
+        "group_size": config.group_size,
+        "ratio": config.ratio,
+        "all_layers": config.all_layers,
+    }
+    if config.reads_data:
+        data = drawn(config.calibration, context)
+        settings |= {
+            "dataset": load_nncf().Dataset(batches(data, config.calibration.batch)),
+            "subset_size": -(-len(data) // config.calibration.batch),
+            "awq": config.awq,
+            "scale_estimation": config.scale_estimation,
+        }
+    return settings
