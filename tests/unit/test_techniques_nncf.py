@@ -332,6 +332,12 @@ def test_settings_that_would_not_count_are_refused(config, says):
         NncfWeights(**config)
 
 
+def test_settings_may_be_written_out_and_read_again():
+    """As they are on their way to the build worker."""
+    for config in (NncfWeights(), NncfWeights(dtype="int4_sym", group_size=64)):
+        assert NncfWeights.model_validate(config.model_dump(mode="json")) == config
+
+
 # ------------------------------------------------------------------ what was quantized
 
 

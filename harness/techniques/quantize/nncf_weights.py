@@ -35,9 +35,11 @@ class NncfWeights(StepConfig):
 
     @model_validator(mode="after")
     def _only_what_counts(self) -> NncfWeights:
-        four = {"group_size", "ratio", "all_layers", "awq", "scale_estimation"} & self.model_fields_set
+        fields = type(self).model_fields
+        names = ("all_layers", "awq", "group_size", "ratio", "scale_estimation")
+        four = [name for name in names if getattr(self, name) != fields[name].default]
         if self.dtype.startswith("int8") and four:
-            raise ValueError(f"{', '.join(sorted(four))}: for int4_sym and int4_asym, not for {self.dtype}")
+            raise ValueError(f"{', '.join(four)}: for int4_sym and int4_asym, not for {self.dtype}")
         if self.group_size == 0:
             raise ValueError("group_size: 0; allowed: -1, or 1 and more")
         return self
