@@ -20,7 +20,7 @@ from harness.techniques.quantize.nncf_library import (
     quantization_settings,
 )
 from harness.techniques.quantize.openvino_counting import report
-from harness.techniques.quantize.ranges import needs_reduced_range
+from harness.techniques.quantize.ranges import settle_range
 from harness.techniques.registry import BuildContext, StepConfig, transform
 from harness.zoo.registry import METRICS, Data
 
@@ -53,7 +53,7 @@ class NncfAccuracy(StepConfig):
     packages=("nncf", "openvino"),
     extra="openvino",
     devices=("cpu",),
-    specialises=("machine",),
+    settles=settle_range,
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
     needs_training_data=lambda _config: True,
 )
@@ -64,7 +64,7 @@ def quantize_with_accuracy(
     import openvino
 
     nncf = load_nncf()
-    reduce = needs_reduced_range(context) if config.reduce_range == "auto" else config.reduce_range
+    reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
     calibration, validation = _drawn(config, context)
     model = openvino_ir.read_model(source.file(openvino_ir.XML))
     items = _with_truth(model, validation, config.calibration.batch)

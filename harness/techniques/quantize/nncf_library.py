@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness.artifacts.tensors import Array
-from harness.techniques.quantize.ort_static import Calibration, calibration_items
+from harness.techniques.quantize.calibration import Calibration, calibration_items
 from harness.techniques.registry import BuildContext, StepConfig
 from harness.zoo.registry import Data
 

@@ -17,7 +17,7 @@ from harness.techniques.quantize.nncf_library import (
     quantization_settings,
 )
 from harness.techniques.quantize.openvino_counting import report
-from harness.techniques.quantize.ranges import needs_reduced_range
+from harness.techniques.quantize.ranges import settle_range
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 
@@ -48,14 +48,14 @@ class NncfStatic(StepConfig):
     packages=("nncf", "openvino"),
     extra="openvino",
     devices=("cpu",),
-    specialises=("machine",),
+    settles=settle_range,
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
     needs_training_data=lambda _config: True,
 )
 def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Calibrate, quantize the graph, and report what was quantized."""
     nncf = load_nncf()
-    reduce = needs_reduced_range(context) if config.reduce_range == "auto" else config.reduce_range
+    reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
     data = drawn(config.calibration, context)
     dataset = nncf.Dataset(batches(data, config.calibration.batch))
     model = openvino_ir.read_model(source.file(openvino_ir.XML))
