@@ -14,6 +14,7 @@ from harness.analysis.arms import Arm, ArmEvents, Event, answers_columns, block_
 from harness.analysis.artifacts import artifact_columns, whole
 from harness.analysis.auditing import audit_columns
 from harness.analysis.roofline import faster_than_roof, roofline_columns, roofs_of
+from harness.analysis.threads import thread_columns, thread_warnings
 from harness.analysis.walltime import times
 from harness.stats import percentiles, proportion
 from harness.store.arrays import unpack
@@ -118,12 +119,14 @@ def _measured_columns(row: dict[str, Any], arm: ArmEvents, info: RunInfo) -> dic
     columns: dict[str, Any] = {"status": "measured", "reason": None, "log": f"logs/{log}"}
     columns |= _speed_columns(row, arm)
     columns |= (
-        _plan_columns(kinds)
+        thread_columns(kinds["block"])
+        | _plan_columns(kinds)
         | _start_columns(kinds)
         | _memory_columns(kinds)
         | _quality_columns(kinds["quality"])
     )
     columns["warnings"] = _warnings(columns, kinds, info)
+    columns["warnings"] += thread_warnings(columns["threads_used"], row.get("threads"))
     return columns
 
 

@@ -65,6 +65,7 @@ def _speed(row: Row, info: RunInfo) -> Pairs:
         ("standard deviation", _s(row["latency_std_s"])),
         ("timed", _timed(row)),
         ("warm-up", _warmup(row)),
+        ("threads", _threads(row)),
         ("ratio", row["speedup_method"] or ""),
         ("p, corrected", _p(row["speedup_p_adjusted"])),
         ("noise floor", "" if row["floor"] is None else f"±{say.percent(row['floor'])}"),
@@ -73,6 +74,13 @@ def _speed(row: Row, info: RunInfo) -> Pairs:
         ("pays back after", _pay_back(row)),
     ]
     return _known(pairs)
+
+
+def _threads(row: Row) -> str:
+    """Say how many threads worked, and how many cores' worth of time they used."""
+    used, cores = row.get("threads_used"), row.get("cpu_utilisation")
+    parts = [f"{used} of {row['threads']} worked"] if used is not None else []
+    return ", ".join([*parts, *([f"{say.digits(cores)} cores busy"] if cores is not None else [])])
 
 
 def _stopped(row: Row) -> str:

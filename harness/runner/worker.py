@@ -28,6 +28,7 @@ from harness.measure.noise import Probe, tags
 from harness.measure.pinning import pin
 from harness.measure.scenarios import SCENARIOS
 from harness.measure.slowdown import slow_down
+from harness.measure.threads import ThreadMeter, threads_used
 from harness.measure.warmup import warm_up
 from harness.runner.auditing import Audits
 from harness.runner.audits.registry import Subject
@@ -115,6 +116,7 @@ class Trial:
         first = self.meter.end()
         self.meter.begin("steady")
         self.probe = Probe(os.getpid(), self.target.cores or None)
+        self.threads = ThreadMeter(family)
         self.channel.emit(
             "loaded",
             load_s=load_s,
@@ -144,10 +146,11 @@ class Trial:
 
     def block(self, _message: Message) -> None:
         """Time one Block, noise evidence around it."""
-        before = self.probe.read()
+        threads, before = self.threads.read(), self.probe.read()
         start_ns = time.perf_counter_ns()
         block = self._run(self.count)
         after = self.probe.read()
+        busy = threads_used(threads, self.threads.read(), block.duration_ns / 1e9)
         self.audits.timed(block.last_index, block.last)
         self._settle()
         evidence = self.probe.between(before, after)
@@ -158,6 +161,7 @@ class Trial:
             items=block.calls * self.target.batch,
             samples=pack(block.samples_ns),
             evidence=evidence.to_dict(),
+            threads_used=busy,
             tags=list(tags(evidence)),
         )
 

@@ -84,6 +84,8 @@ CELLS = _columns(
     planned_trials            | int   | Trials that the last plan for it asked for; null where none was made
     warmup_calls              | int   | calls before the first Block, all Trials
     steady                    | bool  | whether warm-up ended because calls had become steady, in all Trials
+    threads_used              | int   | threads that worked in its Blocks, median; replicas' added up
+    cpu_utilisation           | float | CPU seconds of its processes over the Blocks' wall time
     throughput_items_per_s    | float | items answered in all Blocks over the Blocks' time
     import_s                  | float | start of the process until the runtime is imported, median of Trials
     load_s                    | float | Artifact on disk until Session is ready, median of Trials

@@ -1,0 +1,51 @@
+"""How many threads really work: CPU time of each thread before and after a Block. Never read while timing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from harness.measure import procfs
+
+BUSY_SHARE = 0.05
+"""A thread counts when it was on a core for this share of the Block's wall time. Less is housekeeping; one
+that only spins counts, since it keeps others off its core."""
+
+Times = Mapping[tuple[int, int], float]
+"""CPU seconds of each thread since it began, by process and thread id."""
+
+
+class ThreadMeter:
+    """Watches the threads of `pids`: of the first, or where there are more (replicas) of the others only,
+    since the first then hands out work and does none.
+    """
+
+    def __init__(self, pids: Sequence[int] | None = None, proc: str = "/proc") -> None:
+        known = tuple(pids) if pids else (os.getpid(),)
+        self._pids = known[1:] or known
+        self._proc = proc
+
+    def read(self) -> Times:
+        """Return the CPU time of all threads that live now; empty where the system does not tell."""
+        found = {}
+        for pid in self._pids:
+            for task in procfs.names(f"{self._proc}/{pid}/task"):
+                seconds = self._cpu_s(f"{self._proc}/{pid}/task/{task}")
+                if seconds is not None:
+                    found[pid, int(task)] = seconds
+        return found
+
+    def _cpu_s(self, task: str) -> float | None:
+        """To the nanosecond by schedstat, else in ticks of 10 ms by stat (proc(5))."""
+        fields = (procfs.read(f"{task}/schedstat") or "").split()
+        if len(fields) >= 2:
+            return int(fields[0]) / 1e9
+        usage = procfs.process_usage(procfs.read(f"{task}/stat"))
+        return usage.cpu_s if usage else None
+
+
+def threads_used(before: Times, after: Times, wall_s: float) -> int | None:
+    """Return how many threads worked between two readings that lie `wall_s` apart; None where unknown."""
+    if not after or wall_s <= 0:
+        return None
+    return sum(seconds - before.get(thread, 0.0) >= BUSY_SHARE * wall_s for thread, seconds in after.items())

@@ -1,0 +1,107 @@
+"""Threads that work are counted, those that sleep are not, and a thread budget is held against the count."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.analysis.threads import thread_columns, thread_warnings
+from harness.measure.threads import ThreadMeter, threads_used
+
+linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+
+
+def used(work_s: float, workers: int, sleepers: int = 0) -> int | None:
+    """Let `workers` threads work outside of the interpreter's lock, and count."""
+    stop = threading.Event()
+    data = np.ones((300, 300))
+
+    def work() -> None:
+        while not stop.is_set():
+            np.sort(data, axis=1)  # one thread of its own, and no lock while it sorts
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    threads += [threading.Thread(target=stop.wait) for _ in range(sleepers)]
+    for thread in threads:
+        thread.start()
+    meter = ThreadMeter()
+    before, begun = meter.read(), time.perf_counter()
+    time.sleep(work_s)
+    found = threads_used(before, meter.read(), time.perf_counter() - begun)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+@linux
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_threads_that_work_are_counted_and_sleepers_are_not(workers: int) -> None:
+    assert used(0.4, workers, sleepers=2) == workers
+
+
+@linux
+def test_of_replicas_only_those_that_do_the_work_count() -> None:
+    code = "import sys\nprint(flush=True)\nwhile True: pass"
+    children = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
+    try:
+        for child in children:
+            child.stdout.readline()
+        meter = ThreadMeter([-1, *(child.pid for child in children)])  # the first hands out and is not read
+        before, begun = meter.read(), time.perf_counter()
+        time.sleep(0.4)
+        assert threads_used(before, meter.read(), time.perf_counter() - begun) == 2
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+            child.stdout.close()
+
+
+def fake(folder: Path, thread: int, name: str, text: str) -> None:
+    path = folder / "7" / "task" / str(thread)
+    path.mkdir(parents=True, exist_ok=True)
+    (path / name).write_text(text)
+
+
+def test_schedstat_is_read_and_stat_where_there_is_none(tmp_path: Path) -> None:
+    fake(tmp_path, 1, "schedstat", "1500000000 5 9\n")
+    fake(tmp_path, 2, "stat", "2 (odd) name) R " + " ".join(["0"] * 10) + " 120 30 0 0\n")
+    fake(tmp_path, 3, "stat", "gone")
+    assert ThreadMeter([7], str(tmp_path)).read() == {(7, 1): 1.5, (7, 2): 1.5}
+
+
+def test_a_thread_that_began_in_between_counts_from_nothing() -> None:
+    assert threads_used({(7, 1): 1.0}, {(7, 1): 2.0, (7, 2): 0.9, (7, 3): 0.01}, 1.0) == 2
+
+
+def test_without_proc_nothing_is_known(tmp_path: Path) -> None:
+    meter = ThreadMeter(proc=str(tmp_path))
+    assert meter.read() == {}
+    assert threads_used(meter.read(), meter.read(), 1.0) is None
+
+
+def block(threads: int | None, cpu_s: float | None, wall_s: float = 1.0) -> dict:
+    return {"threads_used": threads, "evidence": {"cpu_s": cpu_s, "wall_s": wall_s}}
+
+
+def test_a_record_has_the_median_count_and_the_share_of_all_blocks() -> None:
+    found = thread_columns([block(2, 2.0), block(2, 1.0), block(9, 1.5, wall_s=0.5)])
+    assert found == {"threads_used": 2, "cpu_utilisation": pytest.approx(4.5 / 2.5)}
+    assert thread_columns([block(None, None), {"evidence": {}}]) == {
+        "threads_used": None,
+        "cpu_utilisation": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(2, None), (None, None), (3, "3 threads worked, more than the 2"), (1, "only 1 of the 2 threads")],
+)
+def test_disagreement_with_the_budget_is_a_warning(count: int | None, words: str | None) -> None:
+    found = thread_warnings(count, 2)
+    assert found == [] if words is None else words in found[0]
