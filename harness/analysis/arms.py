@@ -44,6 +44,8 @@ def block_row(
         "mean_s": float(seconds.mean()),
         "min_s": float(seconds.min()),
         "max_s": float(seconds.max()),
+        "seconds_per_item": event.get("seconds_per_item"),
+        "facts": json.dumps(event.get("facts", {})),
         "tags": event["tags"],
         "evidence": json.dumps(event["evidence"]),
     }

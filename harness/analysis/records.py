@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -145,12 +146,29 @@ def _speed_columns(row: dict[str, Any], arm: ArmEvents) -> dict[str, Any]:
         "throughput_items_per_s": throughput,
         "measured_s": timed_s,
     }
+    columns |= _load_columns(blocks, arm.by_kind["warm"])
     for percentile in percentiles(seconds, list(QUANTILES)):
         columns[QUANTILES[percentile.q]] = percentile.value if percentile.allowed else None
         if percentile.q == 0.99 and percentile.allowed and np.isfinite(percentile.upper):
             columns["latency_p99_upper_s"] = percentile.upper
     if row.get("flops_per_item"):
         columns["achieved_flop_per_s"] = row["flops_per_item"] * throughput
+    return columns
+
+
+def _load_columns(blocks: list[Event], warm: list[Event]) -> dict[str, Any]:
+    """What the scenario says of its queries: rates are averaged as logarithms, shares by calls."""
+    facts = [block.get("facts") or {} for block in blocks]
+    searches = [event["search"] for event in warm if event.get("search")]
+    rates = [fact["rate_per_s"] for fact in facts if fact.get("rate_per_s")]
+    columns: dict[str, Any] = {"search": json.dumps(searches) if searches else None}
+    if rates:
+        columns["qps"] = float(np.exp(np.mean(np.log(rates))))
+    calls = [unpack(block["samples"]).size for block in blocks]
+    for name in ("over_bound_share", "utilisation"):
+        known = [(fact[name], n) for fact, n in zip(facts, calls, strict=True) if fact.get(name) is not None]
+        if known:
+            columns[name] = float(np.average([value for value, _ in known], weights=[n for _, n in known]))
     return columns
 
 
@@ -224,6 +242,14 @@ def _warnings(columns: dict[str, Any], kinds: dict[str, list[Event]], info: RunI
     if columns["steady"] is False:
         limit = info.settings.get("warmup_time")
         found.append(f"calls had not become steady after {limit} s of warm-up")
+    searches = [event["search"] for event in kinds["warm"] if event.get("search")]
+    if lost := sum(not search.get("settled", True) for search in searches):
+        found.append(
+            f"the search for the rate had not settled in {lost} of {len(searches)} Trials: give it more "
+            "search_time"
+        )
+    if (columns.get("utilisation") or 0.0) >= 1:
+        found.append("more queries arrive than are answered: the queue grows, and latencies with its length")
     asked = any(event["arm"] != "shadow" for event in kinds["memory"])
     if asked and not kinds["quality"]:
         found.append("the quality set was not answered")

@@ -93,12 +93,17 @@ def place(group: GroupInfo) -> str:
 def conditions(group: GroupInfo) -> str:
     """Say what a Group measures, in words."""
     items = "one item" if group.batch == 1 else f"{group.batch:,} items"
-    how = {
+    how = group.conditions or {
         "single-stream": f"{items} a call, one call after the other",
         "offline": f"as many items as possible, {items} a call",
     }.get(group.scenario, f"{group.scenario or 'unknown scenario'}, {items} a call")
     threads = f"{group.threads} thread{'' if group.threads == 1 else 's'}"
     return f"{how}; {group.device.upper() or 'unknown device'}, {threads}"
+
+
+def speed_of(group: GroupInfo) -> str:
+    """Return what stands for speed in a Group: latency, throughput or rate; older Runs do not say it."""
+    return group.speed or ("throughput" if group.scenario == "offline" else "latency")
 
 
 def trust(info: RunInfo) -> str:

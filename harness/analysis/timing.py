@@ -1,7 +1,7 @@
 """The Blocks of a Run as statistics want them: by arm and Trial, in seconds per item; and ratios of arms.
 
-Speed is what the scenario asks for: the median call of each Block for a single stream, the Block's time over
-the items answered for offline work.
+Speed is what the scenario asks for, and each Block says it in seconds per item. Blocks of older Runs leave it
+to the reader: the median call for a single stream, the Block's time over the items answered for offline work.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> Timings:
     known = blocks[blocks["cell_id"].isin(list(scenarios))].copy()
     offline = known["cell_id"].map(scenarios).eq("offline").to_numpy()
     per_call = known["items"] / known["calls"].where(known["calls"] > 0)
-    known["seconds"] = np.where(offline, known["duration_s"] / known["items"], known["median_s"] / per_call)
+    reckoned = np.where(offline, known["duration_s"] / known["items"], known["median_s"] / per_call)
+    said = pd.to_numeric(known["seconds_per_item"]) if "seconds_per_item" in known else np.nan
+    known["seconds"] = np.where(pd.isna(said), reckoned, said)
     known = known[np.isfinite(known["seconds"]) & (known["seconds"] > 0)]
     known = known.drop_duplicates(["cell_id", "arm", "trial", "round"])
     arms: Timings = {}

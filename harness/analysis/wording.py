@@ -13,6 +13,7 @@ _STEPS = {
     "s": ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s")),
     "bytes": ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")),
     "items/s": ((1.0, "items/s"), (1e3, "k items/s"), (1e6, "M items/s")),
+    "queries/s": ((1.0, "queries/s"), (1e3, "k queries/s"), (1e6, "M queries/s")),
     "FLOP": ((1.0, "FLOP"), (1e3, "kFLOP"), (1e6, "MFLOP"), (1e9, "GFLOP"), (1e12, "TFLOP")),
     "FLOP/s": ((1.0, "FLOP/s"), (1e6, "MFLOP/s"), (1e9, "GFLOP/s"), (1e12, "TFLOP/s")),
     "count": ((1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G")),

@@ -60,9 +60,12 @@ def _metrics() -> Names:
 
 
 def _scenarios() -> Names:
-    from harness.measure.scenarios import SCENARIOS
+    from harness.measure.scenarios.registry import SCENARIOS
 
-    return {name: scenario.summary for name, scenario in SCENARIOS.items()}
+    return {
+        name: entry.summary + (f" [{missing}]" if (missing := entry.missing()) else "")
+        for name, entry in SCENARIOS.items()
+    }
 
 
 def _suites() -> Names:

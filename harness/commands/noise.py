@@ -83,7 +83,7 @@ def measure_noise(
 
 def read_effects(text: str) -> list[float]:
     """``1%,2%,5%`` → shares, ascending. Raises HarnessError for anything else, 0 % and more than 100 %."""
-    from harness.suite.units import parse_share
+    from harness.units import parse_share
 
     shares = []
     for part in text.split(","):
@@ -99,7 +99,7 @@ def read_effects(text: str) -> list[float]:
 
 def _measure(measure: Measure, trials: int | None, seconds: str | None) -> Measure:
     """The suite's way to measure, with what the command line says put in its place."""
-    from harness.suite.units import parse_seconds
+    from harness.units import parse_seconds
 
     changes: dict[str, Any] = {} if trials is None else {"trials": trials}
     if seconds is not None:

@@ -60,7 +60,9 @@ def _group_table(plan: Plan, group: Group, cache: Cache) -> Table:
     target = plan.cells[group.cells[0].cell_id].target
     workload = group.cells[0].workload
     where = f"{target.device}, {target.threads} threads"
-    title = f"{group.name}: {workload.scenario}, batch {workload.batch}, {where}"
+    options = workload.model_dump(mode="json", exclude_none=True, exclude={"scenario"})
+    said = "".join(f", {name} {value}" for name, value in options.items())
+    title = f"{group.name}: {workload.scenario}{said}, {where}"
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, title_style="bold")
     for column in ("cell", "technique", "build", "runtime", ""):
         table.add_column(column, overflow="fold")

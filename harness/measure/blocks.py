@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,41 @@ Call = Callable[[], Any]
 
 
 @dataclass(frozen=True)
+class Arrivals:
+    """Queries of a Block by their schedule, which was drawn for `asked_per_s` queries a second.
+
+    int64 (calls,) each. `due_ns`: when each was to arrive, from the Block's start. `service_ns`: time of the
+    call alone, while the Block's samples also hold the wait since `due_ns`.
+    """
+
+    asked_per_s: float
+    due_ns: NDArray[np.int64]
+    service_ns: NDArray[np.int64]
+
+    @property
+    def drawn_per_s(self) -> float:
+        """Queries a second that were due by chance."""
+        return len(self.due_ns) / max(int(self.due_ns[-1]), 1) * 1e9
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the schedule's time that the calls take; from 1 on a queue grows without end."""
+        return int(self.service_ns.sum()) / max(int(self.due_ns[-1]), 1)
+
+
+@dataclass(frozen=True)
 class Block:
     """`samples_ns`: duration of each call, int64 (calls,). `duration_ns`: wall time of the Block.
 
-    `last` is the last call's output and `last_index` which of the distinct calls it was.
+    `last` is the last call's output and `last_index` which of the distinct calls it was. Where queries came
+    by a schedule, `arrivals` is that.
     """
 
     samples_ns: NDArray[np.int64]
     duration_ns: int
     last: Any
     last_index: int
+    arrivals: Arrivals | None = None
 
     @property
     def calls(self) -> int:
@@ -80,6 +106,28 @@ def time_in_turn(calls: Sequence[Call], count: int, clock: Clock) -> Block:
     samples: NDArray[np.int64] = readings[1:] - readings[:-1]
     check_durations(samples)
     return Block(samples, elapsed_ns(stamps[0], stamps[-1]), output, (count - 1) % len(calls))
+
+
+def grouped(calls: Sequence[Call], size: int) -> list[Call]:
+    """Return calls that each make `size` of `calls` in turn and return the last one's output.
+
+    So many that together they make each of `calls` equally often.
+    """
+    if size == 1:
+        return list(calls)
+
+    def joined(part: Sequence[Call]) -> Call:
+        def query() -> Any:
+            output = None
+            for call in part:
+                output = call()
+            return output
+
+        return query
+
+    number = len(calls) // gcd(len(calls), size)
+    order = list(islice(cycle(calls), number * size))
+    return [joined(order[i * size : (i + 1) * size]) for i in range(number)]
 
 
 def calls_for(seconds: float, call_s: float) -> int:

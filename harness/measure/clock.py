@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from harness.errors import HarnessError
 
+SPIN_NS = 1_000_000
+"""Before a time that is waited for, this much is spun away; a sleeping thread wakes up to 0.1 ms late."""
 _READINGS_A_BATCH = 63  # with the closing reading, 64 steps of the clock in each batch
 
 
@@ -26,6 +28,10 @@ class Clock(Protocol):
         """Return the time in nanoseconds."""
         ...
 
+    def wait_until(self, time_ns: int) -> None:
+        """Return at `time_ns`, or at once when that has passed."""
+        ...
+
 
 class PerfClock:
     """The system's finest monotonic clock.
@@ -35,6 +41,14 @@ class PerfClock:
     """
 
     now_ns = staticmethod(time.perf_counter_ns)
+
+    def wait_until(self, time_ns: int) -> None:
+        """Sleep, and spin for the last SPIN_NS, since a sleeper is woken late."""
+        now = time.perf_counter_ns
+        if (left := time_ns - now() - SPIN_NS) > 0:
+            time.sleep(left / 1e9)
+        while now() < time_ns:
+            pass
 
 
 class FakeClock:
@@ -59,6 +73,10 @@ class FakeClock:
     def advance(self, step_ns: int) -> None:
         """Let `step_ns` nanoseconds pass."""
         self.time_ns += step_ns
+
+    def wait_until(self, time_ns: int) -> None:
+        """Move on to `time_ns`."""
+        self.time_ns = max(self.time_ns, time_ns)
 
 
 def elapsed_ns(before_ns: int, after_ns: int) -> int:

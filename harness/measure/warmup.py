@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +20,16 @@ RECENT = 5
 
 @dataclass(frozen=True)
 class Warmth:
-    """How warm-up ended: calls made, seconds spent, whether steady, and seconds of one call at the end."""
+    """How warm-up ended: calls made, seconds spent, whether steady, and seconds of one call at the end.
+
+    `search` says how a load was found, where one was looked for.
+    """
 
     calls: int
     seconds: float
     steady: bool
     call_s: float
+    search: dict[str, Any] = field(default_factory=dict)
 
 
 def warm_up(run: Callable[[int], Block], block_s: float, cap_s: float) -> Warmth:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.analysis import wording as say
 from harness.analysis.frames import Row, records
 from harness.analysis.leaderboard import Board, boards
-from harness.analysis.summary import answers, conditions, place
+from harness.analysis.summary import answers, conditions, place, speed_of
 from harness.report.columns import peak_memory, scaled
 from harness.report.tables import VERDICTS
 from harness.store.reading import Run
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 NAME_MOST = 22
+SPEEDS = {
+    "latency": ("latency_p50_s", "s", "p50"),
+    "throughput": ("throughput_items_per_s", "items/s", ""),
+    "rate": ("qps", "queries/s", ""),
+}
+"""What stands for speed: the Record's column, its kind of unit, and what it is called beside the unit."""
 STYLES = {"faster": "green", "slower": "red", "ambiguous": "yellow", "baseline": "dim", "same": ""}
 
 
@@ -43,10 +49,9 @@ def _table(board: Board) -> Table:
     from rich.table import Table
 
     rows = board.records
-    offline = board.group.scenario == "offline"
-    speed, unit = ("throughput_items_per_s", "items/s") if offline else ("latency_p50_s", "s")
+    speed, unit, name = SPEEDS.get(speed_of(board.group), SPEEDS["latency"])
     columns = [
-        ("" if offline else "p50", scaled([row[speed] for row in rows], unit)),
+        (name, scaled([row[speed] for row in rows], unit)),
         ("size", scaled([row["artifact_bytes"] for row in rows], "bytes")),
         ("RSS", scaled([peak_memory(row) for row in rows], "bytes")),
     ]

@@ -157,10 +157,13 @@ class Worker:
         return message
 
     def expect(self, event: str, timeout_s: float) -> Message:
-        """Wait for `event`, past signs of life; an ``error`` event in its place is raised as WorkerError."""
+        """Wait for `event`, past signs of life; an ``error`` event in its place is raised as WorkerError.
+
+        A sign of life may ask for patience: ``patience_s`` seconds more until the next event.
+        """
         message = self.receive(timeout_s)
         while message["event"] == "alive":
-            message = self.receive(timeout_s)
+            message = self.receive(timeout_s + message.get("patience_s", 0.0))
         if message["event"] == "error":
             raise WorkerError(message["reason"])
         if message["event"] != event:

@@ -95,7 +95,8 @@ class Experiments:
         artifacts = self.builds.artifacts
         data = artifacts[self.plan.data_keys[cell.model.name]]
         artifact = artifacts[self.planned.artifact_key]
-        spec = trial_spec(self.planned, artifact.folder, data.folder, self.measure.timeout)
+        seed = (self.measure.seed, trial)
+        spec = trial_spec(self.planned, artifact.folder, data.folder, self.measure.timeout, seed)
         if slowdown := self.effects.get(arm.kind, 0.0):
             spec["slowdown"] = slowdown
 

@@ -160,7 +160,8 @@ class Groups:
     def _start_trial(self, arm: Arm, trial: int) -> LiveTrial:
         planned = arm.planned
         data = self.builds.artifacts[self.plan.data_keys[planned.cell.model.name]]
-        spec = trial_spec(planned, self._artifact(planned).folder, data.folder, self.measure.timeout)
+        seed = (self.measure.seed, trial)
+        spec = trial_spec(planned, self._artifact(planned).folder, data.folder, self.measure.timeout, seed)
         log = self.logs / f"{planned.cell.cell_id}.log"
         search = search_path(self.plan.suite.folder)
         return LiveTrial(arm, trial, spec, self.measure, log, search, self._record)

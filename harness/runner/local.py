@@ -17,6 +17,7 @@ from harness.artifacts.cache import Cache
 from harness.devices import cuda
 from harness.devices.fingerprint import Machine, cores_given, fingerprint
 from harness.errors import ExitCode, StoreError
+from harness.measure.scenarios.registry import SCENARIOS
 from harness.runner.building import Builds, build_all
 from harness.runner.describing import describe_cell
 from harness.runner.neighbours import announced, others
@@ -213,6 +214,7 @@ def _packages(plan: Plan) -> tuple[str, ...]:
     names = {"numpy", "torch", "onnxruntime", "onnx"}
     for planned in plan.cells.values():
         names.update(planned.cell.pipeline.runtime.packages)
+        names.update(SCENARIOS.get(planned.cell.workload.scenario).packages)
         for job in planned.jobs:
             names.update(job.stage.step.packages if job.stage else ())
     return tuple(sorted(names))
@@ -227,6 +229,9 @@ def _group_info(plan: Plan, group: Group) -> GroupInfo:
         workload=cell.workload_name,
         hardware=cell.hardware_name,
         scenario=cell.workload.scenario,
+        options=cell.workload.content(),
+        speed=cell.workload.speed(),
+        conditions=cell.workload.conditions(),
         batch=cell.workload.batch,
         device=target.device,
         threads=target.threads,

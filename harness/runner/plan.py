@@ -9,6 +9,7 @@ from typing import Any
 from harness.artifacts.cache import Cache, digest
 from harness.artifacts.targets import Target
 from harness.errors import MissingPackageError
+from harness.measure.scenarios.registry import SCENARIOS
 from harness.runner.versions import versions_of
 from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
@@ -92,9 +93,13 @@ class Plan:
             for job in missing
         )
         spec = self.suite.spec.measure
-        arms = sum(len(self.runnable(group)) + 1 for group in self.groups if self.runnable(group))
         trials = WANTED_TRIALS if spec.trials == "auto" else spec.trials
-        return build, arms * (trials * (GUESS_START_S + spec.warmup_time) + spec.max_time)
+        measure = 0.0
+        for group in self.groups:
+            arms = len(self.runnable(group)) + 1 if self.runnable(group) else 0
+            warm_s = spec.warmup_time + group.cells[0].workload.search_s()
+            measure += arms * (trials * (GUESS_START_S + warm_s) + spec.max_time)
+        return build, measure
 
 
 def make_plan(suite: CheckedSuite, place: Place) -> Plan:
@@ -143,6 +148,8 @@ class _Planner:
         if target.device not in pipeline.runtime.devices:
             return f"{pipeline.runtime.name} does not run on {target.device}"
         if missing := pipeline.runtime.missing():
+            return missing
+        if missing := SCENARIOS.get(cell.workload.scenario).missing():
             return missing
         deployment = pipeline.deployment
         if deployment and cell.workload.scenario not in deployment.scenarios:

@@ -128,8 +128,10 @@ class LiveTrial:
         return {"cell_id": self.arm.cell_id, "arm": self.arm.kind, "trial": self.trial}
 
 
-def trial_spec(planned: PlannedCell, artifact: Path, data: Path, timeout_s: float) -> dict[str, Any]:
-    """What a measuring worker is told of its Cell."""
+def trial_spec(
+    planned: PlannedCell, artifact: Path, data: Path, timeout_s: float, seed: tuple[int, int]
+) -> dict[str, Any]:
+    """What a measuring worker is told of its Cell; `seed` is the suite's and the Trial's number."""
     pipeline = planned.cell.pipeline
     deployment = pipeline.deployment_config
     return {
@@ -140,7 +142,8 @@ def trial_spec(planned: PlannedCell, artifact: Path, data: Path, timeout_s: floa
         "artifact": str(artifact),
         "data": str(data),
         "target": planned.target.to_dict(),
-        "scenario": planned.cell.workload.scenario,
+        "workload": planned.cell.workload.content(),
+        "seed": seed,
         "timeout_s": timeout_s,
     }
 

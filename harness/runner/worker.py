@@ -21,15 +21,14 @@ import numpy as np
 from harness.artifacts.artifact import read_artifact
 from harness.artifacts.targets import Target
 from harness.errors import HarnessError
-from harness.measure.blocks import Block, calls_for, set_aside_garbage
+from harness.measure.blocks import set_aside_garbage
 from harness.measure.clock import PerfClock, cost_ns
 from harness.measure.memory import PhaseMeter, peak_rss_bytes
 from harness.measure.noise import Probe, tags
 from harness.measure.pinning import pin
-from harness.measure.scenarios import SCENARIOS
+from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
 from harness.measure.slowdown import slow_down
 from harness.measure.threads import ThreadMeter, threads_used
-from harness.measure.warmup import warm_up
 from harness.runner.auditing import Audits
 from harness.runner.audits.registry import Subject
 from harness.runner.channel import Message, WorkerSide
@@ -55,13 +54,13 @@ class Trial:
         self.spec = spec
         self.target = Target.from_dict(spec["target"])
         self.clock = PerfClock()
-        self.scenario = SCENARIOS[spec["scenario"]]
+        self.scenario = SCENARIOS.get(spec["workload"]["scenario"])
+        self.load_on: Load | None = None
         self.data = read_quality_data(Path(spec["data"]))
         self.pool = self._make_pool()
         self.meter = PhaseMeter()
         self.session: Session | None = None
         self.calls: list[Callable[[], Any]] = []
-        self.count = 1
         self.audits = Audits()
 
     def _make_pool(self) -> list[tuple[Any, ...]]:
@@ -126,29 +125,32 @@ class Trial:
         )
 
     def warm(self, message: Message) -> None:
-        """Call until steady; settle how many calls make a Block.
+        """Call until steady; settle what makes a Block.
 
         `slowdown`, a share of the call's length, is in no Suite's spec: `harness noise` puts it there.
         """
-        warmth = warm_up(self._run, message["block_s"], message["cap_s"])
-        wait_s = self.spec.get("slowdown", 0.0) * warmth.call_s
-        if wait_s:
+        self.load_on = self._load(message)
+        warmth = self.load_on.warm()
+        if wait_s := self.spec.get("slowdown", 0.0) * warmth.call_s:
             self.calls = slow_down(self.calls, round(wait_s * 1e9), self.clock)
-        self.count = calls_for(message["block_s"], warmth.call_s + wait_s)
+            self.load_on = self._load(message)
+            warmth = self.load_on.warm()
         self._settle()
         self.channel.emit(
             "warm",
             calls=warmth.calls,
             seconds=warmth.seconds,
             steady=warmth.steady,
-            block_calls=self.count,
+            block_calls=self.load_on.count,
+            search=warmth.search,
         )
 
     def block(self, _message: Message) -> None:
         """Time one Block, noise evidence around it."""
+        assert self.load_on is not None  # noqa: S101
         threads, before = self.threads.read(), self.probe.read()
         start_ns = time.perf_counter_ns()
-        block = self._run(self.count)
+        block = self.load_on.block()
         after = self.probe.read()
         busy = threads_used(threads, self.threads.read(), block.duration_ns / 1e9)
         self.audits.timed(block.last_index, block.last)
@@ -158,8 +160,10 @@ class Trial:
             "block",
             start_ns=start_ns,
             duration_ns=block.duration_ns,
-            items=block.calls * self.target.batch,
+            items=block.calls * self.load_on.items,
             samples=pack(block.samples_ns),
+            seconds_per_item=self.load_on.seconds_per_item(block),
+            facts=self.load_on.facts(block),
             evidence=evidence.to_dict(),
             threads_used=busy,
             tags=list(tags(evidence)),
@@ -200,8 +204,17 @@ class Trial:
             audits=self.audits.findings(),
         )
 
-    def _run(self, count: int) -> Block:
-        return self.scenario.run(self.session, self.calls, count, self.clock)
+    def _load(self, message: Message) -> Load:
+        seat = Seat(
+            self.session,
+            self.calls,
+            self.clock,
+            message["block_s"],
+            message["cap_s"],
+            tuple(self.spec["seed"]),
+            lambda seconds: self.channel.emit("alive", patience_s=seconds),
+        )
+        return self.scenario.load(self.scenario.workload.model_validate(self.spec["workload"]), seat)
 
     def _subject(self) -> Subject:
         """What audits may ask of the Session."""

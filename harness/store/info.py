@@ -25,6 +25,9 @@ class GroupInfo(BaseModel):
     workload: str
     hardware: str
     scenario: str
+    options: dict[str, Any] = Field(default_factory=dict, description="the workload, defaults filled in")
+    speed: str = Field(default="", description="what stands for speed: latency, throughput or rate")
+    conditions: str = Field(default="", description="what is measured, in words")
     batch: int
     device: str
     threads: int

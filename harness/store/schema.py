@@ -41,7 +41,7 @@ CELLS = _columns(
     families                  | strs  | families of the technique's steps, in order (prune, quantize)
     runtime                   | str   | runtime's name
     pipeline                  | json  | the technique's steps as validated, conversions among them
-    scenario                  | str   | single-stream or offline
+    scenario                  | str   | scenario's name: single-stream, offline, server …
     batch                     | int   | items a call
     device                    | str   | cpu or cuda
     threads                   | int   | thread budget: intra-op threads and pinned cores
@@ -87,6 +87,10 @@ CELLS = _columns(
     threads_used              | int   | threads that worked in its Blocks, median; replicas' added up
     cpu_utilisation           | float | CPU seconds of its processes over the Blocks' wall time
     throughput_items_per_s    | float | items answered in all Blocks over the Blocks' time
+    qps                       | float | queries a second: as given, or the highest that held the bound
+    over_bound_share          | float | share of queries slower than latency_bound; null without one
+    utilisation               | float | share of the queries' schedule in which the Session was busy
+    search                    | json  | how the rate was searched for, a list with one entry a Trial
     import_s                  | float | start of the process until the runtime is imported, median of Trials
     load_s                    | float | Artifact on disk until Session is ready, median of Trials
     first_call_s              | float | first call, median of Trials
@@ -135,6 +139,8 @@ BLOCKS = _columns(
     mean_s      | float | mean call
     min_s       | float | fastest call
     max_s       | float | slowest call
+    seconds_per_item | float | what comparisons take for speed; null in Runs that left it to the reader
+    facts       | json  | what the scenario says of the Block: its arrival rate, utilisation …
     tags        | strs  | kinds of noise seen in this Block
     evidence    | json  | the counters, see measure/noise.py
     """

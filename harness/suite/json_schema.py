@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from harness.measure.scenarios.registry import SCENARIOS
 from harness.runtimes.registry import RUNTIMES
 from harness.suite.schema import Suite
 from harness.techniques.registry import DEPLOYMENTS, families
@@ -24,6 +25,7 @@ def suite_schema() -> dict[str, Any]:
     schema = Suite.model_json_schema(ref_template="#/$defs/{model}")
     definitions: dict[str, Any] = schema.setdefault("$defs", {})
     schema["properties"]["models"]["additionalProperties"] = {"oneOf": _sources(definitions)}
+    schema["properties"]["workloads"]["additionalProperties"] = {"oneOf": _workloads(definitions)}
     schema["properties"]["techniques"]["additionalProperties"] = {
         "type": "array",
         "items": {"oneOf": _steps(definitions)},
@@ -47,6 +49,17 @@ def _sources(definitions: dict[str, Any]) -> list[Any]:
             content["properties"]["zoo"]["enum"] = MODELS.names()
         if "inputs" in content["properties"]:  # written as a mapping from name to shape
             content["properties"]["inputs"] = {"type": "object", "description": "name: shape of one item"}
+        found.append({"$ref": f"#/$defs/{own}"})
+    return found
+
+
+def _workloads(definitions: dict[str, Any]) -> list[Any]:
+    found = []
+    for name, entry in SCENARIOS.items():
+        own = _define(definitions, f"workload-{name}", entry.workload)
+        content = definitions[own]
+        content["properties"]["scenario"] = {"const": name}
+        content["description"] = entry.summary
         found.append({"$ref": f"#/$defs/{own}"})
     return found
 

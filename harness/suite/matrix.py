@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from harness.artifacts.cache import digest
 from harness.errors import SuiteError
+from harness.measure.scenarios.registry import Workload
 from harness.suite.pipeline import Pipeline
-from harness.suite.schema import Hardware, Pattern, Workload, name_matches
+from harness.suite.schema import Hardware, Pattern, name_matches
 from harness.suite.validation import CheckedSuite, Model
 
 
@@ -52,14 +53,14 @@ def expand(suite: CheckedSuite) -> list[Group]:
     contents = {
         "model": {n: digest(m.content()) for n, m in suite.models.items()},
         "technique": {n: digest(p.content()) for n, p in suite.pipelines.items()},
-        "workload": {n: digest(w.content()) for n, w in spec.workloads.items()},
+        "workload": {n: digest(w.content()) for n, w in suite.workloads.items()},
         "hardware": {n: digest(h.content()) for n, h in spec.hardware.items()},
     }
     excludes = [_Matcher(pattern) for pattern in spec.exclude]
     includes = [_Matcher(pattern) for pattern in spec.include]
     groups = []
     for model in suite.models.values():
-        for workload_name, workload in spec.workloads.items():
+        for workload_name, workload in suite.workloads.items():
             for hardware_name, hardware in spec.hardware.items():
                 shared = [
                     contents["model"][model.name],

@@ -1,4 +1,4 @@
-"""The suite file's sections. Models and techniques are checked by their registries (validation.py)."""
+"""The suite file's sections. Models, workloads and techniques are checked by registries (validation.py)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from harness.errors import unknown
-from harness.measure.scenarios import SCENARIOS
-from harness.suite.units import Points, Seconds, Share
-
-
-def _known_scenario(name: str) -> str:
-    if name not in SCENARIOS:
-        raise ValueError(unknown("scenario", name, SCENARIOS))
-    return name
-
+from harness.units import Points, Seconds, Share
 
 _FOLDER_NAME = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
 
@@ -36,13 +27,6 @@ class Section(BaseModel):
     def content(self) -> dict[str, Any]:
         """As JSON, defaults filled in: what makes two of them the same."""
         return self.model_dump(mode="json")
-
-
-class Workload(Section):
-    """How inputs arrive: `single-stream` one call after the other, `offline` all at once."""
-
-    scenario: Annotated[str, AfterValidator(_known_scenario), WithJsonSchema({"enum": sorted(SCENARIOS)})]
-    batch: int = Field(default=1, ge=1, le=65_536, description="items a call")
 
 
 class Hardware(Section):
@@ -103,7 +87,7 @@ class Suite(Section):
     ] = Field(description="its name; names its folders")
     description: str = ""
     models: dict[str, dict[str, Any]] = Field(min_length=1)
-    workloads: dict[str, Workload] = Field(min_length=1)
+    workloads: dict[str, dict[str, Any]] = Field(min_length=1)
     hardware: dict[str, Hardware] = Field(default={"cpu": Hardware()}, min_length=1)
     techniques: dict[str, list[dict[str, Any]]] = Field(min_length=1)
     baseline: str | None = Field(

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from harness.artifacts.cache import digest
 from harness.errors import DataError, Problem, SuiteError, unknown
+from harness.measure.scenarios.registry import SCENARIOS, Workload
 from harness.suite.loading import Document, Key, read_document
 from harness.suite.pipeline import Pipeline
 from harness.suite.pipeline_reading import PipelineReader
@@ -47,6 +48,7 @@ class CheckedSuite:
     document: Document
     spec: Suite
     models: dict[str, Model]
+    workloads: dict[str, Workload]
     pipelines: dict[str, Pipeline]
     baseline: str
 
@@ -71,6 +73,7 @@ class CheckedSuite:
         content = {
             "suite": self.spec.model_dump_json(),
             "models": {name: model.content() for name, model in self.models.items()},
+            "workloads": {name: workload.content() for name, workload in self.workloads.items()},
             "techniques": {name: pipeline.content() for name, pipeline in self.pipelines.items()},
         }
         return hashlib.sha256(repr(content).encode()).hexdigest()
@@ -83,10 +86,14 @@ def read_suite(path: Path) -> CheckedSuite:
     spec = checked(document, (), Suite, document.data, problems)
     reader = PipelineReader(document)
     models: dict[str, Model] = {}
+    workloads: dict[str, Workload] = {}
     pipelines: dict[str, Pipeline] = {}
     for name, raw in _mapping(document, "models").items():
         if isinstance(raw, dict) and (model := _model(document, name, raw, problems)):
             models[name] = model
+    for name, raw in _mapping(document, "workloads").items():
+        if isinstance(raw, dict) and (workload := _workload(document, name, raw, problems)):
+            workloads[name] = workload
     for name, steps in _mapping(document, "techniques").items():
         if isinstance(steps, list) and all(isinstance(step, dict) for step in steps):
             pipeline = reader.read(name, steps)
@@ -96,13 +103,13 @@ def read_suite(path: Path) -> CheckedSuite:
     problems += _names(document)
     problems += _twins(document, "techniques", pipelines)
     problems += _twins(document, "models", models)
+    problems += _twins(document, "workloads", workloads)
     if spec is not None:
-        problems += _twins(document, "workloads", spec.workloads)
         problems += _twins(document, "hardware", spec.hardware)
     if problems or spec is None:
         raise SuiteError(sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line or 0)))
     baseline = spec.baseline if spec.baseline is not None else next(iter(spec.techniques))
-    return CheckedSuite(document, spec, models, pipelines, baseline)
+    return CheckedSuite(document, spec, models, workloads, pipelines, baseline)
 
 
 def _mapping(document: Document, section: str) -> dict[str, Any]:
@@ -128,6 +135,22 @@ def _model(document: Document, name: str, raw: dict[str, Any], problems: list[Pr
         problems.append(document.problem((*key, source.key), str(error)))
         return None
     return Model(name, source, config, identity)
+
+
+def _workload(document: Document, name: str, raw: dict[str, Any], problems: list[Problem]) -> Workload | None:
+    """Check a workload by the options of its scenario."""
+    key = ("workloads", name)
+    scenario = raw.get("scenario")
+    if not isinstance(scenario, str):
+        kinds = ", ".join(SCENARIOS.names())
+        found = f"found {scenario!r}" if "scenario" in raw else "is missing"
+        problems.append(document.problem((*key, "scenario"), f"{found}; allowed: {kinds}"))
+        return None
+    if scenario not in SCENARIOS:
+        problems.append(document.problem((*key, "scenario"), SCENARIOS.unknown(scenario)))
+        checked(document, key, Workload, {k: raw[k] for k in Workload.model_fields if k in raw}, problems)
+        return None
+    return checked(document, key, SCENARIOS.get(scenario).workload, raw, problems)
 
 
 def _names(document: Document) -> list[Problem]:

@@ -1,10 +1,19 @@
-"""Scenarios: single-stream is one call after the other, offline hands all to a Session that can take it."""
+"""Scenarios: what a Sample is in each, what stands for speed, and that one is a single file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import pytest
+from pydantic import ValidationError
 
-from harness.measure.blocks import Block
+from harness.measure.blocks import Block, grouped
 from harness.measure.clock import Clock, FakeClock
-from harness.measure.scenarios import SCENARIOS
+from harness.measure.scenarios.registry import SCENARIOS, Load, Scenario, Seat, Workload
+
+Calls = list[Callable[[], Any]]
 
 
 class Many:
@@ -15,30 +24,141 @@ class Many:
 
     def serve(self, count: int, clock: Clock) -> Block:
         self.served.append(count)
-        return Block(np.full(count, 5), count, "answer", 0)
+        return Block(np.full(count, 5), count * 2, "answer", 0)
+
+
+def load(name: str, calls: Calls, clock: Clock, session: object = None, **options: Any) -> Load:
+    entry = SCENARIOS.get(name)
+    workload = entry.workload.model_validate({"scenario": name, **options})
+    return entry.load(workload, Seat(session, calls, clock, block_s=1e-6, cap_s=1e-6))
 
 
 def test_offline_uses_a_servers_own_way() -> None:
     target, made = Many(), []
-    block = SCENARIOS["offline"].run(target, [lambda: made.append(1)], 7, FakeClock(tick_ns=1))
+    one = load("offline", [lambda: made.append(1)], FakeClock(tick_ns=1), target, batch=4)
+    block = one.run(7)
     assert target.served == [7]
     assert block.last == "answer"
     assert made == []
+    assert one.seconds_per_item(block) == pytest.approx(2e-9 / 4)
 
 
 def test_offline_takes_turns_where_there_is_no_server() -> None:
     made: list[int] = []
-    block = SCENARIOS["offline"].run(object(), [lambda: made.append(1)], 7, FakeClock(tick_ns=3))
+    block = load("offline", [lambda: made.append(1)], FakeClock(tick_ns=3)).run(7)
     assert len(made) == 7
     np.testing.assert_array_equal(block.samples_ns, [3] * 7)
 
 
 def test_single_stream_never_uses_a_server() -> None:
     target, made = Many(), []
-    SCENARIOS["single-stream"].run(target, [lambda: made.append(1)], 4, FakeClock(tick_ns=1))
+    one = load("single-stream", [lambda: made.append(1)], FakeClock(tick_ns=6), target, batch=2)
+    block = one.run(4)
     assert target.served == []
     assert len(made) == 4
+    assert one.seconds_per_item(block) == pytest.approx(3e-9)
+
+
+def test_a_multi_stream_sample_is_a_query_of_several_calls() -> None:
+    clock, made = FakeClock(), []
+
+    def call(number: int) -> Callable[[], int]:
+        def answer() -> int:
+            made.append(number)
+            clock.advance(10 * (number + 1))
+            return number
+
+        return answer
+
+    one = load("multi-stream", [call(i) for i in range(5)], clock, samples_per_query=6, batch=2)
+    assert one.items == 6
+    block = one.run(4)
+    assert made == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+    np.testing.assert_array_equal(block.samples_ns, [60, 100, 90, 80])
+    assert (block.last, block.last_index) == (1, 1)
+    assert one.seconds_per_item(block) == pytest.approx(85e-9 / 6)
+
+
+@pytest.mark.parametrize(("calls", "size"), [(1, 1), (3, 2), (4, 2), (2, 5), (16, 8)])
+def test_grouped_calls_make_each_call_equally_often(calls: int, size: int) -> None:
+    made: list[int] = []
+    queries = grouped([lambda i=i: made.append(i) for i in range(calls)], size)  # type: ignore[misc]
+    for query in queries:
+        query()
+    assert len(made) == len(queries) * size
+    assert len(set(np.bincount(made, minlength=calls))) == 1
+    assert made == [i % calls for i in range(len(made))]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("single-stream", {"qps": 5}, "Extra inputs"),
+        ("offline", {"latency_bound": 1}, "Extra inputs"),
+        ("multi-stream", {"samples_per_query": 0}, "greater than or equal to 1"),
+        ("multi-stream", {"samples_per_query": 6, "batch": 4}, "6 is no multiple of batch 4"),
+        ("server", {}, "found neither"),
+        ("server", {"qps": 0}, "greater than 0"),
+        ("server", {"qps": float("inf")}, "less than or equal|finite"),
+        ("server", {"qps": 10, "percentile": 1.0}, "less than or equal to 0.999"),
+        ("server", {"qps": 10, "percentile": "40%"}, "greater than or equal to 0.5"),
+        ("server", {"latency_bound": 0}, "greater than 0"),
+        ("server", {"latency_bound": "10 sec"}, "is no duration"),
+        ("server", {"latency_bound": 1, "search_time": 0}, "greater than 0"),
+        ("loadgen-server", {}, "found neither"),
+        ("loadgen-multi-stream", {"samples_per_query": 6, "batch": 4}, "6 is no multiple of batch 4"),
+    ],
+)
+def test_bad_options_are_refused(name: str, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        SCENARIOS.get(name).workload.model_validate({"scenario": name, **options})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "speed", "words"),
+    [
+        ("single-stream", {}, "latency", "one item a call, one call after the other"),
+        ("offline", {"batch": 32}, "throughput", "as many items as possible, 32 items a call"),
+        ("multi-stream", {}, "latency", "8 items a query, 1 a call, one query after the other"),
+        (
+            "server",
+            {"latency_bound": "10ms"},
+            "rate",
+            "queries of one item arrive at random, as many a second as keep p99 within 10 ms",
+        ),
+        (
+            "server",
+            {"qps": 100, "latency_bound": "10ms", "percentile": 0.9},
+            "latency",
+            "queries of one item arrive at random, 100 a second; p90 is to stay within 10 ms",
+        ),
+    ],
+)
+def test_what_stands_for_speed_and_is_said(
+    name: str, options: dict[str, Any], speed: str, words: str
+) -> None:
+    workload = SCENARIOS.get(name).workload.model_validate({"scenario": name, **options})
+    assert workload.speed() == speed
+    assert workload.conditions() == words
+
+
+def test_only_a_search_takes_time_before_the_first_block() -> None:
+    server = SCENARIOS.get("server").workload
+    assert server.model_validate({"scenario": "server", "qps": 1}).search_s() == 0
+    searched = {"scenario": "server", "latency_bound": 1, "search_time": "3s"}
+    assert server.model_validate(searched).search_s() == 3
+    assert Workload(scenario="single-stream").search_s() == 0
+
+
+def test_one_that_needs_a_package_which_is_not_there_names_the_extra() -> None:
+    single = SCENARIOS.get("single-stream")
+    entry = Scenario("x", Workload, single.load, "", imports=("no_such_module",), extra="loadgen")
+    assert entry.missing() == "no_such_module is not installed: pip install 'accel-harness[loadgen]'"
+    assert single.missing() is None
 
 
 def test_every_scenario_is_registered_under_its_own_name_and_explained() -> None:
-    assert all(name == scenario.name and scenario.summary for name, scenario in SCENARIOS.items())
+    names = set(SCENARIOS.names())
+    ours = {"single-stream", "offline", "multi-stream", "server"}
+    assert ours | {f"loadgen-{name}" for name in ours} <= names
+    assert all(name == entry.name and entry.summary for name, entry in SCENARIOS.items())

@@ -59,7 +59,8 @@ exclude:
         "s.yaml:6: models.c: takes exactly one of the keys onnx, torch, zoo; found zoo, torch",
         "s.yaml:7: models.d: found 5; allowed: a mapping",
         "s.yaml:9: workloads.w.scenario: unknown scenario 'offlin'; did you mean 'offline'? "
-        "Known: offline, single-stream",
+        "Known: loadgen-multi-stream, loadgen-offline, loadgen-server, loadgen-single-stream, multi-stream, "
+        "offline, server, single-stream",
         "s.yaml:9: workloads.w.batch: found 0; allowed: 1 or more",
         "s.yaml:10: workloads.int.btch: unknown key 'btch'; did you mean 'batch'? Known: batch, scenario",
         "s.yaml:12: hardware.h.device: found 'gpu'; allowed: 'cpu' or 'cuda'",

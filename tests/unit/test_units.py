@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.quantities import say_bytes, say_seconds
-from harness.suite.units import parse_points, parse_seconds, parse_share
+from harness.units import parse_points, parse_seconds, parse_share
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Scenarios: how queries arrive, one file each; found by registry.py."""

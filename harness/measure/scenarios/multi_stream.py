@@ -1,0 +1,66 @@
+"""Multi-stream as MLPerf means it: a query holds several items, the next comes when all are answered.
+
+MLPerf asks for 8 items a query and judges the 99th percentile of the query's latency (MLPerf Inference
+Rules, "Scenarios", since v2.0).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from harness.measure.blocks import Block, Call, grouped, time_in_turn
+from harness.measure.scenarios.registry import Load, Seat, Workload, say_items, scenario
+
+
+class MultiStreamWorkload(Workload):
+    """`samples_per_query` items arrive together; they are answered in calls of `batch` items."""
+
+    samples_per_query: int = Field(default=8, ge=1, le=65_536, description="items that arrive together")
+
+    @model_validator(mode="after")
+    def _whole_calls(self) -> MultiStreamWorkload:
+        if self.samples_per_query % self.batch:
+            raise ValueError(
+                f"samples_per_query {self.samples_per_query} is no multiple of batch {self.batch}: "
+                "a query is answered in whole calls"
+            )
+        return self
+
+    @property
+    def calls_per_query(self) -> int:
+        """Calls that answer one query."""
+        return self.samples_per_query // self.batch
+
+    def conditions(self) -> str:
+        """In words."""
+        return (
+            f"{say_items(self.samples_per_query)} a query, {self.batch:,} a call, one query after the other"
+        )
+
+
+@scenario(
+    "multi-stream",
+    MultiStreamWorkload,
+    summary="several items arrive together, the next when all are answered; speed is a query's latency",
+)
+class MultiStream(Load):
+    """A Sample is one query: all its calls together."""
+
+    def __init__(self, workload: Any, seat: Seat) -> None:
+        super().__init__(workload, seat)
+        self._queries: list[Call] = grouped(seat.calls, workload.calls_per_query)
+
+    @property
+    def items(self) -> int:
+        """Items of one query."""
+        return int(self.workload.samples_per_query)
+
+    def run(self, count: int) -> Block:
+        """Time `count` queries in turn."""
+        block = time_in_turn(self._queries, count, self.seat.clock)
+        last = (block.last_index * self.workload.calls_per_query + self.workload.calls_per_query - 1) % len(
+            self.seat.calls
+        )
+        return Block(block.samples_ns, block.duration_ns, block.last, last)

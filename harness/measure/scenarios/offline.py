@@ -1,0 +1,46 @@
+"""Offline: all queries are there at the start; a Session that takes many at once (replicas) gets them all."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from harness.measure.blocks import Block, time_in_turn
+from harness.measure.clock import Clock
+from harness.measure.scenarios.registry import Load, Speed, Workload, say_items, scenario
+
+
+@runtime_checkable
+class Server(Protocol):
+    """Something that takes many requests at once and answers them in any order."""
+
+    def serve(self, count: int, clock: Clock) -> Block:
+        """Answer `count` requests that are all there at the start."""
+        ...
+
+
+class OfflineWorkload(Workload):
+    """All at once."""
+
+    def speed(self) -> Speed:
+        """Items a second."""
+        return "throughput"
+
+    def conditions(self) -> str:
+        """In words."""
+        return f"as many items as possible, {say_items(self.batch)} a call"
+
+
+@scenario("offline", OfflineWorkload, summary="all requests are there at the start; speed is throughput")
+class Offline(Load):
+    """A Sample is one call; speed is the Block's wall time by item."""
+
+    def run(self, count: int) -> Block:
+        """Answer `count` requests."""
+        session = self.seat.session
+        if isinstance(session, Server):
+            return session.serve(count, self.seat.clock)
+        return time_in_turn(self.seat.calls, count, self.seat.clock)
+
+    def seconds_per_item(self, block: Block) -> float:
+        """Wall time over the items answered."""
+        return block.duration_ns / 1e9 / (block.calls * self.items)

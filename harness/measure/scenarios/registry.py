@@ -1,0 +1,151 @@
+"""The seam of scenarios: a Workload's options and the Load that times Blocks, registered in one file.
+
+A scenario's file imports nothing heavy at module level; what it needs from outside is named in `imports`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.measure.blocks import Block, Call, calls_for
+from harness.measure.clock import Clock
+from harness.measure.warmup import Warmth, warm_up
+from harness.registry import Registry
+
+Speed = Literal["latency", "throughput", "rate"]
+"""What a reader is shown first: a call's latency, items a second, or queries a second within a bound."""
+
+
+class Workload(BaseModel):
+    """How inputs arrive. Each scenario adds its own options to these two."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scenario: str
+    batch: int = Field(default=1, ge=1, le=65_536, description="items a call")
+
+    def content(self) -> dict[str, Any]:
+        """As JSON, defaults filled in: what makes two of them the same."""
+        return self.model_dump(mode="json")
+
+    def speed(self) -> Speed:
+        """What stands for speed in this workload."""
+        return "latency"
+
+    def conditions(self) -> str:
+        """What is measured, in words."""
+        return f"{say_items(self.batch)} a call, one call after the other"
+
+    def search_s(self) -> float:
+        """Seconds of a Trial, at most, that go into finding the load before anything is timed."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Seat:
+    """What a Load gets in the measuring worker.
+
+    `session` is what is measured and `calls` its bound calls, taken in turn. `block_s` is the aimed length of
+    a Block, `cap_s` the longest warm-up. `seed` is the Trial's, the same for all arms. `patience(s)` tells
+    the manager that nothing may come for so many seconds.
+    """
+
+    session: Any
+    calls: Sequence[Call]
+    clock: Clock
+    block_s: float
+    cap_s: float
+    seed: tuple[int, ...] = (0,)
+    patience: Callable[[float], None] = lambda _seconds: None
+
+
+class Load(ABC):
+    """A workload at work on one Session: warm once, then Block by Block."""
+
+    workload: Any
+
+    def __init__(self, workload: Any, seat: Seat) -> None:
+        self.workload, self.seat = workload, seat
+        self.count = 1
+        self.blocks = 0
+
+    @property
+    def items(self) -> int:
+        """Items answered by one Sample."""
+        return int(self.workload.batch)
+
+    def warm(self) -> Warmth:
+        """Call until steady; settle how many Samples make a Block."""
+        warmth = warm_up(self.run, self.seat.block_s, self.seat.cap_s)
+        self.count = calls_for(self.seat.block_s, warmth.call_s)
+        return warmth
+
+    def block(self) -> Block:
+        """Time one Block."""
+        return self.run(self.count)
+
+    def next_seed(self) -> tuple[int, ...]:
+        """Return the next Block's seed; all arms of a Trial have the same."""
+        self.blocks += 1
+        return (*self.seat.seed, self.blocks)
+
+    @abstractmethod
+    def run(self, count: int) -> Block:
+        """Time `count` Samples, each started when the one before is done, or all at once."""
+
+    def seconds_per_item(self, block: Block) -> float:
+        """Return what comparisons take for the Block's speed: the median Sample, by item."""
+        return float(np.median(block.samples_ns)) / 1e9 / self.items
+
+    def facts(self, _block: Block) -> dict[str, Any]:
+        """What stands with the Block that was just timed, ready for JSON."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A registered scenario. `imports` are modules it needs besides the runtime's, which `extra` brings."""
+
+    name: str
+    workload: type[Workload]
+    load: type[Load]
+    summary: str
+    imports: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    extra: str | None = None
+
+    def missing(self) -> str | None:
+        """Return why it cannot be used here, or None; imports nothing."""
+        for module in self.imports:
+            if importlib.util.find_spec(module) is None:
+                return f"{module} is not installed: pip install 'accel-harness[{self.extra}]'"
+        return None
+
+
+SCENARIOS: Registry[Scenario] = Registry("scenario", "harness.measure.scenarios", "harness.scenarios")
+
+L = TypeVar("L", bound=Load)
+
+
+def scenario(
+    name: str, workload: type[Workload], *, summary: str, **about: Any
+) -> Callable[[type[L]], type[L]]:
+    """Register the decorated Load as the scenario `name`; `workload` holds its options."""
+
+    def register(load: type[L]) -> type[L]:
+        SCENARIOS.add(name, Scenario(name, workload, load, summary, **about))
+        return load
+
+    return register
+
+
+def say_items(count: int) -> str:
+    """``one item``, ``32 items``."""
+    return "one item" if count == 1 else f"{count:,} items"

@@ -1,0 +1,15 @@
+"""Single stream: one query after the other, each sent when the one before is answered."""
+
+from __future__ import annotations
+
+from harness.measure.blocks import Block, time_in_turn
+from harness.measure.scenarios.registry import Load, Workload, scenario
+
+
+@scenario("single-stream", Workload, summary="one request after the other; speed is a call's latency")
+class SingleStream(Load):
+    """A Sample is one call."""
+
+    def run(self, count: int) -> Block:
+        """Time `count` calls in turn."""
+        return time_in_turn(self.seat.calls, count, self.seat.clock)

@@ -1,0 +1,42 @@
+"""One queue, one server, first come first served: waits that follow from gaps and service times."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.stats import checks
+from harness.stats.checks import Array
+
+FULL = 0.99
+"""Highest utilisation that a rate is predicted for: above, a queue takes longer than any Block to settle."""
+_HALVINGS = 24
+
+
+def waits(gaps: Array, service: Array) -> Array:
+    """Return the wait of each query before its service, in the unit of `gaps` and `service`, (n,) each.
+
+    `gaps[i]` is the time from the arrival before to arrival i (the first is not used), `service[i]` the time
+    that query i takes. Lindley's recursion W[i+1] = max(0, W[i] + S[i] - A[i+1]) from an empty queue
+    (Lindley, "The theory of queues with a single server", 1952), by the running minimum of its sums.
+    """
+    steps = np.concatenate([[0.0], service[:-1] - gaps[1:]])
+    sums = np.cumsum(steps)
+    found: Array = sums - np.minimum.accumulate(np.minimum(sums, 0.0))
+    return found
+
+
+def highest_rate(service: Array, unit_gaps: Array, bound: float, q: float) -> float:
+    """Return the highest arrival rate at which the q-quantile of wait plus service is within `bound`.
+
+    `unit_gaps` are gaps at rate 1, (n,); `service` (n,) in seconds, `bound` in seconds; the rate in 1/s. At
+    most FULL of what the service times allow, at least a ten-thousandth, which no longer makes a queue.
+    Raises HarnessError for a bound or service times <= 0.
+    """
+    checks.above_zero(bound, "bound")
+    mean = checks.above_zero(float(np.mean(service)), "the mean service time")
+    low, high = 1e-4 / mean, FULL / mean
+    for _ in range(_HALVINGS):
+        middle = (low * high) ** 0.5
+        held = np.quantile(waits(unit_gaps / middle, service) + service, q) <= bound
+        low, high = (middle, high) if held else (low, middle)
+    return low
