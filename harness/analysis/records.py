@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.arms import Arm, ArmEvents, Event, answers_columns, block_row, samples_columns
-from harness.analysis.artifacts import artifact_columns, whole
+from harness.analysis.artifacts import artifact_columns
 from harness.analysis.auditing import audit_columns
+from harness.analysis.memory import memory_columns
 from harness.analysis.roofline import faster_than_roof, roofline_columns, roofs_of
 from harness.analysis.threads import thread_columns, thread_warnings
 from harness.analysis.walltime import times
@@ -123,7 +124,7 @@ def _measured_columns(row: dict[str, Any], arm: ArmEvents, info: RunInfo) -> dic
         thread_columns(kinds["block"])
         | _plan_columns(kinds)
         | _start_columns(kinds)
-        | _memory_columns(kinds)
+        | memory_columns(kinds)
         | _quality_columns(kinds["quality"])
     )
     columns["warnings"] = _warnings(columns, kinds, info)
@@ -178,7 +179,6 @@ def _start_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
         "import_s": _median(event["import_s"] for event in kinds["ready"]),
         "load_s": _median(event["load_s"] for event in kinds["loaded"]),
         "first_call_s": _median(event["first_call_s"] for event in kinds["loaded"]),
-        "rss_empty_bytes": whole(_median(event["rss_empty_bytes"] for event in kinds["ready"])),
         "warmup_calls": sum(event["calls"] for event in warm),
         "steady": all(event["steady"] for event in warm) if warm else None,
         "worker_s": sum(event["worker_s"] for event in kinds["trial-end"]),
@@ -192,17 +192,6 @@ def _plan_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
         "stop_reason": stop.get("reason"),
         "stop_halfwidth": stop.get("halfwidth"),
         "planned_trials": plan.get("trials"),
-    }
-
-
-def _memory_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
-    loaded, steady = kinds["loaded"], [event["steady"] for event in kinds["memory"]]
-    return {
-        "peak_rss_load_bytes": whole(_median(event["load"]["peak_rss_bytes"] for event in loaded)),
-        "peak_rss_first_call_bytes": whole(_median(e["first_call"]["peak_rss_bytes"] for e in loaded)),
-        "peak_rss_steady_bytes": whole(_median(phase["peak_rss_bytes"] for phase in steady)),
-        "pss_bytes": whole(_median(_known(phase["pss_bytes"] for phase in steady))),
-        "huge_page_bytes": whole(_median(_known(phase.get("huge_bytes") for phase in steady))),
     }
 
 
@@ -261,7 +250,3 @@ def _warnings(columns: dict[str, Any], kinds: dict[str, list[Event]], info: RunI
 def _median(values: Iterable[float]) -> float | None:
     known = list(values)
     return float(np.median(known)) if known else None
-
-
-def _known(values: Iterable[Any]) -> list[Any]:
-    return [value for value in values if value is not None]

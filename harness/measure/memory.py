@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,18 @@ class PhaseMeter:
         if peak is None or mark is None or peak <= mark:
             return edges, False
         return max(peak, edges), True
+
+
+def with_children(phase: Phase, pids: Sequence[int], proc: str = "/proc") -> Phase:
+    """Add processes that began within the phase (replicas): their peaks since then are its own."""
+    peaks = [peak_rss_bytes(pid, proc) for pid in pids]
+    shares = [phase.pss_bytes, *(pss_bytes(pid, proc) for pid in pids)]
+    return replace(
+        phase,
+        peak_rss_bytes=phase.peak_rss_bytes + sum(peak or 0 for peak in peaks),
+        pss_bytes=_sum(shares),
+        exact=phase.exact and None not in peaks,
+    )
 
 
 def _sum(values: Sequence[int | None]) -> int | None:

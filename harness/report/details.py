@@ -99,6 +99,7 @@ def _start(row: Row) -> Pairs:
         ("peak, load", _b(row["peak_rss_load_bytes"])),
         ("peak, first call", _b(row["peak_rss_first_call_bytes"])),
         ("peak, steady", _b(row["peak_rss_steady_bytes"])),
+        ("over the empty process", _b(row.get("over_empty_steady_bytes"))),
         ("proportional (PSS)", _b(row["pss_bytes"])),
         ("in huge pages", _b(row["huge_page_bytes"])),
         ("memory ratio", "" if row["memory_ratio"] is None else f"{say.factor(row['memory_ratio'])} ×"),

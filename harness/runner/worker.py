@@ -12,7 +12,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from harness.artifacts.targets import Target
 from harness.errors import HarnessError
 from harness.measure.blocks import set_aside_garbage
 from harness.measure.clock import PerfClock, cost_ns
-from harness.measure.memory import PhaseMeter, peak_rss_bytes
+from harness.measure.memory import PhaseMeter, with_children
 from harness.measure.noise import Probe, tags
 from harness.measure.pinning import pin
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
@@ -79,7 +78,11 @@ class Trial:
         self.meter.begin("empty")
         phase = self.meter.end()
         self.channel.emit(
-            "ready", import_s=import_s, rss_empty_bytes=phase.rss_end_bytes, clock_ns=cost_ns(self.clock)
+            "ready",
+            import_s=import_s,
+            rss_empty_bytes=phase.rss_end_bytes,
+            pss_empty_bytes=phase.pss_bytes,
+            clock_ns=cost_ns(self.clock),
         )
 
     def load(self, _message: Message) -> None:
@@ -99,8 +102,7 @@ class Trial:
         load_s = time.perf_counter() - start
         loaded = self.meter.end()
         family = family_pids()
-        replicas = sum(peak_rss_bytes(pid) or 0 for pid in family if pid != os.getpid())
-        loaded = replace(loaded, peak_rss_bytes=loaded.peak_rss_bytes + replicas)
+        loaded = with_children(loaded, [pid for pid in family if pid != os.getpid()])
         self.meter = PhaseMeter(family)
         self.meter.begin("first call")
         start = time.perf_counter()

@@ -98,6 +98,12 @@ CELLS = _columns(
     peak_rss_load_bytes       | int   | highest resident memory while loading
     peak_rss_first_call_bytes | int   | highest resident memory during the first call
     peak_rss_steady_bytes     | int   | highest resident memory during the timed Blocks
+    over_empty_load_bytes     | int   | that peak less the empty worker, median of Trials
+    over_empty_first_call_bytes | int | the same of the first call
+    over_empty_steady_bytes   | int   | the same of the timed Blocks; of replicas less one empty worker
+    pss_empty_bytes           | int   | proportional set size of the empty worker
+    pss_load_bytes            | int   | the same after loading
+    pss_first_call_bytes      | int   | the same after the first call
     pss_bytes                 | int   | proportional set size after the Blocks, replicas included
     huge_page_bytes           | int   | of its memory, what lay in transparent huge pages after the Blocks
     achieved_flop_per_s       | float | flops_per_item × throughput

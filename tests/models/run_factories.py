@@ -125,6 +125,22 @@ def mortal() -> nn.Module:
     return Mortal()
 
 
+class Heavy(nn.Module):
+    """Holds so many MiB of weights, and needs all of them for an answer."""
+
+    def __init__(self, mib: int) -> None:
+        super().__init__()
+        self.wide = nn.Linear(SIDE, mib * 2**20 // (4 * SIDE), bias=False)
+        self.layer = nn.Linear(SIDE, CLASSES)
+
+    def forward(self, x):
+        return self.layer(x) + self.wide(x).mean(1, keepdim=True)
+
+
+def heavy(mib: int) -> nn.Module:
+    return Heavy(mib)
+
+
 class NotANumber(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -197,6 +197,28 @@ def test_a_single_call_has_no_deviation(story: Story) -> None:
     assert record["latency_mean_s"] == pytest.approx(1e-6)
 
 
+def test_memory_over_an_empty_worker_is_taken_trial_by_trial(story: Story) -> None:
+    story.cell()
+    for trial, peak in enumerate((300, 500, 400)):  # the empty workers have 10, 11 and 12
+        story.start(trial=trial)
+        story.block([1_000] * 20, trial=trial)
+        story.end(trial=trial, steady=phase(peak))
+    record = story.record()
+    assert record["rss_empty_bytes"] == 11
+    assert record["peak_rss_steady_bytes"] == 400
+    assert record["over_empty_steady_bytes"] == 400 - 12
+    assert record["over_empty_load_bytes"] == record["peak_rss_load_bytes"] - 11
+    assert record["pss_bytes"] == 50 and record["pss_load_bytes"] == 50
+
+
+def test_a_worker_that_grew_smaller_needs_nothing_more(story: Story) -> None:
+    story.cell()
+    story.start()
+    story.block([1_000] * 20)
+    story.end(steady=phase(5))
+    assert story.record()["over_empty_steady_bytes"] == 0
+
+
 def test_a_skipped_cell_keeps_its_reason(story: Story) -> None:
     story.cell(reason="no GPU here")
     record = story.record()

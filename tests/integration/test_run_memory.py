@@ -1,0 +1,28 @@
+"""Memory of real workers: a model of known size is seen in every phase, over an empty worker."""
+
+import pytest
+from bench import EAGER, INPUT, Bench
+
+pytestmark = pytest.mark.slow
+
+MIB = 1 << 20
+HELD, SLACK = 96, 24
+
+
+def test_a_known_amount_of_weights_is_seen_over_the_empty_worker(bench: Bench) -> None:
+    models = {
+        name: {"torch": "run_factories:heavy", "inputs": INPUT, "kwargs": {"mib": mib}}
+        for name, mib in {"light": 1, "heavy": 1 + HELD}.items()
+    }
+    suite = bench.suite(models, EAGER, measure={"trials": 1})
+    bench.harness("run", str(suite))
+    run = bench.run()
+    cells = run.cells[run.cells["arm"] != "shadow"].set_index("model")
+    light, heavy = cells.loc["light"], cells.loc["heavy"]
+    assert abs(heavy["rss_empty_bytes"] - light["rss_empty_bytes"]) < SLACK * MIB
+    for phase in ("first_call", "steady"):
+        column = f"over_empty_{phase}_bytes"
+        assert HELD - SLACK < (heavy[column] - light[column]) / MIB < HELD + SLACK, column
+    assert heavy["over_empty_load_bytes"] > HELD * MIB
+    assert (heavy["pss_bytes"] - heavy["pss_empty_bytes"]) / MIB > HELD - SLACK
+    assert heavy["weight_bytes"] - light["weight_bytes"] == HELD * MIB
