@@ -14,11 +14,15 @@ TECHNIQUES = {
     "int4 weights": [{"quantize": {"method": "weight-only", "block_size": 16}}, RUNTIME],
     "int8 weights": [{"quantize": {"method": "weight-only", "dtype": "int8"}}, RUNTIME],
     "static": [{"quantize": {"method": "static", "calibration": {"samples": 64}}}, RUNTIME],
+    "mixed": [
+        {"quantize": {"method": "mixed", "max_drop": 0.2, "calibration": {"samples": 64}}},
+        RUNTIME,
+    ],
     "half": [{"precision": "fp16"}, RUNTIME],
     "too many": [{"quantize": {"method": "static", "calibration": {"samples": 1000}}}, RUNTIME],
 }
 WEIGHTS_ONLY = {"int4 weights", "int8 weights"}
-LOW = {"static"}
+LOW = {"static", "mixed"}
 
 
 def test_low_precision_cells(bench: Bench) -> None:

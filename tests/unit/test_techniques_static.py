@@ -220,3 +220,29 @@ def test_a_float64_graph_is_told_and_not_a_traceback(tmp_path):
     about = tiny.Context(specs, Data((items((8,), 64).astype(np.float64),)))
     with pytest.raises(BuildError):
         tiny.build("quantize/static", source, tmp_path / "q", about, calibration=CALIBRATION)
+
+
+@pytest.mark.parametrize("method", ["static", "mixed"])
+def test_an_operator_that_the_runtime_cannot_quantize_is_told(method, tmp_path):
+    """It is written in QDQ form, but there is no integer kernel: an int8 Cell in name alone."""
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="up")
+    source = write(tmp_path / "f", [node], [2, 6, 6], [3, 8, 8], {"w": np.ones((2, 3, 3, 3), np.float32)})
+    about = context((2, 6, 6), Data((items((2, 6, 6), 64),)))
+    with pytest.raises(BuildError, match=r"no integer kernel for ConvTranspose|nothing was quantized"):
+        tiny.build(f"quantize/{method}", source, tmp_path / "q", about, calibration=CALIBRATION)
+
+
+@pytest.mark.parametrize("method", ["static", "dynamic", "weight-only", "mixed"])
+def test_an_operator_that_the_runtime_does_not_know_is_told(method, tmp_path):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"], name="product"),
+        helper.make_node("Mystery", ["h"], ["y"], name="mystery", domain="of.somebody"),
+    ]
+    source = write(tmp_path / "f", nodes, [8], [4], {"w": DENSE["w"]})
+    model = onnx.load(str(source.file(onnx_graph.MODEL)))
+    model.opset_import.append(helper.make_opsetid("of.somebody", 1))
+    onnx.save(model, str(source.file(onnx_graph.MODEL)))
+    about = context((8,), Data((items((8,), 64),)))
+    config = {"calibration": CALIBRATION} if method in ("static", "mixed") else {}
+    with pytest.raises(BuildError, match=r"of\.somebody"):
+        tiny.build(f"quantize/{method}", source, tmp_path / "q", about, **config)

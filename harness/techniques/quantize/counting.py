@@ -23,18 +23,24 @@ _NAMES_SHOWN = 20
 _INT8_COMPUTE = 4  # MatMulNBits' accuracy_level at which activations are rounded to int8 as well
 
 
-def report(model: onnx.ModelProto, source: onnx.ModelProto) -> dict[str, Any]:
+def report(model: onnx.ModelProto, source: onnx.ModelProto, *, integer: bool = False) -> dict[str, Any]:
     """Report what of `model`, made from `source`, computes or is stored in low precision.
 
     Shares are of the FLOPs of all products and convolutions (None where their shapes are not known) and of
     the stored bytes of all weights with two dimensions or more. `overhead_operators` are those that the
-    source did not have. Raises BuildError when nothing is in low precision.
+    source did not have. Raises BuildError when nothing is in low precision, or with `integer`, when nothing
+    computes in integers.
     """
     kinds = _Graph(model).arithmetic()
     flops = node_flops(model)
     left = [model.graph.node[i] for i, kind in kinds.items() if kind == "float"]
     if len(left) == len(kinds):
         raise BuildError(f"nothing was quantized: the graph has {_only(left)}")
+    if integer and "integer" not in kinds.values():
+        found = sorted({model.graph.node[i].op_type for i in kinds})
+        raise BuildError(
+            f"nothing computes in integers: ONNX Runtime has no integer kernel for {', '.join(found)} here"
+        )
     counts = onnx_graph.operators(model)
     low, total = weight_bytes(model)
     by_kind = {kind: [i for i, k in kinds.items() if k == kind] for kind in set(kinds.values())}
@@ -141,7 +147,9 @@ class _Graph:
 
         Convolutions need their output quantized, through a Relu or Clip at most; products do not.
         """
-        if node.op_type not in ("Conv", "ConvTranspose"):
+        if node.op_type == "ConvTranspose":
+            return False
+        if node.op_type != "Conv":
             return True
         readers = self.readers.get(node.output[0], [])
         if len(readers) == 1 and readers[0].op_type in ("Relu", "Clip"):

@@ -67,7 +67,7 @@ def quantize_dynamic(
             )
     except Exception as error:  # the quantizer has no errors of its own
         raise BuildError(f"onnxruntime's quantizer failed: {type(error).__name__}: {error}") from error
-    details = report(onnx_graph.load_checked(made), before)
+    details = report(onnx_graph.load_checked(made), before, integer=True)
     check_runs(made, context.inputs, onnx_graph.fixed_batch(before) or 1)
     weights = weights_in_words(config, reduce, context.target, context.cpu_features)
     scales = "a channel" if config.per_channel else "a tensor"

@@ -75,7 +75,7 @@ def quantize_static(
     ranges = calibrate(path, config.calibration, calibration)
     settled = settle(config, context.target, context.cpu_features)
     model = quantized(path, ranges, settled, config.per_channel)
-    details = report(model, before)
+    details = report(model, before, integer=True)
     onnx.save(model, str(made))
     check_runs(made, context.inputs, fixed or 1)
     return {**details, **describe(config, context, calibration)}

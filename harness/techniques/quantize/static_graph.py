@@ -55,9 +55,16 @@ def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]
 
 
 def quantized(
-    source: Path, ranges: Any, settled: dict[str, Any], per_channel: bool, exclude: Collection[str] = ()
+    source: Path,
+    ranges: Any,
+    settled: dict[str, Any],
+    per_channel: bool,
+    exclude: Collection[str] = (),
+    only: Collection[str] = (),
 ) -> onnx.ModelProto:
-    """Return the QDQ form of the graph at `source`, the nodes named in `exclude` left in float.
+    """Return the QDQ form of the graph at `source`.
+
+    Nodes named in `exclude` stay in float; with `only`, all others do.
 
     Raises BuildError when the quantizer fails.
     """
@@ -73,7 +80,7 @@ def quantized(
                 QuantType.QInt8,
                 QuantType.QUInt8 if settled["types"] == "u8s8" else QuantType.QInt8,
                 ranges,
-                [],
+                list(only),
                 list(exclude),
                 _operator_types(),
                 {},

@@ -1,0 +1,86 @@
+"""How much each layer's quantization alone damages the answers, measured on calibration items."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.artifacts.onnx_flops import is_product, node_flops
+from harness.artifacts.tensors import Array
+from harness.errors import BuildError
+
+if TYPE_CHECKING:
+    import onnx
+
+Answers = list[NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's damage when it alone is quantized.
+
+    `sqnr_db` is the signal-to-quantization-noise ratio of the graph's outputs in decibels, `disagreement` the
+    share of items whose top-1 answer changes (None where the outputs are no classes), `flops_share` the
+    layer's part of the work.
+    """
+
+    name: str
+    operator: str
+    sqnr_db: float
+    disagreement: float | None
+    flops_share: float | None
+
+    def content(self) -> dict[str, Any]:
+        """As JSON; a layer without any noise has no finite ratio."""
+        return {**asdict(self), "sqnr_db": self.sqnr_db if np.isfinite(self.sqnr_db) else None}
+
+
+def answers(model: Path | bytes, batches: list[dict[str, Array]]) -> Answers:
+    """Return the graph's outputs over all batches. Raises BuildError when it cannot be run."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    content = model if isinstance(model, bytes) else str(model)
+    try:
+        session = ort.InferenceSession(content, sess_options=options, providers=["CPUExecutionProvider"])
+        found = [session.run(None, batch) for batch in batches]
+    except Exception as error:  # onnxruntime has an exception class for each status
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise BuildError(f"onnxruntime {ort.__version__} cannot run the result: {lines[0]}") from error
+    return [np.concatenate(parts).astype(np.float64) for parts in zip(*found, strict=True)]
+
+
+def sqnr_db(exact: Answers, found: Answers) -> float:
+    """Return 10 · log10 of signal power over noise power, all outputs together; infinite without noise."""
+    signal = sum(float(np.square(a).sum()) for a in exact)
+    noise = sum(float(np.square(a - b).sum()) for a, b in zip(exact, found, strict=True))
+    if not noise:
+        return float("inf")
+    return 10 * float(np.log10(signal / noise)) if signal else float("-inf")
+
+
+def disagreement(exact: Answers, found: Answers) -> float | None:
+    """Return the share of top-1 answers that differ in the first output, (items, …, classes).
+
+    None where its last axis has fewer than two classes.
+    """
+    first, second = exact[0], found[0]
+    if first.ndim < 2 or first.shape[-1] < 2:
+        return None
+    return float(np.mean(first.argmax(-1) != second.argmax(-1)))
+
+
+def candidates(model: onnx.ModelProto) -> dict[str, tuple[str, float | None]]:
+    """Return the layers that can be quantized: products with a constant weight, their type and FLOPs."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    flops = node_flops(model)
+    return {
+        node.name: (node.op_type, flops[i])
+        for i, node in enumerate(model.graph.node)
+        if is_product(node) and constants & set(node.input[1:2])
+    }

@@ -1,0 +1,151 @@
+"""Mixed precision: each layer's damage is measured, and the fewest of the worst stay in float."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+from layers import context, items, run, write
+
+from harness.artifacts import onnx_graph
+from harness.errors import BuildError
+from harness.techniques.quantize import sensitivity
+from harness.zoo.registry import Data
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+from onnx import helper  # noqa: E402
+
+CALIBRATION = {"samples": 128, "batch": 32}
+RNG = np.random.default_rng(11)
+SOUND = [(RNG.standard_normal((16, 16)) / 4).astype(np.float32) for _ in range(3)]
+
+
+def spoilt():
+    """One weight a thousand times the others: with one scale for all, the others come to nothing."""
+    weight = SOUND[1].copy()
+    weight[0, 0] = 300.0
+    return weight
+
+
+def chain(folder, *weights):
+    """Matrix products with a Relu between them."""
+    nodes, at = [], "x"
+    for i in range(len(weights)):
+        out = "y" if i == len(weights) - 1 else f"h{i}"
+        nodes.append(helper.make_node("MatMul", [at, f"w{i}"], [out], name=f"layer{i}"))
+        if out != "y":
+            nodes.append(helper.make_node("Tanh", [out], [f"r{i}"], name=f"act{i}"))
+        at = f"r{i}"
+    named = {f"w{i}": weight for i, weight in enumerate(weights)}
+    return write(folder, nodes, [16], [weights[-1].shape[1]], named)
+
+
+def build(folder, *weights, **config):
+    data = Data((items((16,), 200, seed=2),))
+    config = {"calibration": CALIBRATION, "per_channel": False, **config}
+    about = context((16,), data, cpu_features=frozenset({"avx512_vnni"}))
+    source = chain(folder / "f", *weights)
+    return source, *tiny.build("quantize/mixed", source, folder / "q", about, **config)
+
+
+def test_the_worst_layer_is_found_and_alone_stays_in_float(tmp_path):
+    source, artifact, about = build(tmp_path, SOUND[0], spoilt(), SOUND[2], max_drop=0.1)
+    worst = about["sensitivity"][0]
+    assert (worst["name"], worst["operator"], worst["in_float"]) == ("layer1", "MatMul", True)
+    assert worst["flops_share"] == pytest.approx(1 / 3)
+    assert [layer["in_float"] for layer in about["sensitivity"][1:]] == [False, False]
+    assert about["layers_in_float"] == 1
+    assert about["float_operator_names"] == ["MatMul layer1"]
+    assert about["low_precision_flops_share"] == pytest.approx(2 / 3)
+    assert about["disagreement"] <= 0.1 < about["all_int8_disagreement"]
+    x = items((16,), 100, seed=3)
+    assert np.mean(run(artifact, x, "all").argmax(1) == run(source, x).argmax(1)) > 0.85
+
+
+def test_a_budget_that_holds_anyway_leaves_nothing_in_float(tmp_path):
+    _, _, about = build(tmp_path, *SOUND, max_drop=0.5)
+    assert about["layers_in_float"] == 0
+    assert about["float_operators"] == {}
+    assert about["disagreement"] == about["all_int8_disagreement"]
+
+
+def test_a_layers_damage_is_that_of_the_graph_with_it_alone_in_int8(tmp_path):
+    """In numpy: the first layer's input, weight and output through 8 bits, the others in float."""
+    _, _, about = build(tmp_path, *SOUND, max_drop=0.5, probe=128)
+    ratios = {layer["name"]: layer["sqnr_db"] for layer in about["sensitivity"]}
+    assert list(ratios.values()) == sorted(ratios.values())
+    data = Data((items((16,), 200, seed=2),))
+    chosen = np.sort(np.random.default_rng(0).choice(200, 128, replace=False))
+    x = data.inputs[0][chosen]
+    w = SOUND[0]
+    scale = np.abs(w).max() / 127
+    low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
+    xs = (high - low) / 255
+    zero = np.rint(-low / xs)
+    xq = (np.clip(np.rint(x / xs) + zero, 0, 255) - zero) * xs
+    inner = xq @ (np.rint(w / scale) * scale)
+    exact = x @ w
+    hs = (min(float(exact.min()), 0.0), max(float(exact.max()), 0.0))
+    step = (hs[1] - hs[0]) / 255
+    inner = (np.clip(np.rint(inner / step) + np.rint(-hs[0] / step), 0, 255) - np.rint(-hs[0] / step)) * step
+    found = np.tanh(np.tanh(inner) @ SOUND[1]) @ SOUND[2]
+    truth = np.tanh(np.tanh(exact) @ SOUND[1]) @ SOUND[2]
+    expected = 10 * np.log10(np.square(truth).sum() / np.square(truth - found).sum())
+    assert ratios["layer0"] == pytest.approx(expected, abs=0.5)
+
+
+def test_the_ratio_of_signal_to_noise_is_a_budget_too(tmp_path):
+    _, _, about = build(tmp_path, SOUND[0], spoilt(), SOUND[2], max_drop=None, min_sqnr_db=20.0)
+    assert about["sqnr_db"] >= 20.0 > about["all_int8_sqnr_db"]
+    assert about["layers_in_float"] == 1
+
+
+def test_a_budget_that_no_layer_can_hold_is_a_failure(tmp_path):
+    with pytest.raises(BuildError, match=r"no layer can be quantized within the budget; all in int8: .* dB"):
+        build(tmp_path, *SOUND, min_sqnr_db=400.0)
+
+
+def test_answers_that_are_no_classes_need_the_other_budget(tmp_path):
+    column = RNG.standard_normal((16, 1)).astype(np.float32)
+    with pytest.raises(BuildError, match="the answers are no classes; give min_sqnr_db"):
+        build(tmp_path / "a", SOUND[0], column)
+    _, _, about = build(tmp_path / "b", SOUND[0], column, min_sqnr_db=10.0)
+    assert about["disagreement"] is None
+
+
+def test_what_is_told_is_json(tmp_path):
+    _, _, about = build(tmp_path, *SOUND, max_drop=0.5)
+    assert json.loads(json.dumps(about, allow_nan=False)) == about
+
+
+# ------------------------------------------------------------------ the measures
+
+
+def test_signal_to_noise_against_its_definition():
+    exact, noise = RNG.standard_normal((50, 7)), 0.01 * RNG.standard_normal((50, 7))
+    found = sensitivity.sqnr_db([exact], [exact + noise])
+    assert found == pytest.approx(20 * np.log10(np.linalg.norm(exact) / np.linalg.norm(noise)))
+    assert sensitivity.sqnr_db([exact], [exact]) == float("inf")
+    assert sensitivity.sqnr_db([np.zeros(3)], [np.ones(3)]) == float("-inf")
+
+
+def test_disagreement_counts_changed_answers():
+    exact = np.eye(4)
+    found = exact.copy()
+    found[0] = [0, 1, 0, 0]
+    assert sensitivity.disagreement([exact], [found]) == 0.25
+    assert sensitivity.disagreement([exact[:, :1]], [found[:, :1]]) is None
+
+
+def test_candidates_have_a_constant_weight(tmp_path):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"], name="with a weight"),
+        helper.make_node("Transpose", ["h"], ["t"], perm=[1, 0], name="transpose"),
+        helper.make_node("MatMul", ["h", "t"], ["y"], name="of activations"),
+    ]
+    source = write(tmp_path / "f", nodes, [16], ["batch"], {"w": SOUND[0]})
+    model = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
+    assert sensitivity.candidates(model) == {"with a weight": ("MatMul", 2 * 16 * 16)}
