@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 520.0, 300.0
+WIDTH, HEIGHT = 420.0, 300.0
 
 
 @figure(
@@ -38,7 +38,7 @@ def draw(view: CellView) -> Figure | None:
     values = values[np.isfinite(values) & (values > 0)]
     low, high = float(values.min()) / 1.06, float(values.max()) * 1.06
     unit, name = best_unit([low, high], "s")
-    made, axes = canvas(WIDTH, HEIGHT, 52, 38, 14, 42)
+    made, axes = canvas(WIDTH, HEIGHT, 52, 38, 14, 54)
     axes.set_yscale("log")
     axes.set_ylim(low / unit, high / unit)
     ticks = log_ticks(low / unit, high / unit, 6)
@@ -88,10 +88,10 @@ def _dots(axes: Axes, arm: Arm, starts: dict[int, int], unit: float) -> None:
 
 
 def _key(axes: Axes, arms: list[Arm], unit: str) -> None:
-    up = 1 / (HEIGHT - 80)
+    up = 1 / (HEIGHT - 92)
     write(axes, -42 / (WIDTH - 66), 1 + 12 * up, f"median call of a Block, {unit}", transform=axes.transAxes,
           fontsize=SMALL, color=color("muted"))  # fmt: skip
     for index, arm in enumerate(arms):
         text = f"{arm.name}: {len(arm.blocks):,} Blocks"
-        write(axes, 0.5 * index, 1 + 30 * up, text, transform=axes.transAxes, fontsize=SMALL,
+        write(axes, 0, 1 + (42 - 15 * index) * up, text, transform=axes.transAxes, fontsize=SMALL,
               color=color(arm.role), weight="bold")  # fmt: skip

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 520.0, 300.0
+WIDTH, HEIGHT = 420.0, 300.0
 FEWEST = 3
 BINS, POINTS = 70, 160
 FAR = 0.998
@@ -39,8 +39,8 @@ def draw(view: CellView) -> Figure | None:
     low = min(float(arm.calls_s.min()) for arm in arms) / 1.05
     high = max(float(np.quantile(arm.calls_s, FAR)) for arm in arms) * 1.08
     unit, name = best_unit([low, high], "s")
-    made, below = canvas(WIDTH, HEIGHT, 44, 38, 14, 150)
-    above = plot(made, WIDTH, HEIGHT, 44, 168, 14, 24)
+    made, below = canvas(WIDTH, HEIGHT, 44, 38, 14, 158)
+    above = plot(made, WIDTH, HEIGHT, 44, 156, 14, 36)
     edges = np.geomspace(low, high, BINS + 1) / unit
     for axes in (above, below):
         axes.set_xscale("log")
@@ -78,5 +78,5 @@ def _ecdf(axes: Axes, arm: Arm, unit: float) -> None:
 def _key(axes: Axes, arms: list[Arm]) -> None:
     for index, arm in enumerate(arms):
         text = f"{arm.name}: {len(arm.calls_s):,} calls"
-        write(axes, 0.5 * index, 1 + 12 / 108, text, transform=axes.transAxes, fontsize=SMALL,
+        write(axes, 0, 1 + (27 - 15 * index) / 108, text, transform=axes.transAxes, fontsize=SMALL,
               color=color(arm.role), weight="bold")  # fmt: skip
