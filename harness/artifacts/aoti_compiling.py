@@ -1,0 +1,61 @@
+"""Compiling a module ahead of time by TorchInductor into the form ``aoti``. Torch is imported inside."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.artifacts import aoti
+from harness.artifacts.exporting import example_tensors, quiet_exporter
+from harness.artifacts.targets import Target
+from harness.artifacts.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+def compile_module(
+    module: torch.nn.Module,
+    inputs: tuple[TensorSpec, ...],
+    target: Target,
+    folder: Path,
+    *,
+    seed: int,
+    freezing: bool,
+) -> None:
+    """Export `module` for the target's batch and write its package into `folder`.
+
+    With `freezing`, what can be computed from the weights alone is computed now; low-precision weights would
+    be unpacked by it.
+    """
+    import torch
+
+    placed = module.to(target.device)
+    example = tuple(t.to(target.device) for t in example_tensors(inputs, target.batch, seed))
+    with compiling(target):
+        package(torch.export.export(placed, example), folder, freezing=freezing)
+
+
+def package(exported: Any, folder: Path, **settings: Any) -> None:
+    """Compile an exported program into `folder`, with Inductor's `settings`."""
+    from torch._inductor import aoti_compile_and_package
+
+    aoti_compile_and_package(exported, package_path=str(folder / aoti.PACKAGE), inductor_configs=settings)
+
+
+@contextlib.contextmanager
+def compiling(target: Target) -> Iterator[None]:
+    """Compile for the thread budget, without gradients, progress lines and warnings."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(target.threads)  # Inductor writes the thread count into the code
+    try:
+        with quiet_exporter(), warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,102 @@
+"""torchao: int8 dense layers in a compiled package, held against numpy; what was quantized is counted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny
+
+from harness.artifacts import torch_module
+from harness.artifacts.targets import Target
+from harness.errors import BuildError
+from harness.techniques.quantize.module_counting import report
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("torchao")
+
+BATCH = 3
+
+
+def context(inputs=tiny.VECTOR):
+    return tiny.Context(inputs, target=Target(batch=BATCH, threads=1))
+
+
+def weight_int8(w):
+    """Symmetric, a scale for each output channel, onto [-127, 127] or [-128, 127]."""
+    scale = np.abs(w).max(axis=1, keepdims=True) / 127.5
+    return np.clip(np.rint(w / scale), -128, 127) * scale
+
+
+def activations_int8(x):
+    """Symmetric, a scale for each item."""
+    scale = np.abs(x).max(axis=1, keepdims=True) / 127.5
+    return np.clip(np.rint(x / scale), -128, 127) * scale
+
+
+def oracle(module, x, *, dynamic):
+    """tiny_factories.dense: two dense layers, relu between."""
+    first, second = (part for part in module.modules() if isinstance(part, torch.nn.Linear))
+    data = x
+    for i, layer in enumerate((first, second)):
+        given = activations_int8(data) if dynamic else data
+        data = given @ weight_int8(layer.weight.numpy()).T + layer.bias.numpy()
+        data = np.maximum(data, 0) if i == 0 else data
+    return data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["torchao-dynamic", "torchao-weight-only"])
+def test_dense_layers_compute_what_numpy_computes_without_torchao(method, tmp_path):
+    source = tiny.source("dense", tmp_path / "m")
+    _, about = tiny.build(f"quantize/{method}", source, tmp_path / "q", context())
+    dynamic = method == "torchao-dynamic"
+    assert about["integer_operators" if dynamic else "weight_only_operators"] == {"Linear": 2}
+    assert about["low_precision_flops_share" if dynamic else "weight_only_flops_share"] == 1.0
+    assert about["low_precision_weight_share"] == 1.0
+    (x,) = tiny.items(tiny.VECTOR, BATCH)
+    np.save(tmp_path / "x.npy", x)
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from harness.artifacts.artifact import Artifact;"
+        "from harness.artifacts.targets import Target; from harness.runtimes.registry import RUNTIMES;"
+        "entry = RUNTIMES.get('torch-compile');"
+        f"folder = Path({str(tmp_path)!r}); artifact = Artifact('q', 'aoti', folder / 'q');"
+        f"session = entry.open_session(entry.config(), artifact, Target(batch={BATCH}, threads=1));"
+        "np.save(folder / 'y.npy', session.run([np.load(folder / 'x.npy')])[0]);"
+        "print('torchao' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    found = np.load(tmp_path / "y.npy")
+    module = torch_module.load_module(source.folder)
+    expected, exact = oracle(module, x, dynamic=dynamic), tiny.eager(source, (x,))[0]
+    assert 0 < np.abs(found - exact).max() < 0.05 * np.ptp(exact)
+    assert np.abs(found - expected).max() < 0.01 * np.ptp(exact)
+
+
+@pytest.mark.parametrize("method", ["torchao-dynamic", "torchao-weight-only"])
+def test_a_module_without_dense_layers_is_refused(method, tmp_path):
+    source = tiny.source("single_conv", tmp_path / "m")
+    with pytest.raises(BuildError, match="nothing was quantized: the module has only Conv2d"):
+        tiny.build(f"quantize/{method}", source, tmp_path / "q", context(tiny.INPUTS["single_conv"]))
+
+
+@pytest.mark.parametrize("integers", [True, False])
+def test_shares_are_of_flops_and_of_bytes(integers):
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(256, 10)
+    )
+    specs = (tiny.TensorSpec(name="x", shape=(2, 8, 8)),)
+    about = report(module, specs, lambda part: isinstance(part, torch.nn.Linear), integers=integers)
+    dense, conv = 2 * 256 * 10, 2 * 4 * 64 * 18
+    share = pytest.approx(dense / (dense + conv))
+    assert about["float_operators"] == {"Conv2d": 1}
+    assert about["float_operator_names"] == ["Conv2d 0"]
+    assert about["integer_operators"] == ({"Linear": 1} if integers else {})
+    assert about["weight_only_operators"] == ({} if integers else {"Linear": 1})
+    assert about["low_precision_flops_share"] == (share if integers else 0.0)
+    assert about["weight_only_flops_share"] == (0.0 if integers else share)
+    assert about["low_precision_weight_share"] == pytest.approx(2560 / (2560 + 4 * 72))
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
