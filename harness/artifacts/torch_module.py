@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.artifacts import torch_execution
 from harness.artifacts.forms import FORMS, Form
 from harness.artifacts.tensors import TensorSpec
 from harness.artifacts.torch_traffic import count_traffic
@@ -52,9 +53,16 @@ def call_factory(reference: str, kwargs: dict[str, Any] | None = None) -> torch.
     return module.eval()
 
 
-def save_module(module: torch.nn.Module, folder: Path, factory: str, kwargs: dict[str, Any]) -> None:
+def save_module(
+    module: torch.nn.Module,
+    folder: Path,
+    factory: str,
+    kwargs: dict[str, Any],
+    execution: dict[str, str] | None = None,
+) -> None:
     """Save `module`, made by `factory(**kwargs)` and perhaps changed since, into `folder`.
 
+    `execution` says how it computes where that is not PyTorch's default (torch_execution.py).
     Raises BuildError when loading it back would not give the same tensors.
     """
     from safetensors.torch import save_file
@@ -76,13 +84,18 @@ def save_module(module: torch.nn.Module, folder: Path, factory: str, kwargs: dic
     tensors, aliases = _unique_tensors(module)
     save_file(tensors, str(folder / WEIGHTS))
     description = {"factory": factory, "kwargs": kwargs, "attributes": changed, "aliases": aliases}
+    description["execution"] = execution or {}
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1))
 
 
-def save_changed(module: torch.nn.Module, source: Path, folder: Path) -> None:
-    """Save into `folder` what a step made of the module that was loaded from `source`."""
+def save_changed(module: torch.nn.Module, source: Path, folder: Path, **execution: str) -> None:
+    """Save into `folder` what a step made of the module that was loaded from `source`.
+
+    `execution` is what the step adds to how it computes.
+    """
     description = json.loads((source / DESCRIPTION).read_text())
-    save_module(module, folder, description["factory"], description["kwargs"])
+    computes = {**description.get("execution", {}), **execution}
+    save_module(module, folder, description["factory"], description["kwargs"], computes)
 
 
 def load_module(folder: Path) -> torch.nn.Module:
@@ -96,6 +109,7 @@ def load_module(folder: Path) -> torch.nn.Module:
         for key, value in attributes.items():
             setattr(parts[name], key, tuple(value) if isinstance(value, list) else value)
     place_tensors(module, load_file(str(folder / WEIGHTS)), description["aliases"])
+    torch_execution.set_up(module, description.get("execution", {}))
     return module.requires_grad_(False).eval()
 
 

@@ -36,7 +36,7 @@ def report(
     flops, total = _flops(module, inputs, layers)
     share = sum(flops.get(name, 0.0) for name in low) / total if total else None
     small = sum(layers[name].weight.numel() for name in low)
-    whole = small + sum(4 * part.weight.numel() for name, part in layers.items() if name not in low)
+    whole = small + sum(part.weight.nbytes for name, part in layers.items() if name not in low)
     chosen = _types(layers[name] for name in low)
     left = {name: part for name, part in layers.items() if name not in low}
     return {

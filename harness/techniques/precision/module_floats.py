@@ -1,0 +1,102 @@
+"""bfloat16 and float16 for PyTorch modules, inputs and outputs kept in float32."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.artifacts import torch_module
+from harness.artifacts.artifact import Artifact
+from harness.artifacts.exporting import example_tensors
+from harness.artifacts.tensors import TensorSpec
+from harness.errors import BuildError
+from harness.techniques.precision.settings import BFloat16, Float16
+from harness.techniques.registry import BuildContext, transform
+
+if TYPE_CHECKING:
+    import torch
+
+_ABOUT: dict[str, Any] = {
+    "implementation": "module",
+    "takes": (torch_module.FORM,),
+    "yields": torch_module.FORM,
+    "packages": ("torch",),
+    "keeps": ("parameters", "nonzero_parameters", "flops_per_item"),
+}
+
+
+@transform(
+    "precision",
+    BFloat16,
+    select=("dtype", "bf16"),
+    summary="weights and arithmetic of a PyTorch module in bfloat16",
+    **_ABOUT,
+)
+def to_bfloat16(_: BFloat16, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
+    """Cast the module, and report which arithmetic is really in bfloat16."""
+    return _cast("bfloat16", source, out, context)
+
+
+@transform(
+    "precision",
+    Float16,
+    select=("dtype", "fp16"),
+    summary="weights and arithmetic of a PyTorch module in float16",
+    **_ABOUT,
+)
+def to_float16(_: Float16, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
+    """Cast the module, and report which arithmetic is really in float16."""
+    return _cast("float16", source, out, context)
+
+
+def _cast(dtype: str, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
+    import torch
+
+    module = torch_module.load_module(source.folder)
+    finite = {name for name, t in module.state_dict().items() if torch.isfinite(t).all()}
+    module.to(getattr(torch, dtype))
+    if lost := sorted(n for n, t in module.state_dict().items() if n in finite and not t.isfinite().all()):
+        raise BuildError(f"{', '.join(lost[:3])}: weights beyond the largest number of {dtype}")
+    torch_module.save_changed(module, source.folder, out, dtype=dtype)
+    return _report(torch_module.load_module(out), context.inputs)
+
+
+def _report(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> dict[str, Any]:
+    """Count, in a run on one item, products and convolutions by their type of float, and weights' bytes."""
+    found = _computed(module, inputs)
+    flops = {half: sum(n for name, is_half, n in found if is_half is half) for half in (True, False)}
+    types = {half: Counter(name for name, is_half, _ in found if is_half is half) for half in (True, False)}
+    if not any(is_half for _, is_half, _ in found):
+        raise BuildError("nothing computes in 16 bits: the module has no dense or convolution operator")
+    weights = [tensor for tensor in module.parameters() if tensor.dim() > 1]
+    total = sum(tensor.nbytes for tensor in weights)
+    return {
+        "half_operators": dict(sorted(types[True].items())),
+        "float_operators": dict(sorted(types[False].items())),
+        "low_precision_flops_share": flops[True] / sum(flops.values()),
+        "low_precision_weight_share": sum(t.nbytes for t in weights if t.itemsize == 2) / max(total, 1),
+    }
+
+
+def _computed(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> list[tuple[str, bool, float]]:
+    """Name, whether in 16 bits, and FLOPs of each product and convolution."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    found: list[tuple[str, bool, float]] = []
+
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch types it in part
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = func(*args, **(kwargs or {}))
+            packet = func._overloadpacket
+            if packet in flop_registry:
+                first = result[0] if isinstance(result, (tuple, list)) else result
+                flops = flop_registry[packet](*args, **(kwargs or {}), out_val=result)
+                found.append((packet.__name__, first.itemsize == 2, float(flops)))
+            return result
+
+    with torch.no_grad(), Watch():  # type: ignore[no-untyped-call]
+        module(*example_tensors(inputs, 1, seed=0))
+    return found
