@@ -87,13 +87,13 @@ def no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def time_in_turn(calls: Sequence[Call], count: int, clock: Clock) -> Block:
-    """Time `count` calls, taking `calls` in turn, each started when the one before has returned.
+def time_in_turn(calls: Sequence[Call], count: int, clock: Clock, start: int = 0) -> Block:
+    """Time `count` calls, taking `calls` in turn from number `start` on, each when the one before returned.
 
     A sample is the time between two clock readings, so it holds one reading and the loop's step: some 0.1 µs
     that `tests/perf` keeps an eye on. Raises ClockError when the clock goes backwards.
     """
-    order = list(islice(cycle(calls), count))
+    order = list(islice(cycle(calls), start, start + count))
     now = clock.now_ns
     with no_garbage_collection():
         stamps = [now()]
@@ -105,7 +105,7 @@ def time_in_turn(calls: Sequence[Call], count: int, clock: Clock) -> Block:
     readings = np.asarray(stamps, dtype=np.int64)
     samples: NDArray[np.int64] = readings[1:] - readings[:-1]
     check_durations(samples)
-    return Block(samples, elapsed_ns(stamps[0], stamps[-1]), output, (count - 1) % len(calls))
+    return Block(samples, elapsed_ns(stamps[0], stamps[-1]), output, (start + count - 1) % len(calls))
 
 
 def grouped(calls: Sequence[Call], size: int) -> list[Call]:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from harness.measure.blocks import Block, calls_for
-from harness.stats.steady import find_steady
+from harness.stats.steady import WINDOW, find_steady
 
 SHARE_OF_BLOCK = 0.2
-"""A warm-up Block is this much of a timed Block."""
+"""A warm-up Block is this much of a timed Block; shorter where the cap would leave no room for the test."""
+LEAST = 3
+"""Blocks that are run whatever the cap: the first call alone would tell a wrong length."""
 
 RECENT = 5
 """A call's length is the median of so many last Blocks: one disturbed Block must not set it."""
@@ -32,16 +34,19 @@ class Warmth:
     search: dict[str, Any] = field(default_factory=dict)
 
 
-def warm_up(run: Callable[[int], Block], block_s: float, cap_s: float) -> Warmth:
-    """Call `run(count)` until the Blocks' medians are steady (stats/steady.py) or `cap_s` has passed.
+def warm_up(run: Callable[[int], Block], block_s: float, cap_s: float, lanes: int = 1) -> Warmth:
+    """Call `run(count)` until the last Blocks' medians are steady (stats/steady.py) or `cap_s` has passed.
 
-    At least one Block is run, whatever the cap, so that a call's length is known.
+    `lanes` calls are answered side by side: a Block has a multiple of it, and of more lanes than one at least
+    two calls each, so that none is idle while a call's length is taken.
     """
+    short_s = min(block_s * SHARE_OF_BLOCK, cap_s / (WINDOW + 2))
     medians: list[float] = []
     lengths: list[float] = []
     calls, seconds, steady, per_call = 0, 0.0, False, 0.0
-    count = 1
-    while not steady and (not medians or seconds < cap_s):
+    least = 1 if lanes == 1 else 2 * lanes
+    count = least
+    while not steady and (len(medians) < LEAST or seconds < cap_s):
         block = run(count)
         calls += block.calls
         seconds += block.duration_ns / 1e9
@@ -49,6 +54,11 @@ def warm_up(run: Callable[[int], Block], block_s: float, cap_s: float) -> Warmth
         lengths.append(max(block.duration_ns / block.calls / 1e9, 1e-9))
         per_call = float(np.median(lengths[-RECENT:]))
         medians.append(max(float(np.median(block.samples_ns)) / 1e9, 1e-9))
-        count = calls_for(block_s * SHARE_OF_BLOCK, per_call)
-        steady = find_steady(medians).steady
+        count = max(whole(calls_for(short_s, per_call), lanes), least)
+        steady = find_steady(medians[-WINDOW:]).steady
     return Warmth(calls, seconds, steady, per_call)
+
+
+def whole(count: int, lanes: int) -> int:
+    """Round up to a multiple of `lanes`."""
+    return -(-count // lanes) * lanes

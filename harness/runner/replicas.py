@@ -76,7 +76,7 @@ class ReplicatedSession(Session):
         self.timeout_s = float(spec["timeout_s"])
         self.fixed_batch = targets[0].batch
         self._pool = list(pool)
-        self._turn = 0
+        self._turn = self._next = 0
         self._workers: list[Worker] = []
         needed = sum(array.nbytes for array in self._pool[0]) * (len(self._pool) + 1)
         places = [place for place in _places() if shutil.disk_usage(place).free > ROOM * needed]
@@ -125,10 +125,16 @@ class ReplicatedSession(Session):
 
         return call
 
+    @property
+    def lanes(self) -> int:
+        """Requests that are answered side by side: one a replica."""
+        return len(self._workers)
+
     def serve(self, count: int, clock: Clock) -> Block:
         """Answer `count` requests from the pool, whichever replica is free."""
         size = max(count // (len(self._workers) * CHUNKS), 1)
-        parts = [(first, min(size, count - first)) for first in range(0, count, size)]
+        parts = [(self._next + first, min(size, count - first)) for first in range(0, count, size)]
+        self._next = (self._next + count + 1) % len(self._pool)
         parts.reverse()
         waiting = dict.fromkeys(self._workers, 0)
         samples: list[NDArray[np.int64]] = []

@@ -11,7 +11,15 @@ from pydantic import ValidationError
 
 from harness.measure.blocks import Block, grouped
 from harness.measure.clock import Clock, FakeClock
-from harness.measure.scenarios.registry import SCENARIOS, Load, Scenario, Seat, Workload
+from harness.measure.scenarios.registry import (
+    CALLS_A_LANE,
+    SCENARIOS,
+    WAKE_NS,
+    Load,
+    Scenario,
+    Seat,
+    Workload,
+)
 
 Calls = list[Callable[[], Any]]
 
@@ -19,7 +27,8 @@ Calls = list[Callable[[], Any]]
 class Many:
     """Answers many requests at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, lanes: int = 2) -> None:
+        self.lanes = lanes
         self.served: list[int] = []
 
     def serve(self, count: int, clock: Clock) -> Block:
@@ -41,6 +50,46 @@ def test_offline_uses_a_servers_own_way() -> None:
     assert block.last == "answer"
     assert made == []
     assert one.seconds_per_item(block) == pytest.approx(2e-9 / 4)
+
+
+def test_every_lane_of_a_server_gets_several_calls_a_block() -> None:
+    target = Many(lanes=3)
+    one = load("offline", [lambda: None], FakeClock(tick_ns=1), target)
+    one.warm()
+    assert one.count % 3 == 0
+    assert one.count >= 3 * CALLS_A_LANE
+    target.served.clear()
+    one.wake()
+    assert target.served == [3]
+
+
+@pytest.mark.parametrize("name", ["single-stream", "offline", "multi-stream"])
+@pytest.mark.parametrize("count", [3, 5, 8])
+def test_all_inputs_get_their_turn_and_blocks_end_with_different_ones(name: str, count: int) -> None:
+    made: list[int] = []
+    calls: Calls = [lambda i=i: made.append(i) for i in range(5)]  # type: ignore[misc]
+    options = {"samples_per_query": 1} if name == "multi-stream" else {}
+    one = load(name, calls, FakeClock(tick_ns=3), **options)
+    last = {one.run(count).last_index for _ in range(20)}
+    assert set(made) == {0, 1, 2, 3, 4}
+    assert len(last) > 1
+    assert max(made.count(i) for i in range(5)) - min(made.count(i) for i in range(5)) <= 20
+
+
+def test_a_block_is_preceded_by_untimed_calls() -> None:
+    clock, made = FakeClock(), []
+
+    def call() -> None:
+        made.append(1)
+        clock.advance(WAKE_NS // 3)
+
+    one = load("single-stream", [call], clock)
+    one.wake()
+    assert 3 <= len(made) <= 4
+    made.clear()
+    clock_long = FakeClock()
+    load("single-stream", [lambda: (made.append(1), clock_long.advance(10 * WAKE_NS))], clock_long).wake()
+    assert made == [1]
 
 
 def test_offline_takes_turns_where_there_is_no_server() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.measure.blocks import Block
-from harness.measure.warmup import SHARE_OF_BLOCK, warm_up
+from harness.measure.warmup import LEAST, SHARE_OF_BLOCK, warm_up
 from harness.stats.steady import WINDOW
 
 CALL_NS = 1_000_000
@@ -51,13 +51,34 @@ def test_calls_that_keep_drifting_end_at_the_cap() -> None:
 
 
 @pytest.mark.parametrize("cap_s", [0.0, 1e-9])
-def test_at_least_one_block_is_run_whatever_the_cap(cap_s: float) -> None:
-    run, counts = calls_of(repeat(CALL_NS))
+def test_whatever_the_cap_a_cold_first_call_does_not_tell_the_length(cap_s: float) -> None:
+    run, counts = calls_of(iter([30 * CALL_NS, CALL_NS, CALL_NS, CALL_NS]))
     warmth = warm_up(run, block_s=0.1, cap_s=cap_s)
-    assert counts == [1]
+    assert counts == [1] * LEAST
     assert not warmth.steady
-    assert warmth.calls == 1
-    assert warmth.call_s > 0
+    assert warmth.calls == LEAST
+    assert warmth.call_s == pytest.approx(CALL_NS / 1e9)
+
+
+def test_a_short_cap_still_leaves_room_for_the_test() -> None:
+    run, _ = calls_of(iter([18e6, *[CALL_NS] * 1000]))
+    warmth = warm_up(run, block_s=0.15, cap_s=0.2)
+    assert warmth.steady
+    assert warmth.seconds < 0.2
+
+
+def test_a_cell_that_settles_late_is_seen_to() -> None:
+    run, counts = calls_of(iter([*(CALL_NS * (3 - i / 30) for i in range(60)), *[CALL_NS] * 1000]))
+    warmth = warm_up(run, block_s=0.1, cap_s=60.0)
+    assert warmth.steady
+    assert 60 < len(counts) < 60 + 2 * WINDOW
+
+
+def test_no_lane_is_idle_while_a_calls_length_is_taken() -> None:
+    run, counts = calls_of(repeat(CALL_NS), at_once=3)
+    warm_up(run, block_s=0.05, cap_s=60.0, lanes=3)
+    assert min(counts) == 6
+    assert all(count % 3 == 0 for count in counts)
 
 
 def test_a_warm_up_block_is_a_share_of_a_timed_one() -> None:

@@ -12,7 +12,7 @@ from harness.runner.audits import repeated_input
 from harness.runner.audits.constant_output import FEWEST_WHOLE, ConstantOutput
 from harness.runner.audits.registry import AUDITS, Subject
 from harness.runner.audits.repeated_input import FEWEST_PAIRS, MOST_PAIRS, RepeatedInput, is_looked_up
-from harness.runner.audits.same_outputs import KEPT, RELATIVE, SameOutputs, difference
+from harness.runner.audits.same_outputs import RELATIVE, SameOutputs, difference
 
 ONES = np.ones((4, 3), np.float32)
 
@@ -91,12 +91,13 @@ def test_another_number_of_outputs_is_a_fault_and_no_crash() -> None:
     assert audit.finding().state == "failed"
 
 
-def test_memory_is_bounded() -> None:
+def test_one_answer_is_kept_for_each_batch_that_was_timed() -> None:
     audit = SameOutputs()
-    for _ in range(10 * KEPT):
-        audit.timed(0, [ONES])
-    audit.answered(0, 4, [], [ONES])
-    assert audit.finding().evidence["looked_at"] == KEPT
+    for block in range(640):
+        audit.timed(block % 3, [ONES])
+    for batch in range(5):
+        audit.answered(batch, 4, [], [ONES])
+    assert audit.finding().evidence["looked_at"] == 3
 
 
 def constant(inputs: np.ndarray, outputs: np.ndarray, batch: int = 4) -> str | None:

@@ -59,7 +59,8 @@ class MultiStream(Load):
 
     def run(self, count: int) -> Block:
         """Time `count` queries in turn."""
-        block = time_in_turn(self._queries, count, self.seat.clock)
+        start = self.take(count, len(self._queries))
+        block = time_in_turn(self._queries, count, self.seat.clock, start)
         last = (block.last_index * self.workload.calls_per_query + self.workload.calls_per_query - 1) % len(
             self.seat.calls
         )

@@ -11,7 +11,12 @@ from harness.measure.scenarios.registry import Load, Speed, Workload, say_items,
 
 @runtime_checkable
 class Server(Protocol):
-    """Something that takes many requests at once and answers them in any order."""
+    """Something that takes many requests at once and answers them in any order.
+
+    `lanes`: how many it answers side by side.
+    """
+
+    lanes: int
 
     def serve(self, count: int, clock: Clock) -> Block:
         """Answer `count` requests that are all there at the start."""
@@ -36,10 +41,22 @@ class Offline(Load):
 
     def run(self, count: int) -> Block:
         """Answer `count` requests."""
-        session = self.seat.session
+        session, calls = self.seat.session, self.seat.calls
         if isinstance(session, Server):
             return session.serve(count, self.seat.clock)
-        return time_in_turn(self.seat.calls, count, self.seat.clock)
+        return time_in_turn(calls, count, self.seat.clock, self.take(count, len(calls)))
+
+    @property
+    def lanes(self) -> int:
+        """The session's, where it takes many at once."""
+        return self.seat.session.lanes if isinstance(self.seat.session, Server) else 1
+
+    def wake(self) -> None:
+        """All lanes at once."""
+        if isinstance(self.seat.session, Server):
+            self.seat.session.serve(self.lanes, self.seat.clock)
+        else:
+            super().wake()
 
     def seconds_per_item(self, block: Block) -> float:
         """Wall time over the items answered."""

@@ -9,6 +9,7 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -16,11 +17,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.measure.blocks import Block, Call, calls_for
 from harness.measure.clock import Clock
-from harness.measure.warmup import Warmth, warm_up
+from harness.measure.warmup import Warmth, warm_up, whole
 from harness.registry import Registry
 
 Speed = Literal["latency", "throughput", "rate"]
 """What a reader is shown first: a call's latency, items a second, or queries a second within a bound."""
+
+
+WAKE_NS = 5_000_000
+"""Untimed calls before a Block go on for this long. Another worker had the caches, and the cores were idle:
+without this the first calls of a Block took 1.6 to 18 times as long as its median, and an arm with few calls
+a Block paid more for it than one with many."""
+CALLS_A_LANE = 4
+"""Calls of each lane in a Block, at least: the end of a Block, where some lanes have nothing left to do,
+must be a small part of it."""
 
 
 class Workload(BaseModel):
@@ -75,6 +85,7 @@ class Load(ABC):
         self.workload, self.seat = workload, seat
         self.count = 1
         self.blocks = 0
+        self._turn = 0
 
     @property
     def items(self) -> int:
@@ -83,9 +94,33 @@ class Load(ABC):
 
     def warm(self) -> Warmth:
         """Call until steady; settle how many Samples make a Block."""
-        warmth = warm_up(self.run, self.seat.block_s, self.seat.cap_s)
-        self.count = calls_for(self.seat.block_s, warmth.call_s)
+        warmth = warm_up(self.run, self.seat.block_s, self.seat.cap_s, self.lanes)
+        self.count = whole(calls_for(self.seat.block_s, warmth.call_s), self.lanes)
+        if self.lanes > 1:
+            self.count = max(self.count, CALLS_A_LANE * self.lanes)
         return warmth
+
+    @property
+    def lanes(self) -> int:
+        """Calls that are answered side by side."""
+        return 1
+
+    def wake(self) -> None:
+        """Make untimed calls, one at least, so that a Block starts with its own caches and awake cores."""
+        end_ns = self.seat.clock.now_ns() + WAKE_NS
+        for call in cycle(self.seat.calls):
+            call()
+            if self.seat.clock.now_ns() >= end_ns:
+                return
+
+    def take(self, count: int, distinct: int) -> int:
+        """Return which of `distinct` calls comes first in a Block of `count`: all get their turn.
+
+        One is passed over from Block to Block, so that Blocks do not all end with the same call.
+        """
+        start = self._turn
+        self._turn = (start + count + 1) % distinct
+        return start % distinct
 
     def block(self) -> Block:
         """Time one Block."""

@@ -12,4 +12,5 @@ class SingleStream(Load):
 
     def run(self, count: int) -> Block:
         """Time `count` calls in turn."""
-        return time_in_turn(self.seat.calls, count, self.seat.clock)
+        calls = self.seat.calls
+        return time_in_turn(calls, count, self.seat.clock, self.take(count, len(calls)))

@@ -12,38 +12,39 @@ from harness.runner.audits.registry import Audit, Finding, Inputs, audit, verdic
 
 RELATIVE = 1e-3
 """Allowed difference, relative to the outputs' largest magnitude: threads may sum in another order."""
-KEPT = 64
 
 
 @audit
 class SameOutputs(Audit):
-    """Keeps the last output of each Block and compares it with the quality pass's for the same batch."""
+    """Keeps what Blocks answered last, once for each batch that was timed, and compares it with the quality
+    pass's answer to that batch.
+    """
 
     name = "same-outputs"
 
     def __init__(self) -> None:
-        self._kept: list[tuple[int, tuple[Array, ...]]] = []
+        self._kept: dict[int, tuple[Array, ...]] = {}
         self._compared = 0
         self._faults: list[str] = []
 
     def timed(self, batch: int, outputs: Sequence[Any] | None) -> None:
         """Remember what a timed call answered."""
-        if outputs is not None and len(self._kept) < KEPT:
-            self._kept.append((batch, tuple(np.array(part, copy=True) for part in outputs)))
+        if outputs is not None:
+            self._kept[batch] = tuple(np.array(part, copy=True) for part in outputs)
 
     def answered(self, batch: int, items: int, _inputs: Inputs, outputs: Sequence[Array]) -> None:
         """Compare with the quality pass's answer to the same batch."""
-        for index, timed in self._kept:
-            if index != batch:
-                continue
-            self._compared += 1
-            if len(timed) != len(outputs):
-                found = f"{len(timed)} outputs when timed, {len(outputs)} in the quality pass"
-                self._faults.append(f"batch {batch}: {found}")
-                continue
-            for position, (ours, theirs) in enumerate(zip(timed, outputs, strict=True)):
-                if fault := difference(ours[:items], np.asarray(theirs)[:items]):
-                    self._faults.append(f"batch {batch}, output {position}: {fault}")
+        timed = self._kept.get(batch)
+        if timed is None:
+            return
+        self._compared += 1
+        if len(timed) != len(outputs):
+            found = f"{len(timed)} outputs when timed, {len(outputs)} in the quality pass"
+            self._faults.append(f"batch {batch}: {found}")
+            return
+        for position, (ours, theirs) in enumerate(zip(timed, outputs, strict=True)):
+            if fault := difference(ours[:items], np.asarray(theirs)[:items]):
+                self._faults.append(f"batch {batch}, output {position}: {fault}")
 
     def finding(self) -> Finding:
         """Say whether all that could be compared was equal."""
