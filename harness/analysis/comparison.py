@@ -133,24 +133,28 @@ def _difference(baseline: pd.Series[float] | None, candidate: pd.Series[float] |
 def _judged(results: list[Result], info: RunInfo) -> list[Result]:
     """Correct all p-values of the Run together (Benjamini-Hochberg), then decide each Verdict.
 
+    The list is what the board shows: Records that failed their audit are not in it, nor are ratios of one
+    Trial, whose p-values know nothing of how processes differ (a wider bar holds for them, stats/verdict.py).
     A leaderboard is a list that is browsed: what is bounded is the share of false alarms in it. That any at
     all is rare comes from the noise floor, which each Verdict has to pass besides (stats/verdict.py).
     """
-    fast = [result for result in results if result.ratio is not None]
-    good = [result for result in results if result.drop is not None]
+    listed = [result for result in results if result.row["audit"] != "failed"]
+    fast = [result for result in listed if result.ratio and result.ratio.between_trials]
+    good = [result for result in listed if result.drop is not None]
     speeds = [p_value(result.ratio) for result in fast if result.ratio]
     drops = [result.drop.p for result in good if result.drop]
     for result, raw, adjusted in zip(fast, speeds, benjamini_hochberg(speeds) if speeds else [], strict=True):
         result.found |= {"speedup_p": raw, "speedup_p_adjusted": float(adjusted)}
+    for result in results:
         if result.ratio:
-            found = judge(result.ratio, result.floor, precision(info), float(adjusted))
-            result.found["verdict"] = str(found)
+            adjusted_p = result.found.get("speedup_p_adjusted")
+            result.found["verdict"] = str(judge(result.ratio, result.floor, precision(info), adjusted_p))
     for result, adjusted in zip(good, benjamini_hochberg(drops) if drops else [], strict=True):
         result.found["drop_p_adjusted"] = float(adjusted)
     return results
 
 
-def judge(ratio: Ratio, floor: Ratio | None, wanted: float, p: float) -> Verdict:
+def judge(ratio: Ratio, floor: Ratio | None, wanted: float, p: float | None) -> Verdict:
     """Decide; but "the same" within a floor that hides all but large changes is not knowing.
 
     `wanted` is the precision that was aimed for, `p` the p-value, corrected where there are many comparisons.

@@ -18,7 +18,7 @@ from harness.analysis.memory import memory_columns
 from harness.analysis.roofline import faster_than_roof, roofline_columns, roofs_of
 from harness.analysis.threads import thread_columns, thread_warnings
 from harness.analysis.walltime import times
-from harness.stats import percentiles, proportion
+from harness.stats import mixture, proportion
 from harness.store.arrays import unpack
 from harness.store.info import RunInfo, Times
 from harness.store.schema import CELLS
@@ -134,27 +134,48 @@ def _measured_columns(row: dict[str, Any], arm: ArmEvents, info: RunInfo) -> dic
 
 def _speed_columns(row: dict[str, Any], arm: ArmEvents) -> dict[str, Any]:
     blocks = arm.by_kind["block"]
-    seconds = np.concatenate(arm.samples) / 1e9
-    timed_s = sum(block["duration_ns"] for block in blocks) / 1e9
-    throughput = sum(block["items"] for block in blocks) / timed_s
+    trials = _by_trial(arm)
+    seconds = [np.concatenate(samples) / 1e9 for samples, _, _ in trials]
+    throughput = float(np.mean([items / timed_s for _, items, timed_s in trials]))
     columns: dict[str, Any] = {
-        "latency_mean_s": float(seconds.mean()),
-        "latency_min_s": float(seconds.min()),
-        "latency_std_s": float(seconds.std(ddof=1)) if len(seconds) > 1 else None,
-        "samples": len(seconds),
+        "latency_mean_s": float(np.mean([part.mean() for part in seconds])),
+        "latency_min_s": float(min(part.min() for part in seconds)),
+        "latency_std_s": _deviation(seconds),
+        "samples": sum(part.size for part in seconds),
         "blocks": len(blocks),
-        "trials": len({block["trial"] for block in blocks}),
+        "trials": len(trials),
         "throughput_items_per_s": throughput,
-        "measured_s": timed_s,
+        "measured_s": sum(timed_s for _, _, timed_s in trials),
     }
     columns |= _load_columns(blocks, arm.by_kind["warm"])
-    for percentile in percentiles(seconds, list(QUANTILES)):
+    for percentile in mixture(seconds, list(QUANTILES)):
         columns[QUANTILES[percentile.q]] = percentile.value if percentile.allowed else None
         if percentile.q == 0.99 and percentile.allowed and np.isfinite(percentile.upper):
             columns["latency_p99_upper_s"] = percentile.upper
     if row.get("flops_per_item"):
         columns["achieved_flop_per_s"] = row["flops_per_item"] * throughput
     return columns
+
+
+def _by_trial(arm: ArmEvents) -> list[tuple[list[NDArray[np.int64]], int, float]]:
+    """By Trial: its Blocks' Samples in ns, items answered, seconds timed. Each Trial counts the same."""
+    found: dict[int, tuple[list[NDArray[np.int64]], int, float]] = {}
+    for block, samples in zip(arm.by_kind["block"], arm.samples, strict=True):
+        before, items, timed_s = found.get(block["trial"], ([], 0, 0.0))
+        seconds = block["duration_ns"] / 1e9
+        found[block["trial"]] = ([*before, samples], items + block["items"], timed_s + seconds)
+    return list(found.values())
+
+
+def _deviation(trials: list[NDArray[np.float64]]) -> float | None:
+    """Standard deviation of all calls, each weighing 1 / (calls of its Trial); unbiased for such weights."""
+    weights = np.concatenate([np.full(part.size, 1 / part.size / len(trials)) for part in trials])
+    values = np.concatenate(trials)
+    free = 1 - float((weights**2).sum())
+    if values.size < 2 or free <= 0:
+        return None
+    mean = float((weights * values).sum())
+    return float(np.sqrt((weights * (values - mean) ** 2).sum() / free))
 
 
 def _load_columns(blocks: list[Event], warm: list[Event]) -> dict[str, Any]:

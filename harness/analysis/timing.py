@@ -17,6 +17,9 @@ from harness.errors import HarnessError
 from harness.stats.ratio import Ratio, speedup
 from harness.store.reading import Run
 
+STUMP = 0.25
+"""A Trial with fewer Blocks than this share of the usual number is not compared."""
+
 Floats = NDArray[np.float64]
 Timings = dict[tuple[str, str], "Timing"]
 """By (cell_id, arm)."""
@@ -30,8 +33,8 @@ class Timing:
     rounds: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def median(self) -> float | None:
-        """Median over all Blocks, seconds per item."""
-        return float(np.median(np.concatenate(list(self.seconds.values())))) if self.seconds else None
+        """Mean over Trials of the median over their Blocks, seconds per item."""
+        return float(np.mean([np.median(part) for part in self.seconds.values()])) if self.seconds else None
 
 
 def timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> Timings:
@@ -49,16 +52,31 @@ def timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> Timings:
         timing = arms.setdefault((str(cell_id), str(arm)), Timing())
         timing.seconds[int(trial)] = part["seconds"].to_numpy(dtype=np.float64)
         timing.rounds[int(trial)] = part["round"].to_numpy(dtype=np.int64)
+    for timing in arms.values():
+        _leave_out_stumps(timing)
     return arms
 
 
+def _leave_out_stumps(timing: Timing) -> None:
+    """Drop Trials that ended early (a dead worker, Ctrl-C) with far fewer Blocks than the others.
+
+    Among Trials that count the same, such a one would weigh as much as a whole one.
+    """
+    usual = np.median([part.size for part in timing.seconds.values()])
+    for trial in [t for t, part in timing.seconds.items() if part.size < STUMP * usual]:
+        del timing.seconds[trial], timing.rounds[trial]
+
+
 def ratio_of(baseline: Timing | None, candidate: Timing | None) -> Ratio | None:
-    """Speed-up of one arm; Trials that one arm lacks are left out where at least two remain."""
+    """Speed-up of one arm, from the Trials that both arms have.
+
+    Only where they share none are Trials compared that were not measured side by side.
+    """
     if baseline is None or candidate is None or not baseline.seconds or not candidate.seconds:
         return None
     common = sorted(baseline.seconds.keys() & candidate.seconds.keys())
     same = baseline.seconds.keys() == candidate.seconds.keys()
-    paired = same or len(common) >= 2
+    paired = same or bool(common)
     arms = [[arm.seconds[t] for t in (common if paired else arm.seconds)] for arm in (baseline, candidate)]
     rounds = ([baseline.rounds[t] for t in common], [candidate.rounds[t] for t in common]) if paired else None
     try:

@@ -3,7 +3,14 @@
 from harness.stats.multiple import benjamini_hochberg, holm, p_value
 from harness.stats.paired import Difference, mcnemar, paired_difference, proportion
 from harness.stats.planning import Budget, Spread, StopReason, plan, spread, stop
-from harness.stats.quantiles import Percentile, loadgen_estimate, min_samples, percentile, percentiles
+from harness.stats.quantiles import (
+    Percentile,
+    loadgen_estimate,
+    min_samples,
+    mixture,
+    percentile,
+    percentiles,
+)
 from harness.stats.ratio import Ratio, paired_ratios, speedup
 from harness.stats.steady import Steady, find_steady
 from harness.stats.verdict import Verdict, decide, floor_magnitude, margin
@@ -26,6 +33,7 @@ __all__ = [
     "margin",
     "mcnemar",
     "min_samples",
+    "mixture",
     "p_value",
     "paired_difference",
     "paired_ratios",

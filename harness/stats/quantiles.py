@@ -107,6 +107,35 @@ def percentiles(samples: checks.Values, qs: Sequence[float], confidence: float =
     return found
 
 
+def mixture(
+    trials: Sequence[checks.Values], qs: Sequence[float], confidence: float = 0.99
+) -> list[Percentile]:
+    """Return quantiles of calls of a process drawn at random: each Trial counts the same, however many calls.
+
+    Blocks are filled by time, so a fast Trial has more samples; pooled, they would hide the slow ones. A
+    sample weighs 1 / (samples of its Trial). `n` is Kish's effective number, (sum w)^2 / sum w^2: all samples
+    where Trials are alike. Interpolated as in `percentile`, on the sums of weights. Raises HarnessError as
+    `percentile` does.
+    """
+    arrays = [checks.sample(trial, "samples") for trial in trials]
+    if len({array.size for array in arrays}) <= 1:
+        return percentiles(np.concatenate(arrays) if arrays else [], qs, confidence)
+    weights = np.concatenate([np.full(array.size, 1 / array.size) for array in arrays])
+    values = np.concatenate(arrays)
+    order = np.argsort(values, kind="stable")
+    values, weights = values[order], weights[order]
+    places = np.cumsum(weights) - weights
+    places /= places[-1]
+    n = int(len(arrays) ** 2 / sum(1 / array.size for array in arrays))
+    found = []
+    for q in qs:
+        rank = upper_rank(n, q, confidence)
+        value = float(np.interp(q, places, values))
+        upper = math.inf if rank is None else float(np.interp((rank - 1) / max(n - 1, 1), places, values))
+        found.append(Percentile(q=q, value=value, upper=upper, n=n, allowed=n >= min_samples(q, confidence)))
+    return found
+
+
 def loadgen_estimate(samples: checks.Values, q: float, confidence: float = 0.99) -> float | None:
     """Return LoadGen's early-stopping estimate of the q-quantile, or None where n is too small.
 

@@ -68,14 +68,14 @@ CELLS = _columns(
     float_operators           | json  | products and convolutions left in float, by type
     qdq_pairs                 | int   | activations that are quantized and dequantized again
     overhead_operators        | json  | operators that low precision added to the graph, by type
-    latency_mean_s            | float | mean of all timed calls
+    latency_mean_s            | float | mean over Trials of their mean timed call
     latency_min_s             | float | fastest timed call
     latency_p50_s             | float | median
     latency_p90_s             | float | 90th percentile; null where too few samples
     latency_p95_s             | float | 95th percentile; null where too few samples
     latency_p99_s             | float | 99th percentile; null where too few samples
     latency_p99_upper_s       | float | upper bound of the 99th percentile at 99 % confidence
-    latency_std_s             | float | standard deviation of all timed calls
+    latency_std_s             | float | standard deviation of timed calls, each Trial counting the same
     samples                   | int   | timed calls
     blocks                    | int   | Blocks
     trials                    | int   | Trials (fresh processes)
@@ -86,7 +86,7 @@ CELLS = _columns(
     steady                    | bool  | whether warm-up ended because calls had become steady, in all Trials
     threads_used              | int   | threads that worked in its Blocks, median; replicas' added up
     cpu_utilisation           | float | CPU seconds of its processes over the Blocks' wall time
-    throughput_items_per_s    | float | items answered in all Blocks over the Blocks' time
+    throughput_items_per_s    | float | items answered over the Blocks' time, mean over Trials
     qps                       | float | queries a second: as given, or the highest that held the bound
     over_bound_share          | float | share of queries slower than latency_bound; null without one
     utilisation               | float | share of the queries' schedule in which the Session was busy

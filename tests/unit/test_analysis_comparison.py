@@ -115,6 +115,17 @@ def test_a_failed_audit_is_off_the_board(tmp_path):
     assert found["compile"]["on_board"]
 
 
+def test_what_is_off_the_board_does_not_loosen_the_correction_for_the_rest(tmp_path):
+    changed = vary("int8-static", audit="failed")
+    found = compare(make_run(tmp_path / "run", (Group(),), changed)).set_index("technique")
+    listed = found.drop(index=["eager", "int8-static"])
+    assert np.isnan(found.loc["int8-static", "speedup_p_adjusted"])
+    raw = np.sort(listed["speedup_p"].to_numpy())
+    n = len(raw)
+    by_hand = [min(raw[j] * n / (j + 1) for j in range(i, n)) for i in range(n)]
+    assert np.sort(listed["speedup_p_adjusted"].to_numpy()) == pytest.approx(by_hand)
+
+
 @pytest.mark.parametrize("change", [{"status": "failed", "reason": "boom"}, {"audit": "failed"}])
 def test_without_a_sound_baseline_there_are_no_ratios(tmp_path, change):
     found = rows(make_run(tmp_path / "run", (Group(),), vary("eager", **change)))

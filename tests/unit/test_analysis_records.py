@@ -150,8 +150,10 @@ def test_all_figures_against_brute_force(story: Story) -> None:
     assert record["latency_p99_upper_s"] >= record["latency_p99_s"]
     assert record["latency_std_s"] == pytest.approx(float(np.std(calls, ddof=1)))
     assert record["measured_s"] == pytest.approx(seconds)
-    assert record["throughput_items_per_s"] == pytest.approx(4000 / seconds)
-    assert record["achieved_flop_per_s"] == pytest.approx(1e6 * 4000 / seconds)
+    of_trials = [sum(int(samples.sum()) for samples in blocks[trial::2]) / 1e9 for trial in (0, 1)]
+    throughput = np.mean([2000 / timed_s for timed_s in of_trials])
+    assert record["throughput_items_per_s"] == pytest.approx(throughput)
+    assert record["achieved_flop_per_s"] == pytest.approx(1e6 * throughput)
     assert (record["parameters"], record["nonzero_parameters"]) == (100, 60)
     assert (record["artifact_key"], record["artifact_form"], record["artifact_bytes"]) == ("k", "onnx", 123)
     assert (record["build_s"], record["build_peak_rss_bytes"]) == (2.0, 9)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.errors import HarnessError
-from harness.stats import loadgen_estimate, min_samples, percentile, percentiles
+from harness.stats import loadgen_estimate, min_samples, mixture, percentile, percentiles
 from harness.stats.quantiles import upper_rank
 
 
@@ -104,3 +104,35 @@ def test_bad_input_is_refused_in_a_sentence(samples, q, message):
 def test_importing_stats_does_not_import_scipy():
     code = "import sys, harness.stats; sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_mixture_of_equal_trials_is_the_pooled_quantile():
+    trials = np.random.default_rng(0).lognormal(size=(4, 300))
+    assert mixture(trials, [0.5, 0.99]) == percentiles(trials.ravel(), [0.5, 0.99])
+
+
+def test_a_fast_trial_does_not_outvote_the_slow_ones():
+    """Equal time a Trial: the fast one makes ten times the calls, and is one process of three."""
+    rng = np.random.default_rng(1)
+    trials = [rng.normal(1.0, 0.01, 10_000), rng.normal(2.0, 0.01, 5_000), rng.normal(10.0, 0.01, 1_000)]
+    half, high = mixture(trials, [0.5, 0.9])
+    assert half.value == pytest.approx(2.0, abs=0.02)
+    assert percentiles(np.concatenate(trials), [0.5])[0].value < 1.1
+    assert high.value == pytest.approx(10.0, abs=0.05)
+    assert high.upper >= high.value
+    assert 1_000 < half.n < 3 * 2_400
+
+
+def test_a_mixtures_quantiles_are_those_of_drawing_a_trial_and_then_a_call():
+    rng = np.random.default_rng(2)
+    trials = [rng.gamma(2, 1 + i, size) for i, size in enumerate((200, 900, 3_000))]
+    drawn = np.concatenate([rng.choice(trial, 200_000) for trial in trials])
+    for found, q in zip(mixture(trials, [0.1, 0.5, 0.9]), (0.1, 0.5, 0.9), strict=True):
+        assert found.value == pytest.approx(np.quantile(drawn, q), rel=0.02)
+
+
+def test_a_mixtures_right_to_a_percentile_is_that_of_its_smallest_trials():
+    trials = [np.ones(100_000), np.arange(1.0, 21.0)]
+    found = mixture(trials, [0.99])[0]
+    assert not found.allowed
+    assert found.n < 80
