@@ -16,7 +16,7 @@ from harness.runner.plan import Plan, PlannedCell
 from harness.runner.progress import GroupProgress, Key
 from harness.runner.resuming import next_order
 from harness.runner.schedule import GroupSchedule, cut_into_parts
-from harness.runner.steering import Decision, Stop, steering
+from harness.runner.steering import BASELINE_LOST, Decision, Stop, steering
 from harness.runner.trials import Arm, LiveTrial, search_path, trial_spec
 from harness.stats.planning import WANTED_TRIALS
 from harness.store.journal import Event
@@ -40,8 +40,15 @@ class Groups:
     """All Groups of a Run. `record` writes an event to the journal."""
 
     def __init__(
-        self, plan: Plan, builds: Builds, observer: Observer, record: Callable[..., Event], logs: Path
+        self,
+        plan: Plan,
+        builds: Builds,
+        observer: Observer,
+        record: Callable[..., Event],
+        logs: Path,
+        run_id: str = "",
     ) -> None:
+        self.run_id = run_id
         self.plan, self.builds, self.observer, self.logs = plan, builds, observer, logs
         self.measure = plan.suite.spec.measure
         self._steering = steering(self.measure)
@@ -84,7 +91,12 @@ class Groups:
         """Measure one Group to its end; return the number of the next Block."""
         self._current = one
         schedule = GroupSchedule(
-            self.measure, self._start_trial, self.observer, len(self.plan.place.cores), order=order
+            self.measure,
+            self._start_trial,
+            self.observer,
+            len(self.plan.place.cores),
+            order=order,
+            salt=self.run_id,
         )
         began = one.progress.finished
         while True:
@@ -123,7 +135,7 @@ class Groups:
 
     def _decide(self, one: GroupRun, arms: list[Arm]) -> Decision:
         baseline = next((arm.key for arm in arms if arm.kind == "baseline"), None)
-        return self._steering.decide(one.history, [arm.key for arm in arms], baseline)
+        return self._steering.decide(one.history, [arm.key for arm in arms], baseline, one.stopped)
 
     def _keep(self, one: GroupRun, decision: Decision) -> None:
         """Record who is done and why, once, and the plans of the others."""
@@ -132,6 +144,8 @@ class Groups:
                 one.stopped.add(stop.key)
                 cell_id, arm = stop.key
                 self._record("stop", cell_id=cell_id, arm=arm, reason=stop.reason, halfwidth=stop.halfwidth)
+                if stop.reason == BASELINE_LOST:
+                    self.observer.notice(f"{one.group.name}: an arm ends early: {stop.reason}")
         for (cell_id, arm), turn in decision.turns.items():
             if turn.planned is not None:
                 budget = turn.planned

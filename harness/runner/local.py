@@ -24,7 +24,7 @@ from harness.runner.neighbours import announced, others
 from harness.runner.observing import Observer
 from harness.runner.plan import Place, Plan, make_plan
 from harness.runner.repository import current_commit
-from harness.runner.resuming import progress_of, refuse_other_artifacts
+from harness.runner.resuming import progress_of, refuse_other_artifacts, refuse_other_libraries
 from harness.runner.roofs import find_roofs
 from harness.runner.versions import package_version, versions_of
 from harness.store.info import GroupInfo, RunInfo
@@ -104,7 +104,7 @@ class LocalRun:
             started_at=now.isoformat(timespec="seconds"),
             commit=commit,
             machine=self.machine.to_dict(),
-            versions=versions_of(_packages(self.plan)),
+            versions=_versions(self.plan),
             seed=spec.measure.seed,
             settings=spec.measure.model_dump(mode="json"),
             quality={"max_drop": spec.quality.max_drop},
@@ -122,6 +122,7 @@ class LocalRun:
             info = RunInfo.model_validate(events[0]["info"])
             if info.suite_sha256 == self.suite.sha256:
                 refuse_other_artifacts(self.plan, folder, events)
+                refuse_other_libraries(info, folder, _versions(self.plan))
                 self.folder, self.events = folder, events
                 return info
         changed = ": the suite was changed since" if found else ""
@@ -161,7 +162,7 @@ class LocalRun:
         self._record_builds(builds, record, time.monotonic() - started)
         for roofs in find_roofs(self.plan, self.cache, self.observer, self.folder / "logs"):
             record("roofs", **roofs)
-        groups = Groups(self.plan, builds, self.observer, record, self.folder / "logs")
+        groups = Groups(self.plan, builds, self.observer, record, self.folder / "logs", info.run_id)
 
         def after_trial() -> None:
             self._watch_neighbours(record)
@@ -210,14 +211,15 @@ class LocalRun:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _packages(plan: Plan) -> tuple[str, ...]:
+def _versions(plan: Plan) -> dict[str, str]:
+    """Versions of all libraries that the Plan's Cells are built or run with."""
     names = {"numpy", "torch", "onnxruntime", "onnx"}
     for planned in plan.cells.values():
         names.update(planned.cell.pipeline.runtime.packages)
         names.update(SCENARIOS.get(planned.cell.workload.scenario).packages)
         for job in planned.jobs:
             names.update(job.stage.step.packages if job.stage else ())
-    return tuple(sorted(names))
+    return versions_of(tuple(names))
 
 
 def _group_info(plan: Plan, group: Group) -> GroupInfo:

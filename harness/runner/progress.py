@@ -10,9 +10,12 @@ Key = tuple[str, str]
 
 @dataclass
 class GroupProgress:
-    """What has been done of a Group: Trials finished, the next Trial's number, answers, failed Cells."""
+    """What has been done of a Group: Trials finished, the next Trial's number, Cells that were timed, that
+    answered the quality set, that failed.
+    """
 
     finished: int = 0
     next_trial: int = 0
+    timed: set[str] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)

@@ -7,6 +7,8 @@ from pathlib import Path
 from harness.errors import StoreError
 from harness.runner.plan import Plan
 from harness.runner.progress import GroupProgress
+from harness.runner.versions import package_version
+from harness.store.info import RunInfo
 from harness.store.journal import Event
 
 
@@ -22,13 +24,29 @@ def refuse_other_artifacts(plan: Plan, folder: Path, events: list[Event]) -> Non
             )
 
 
+def refuse_other_libraries(info: RunInfo, folder: Path, versions: dict[str, str]) -> None:
+    """The runtimes' versions are in no Artifact's address, but they are in every figure."""
+    now = {**versions, "accel-harness": package_version("accel-harness")}
+    then = {**info.versions, "accel-harness": info.harness_version}
+    changed = [
+        f"{name} {then[name]} → {now[name]}"
+        for name in sorted(then.keys() & now.keys())
+        if then[name] != now[name]
+    ]
+    if changed:
+        raise StoreError(f"{folder} cannot be resumed: {', '.join(changed)}; start anew without --resume")
+
+
 def next_order(events: list[Event]) -> int:
     """Number of the next Block in the Run's sequence."""
     return max((event["order"] for event in events if event["event"] == "block"), default=-1) + 1
 
 
 def progress_of(plan: Plan, events: list[Event]) -> dict[str, GroupProgress]:
-    """What the journal says was done before; empty progress for a new Run."""
+    """What the journal says was done before; empty progress for a new Run.
+
+    Cells that failed are tried again: a full disk or want of memory may have passed.
+    """
     progress = {group.group_id: GroupProgress() for group in plan.groups}
     group_of = {p.cell.cell_id: p.cell.group_id for p in plan.cells.values()}
     for event in events:
@@ -40,6 +58,6 @@ def progress_of(plan: Plan, events: list[Event]) -> dict[str, GroupProgress]:
                 progress[event["group_id"]].finished += 1
             case "quality":
                 progress[group_of[event["cell_id"]]].answered.add(event["cell_id"])
-            case "trial-failed" if event["blocks"] == 0 and event["arm"] != "shadow":
-                progress[group_of[event["cell_id"]]].failed.add(event["cell_id"])
+            case "block" if event["arm"] != "shadow":
+                progress[group_of[event["cell_id"]]].timed.add(event["cell_id"])
     return progress

@@ -1,7 +1,7 @@
 """Turn-taking: the arms of a Group are alive together, one runs at a time, Block by Block in random order.
 
 So drift of the machine hits all arms alike, and which process started first favours none. All order comes
-from the Suite's seed and is in the journal.
+from the Suite's seed and the Run's id, so that no arm has the same luck in each Run, and is in the journal.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MEMORY_SHARE = 0.8
 class GroupSchedule:
     """Measures one Group; `start(arm, trial)` starts a worker and returns its handle.
 
-    `order` is the number of the Run's next Block.
+    `order` is the number of the Run's next Block, `salt` the Run's id.
     """
 
     def __init__(
@@ -38,19 +38,22 @@ class GroupSchedule:
         observer: Observer,
         cores: int,
         order: int = 0,
+        salt: str = "",
     ) -> None:
         self.measure = measure
         self.start = start
         self.observer = observer
         self.starters = max(1, min(2, cores))
         self.order = order
+        self.salt = salt
 
     def run_trial(
         self, arms: list[Arm], trial: int, progress: GroupProgress, turns: Mapping[Key, Turn]
     ) -> None:
         """Measure one Trial of every arm. Arms that fail are recorded and left out; the others go on."""
-        rng = random.Random(f"{self.measure.seed}/{arms[0].planned.cell.group_id}/{trial}")  # noqa: S311
-        order = rng.sample(arms, len(arms))
+        seed = f"{self.measure.seed}/{self.salt}/{arms[0].planned.cell.group_id}"
+        rng = random.Random(f"{seed}/{trial}")  # noqa: S311
+        order = _start_order(arms, seed, trial)
         live: list[LiveTrial] = []
         try:
             live = self._start_all(order, trial, live, progress)
@@ -92,7 +95,12 @@ class GroupSchedule:
                 self.observer.step(f"{arm.title}: start")
                 one = self.start(arm, trial)
                 live.append(one)
-                waiting.append(one)
+                try:
+                    one.launch()
+                except WorkerError as error:
+                    self._bury(one, error, live, progress)
+                else:
+                    waiting.append(one)
         return live
 
     def _rounds(
@@ -111,6 +119,8 @@ class GroupSchedule:
                 self.observer.step(f"{one.arm.title}: timing")
                 with self._guard(one, live, progress):
                     one.block(round_, self.order)
+                    if one.arm.kind != "shadow":
+                        progress.timed.add(one.arm.cell_id)
                 self.order += 1
             round_ += 1
 
@@ -125,12 +135,19 @@ class GroupSchedule:
     def _bury(
         self, one: LiveTrial, error: WorkerError, live: list[LiveTrial], progress: GroupProgress
     ) -> None:
-        """Record a dead worker. One that never timed a Block will not do better: it is not started again."""
+        """Record a dead worker. A Cell that never timed a Block is not tried again in this session."""
         one.fail(error)
         live.remove(one)
-        if one.rounds == 0 and one.arm.kind != "shadow":
+        if one.arm.cell_id not in progress.timed and one.arm.kind != "shadow":
             progress.failed.add(one.arm.cell_id)
         self.observer.notice(f"{one.arm.title}: {one.stage} failed: {error}")
+
+
+def _start_order(arms: list[Arm], seed: str, trial: int) -> list[Arm]:
+    """Random for every other Trial; the next one has it backwards, so that who starts first is balanced."""
+    pair, second = divmod(trial, 2)
+    order = random.Random(f"{seed}/{pair}/start").sample(arms, len(arms))  # noqa: S311
+    return order[::-1] if second else order
 
 
 def _is_due(one: LiveTrial, turn: Turn) -> bool:

@@ -9,7 +9,7 @@ was recorded, so that a resumed Run goes on as it would have.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -32,6 +32,9 @@ ENOUGH_TRIALS = f"{MAX_TRIALS} Trials made"
 AS_ASKED = "the Trials that the suite asks for"
 KEPT_FAILING = "its worker kept failing"
 BASELINE_OUT = "max_time reached by the baseline"
+BASELINE_LOST = "its baseline's worker kept failing"
+NOT_NEEDED = "no arm needs it any more"
+SHADOW = "shadow"
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,13 @@ class Decision:
 class Steering(Protocol):
     """Decides what a Group's next Trial is."""
 
-    def decide(self, history: History, keys: Sequence[Key], baseline: Key | None) -> Decision:
-        """Return the next Trial of the arms `keys`, the baseline among them where there is one."""
+    def decide(
+        self, history: History, keys: Sequence[Key], baseline: Key | None, done: Collection[Key] = ()
+    ) -> Decision:
+        """Return the next Trial of the arms `keys`, the baseline among them where there is one.
+
+        `done` are arms that were stopped before; they stay so.
+        """
         ...
 
 
@@ -82,7 +90,9 @@ class Fixed:
     measure: Measure
     trials: int
 
-    def decide(self, history: History, keys: Sequence[Key], _baseline: Key | None) -> Decision:
+    def decide(
+        self, history: History, keys: Sequence[Key], _baseline: Key | None, _done: Collection[Key] = ()
+    ) -> Decision:
         """Every arm takes part in every Trial."""
         if history.finished >= self.trials:
             return Decision(stops=tuple(Stop(key, AS_ASKED) for key in keys), trials=self.trials)
@@ -96,28 +106,46 @@ class Planned:
 
     measure: Measure
 
-    def decide(self, history: History, keys: Sequence[Key], baseline: Key | None) -> Decision:
-        """Arms that are done drop out; the baseline stays for as long as another arm needs it."""
+    def decide(
+        self, history: History, keys: Sequence[Key], baseline: Key | None, done: Collection[Key] = ()
+    ) -> Decision:
+        """Arms that are done drop out; the baseline and its shadow stay for as long as another needs them.
+
+        The shadow too, since the noise floor has to come from the same Trials as the ratio that it judges.
+        """
         turns: dict[Key, Turn] = {}
         stops: list[Stop] = []
-        late = baseline is not None and history.arm(baseline).timed_s >= self.measure.max_time
+        companions = _companions(keys, baseline)
+        out = self._baseline_is_out(history, baseline)
         for key in keys:
-            if key == baseline and len(keys) > 1:
+            if key in companions or key in done:
                 continue
             found = self._arm(history, key, baseline if key != baseline else None)
-            if late and isinstance(found, Turn):
-                found = Stop(key, BASELINE_OUT, _halfwidth(history.ratio(baseline, key)))
+            if out and isinstance(found, Turn):
+                found = Stop(key, out, _halfwidth(history.ratio(baseline, key)))
             if isinstance(found, Turn):
                 turns[key] = found
             else:
                 stops.append(found)
-        if baseline in keys and len(keys) > 1:
-            assert baseline is not None  # noqa: S101
-            if turns:
-                turns[baseline] = self._companion(history, baseline, turns.values())
-            else:
-                stops.append(Stop(baseline, "no arm needs it any more"))
+        if turns:
+            others = list(turns.values())
+            turns |= {key: self._companion(history, key, others) for key in companions}
+        else:
+            stops += [Stop(key, NOT_NEEDED) for key in companions]
         return Decision(turns, tuple(stops), self._trials(history, turns))
+
+    def _baseline_is_out(self, history: History, baseline: Key | None) -> str | None:
+        """Say why there will be no more Trials of the baseline, if so."""
+        if baseline is None:
+            return None
+        if history.arm(baseline).failures >= MOST_FAILURES:
+            return BASELINE_LOST
+        return BASELINE_OUT if self._left(history, baseline) <= 0 else None
+
+    def _left(self, history: History, key: Key) -> float:
+        """Timed seconds that a companion has left: `max_time` for each part that the Group is cut into."""
+        arm = history.arm(key)
+        return self.measure.max_time * _parts(history, key) - arm.timed_s
 
     def _arm(self, history: History, key: Key, baseline: Key | None) -> Turn | Stop:
         arm = history.arm(key)
@@ -151,7 +179,7 @@ class Planned:
         seen = FEWEST_TRIALS
         while True:
             budget = self._budget(history, key, baseline, pilot[:seen])
-            target = min(max(budget.trials, seen + 1, WANTED_TRIALS), MAX_TRIALS)
+            target = min(max(budget.trials, seen + max(2, seen // 4), WANTED_TRIALS), MAX_TRIALS)
             if len(pilot) < target:
                 return replace(budget, trials=target)
             ratio = history.ratio(baseline, key, first=target)
@@ -166,7 +194,7 @@ class Planned:
         mine = history.arm(key)
         pair = [mine, history.arm(baseline)] if baseline is not None else [mine]
         both_s = sum(arm.block_s for arm in pair)
-        timed = self.measure.max_time * both_s / mine.block_s
+        timed = self.measure.max_time * both_s / max(arm.block_s for arm in pair)
         return plan(
             pilot,
             start_s=sum(arm.start_s for arm in pair),
@@ -176,16 +204,36 @@ class Planned:
             max_timed_s=timed,
         )
 
-    def _companion(self, history: History, baseline: Key, others: Iterable[Turn]) -> Turn:
-        """The baseline's Turn: as many Blocks as any other arm gets."""
+    def _companion(self, history: History, key: Key, others: Sequence[Turn]) -> Turn:
+        """The Turn of the baseline or its shadow: as many Blocks as any other arm gets, as time allows.
+
+        A slow one must not spend in the first Trials what later ones need.
+        """
         blocks = max(turn.blocks for turn in others)
-        return Turn(blocks, self.measure.max_time - history.arm(baseline).timed_s)
+        left = self._left(history, key)
+        if any(turn.planned is None for turn in others):
+            return Turn(blocks, min(left, PILOT_SHARE * self.measure.max_time / FEWEST_TRIALS))
+        to_go = max(turn.planned.trials for turn in others if turn.planned) - history.arm(key).attempts
+        return Turn(blocks, left / max(to_go, 1) / _parts(history, key))
 
     def _trials(self, history: History, turns: dict[Key, Turn]) -> int:
         if not turns:
             return history.finished
         plans = [turn.planned.trials for turn in turns.values() if turn.planned]
         return max([history.finished + 1, *plans]) if plans else max(WANTED_TRIALS, history.finished + 1)
+
+
+def _companions(keys: Sequence[Key], baseline: Key | None) -> list[Key]:
+    """The baseline and its shadow, where others are compared with them; else the baseline alone."""
+    if baseline not in keys or len(keys) == 1:
+        return []
+    found = [key for key in keys if key == baseline or key[1] == SHADOW]
+    return found if len(found) < len(keys) else [key for key in found if key == baseline]
+
+
+def _parts(history: History, companion: Key) -> int:
+    """Into how many parts a Group was cut so far: a companion takes part in each."""
+    return max(1, round(history.arm(companion).attempts / history.finished)) if history.finished else 1
 
 
 def _halfwidth(ratio: Ratio | None) -> float | None:

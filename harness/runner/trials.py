@@ -63,10 +63,17 @@ class LiveTrial:
         self.rounds = 0
         self.stage = "start"
         self._record = record
-        environment = worker_environment(arm.planned.target.threads, huge_pages=measure.huge_pages)
-        self._worker = Worker("harness.runner.worker", log, environment=environment, search=search)
+        self._spec, self._search = spec, search
+        self._started: Worker | None = None
+
+    def launch(self) -> None:
+        """Start the process. Raises WorkerError where the system gives none."""
+        environment = worker_environment(self.arm.planned.target.threads, huge_pages=self.measure.huge_pages)
+        self._started = Worker(
+            "harness.runner.worker", self.log, environment=environment, search=self._search
+        )
         with contextlib.suppress(WorkerError):  # one that died at once is noticed by wait_ready
-            self._worker.send("measure", **spec)
+            self._worker.send("measure", **self._spec)
 
     def wait_ready(self) -> None:
         """Wait until the runtime is imported."""
@@ -113,8 +120,14 @@ class LiveTrial:
 
     def kill(self) -> None:
         """End the worker at once."""
-        self._worker.kill()
+        if self._started is not None:
+            self._started.kill()
         sweep_shared_memory()
+
+    @property
+    def _worker(self) -> Worker:
+        assert self._started is not None  # noqa: S101
+        return self._started
 
     def _ask(self, command: str, event: str, extra_s: float = 0.0, **content: Any) -> Message:
         self._worker.send(command, **content)

@@ -42,13 +42,15 @@ class Fake:
         self.error = error or WorkerError("died")
         self.rounds, self.timed_s, self.stage = 0, 0.0, "start"
         self.ended = ""
-        self._happen("start")
 
     def _happen(self, what: str) -> None:
         assert self.world.busy is None, f"{self.world.busy} is running"
         self.world.happened.append((what, title(self.arm)))
         if what == self.dies:
             raise self.error
+
+    def launch(self) -> None:
+        self._happen("start")
 
     def wait_ready(self) -> None:
         self._happen("ready")
@@ -156,6 +158,34 @@ def test_order_differs_between_rounds_and_trials_and_follows_from_the_seed() -> 
 
     assert orders(0, 0) == orders(0, 0)
     assert len({*orders(0, 0), *orders(0, 1), *orders(1, 0)}) == 15
+
+
+def test_who_starts_first_is_balanced_and_another_in_each_run() -> None:
+    def starts(salt: str, number: int) -> list[str]:
+        bench = Bench()
+        bench.schedule.salt = salt
+        bench.trial(*NAMES, number=number)
+        return bench.did("start")
+
+    assert starts("run", 1) == starts("run", 0)[::-1]
+    assert starts("run", 3) == starts("run", 2)[::-1] != starts("run", 1)
+    assert starts("run", 0) != starts("other", 0)
+
+
+def test_a_process_that_cannot_be_started_is_one_arms_failure_and_not_the_runs() -> None:
+    bench = Bench()
+    bench.about = {"b": {"dies": "start"}}
+    bench.trial(*NAMES)
+    assert bench.ended() == {**dict.fromkeys(NAMES, "closed"), "b": "failed"}
+    assert bench.progress.failed == {"b"}
+
+
+def test_a_cell_that_was_timed_before_is_not_given_up_for_one_bad_start() -> None:
+    bench = Bench()
+    bench.trial(*NAMES)
+    bench.about = {"base": {"dies": "load"}}
+    bench.trial(*NAMES, number=1)
+    assert bench.progress.failed == set()
 
 
 def test_all_are_loaded_before_any_is_timed_and_all_timed_before_any_answers() -> None:

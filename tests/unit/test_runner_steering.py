@@ -11,15 +11,18 @@ from harness.runner.history import History
 from harness.runner.progress import Key
 from harness.runner.steering import (
     AS_ASKED,
+    BASELINE_LOST,
     BASELINE_OUT,
     KEPT_FAILING,
     MOST_FAILURES,
+    NOT_NEEDED,
     OUT_OF_STARTS,
     Decision,
     Stop,
     steering,
 )
 from harness.stats.planning import FEWEST_TRIALS, WANTED_TRIALS, StopReason
+from harness.stats.verdict import Verdict, decide
 from harness.store.arrays import pack
 from harness.suite.schema import Measure
 
@@ -124,10 +127,11 @@ def test_a_fixed_number_of_trials_is_kept_to() -> None:
 def test_quiet_arms_stop_when_the_wanted_precision_is_there() -> None:
     done = Simulation(group(fast=5e-4), precision=0.02, max_time=20.0).run()
     assert done.history.finished == WANTED_TRIALS
-    for key in (SHADOW, ("fast", "cell")):
-        assert done.stops[key].reason == StopReason.PRECISION
-        assert done.stops[key].halfwidth is not None and done.stops[key].halfwidth <= 0.02
-        assert done.history.arm(key).timed_s < 10.0
+    stop = done.stops["fast", "cell"]
+    assert stop.reason == StopReason.PRECISION
+    assert stop.halfwidth is not None and stop.halfwidth <= 0.02
+    assert done.history.arm(("fast", "cell")).timed_s < 10.0
+    assert {done.stops[key].reason for key in (BASE, SHADOW)} == {NOT_NEEDED}
 
 
 def test_a_noisy_arm_goes_on_and_the_quiet_ones_drop_out() -> None:
@@ -142,7 +146,7 @@ def test_a_noisy_arm_goes_on_and_the_quiet_ones_drop_out() -> None:
     done = simulation.run()
     trials = {key[0]: done.history.arm(key).attempts for key in done.arms}
     assert trials["wild"] > trials["calm"] == WANTED_TRIALS
-    assert done.history.arm(BASE).attempts == trials["wild"]
+    assert done.history.arm(BASE).attempts == done.history.arm(SHADOW).attempts == trials["wild"]
 
 
 def test_more_noise_takes_more_trials() -> None:
@@ -163,6 +167,75 @@ def test_starting_processes_may_not_take_longer_than_max_time() -> None:
     done = Simulation(group(a=5e-4), between=0.2, max_time=5.0, start_s=2.0).run()
     assert done.stops[("a", "cell")].reason in (OUT_OF_STARTS, StopReason.MAX_TIME)
     assert done.history.arm(("a", "cell")).attempts <= 4
+
+
+def test_a_baseline_that_is_much_slower_still_gets_its_trials() -> None:
+    """Its first Trials must not spend all of its time: with two Trials an interval says nothing."""
+    done = Simulation({**group(a=2e-3), BASE: 1.5, SHADOW: 1.5}, between=0.01, max_time=20.0).run()
+    assert done.history.arm(BASE).attempts >= FEWEST_TRIALS
+    assert done.history.arm(BASE).timed_s < 26.0
+
+
+def test_a_group_in_parts_does_not_end_when_its_baseline_was_timed_once_for_each_part() -> None:
+    simulation = Simulation(group(a=1e-3, b=1e-3), between=0.05, max_time=6.0, start_s=0.0)
+    plain = simulation.trial
+
+    def in_parts(decision: Decision) -> None:
+        """The baseline and its shadow take part twice in a Trial."""
+        number = simulation.history.finished
+        for key in (BASE, SHADOW):
+            simulation.record("ready", key, import_s=0.0)
+            turn, spent, round_ = decision.turns[key], 0.0, 0
+            while round_ < turn.blocks and spent < turn.seconds:
+                spent += simulation._block(key, 1000 + number, round_, 1e-3)
+                round_ += 1
+        plain(decision)
+
+    simulation.trial = in_parts  # type: ignore[method-assign]
+    done = simulation.run()
+    assert done.history.arm(("a", "cell")).timed_s > 4.5
+    assert done.history.arm(BASE).timed_s > 9.0
+
+
+def test_a_baseline_that_keeps_dying_ends_its_group_and_says_so() -> None:
+    simulation = Simulation(group(a=5e-4), between=0.05, max_time=60.0)
+    simulation.trial(simulation.decide())
+    simulation.dying = {BASE}
+    done = simulation.run()
+    assert done.stops["a", "cell"].reason == BASELINE_LOST
+    assert done.history.arm(BASE).failures == MOST_FAILURES
+
+
+def test_an_arm_that_was_stopped_stays_so() -> None:
+    simulation = Simulation(group(a=5e-4, b=5e-4), between=0.05, max_time=60.0)
+    decision = simulation.decide()
+    assert ("a", "cell") in decision.turns
+    steer = steering(simulation.measure)
+    again = steer.decide(simulation.history, list(simulation.arms), BASE, {("a", "cell")})
+    assert set(again.turns) == {BASE, SHADOW, ("b", "cell")}
+    none = steer.decide(simulation.history, list(simulation.arms), BASE, {("a", "cell"), ("b", "cell")})
+    assert none.turns == {}
+
+
+def test_identical_code_is_not_called_different_because_arms_stop_at_different_times() -> None:
+    """The floor and the ratio come from the same Trials, whatever was narrow by luck and when."""
+    wrong = 0
+    for seed in range(150):
+        done = Simulation(
+            {BASE: 1e-2, SHADOW: 1e-2, ("a", "cell"): 1e-2, ("b", "cell"): 1e-2},
+            between=0.02,
+            within=0.01,
+            start_s=0.2,
+            seed=seed,
+            max_time=30.0,
+            block_time=0.01,
+        ).run()
+        floor = done.history.ratio(BASE, SHADOW)
+        for name in "ab":
+            ratio = done.history.ratio(BASE, (name, "cell"))
+            assert ratio is not None
+            wrong += decide(ratio, floor, 0.02) in (Verdict.FASTER, Verdict.SLOWER)
+    assert wrong <= 5
 
 
 def test_a_slow_baseline_ends_all_who_are_compared_with_it() -> None:

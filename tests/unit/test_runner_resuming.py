@@ -1,0 +1,50 @@
+"""What a resumed Run takes up, and with what it may not go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.errors import StoreError
+from harness.runner.resuming import progress_of, refuse_other_libraries
+from harness.runner.versions import package_version
+from harness.store.info import RunInfo
+
+
+def plan(*cells: str) -> Any:
+    planned = {name: SimpleNamespace(cell=SimpleNamespace(cell_id=name, group_id="g")) for name in cells}
+    return SimpleNamespace(groups=[SimpleNamespace(group_id="g")], cells=planned)
+
+
+def test_what_was_done_is_known_and_what_failed_is_tried_again() -> None:
+    events = [
+        {"event": "trial-start", "group_id": "g", "trial": 0},
+        {"event": "block", "cell_id": "a", "arm": "cell"},
+        {"event": "trial-failed", "cell_id": "b", "arm": "cell", "blocks": 0},
+        {"event": "quality", "cell_id": "a", "arm": "cell"},
+        {"event": "trial-done", "group_id": "g"},
+        {"event": "trial-start", "group_id": "g", "trial": 1},
+    ]
+    found = progress_of(plan("a", "b"), events)["g"]
+    assert (found.finished, found.next_trial) == (1, 2)
+    assert found.timed == found.answered == {"a"}
+    assert found.failed == set()
+
+
+def info(**versions: str) -> RunInfo:
+    return RunInfo(
+        run_id="r",
+        suite="s",
+        started_at="2026-01-01T00:00:00+00:00",
+        harness_version=package_version("accel-harness"),
+        versions=versions,
+    )
+
+
+def test_a_run_goes_on_with_the_libraries_it_began_with_only() -> None:
+    refuse_other_libraries(info(onnxruntime="1.2"), Path("run"), {"onnxruntime": "1.2", "torch": "2"})
+    with pytest.raises(StoreError, match=r"run cannot be resumed: onnxruntime 1\.2 → 1\.3; start anew"):
+        refuse_other_libraries(info(onnxruntime="1.2"), Path("run"), {"onnxruntime": "1.3"})
