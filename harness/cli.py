@@ -16,6 +16,13 @@ from harness.errors import ExitCode, HarnessError, SuiteError
 class Verbs(TyperGroup):
     """All verbs. A broken pipe is handled here: typer would exit with 1, which here means a regression."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the command line; `--help` prints here."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except BrokenPipeError:
+            sys.exit(_reader_gone())
+
     def invoke(self, ctx: Any) -> Any:
         """Run the verb that was asked for."""
         try:

@@ -229,6 +229,28 @@ def test_a_cache_that_saves_most_of_the_work_is_nearly_always_seen(kind: str, pa
     assert sum(is_looked_up(*one.T.round()) for one in times) >= needed
 
 
+def test_a_suspicion_that_a_second_series_does_not_share_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def first_only(fresh: Sequence[int], repeated: Sequence[int]) -> bool:
+        asked.append(len(fresh))
+        return len(asked) == 1
+
+    monkeypatch.setattr(repeated_input, "is_looked_up", first_only)
+    finding = probed(Session(FakeClock())).finding()
+    assert asked == [MOST_PAIRS, MOST_PAIRS]
+    assert (finding.state, finding.evidence["looked_at"]) == ("passed", 2 * MOST_PAIRS)
+
+
+def test_on_a_machine_where_chance_decides_next_to_none_is_accused() -> None:
+    rng = np.random.default_rng(9)
+    accused = 0
+    for _ in range(3_000):
+        series = [rng.lognormal(0, 4, (2, MOST_PAIRS)) * 1e6 for _ in range(2)]
+        accused += all(is_looked_up(*one.round()) for one in series)
+    assert accused <= 3
+
+
 def test_the_cost_of_a_fresh_binding_is_no_cache() -> None:
     assert not is_looked_up([3_900] * MOST_PAIRS, [1_000] * MOST_PAIRS)
     assert is_looked_up([90_000] * MOST_PAIRS, [10_000] * MOST_PAIRS)
