@@ -22,6 +22,7 @@ def set_threads(target: Target) -> None:
 def bind_module(module: Callable[..., Any], inputs: Sequence[Array], device: str) -> Call:
     """Return a call that runs `module` on `inputs` and brings the outputs back to the host.
 
+    A dict's outputs come in its own order, which is that of an exported graph.
     On a GPU the copies both ways are part of the call; copying back waits for the device.
     """
     import torch
@@ -36,6 +37,8 @@ def bind_module(module: Callable[..., Any], inputs: Sequence[Array], device: str
             if not on_host:
                 tensors = [tensor.to(device) for tensor in tensors]
             result = module(*tensors)
+            if isinstance(result, dict):
+                result = tuple(result.values())
             if isinstance(result, (tuple, list)):
                 return tuple(part.cpu().numpy() for part in result)
             return (result.cpu().numpy(),)

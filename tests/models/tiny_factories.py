@@ -123,3 +123,20 @@ def raises() -> nn.Module:
 
 def wrong_type() -> dict[str, int]:
     return {"weight": 1}
+
+
+class Named(nn.Module):
+    """Answers with a dict, whose order is not that of its names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        hidden = torch.relu(self.body(x))
+        return {"scores": self.head(hidden), "hidden": hidden}
+
+
+def named() -> nn.Module:
+    return Named()

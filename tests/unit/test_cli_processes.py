@@ -38,7 +38,8 @@ def test_an_error_reaches_the_shell_as_one_line_and_a_status():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["list"], ["list", "--json"], ["cache"], ["run", "--dry-run", "suites/digits.yaml"]]
+    "arguments",
+    [["--help"], ["list"], ["list", "--json"], ["cache"], ["run", "--dry-run", "suites/digits.yaml"]],
 )
 def test_a_reader_that_goes_away_is_no_traceback_and_no_regression(arguments):
     """As in `harness list | head -1`. Status 141 is what a shell gives to a tool that SIGPIPE ended."""

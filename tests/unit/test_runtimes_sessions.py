@@ -16,7 +16,7 @@ from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig, Session,
 torch = pytest.importorskip("torch")
 ort = pytest.importorskip("onnxruntime")
 
-NAMES = ("dense", "conv", "two_inputs", "two_outputs")
+NAMES = ("dense", "conv", "two_inputs", "two_outputs", "named")
 
 
 def opened(name, artifact, batch=1, threads=1, **config):

@@ -20,7 +20,7 @@ def answers(artifact, inputs, batch):
     return session.run(inputs)
 
 
-@pytest.fixture(scope="module", params=["dense", "conv", "two_inputs", "two_outputs"])
+@pytest.fixture(scope="module", params=["dense", "conv", "two_inputs", "two_outputs", "named"])
 def exported(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     inputs = tiny.INPUTS[request.param]
@@ -47,6 +47,13 @@ def test_an_exported_graph_is_one_file_with_a_free_batch_and_the_inputs_by_name(
     assert onnx_graph.input_specs(model) == list(specs)
     assert report["operators"] == dict(onnx_graph.operators(model))
     assert {o.version for o in model.opset_import if o.domain == ""} == {report["opset"]}
+
+
+def test_a_dicts_outputs_keep_their_names_and_order(tmp_path):
+    module = tiny.source("named", tmp_path / "module")
+    artifact, _ = tiny.build("export-onnx", module, tmp_path / "onnx", tiny.Context())
+    model = onnx_graph.load_checked(artifact.file(onnx_graph.MODEL))
+    assert [value.name for value in model.graph.output] == ["scores", "hidden"]
 
 
 def test_an_exported_graph_tells_nothing_of_the_machine_that_made_it(exported):

@@ -26,6 +26,7 @@ INPUTS = {
     "linear": VECTOR,
     "ones": VECTOR,
     "two_outputs": VECTOR,
+    "named": VECTOR,
     "no_weights": VECTOR,
     "conv": IMAGE,
     "single_conv": (TensorSpec(name="image", shape=(2, 6, 6)),),
@@ -96,4 +97,5 @@ def eager(artifact: Artifact, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarra
 
     with torch.no_grad():
         result = torch_module.load_module(artifact.folder)(*(torch.from_numpy(array) for array in inputs))
-    return tuple(r.numpy() for r in (result if isinstance(result, tuple) else (result,)))
+    parts = result.values() if isinstance(result, dict) else result
+    return tuple(r.numpy() for r in (parts if not isinstance(parts, torch.Tensor) else (parts,)))

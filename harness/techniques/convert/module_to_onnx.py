@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ from harness.artifacts import onnx_graph, torch_module
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.exporting import batch_shapes, example_tensors, quiet_exporter
 from harness.techniques.registry import BuildContext, StepConfig, conversion
+
+if TYPE_CHECKING:
+    import torch
 
 
 class ExportOnnx(StepConfig):
@@ -36,14 +39,16 @@ def export_onnx(config: ExportOnnx, source: Artifact, out: Path, context: BuildC
 
     module = torch_module.load_module(source.folder)
     names = [spec.name for spec in context.inputs]
+    example = example_tensors(context.inputs, 2, context.seed)
     with quiet_exporter(), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
-            example_tensors(context.inputs, 2, context.seed),
+            example,
             dynamo=True,
             opset_version=config.opset,
             input_names=names,
+            output_names=_output_names(module, example),
             dynamic_shapes=batch_shapes(context.inputs),
             external_data=False,
             verbose=False,
@@ -56,3 +61,9 @@ def export_onnx(config: ExportOnnx, source: Artifact, out: Path, context: BuildC
         del part.metadata_props[:]  # stack traces and paths of the exporting machine
     onnx.save(model, str(out / onnx_graph.MODEL))
     return {"operators": dict(onnx_graph.operators(model)), "opset": config.opset}
+
+
+def _output_names(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> list[str] | None:
+    """Names of a dict's outputs, in its order; None leaves them to the exporter."""
+    answer = module(*example)
+    return [str(name) for name in answer] if isinstance(answer, dict) else None

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from harness.artifacts import onnx_graph
 from harness.artifacts.cache import file_digest
+from harness.artifacts.onnx_external import external_files
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
 from harness.zoo.registry import Data, Split
@@ -31,10 +32,10 @@ def _identity(config: OnnxSource, folder: Path) -> dict[str, Any]:
     path = folder / config.onnx
     if not path.is_file():
         raise DataError(f"{config.onnx}: no such file beside the suite")
-    beside = [p for p in sorted(path.parent.glob(f"{path.name}[._]*")) if p.is_file()]  # external data
+    beside = external_files(path)
     return {
         "file": file_digest(path),
-        "data": [file_digest(p) for p in beside],
+        "data": [file_digest(p) if p.is_file() else "missing" for p in beside],
         "dataset": dataset_identity(config.dataset, folder),
         "inputs": [spec.model_dump() for spec in config.inputs or ()],
     }
