@@ -1,0 +1,133 @@
+"""A measuring worker's Trial, in this process with a Session of its own: odd machines, odd clocks."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.artifacts.artifact import Artifact
+from harness.artifacts.targets import Target
+from harness.artifacts.tensors import TensorSpec
+from harness.measure import procfs
+from harness.measure.clock import ClockError, FakeClock
+from harness.runner import worker as module
+from harness.runner.quality_data import write_quality_data
+from harness.runner.worker import Trial
+from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig, Session
+from harness.zoo.registry import Data
+
+ITEMS = 64
+WEIGHTS = np.random.default_rng(3).standard_normal((8, 4)).astype(np.float32)
+
+
+class Product(Session):
+    """Multiplies, by numpy."""
+
+    def bind(self, inputs: Sequence[np.ndarray]) -> Callable[[], tuple[np.ndarray, ...]]:
+        return lambda: (inputs[0] @ WEIGHTS,)
+
+
+class Channel:
+    """Keeps what the worker tells."""
+
+    spawned_ns = 0
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+
+    def emit(self, event: str, **content: Any) -> None:
+        self.told.append({"event": event, **content})
+
+    def last(self, event: str) -> dict[str, Any]:
+        return [one for one in self.told if one["event"] == event][-1]
+
+
+@pytest.fixture
+def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    RUNTIMES.names()  # load the real ones first
+    runtime = Runtime("fake", RuntimeConfig, lambda *_: Product(), ("any",), "", (), ())
+    monkeypatch.setitem(RUNTIMES._items, "fake", runtime)
+    monkeypatch.setattr(module, "set_aside_garbage", lambda: None)  # it would freeze pytest's own
+    data, built = tmp_path / "data", tmp_path / "built"
+    data.mkdir()
+    built.mkdir()
+    rng = np.random.default_rng(0)
+    inputs = (rng.standard_normal((ITEMS, 8)).astype(np.float32),)
+    labels = (inputs[0] @ WEIGHTS).argmax(1)
+    source = Artifact("s", "any", built)
+    write_quality_data(data, source, (TensorSpec(shape=(8,)),), Data(inputs, labels), "top-1", 0)
+    source.write_manifest()
+    spec = {
+        "runtime": "fake", "runtime_config": {}, "deployment": None, "deployment_config": None,
+        "artifact": str(built), "data": str(data), "target": Target(batch=4).to_dict(),
+        "workload": {"scenario": "single-stream", "batch": 4}, "timeout_s": 9.0, "seed": [0, 1],
+    }  # fmt: skip
+    return Trial(Channel(), spec)  # type: ignore[arg-type]
+
+
+def run(trial: Trial, blocks: int = 2) -> Channel:
+    """A Trial from beginning to end."""
+    trial.ready()
+    trial.load({})
+    trial.warm({"block_s": 0.01, "cap_s": 0.02})
+    for _ in range(blocks):
+        trial.block({})
+    trial.memory({})
+    trial.quality({"beat_s": 5.0})
+    channel: Any = trial.channel
+    return channel
+
+
+def test_a_whole_trial_tells_of_every_phase(trial: Trial) -> None:
+    told = run(trial)
+    assert [one["event"] for one in told.told if one["event"] != "alive"] == [
+        "ready", "loaded", "warm", "block", "block", "memory", "quality",
+    ]  # fmt: skip
+    audits = {one["audit"]: one["state"] for one in told.last("quality")["audits"]}
+    assert audits == {"constant-output": "passed", "repeated-input": "passed", "same-outputs": "passed"}
+    assert told.last("block")["items"] > 0
+
+
+def test_a_machine_without_proc_measures_with_less_evidence(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS: nothing to read under /proc and /sys, and no peaks to reset."""
+    monkeypatch.setattr(procfs, "read", lambda path: None)
+    monkeypatch.setattr(procfs, "names", lambda path: [])
+    monkeypatch.setattr("harness.measure.memory.reset_peak", lambda pid, proc="": False)
+    told = run(trial)
+    block = told.last("block")
+    assert block["threads_used"] is None
+    assert block["evidence"]["steal_s"] is None and block["evidence"]["run_delay_s"] is None
+    assert block["evidence"]["wall_s"] > 0
+    steady = told.last("memory")["steady"]
+    assert (steady["exact"], steady["pss_bytes"]) == (False, None)
+    assert steady["peak_rss_bytes"] > 0
+    assert told.last("quality")["audits"]
+
+
+def test_a_clock_that_goes_backwards_ends_the_trial_in_words(trial: Trial) -> None:
+    trial.ready()
+    trial.load({})
+    clock = FakeClock(tick_ns=-1_000)
+    trial.clock = clock  # type: ignore[assignment]
+    with pytest.raises(ClockError, match="the clock went backwards by 1000 ns"):
+        trial.warm({"block_s": 0.01, "cap_s": 0.02})
+
+
+def test_calls_longer_than_all_the_time_there_is_are_timed_all_the_same(trial: Trial) -> None:
+    trial.ready()
+    trial.load({})
+    clock = FakeClock(tick_ns=10)
+    slow = lambda: clock.advance(10**10)  # noqa: E731 (ten seconds, of no real time)
+    trial.clock = clock  # type: ignore[assignment]
+    trial.calls = [slow]  # type: ignore[list-item]
+    trial.session = SimpleNamespace(bind=lambda inputs: slow, close=lambda: None)  # type: ignore[assignment]
+    trial.warm({"block_s": 0.01, "cap_s": 0.02})
+    trial.block({})
+    told: Any = trial.channel
+    assert told.last("warm")["block_calls"] == 1
+    assert told.last("block")["duration_ns"] >= 10**10
