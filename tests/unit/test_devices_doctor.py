@@ -106,6 +106,12 @@ def test_a_laptop_on_battery(tmp_path: Path) -> None:
     assert found["aslr"].remedy == "sudo sysctl kernel.randomize_va_space=2"
 
 
+def test_random_addresses_may_be_off_for_this_process_alone(tmp_path: Path) -> None:
+    aslr = findings(tmp_path, EPYC_GUEST | {"proc/self/personality": "00040000\n"})["aslr"]
+    assert (aslr.level, aslr.value) == ("warn", "on, but switched off for this process")
+    assert findings(tmp_path, EPYC_GUEST | {"proc/self/personality": "00000000\n"})["aslr"].level == "ok"
+
+
 def test_the_same_laptop_on_its_charger(tmp_path: Path) -> None:
     found = findings(tmp_path, LAPTOP | {"sys/class/power_supply/BAT0/status": "Charging\n"})
     assert found["battery"].level == "ok"

@@ -11,6 +11,7 @@ from harness.measure import procfs
 
 _GIB = 1 << 30
 _KIB = 1024
+_NO_RANDOM = 0x0040000  # ADDR_NO_RANDOMIZE, personality(2)
 
 
 @check("memory", "Where memory runs short, pages of the model are dropped and read again while it is timed.")
@@ -79,6 +80,9 @@ def aslr(host: Host) -> Seen:
     setting = host.number("proc/sys/kernel/randomize_va_space")
     if setting is None:
         return "unknown", "this system does not tell"
+    personality = host.text("proc/self/personality")
+    if personality and int(personality, 16) & _NO_RANDOM:
+        return "warn", "on, but switched off for this process", "start without setarch -R or a debugger"
     if setting == 2:
         return "ok", "on"
     return "warn", "off" if setting == 0 else "partly on", "sudo sysctl kernel.randomize_va_space=2"
