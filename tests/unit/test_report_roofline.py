@@ -1,0 +1,45 @@
+"""The roofline in words: figures with units, and nothing where nothing is known."""
+
+from typing import Any
+
+from harness.report.roofline import roofline
+from harness.store.info import RunInfo
+
+ROOFS = [{"threads": 2, "rates": [], "copy_bytes_per_s": 10e9, "notes": []}]
+INFO = RunInfo(run_id="r", suite="s", started_at="2026-01-01T00:00:00+00:00", roofs=ROOFS)
+ROW: dict[str, Any] = {
+    "threads": 2,
+    "flops_per_item": 4e6,
+    "achieved_flop_per_s": 20e9,
+    "roof_flop_per_s": 100e9,
+    "roof_fraction": 0.2,
+    "weight_bytes": 8_000_000,
+    "activation_bytes_per_item": 16_000.0,
+    "arithmetic_intensity_flops_per_byte": 4.9,
+    "copy_fraction": 0.41,
+    "bound": "memory",
+}
+
+
+def words(**changes: Any) -> dict[str, str]:
+    return {name: text for name, text in roofline({**ROW, **changes}, INFO) if text}
+
+
+def test_a_memory_bound_record() -> None:
+    found = words()
+    assert found["of this machine’s roof"] == "20 % of 100 GFLOP/s, float32"
+    assert found["intensity"] == "4.90 FLOP a byte"
+    assert found["of the copy rate"] == "41 % of 10.0 GB/s"
+    assert found["bound by"] == "memory: its intensity is below the ridge point of 10.0 FLOP a byte"
+    assert found["weights"] == "8.00 MB a call"
+
+
+def test_a_rate_that_memory_cannot_have_served_is_explained() -> None:
+    assert words(copy_fraction=2.5)["of the copy rate"] == "250 % of 10.0 GB/s, so in part from caches"
+
+
+def test_what_is_not_known_is_not_said() -> None:
+    nothing = dict.fromkeys([name for name in ROW if name != "threads"])
+    assert words(**nothing) == {}
+    assert not any("None" in text for text in words(bound=None, roof_fraction=None).values())
+    assert "bound by" not in words(threads=3)
