@@ -90,6 +90,7 @@ def test_the_product_is_that_of_the_rounded_weights(dtype, bits, block, symmetri
     assert np.mean(error <= 1e-4 + 1e-4 * np.abs(X @ W)) > 0.8
     assert np.abs(run(artifact) - (X @ W + B)).max() > 1e-3
     assert about["rewritten_gemm"] == 1
+    assert about["arithmetic"] == f"float32 × {dtype} in blocks of {block}"
     assert about["weight_only_operators"] == {"MatMulNBits": 1}
     assert about["weight_only_flops_share"] == 1.0
     assert about["low_precision_weight_share"] == 1.0

@@ -60,7 +60,8 @@ def quantize_weight_only(
     details = report(model, before)
     onnx.save(model, str(out / onnx_graph.MODEL))
     check_runs(out / onnx_graph.MODEL, context.inputs, onnx_graph.fixed_batch(model) or 1)
-    return {**details, "rewritten_gemm": rewritten}
+    arithmetic = f"{config.compute} × {config.dtype} in blocks of {config.block_size}"
+    return {**details, "arithmetic": arithmetic, "rewritten_gemm": rewritten}
 
 
 def _quantized(model: onnx.ModelProto, config: WeightOnlyQuantize) -> onnx.ModelProto:
