@@ -149,3 +149,30 @@ def test_candidates_have_a_constant_weight(tmp_path):
     source = write(tmp_path / "f", nodes, [16], ["batch"], {"w": SOUND[0]})
     model = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
     assert sensitivity.candidates(model) == {"with a weight": ("MatMul", 2 * 16 * 16)}
+
+
+def test_what_passes_on_the_answers_of_a_float_layer_stays_in_float_too():
+    edges = [
+        ("MatMul", ["x", "w"], "a"),
+        ("Relu", ["a"], "b"),
+        ("MatMul", ["b", "w"], "c"),
+        ("Add", ["b", "c"], "d"),  # one of its inputs is in float
+        ("Relu", ["c"], "e"),
+        ("MatMul", ["d", "w"], "f"),
+        ("Relu", ["f"], "y"),
+    ]
+    nodes = [helper.make_node(kind, given, [out], name=f"{kind} {out}") for kind, given, out in edges]
+    model = helper.make_model(helper.make_graph(nodes, "g", [], [], []))
+    left = sensitivity.with_followers(model, {"MatMul a"})
+    assert left == {"MatMul a", "Relu b", "Add d"}
+    assert sensitivity.with_followers(model, ()) == set()
+
+
+def test_rounding_behind_a_float_layer_does_not_spoil_a_budget(tmp_path):
+    """With all layers but one in float, nothing but that one is rounded: its own ratio can be asked for."""
+    _, _, loose = build(tmp_path / "a", *SOUND, max_drop=0.5, probe=128)
+    best = max(layer["sqnr_db"] for layer in loose["sensitivity"])
+    assert loose["sqnr_db"] < best - 1
+    _, _, about = build(tmp_path / "b", *SOUND, max_drop=None, min_sqnr_db=best - 0.5)
+    assert about["layers_in_float"] == 2
+    assert about["sqnr_db"] == pytest.approx(best, abs=0.5)

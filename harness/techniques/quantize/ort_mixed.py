@@ -70,9 +70,9 @@ def quantize_mixed(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / onnx_graph.MODEL
         onnx.save(before, str(path))
-        search = _Search(config, settle(config, context.target, context.cpu_features), path, items)
+        search = _Search(config, settle(config, context.target, context.cpu_features), path, before, items)
         report(search.graph(), before, integer=True)  # fails where no layer can be quantized at all
-        layers = search.layers(before)
+        layers = search.layers()
         context.say(f"{len(layers)} layers; worst: {layers[0].name if layers else 'none'}")
         model, left, drop = search.fewest_in_float([layer.name for layer in layers])
     details = report(model, before, integer=True)
@@ -94,6 +94,7 @@ class _Search:
     config: MixedQuantize
     settled: dict[str, Any]
     path: Path
+    before: onnx.ModelProto
     items: list[dict[str, Array]]
 
     def __post_init__(self) -> None:
@@ -106,9 +107,9 @@ class _Search:
         ):
             raise BuildError("there is no budget to hold: the answers are no classes; give min_sqnr_db")
 
-    def layers(self, before: onnx.ModelProto) -> list[sensitivity.Layer]:
+    def layers(self) -> list[sensitivity.Layer]:
         """Quantize each layer alone; return their damage, the worst first."""
-        found = sensitivity.candidates(before)
+        found = sensitivity.candidates(self.before)
         work = [flops for _, flops in found.values()]
         total = None if None in work else sum(flops or 0.0 for flops in work)
         probes, exact = self._probes()
@@ -151,9 +152,8 @@ class _Search:
         """Return the graph in int8: all of it, or `only` these layers, or all but `exclude`."""
         from harness.techniques.quantize.static_graph import quantized
 
-        return quantized(
-            self.path, self.ranges, self.settled, self.config.per_channel, exclude or (), only or ()
-        )
+        left = sensitivity.with_followers(self.before, exclude or ())
+        return quantized(self.path, self.ranges, self.settled, self.config.per_channel, left, only or ())
 
     def _lost(self, graph: onnx.ModelProto) -> dict[str, Any]:
         got = sensitivity.answers(graph.SerializeToString(), self.items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,3 +85,19 @@ def candidates(model: onnx.ModelProto) -> dict[str, tuple[str, float | None]]:
         for i, node in enumerate(model.graph.node)
         if is_product(node) and constants & set(node.input[1:2])
     }
+
+
+def with_followers(model: onnx.ModelProto, layers: Collection[str]) -> set[str]:
+    """Return the nodes that stay in float with `layers`: these, and what only passes their answers on.
+
+    An addition or a pooling behind a layer in float would round its answers to 8 bits after all. Nodes are
+    taken in the graph's order; a product that is not among `layers` ends the chain.
+    """
+    left: set[str] = set()
+    values: set[str] = set()
+    for node in model.graph.node:
+        follows = not is_product(node) and not values.isdisjoint(node.input)
+        if node.name in layers or follows:
+            left.add(node.name)
+            values.update(node.output)
+    return left
