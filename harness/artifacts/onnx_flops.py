@@ -74,7 +74,9 @@ def _shape_twin(model: onnx.ModelProto) -> onnx.ModelProto:
     """Copy the graph for shape inference: batch of one, no large weights, known custom operators replaced."""
     import onnx
 
-    twin = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    twin = onnx.ModelProto(
+        ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions
+    )
     graph = twin.graph
     graph.name = "shapes"
     names = {tensor.name for tensor in model.graph.initializer}

@@ -10,6 +10,7 @@ import tiny
 
 from harness.artifacts import onnx_graph
 from harness.artifacts.forms import count_facts
+from harness.artifacts.onnx_flops import node_flops
 from harness.errors import DataError
 from harness.zoo.source import SOURCES
 
@@ -131,6 +132,20 @@ def test_flops_are_left_out_where_a_shape_is_free():
         [node], [value("x", ["n", "length", 7])], [value("y", ["n", "length", 3])], [weight("w", 7, 3)]
     )
     assert "flops_per_item" not in onnx_graph.count_facts(model)
+
+
+def test_shapes_behind_a_function_of_the_model_are_known():
+    """Exporters write what they have no operator for as a function; the product behind it still counts."""
+    body = [helper.make_node("Relu", ["a"], ["b"])]
+    function = helper.make_function("own", "Act", ["a"], ["b"], body, [helper.make_opsetid("", 20)])
+    nodes = [
+        helper.make_node("Act", ["x"], ["h"], domain="own"),
+        helper.make_node("MatMul", ["h", "w"], ["y"]),
+    ]
+    model = graph(nodes, [value("x", ["n", 7])], [value("y", ["n", 3])], [weight("w", 7, 3)])
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    assert node_flops(model) == [None, 2 * 7 * 3]
 
 
 def test_counting_does_not_change_the_model():
