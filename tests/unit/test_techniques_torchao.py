@@ -12,6 +12,7 @@ import tiny
 from harness.artifacts import torch_module
 from harness.artifacts.targets import Target
 from harness.errors import BuildError
+from harness.runtimes.registry import RUNTIMES
 from harness.techniques.quantize.module_counting import report
 
 torch = pytest.importorskip("torch")
@@ -100,3 +101,75 @@ def test_shares_are_of_flops_and_of_bytes(integers):
     assert about["weight_only_flops_share"] == (0.0 if integers else share)
     assert about["low_precision_weight_share"] == pytest.approx(2560 / (2560 + 4 * 72))
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+# ------------------------------------------------------------------ PT2E static
+
+
+def pt2e(name, folder, data=None, **config):
+    specs = tiny.INPUTS[name]
+    source = tiny.source(name, folder / "m")
+    built = tiny.build(
+        "quantize/pt2e-static",
+        source,
+        folder / "q",
+        tiny.Context(specs, data or tiny.training(specs), target=Target(batch=BATCH, threads=1)),
+        calibration={"samples": 64, "batch": 20},
+        **config,
+    )
+    return source, *built, specs
+
+
+@pytest.mark.slow
+def test_static_int8_runs_in_integer_kernels_and_stays_near(tmp_path):
+    source, artifact, about, specs = pt2e("conv", tmp_path, reduce_range=False)
+    assert about["integer_operators"] == {"conv2d": 2, "linear": 1}
+    assert about["integer_kernels"] == 3
+    assert about["float_operators"] == {}
+    assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 1.0
+    assert about["calibration_items"] == 64
+    entry = RUNTIMES.get("torch-compile")
+    inputs = tiny.items(specs, BATCH)
+    session = entry.open_session(entry.config(), artifact, Target(BATCH, threads=1))
+    (found,), (expected,) = session.run(inputs), tiny.eager(source, inputs)
+    assert 0 < np.abs(found - expected).max() < 0.06 * np.ptp(expected)
+
+
+def test_pt2e_tells_what_it_cannot_do(tmp_path):
+    with pytest.raises(BuildError, match="nothing was quantized: the graph has no dense or convolution"):
+        pt2e("no_weights", tmp_path / "n")
+    few = tiny.training(tiny.IMAGE, 63)
+    with pytest.raises(BuildError, match="calibration wants 64 items, the training data has 63"):
+        pt2e("conv", tmp_path / "f", few)
+
+
+def test_the_quantized_graph_computes_what_numpy_computes():
+    """One dense layer: uint8 activations over the calibrated range, int8 weights for each output channel."""
+    from harness.techniques.quantize.pt2e_static import _converted
+    from harness.zoo.registry import Data
+
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(8, 4).eval().requires_grad_(False)
+    data = np.random.default_rng(1).uniform(-1, 3, (200, 8)).astype(np.float32)
+    graph = _converted(layer, Data((data,)), 64, tiny.VECTOR, reduced=False)
+    ends = np.float32([-1, 3])
+    step = (ends[1] - ends[0]) / 255
+    zero = np.rint(-ends[0] / step)
+    weights = layer.weight.numpy()
+    scale = np.abs(weights).max(axis=1, keepdims=True) / 127.5
+    x = data[:32]
+    rounded = (np.clip(np.rint(x / step) + zero, 0, 255) - zero) * step
+    expected = rounded @ (np.clip(np.rint(weights / scale), -128, 127) * scale).T + layer.bias.numpy()
+    found = graph(torch.from_numpy(x)).numpy()
+    exact = layer(torch.from_numpy(x)).numpy()
+    assert np.abs(found - expected).max() < 0.02 * np.ptp(exact)
+    assert np.abs(found - exact).max() > 0
+
+
+def test_an_operator_left_in_float_is_counted_in_the_exported_graph():
+    from harness.techniques.quantize.exported_counting import report as count
+
+    module = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.Flatten(), torch.nn.Linear(144, 10))
+    exported = torch.export.export(module.eval(), (torch.randn(2, 2, 8, 8),))
+    with pytest.raises(BuildError, match="only conv2d, linear in float"):
+        count(exported.graph)

@@ -1,0 +1,104 @@
+"""Static int8 for PyTorch: calibrated in the exported graph (PT2E), run by oneDNN's integer kernels."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from harness.artifacts import aoti, torch_module
+from harness.artifacts.aoti_compiling import compiling, package
+from harness.artifacts.artifact import Artifact
+from harness.artifacts.exporting import batch_shapes, example_tensors
+from harness.artifacts.tensors import TensorSpec
+from harness.errors import BuildError
+from harness.techniques.quantize.calibration import Calibration, calibration_items
+from harness.techniques.quantize.exported_counting import report
+from harness.techniques.quantize.ranges import settle_range
+from harness.techniques.registry import BuildContext, StepConfig, transform
+from harness.zoo.registry import Data
+
+_KERNEL = re.compile(rb"aoti_torch_cpu__q(?:conv|linear)\w*\(")
+
+
+class Pt2eCalibration(StepConfig):
+    """How many training items, drawn with the Suite's seed; ranges come from histograms of them."""
+
+    samples: int = Field(default=512, ge=1, le=100_000)
+    batch: int = Field(default=64, ge=1)
+
+
+class Pt2eStatic(StepConfig):
+    """Activations in uint8 by tensor, weights in int8 by output channel; scales fixed at build time."""
+
+    method: Literal["pt2e-static"] = "pt2e-static"
+    reduce_range: bool | Literal["auto"] = Field(
+        default="auto", description="7-bit activations; auto: where the CPU's 16-bit sums could saturate"
+    )
+    calibration: Pt2eCalibration = Pt2eCalibration()
+
+
+@transform(
+    "quantize",
+    Pt2eStatic,
+    select=("method", "pt2e-static"),
+    takes=(torch_module.FORM,),
+    yields=aoti.FORM,
+    summary="int8 weights and activations by PT2E's x86 quantizer (torchao, for torch-compile)",
+    packages=("torchao", "torch"),
+    extra="torchao",
+    devices=("cpu",),
+    specialises=("batch", "device", "threads", "machine"),
+    settles=settle_range,
+    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    needs_training_data=lambda _config: True,
+)
+def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
+    """Calibrate, quantize and compile; report what was quantized, and the integer kernels in the code."""
+    import torch
+
+    reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
+    module = torch_module.load_module(source.folder)
+    data = calibration_items(Calibration(samples=config.calibration.samples), context)
+    with compiling(context.target):
+        converted = _converted(module, data, config.calibration.batch, context.inputs, reduced=reduce)
+        example = example_tensors(context.inputs, context.target.batch, context.seed)
+        exported = torch.export.export(converted, example)
+        details = report(exported.graph)
+        package(exported, out, freezing=True)  # packs the weights as the integer kernels read them
+    kernels = _integer_kernels(out / aoti.PACKAGE)
+    if not kernels:
+        raise BuildError("nothing computes in integers: the compiler left every operator in float")
+    return {
+        **details,
+        "integer_kernels": kernels,
+        "reduced_range": reduce,
+        "calibration_items": len(data),
+        "batch": context.target.batch,
+        "threads": context.target.threads,
+    }
+
+
+def _converted(module: Any, data: Data, size: int, inputs: tuple[TensorSpec, ...], *, reduced: bool) -> Any:
+    """The exported graph with observed ranges as quantize and dequantize pairs; its batch is free."""
+    import torch
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+    example = example_tensors(inputs, 2, seed=0)
+    exported = torch.export.export(module, example, dynamic_shapes=batch_shapes(inputs))
+    settings = x86.get_default_x86_inductor_quantization_config(reduce_range=reduced)
+    prepared = prepare_pt2e(exported.module(), x86.X86InductorQuantizer().set_global(settings))
+    for i in range(0, len(data), size):
+        prepared(*(torch.from_numpy(array[i : i + size]) for array in data.inputs))
+    return convert_pt2e(prepared)
+
+
+def _integer_kernels(path: Path) -> int:
+    """Count calls of oneDNN's quantized convolution and dense kernels in a package's source."""
+    with zipfile.ZipFile(path) as archive:
+        sources = [name for name in archive.namelist() if name.endswith(".cpp")]
+        return sum(len(_KERNEL.findall(archive.read(name))) for name in sources)
