@@ -355,6 +355,43 @@ def test_a_model_without_dense_or_convolution_is_refused(step, tmp_path):
         )
 
 
+def test_what_was_compiled_has_the_last_word_on_low_precision(tmp_path):
+    """An ONNX graph in float16 runs in float32, whatever the step that made it reports."""
+    source = dense(tmp_path / "f")
+    assert set(tiny.build("compile-openvino", source, tmp_path / "a", context())[1]) == {"batch"}
+    told = ({"step": "precision/fp16", "details": {"low_precision_weight_share": 1.0}},)
+    lowered = tiny.Artifact("g", openvino_ir.FORM, source.folder, steps=told)
+    _, about = tiny.build("compile-openvino", lowered, tmp_path / "b", context())
+    assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 0.0
+    assert about["float_operators"] == {"MatMul": 1}
+    quantized, _ = tiny.build(
+        "quantize/nncf-static", source, tmp_path / "q", context(Data((items(64),))), calibration=CALIBRATION
+    )
+    integers = tiny.Artifact("q", openvino_ir.FORM, quantized.folder, steps=told)
+    _, about = tiny.build("compile-openvino", integers, tmp_path / "c", context())
+    assert about["integer_operators"] == {"MatMul": 1}
+    assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 1.0
+
+
+def test_an_operator_that_the_device_runs_in_float_is_counted_so(tmp_path, monkeypatch):
+    from harness.techniques.quantize import openvino_counting
+
+    artifact, _ = tiny.build(
+        "quantize/nncf-static",
+        dense(tmp_path / "f"),
+        tmp_path / "q",
+        context(Data((items(64),))),
+        calibration=CALIBRATION,
+    )
+    model = openvino_ir.read_model(artifact.file(openvino_ir.XML))
+    names = {node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() == "MatMul"}
+    monkeypatch.setattr(openvino_counting, "_run_in_float", lambda _compiled: names)
+    about = openvino_counting.count(model, object())
+    assert about["integer_operators"] == {}
+    assert about["weight_only_operators"] == {"MatMul": 1}
+    assert about["low_precision_flops_share"] == 0.0
+
+
 def test_shares_are_of_flops_and_of_bytes():
     """A 3 × 3 convolution over 8 × 8 in integers, a dense layer in float, another in weights alone."""
     x = op.parameter([-1, 2, 8, 8], np.float32, name="x")

@@ -38,14 +38,21 @@ def report(model: openvino.Model, source: openvino.Model) -> dict[str, Any]:
     Shares are of the FLOPs of one item, and of the stored bytes of their weights and of look-up tables.
     Raises BuildError when nothing is in low precision.
     """
+    counted = count(model)
+    if not (counted["integer_operators"] or counted["low_precision_weight_share"]):
+        raise BuildError(f"nothing was quantized: the model has {_only(counted['float_operators'])}")
+    return {**counted, "overhead_operators": _overhead(model, source)}
+
+
+def count(model: openvino.Model, compiled: openvino.CompiledModel | None = None) -> dict[str, Any]:
+    """Count as `report` does. What `compiled`, the same model, runs in float is counted as float."""
     single = _one_item(model)
+    floats = _run_in_float(compiled) if compiled is not None else set()
     kinds: dict[str, list[Any]] = {"integer": [], "weight-only": [], "float": []}
     for node in single.get_ordered_ops():
         if node.get_type_name() in _PRODUCTS:
-            kinds[_kind(node)].append(node)
+            kinds[_kind(node, node.get_friendly_name() in floats)].append(node)
     low, total = _weight_bytes(single)
-    if not (kinds["integer"] or kinds["weight-only"] or low):
-        raise BuildError(f"nothing was quantized: the model has {_only(kinds['float'])}")
     flops = {kind: _sum(nodes) for kind, nodes in kinds.items()}
     return {
         "integer_operators": _types(kinds["integer"]),
@@ -59,8 +66,17 @@ def report(model: openvino.Model, source: openvino.Model) -> dict[str, Any]:
             node.get_type_name() == "FakeQuantize" and not _is_constant(node.input_value(0).get_node())
             for node in single.get_ordered_ops()
         ),
-        "overhead_operators": _overhead(model, source),
     }
+
+
+def _run_in_float(compiled: openvino.CompiledModel) -> set[str]:
+    """Names of the original operators in layers whose data is in a type of float."""
+    layers = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
+    found: set[str] = set()
+    for layer in layers:
+        if layer["runtimePrecision"].value in ("f32", "bf16", "f16"):
+            found.update(layer["originalLayersNames"].value.split(","))
+    return found
 
 
 def _one_item(model: openvino.Model) -> openvino.Model:
@@ -73,10 +89,10 @@ def _one_item(model: openvino.Model) -> openvino.Model:
     return single
 
 
-def _kind(node: Any) -> str:
+def _kind(node: Any, in_float: bool) -> str:
     data, weight = (node.input_value(i).get_node() for i in range(2))
     stored = _is_stored_low(weight)
-    if _is_quantized(data) and (stored or _is_quantized(weight)):
+    if not in_float and _is_quantized(data) and (stored or _is_quantized(weight)):
         return "integer"
     return "weight-only" if stored else "float"
 
@@ -177,7 +193,5 @@ def _name(node: Any) -> str:
     return f"{node.get_type_name()} {node.get_friendly_name()}"
 
 
-def _only(nodes: list[Any]) -> str:
-    if not nodes:
-        return "no dense or convolution operator"
-    return f"only {', '.join(_types(nodes))} in float"
+def _only(types: dict[str, int]) -> str:
+    return f"only {', '.join(types)} in float" if types else "no dense or convolution operator"
