@@ -9,6 +9,11 @@ def dense(width: int = 16, classes: int = 4) -> nn.Module:
     return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, classes))
 
 
+def wide() -> nn.Module:
+    """Wide enough for groups of 32 weights; the last layer's 10 outputs are no multiple of 16."""
+    return nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+
+
 def linear() -> nn.Module:
     return nn.Linear(8, 4)
 

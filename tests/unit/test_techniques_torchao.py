@@ -77,6 +77,30 @@ def test_dense_layers_compute_what_numpy_computes_without_torchao(method, tmp_pa
     assert np.abs(found - expected).max() < 0.01 * np.ptp(exact)
 
 
+@pytest.mark.slow
+def test_int4_weights_compute_what_numpy_computes_and_what_does_not_fit_stays_float(tmp_path):
+    specs = tiny.INPUTS["wide"]
+    source = tiny.source("wide", tmp_path / "m")
+    artifact, about = tiny.build(
+        "quantize/torchao-weight-only", source, tmp_path / "q", context(specs), dtype="int4", group_size=32
+    )
+    assert about["weight_only_operators"] == about["float_operators"] == {"Linear": 1}
+    assert about["float_operator_names"] == ["Linear 2"]
+    assert about["low_precision_weight_share"] == pytest.approx(1024 / (1024 + 4 * 320))
+    first, second = (p for p in torch_module.load_module(source.folder).modules() if hasattr(p, "weight"))
+    groups = first.weight.numpy().reshape(32, 2, 32)
+    low, high = groups.min(axis=-1, keepdims=True), groups.max(axis=-1, keepdims=True)
+    scale = (high - low) / 15
+    weights = (np.rint((groups - low) / scale) * scale + low).reshape(32, 64)
+    (x,) = tiny.items(specs, BATCH)
+    hidden = np.maximum(x @ weights.T + first.bias.numpy(), 0)
+    expected = hidden @ second.weight.numpy().T + second.bias.numpy()
+    entry = RUNTIMES.get("torch-compile")
+    session = entry.open_session(entry.config(), artifact, Target(BATCH, threads=1))
+    found, exact = session.run([x])[0], tiny.eager(source, (x,))[0]
+    assert np.abs(found - expected).max() < 0.3 * np.abs(found - exact).max(), "nearer to numpy than to float"
+
+
 @pytest.mark.parametrize("method", ["torchao-dynamic", "torchao-weight-only"])
 def test_a_module_without_dense_layers_is_refused(method, tmp_path):
     source = tiny.source("single_conv", tmp_path / "m")

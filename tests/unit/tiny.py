@@ -28,6 +28,7 @@ INPUTS = {
     "two_outputs": VECTOR,
     "named": VECTOR,
     "no_weights": VECTOR,
+    "wide": (TensorSpec(name="x", shape=(64,)),),
     "conv": IMAGE,
     "single_conv": (TensorSpec(name="image", shape=(2, 6, 6)),),
     "two_inputs": (TensorSpec(name="query", shape=(4,)), TensorSpec(name="key", shape=(4,))),

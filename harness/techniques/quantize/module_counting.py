@@ -22,8 +22,9 @@ def report(
     is_low: Callable[[torch.nn.Module], bool],
     *,
     integers: bool,
+    bits: int = 8,
 ) -> dict[str, Any]:
-    """Report which layers of the float `module` are, or will be, kept in 8 bits: those that `is_low` says.
+    """Report which layers of the float `module` are, or will be, kept in `bits`: those that `is_low` says.
 
     With `integers` they compute in integers, else in float from low-precision weights. Shares are of the
     FLOPs of one item and of the bytes of all layers' weights. Raises BuildError when there is none.
@@ -35,7 +36,7 @@ def report(
         raise BuildError(f"nothing was quantized: the module has {f'only {kinds}' if kinds else 'no layers'}")
     flops, total = _flops(module, inputs, layers)
     share = sum(flops.get(name, 0.0) for name in low) / total if total else None
-    small = sum(layers[name].weight.numel() for name in low)
+    small = sum(layers[name].weight.numel() for name in low) * bits / 8
     whole = small + sum(part.weight.nbytes for name, part in layers.items() if name not in low)
     chosen = _types(layers[name] for name in low)
     left = {name: part for name, part in layers.items() if name not in low}

@@ -5,14 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import Field
+
 from harness.artifacts import aoti, torch_module
 from harness.artifacts.aoti_compiling import compile_module
 from harness.artifacts.artifact import Artifact
+from harness.errors import BuildError
 from harness.techniques.quantize.module_counting import report
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:
     import torch
+
+_INT4_ROWS = 16
+"""Outputs that torch's int4 kernel for CPUs takes at once (aten::_weight_int4pack_mm_for_cpu)."""
 
 _ABOUT: dict[str, Any] = {
     "takes": (torch_module.FORM,),
@@ -32,10 +38,14 @@ class TorchaoDynamic(StepConfig):
 
 
 class TorchaoWeightOnly(StepConfig):
-    """Weights with a scale for each output channel; arithmetic in float."""
+    """int8: a scale for each output channel; int4: for each `group_size` inputs. Arithmetic in float."""
 
     method: Literal["torchao-weight-only"] = "torchao-weight-only"
-    dtype: Literal["int8"] = "int8"
+    dtype: Literal["int8", "int4"] = "int8"
+    group_size: Literal[32, 64, 128] = Field(
+        default=128,
+        description="int4: weights that share a scale; dense layers that do not fit stay in float",
+    )
 
 
 @transform(
@@ -58,29 +68,45 @@ def quantize_dynamic(
     "quantize",
     TorchaoWeightOnly,
     select=("method", "torchao-weight-only"),
-    summary="int8 weights of dense layers, float arithmetic (torchao, for torch-compile)",
+    summary="int8 or int4 weights of dense layers, float arithmetic (torchao, for torch-compile)",
     **_ABOUT,
 )
 def quantize_weights(
-    _config: TorchaoWeightOnly, source: Artifact, out: Path, context: BuildContext
+    config: TorchaoWeightOnly, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Quantize the dense layers' weights and compile."""
+    if config.dtype == "int4":
+        if context.target.device != "cpu":
+            raise BuildError("torchao's int4 is here for CPUs only")
+        from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
+
+        four = PrototypeInt4WeightOnlyConfig(group_size=config.group_size)
+        return _build(four, source, out, context, integers=False, bits=4, group_size=config.group_size)
     from torchao.quantization import Int8WeightOnlyConfig
 
     return _build(Int8WeightOnlyConfig(), source, out, context, integers=False)
 
 
 def _build(
-    recipe: Any, source: Artifact, out: Path, context: BuildContext, *, integers: bool
+    recipe: Any,
+    source: Artifact,
+    out: Path,
+    context: BuildContext,
+    *,
+    integers: bool,
+    bits: int = 8,
+    group_size: int | None = None,
 ) -> dict[str, Any]:
     import torch
     from torchao.quantization import quantize_
 
     def is_dense(part: torch.nn.Module) -> bool:
-        return type(part) is torch.nn.Linear
+        if type(part) is not torch.nn.Linear:
+            return False
+        return group_size is None or not (part.in_features % group_size or part.out_features % _INT4_ROWS)
 
     module = torch_module.load_module(source.folder)
-    details = report(module, context.inputs, is_dense, integers=integers)
+    details = report(module, context.inputs, is_dense, integers=integers, bits=bits)
     quantize_(module, recipe, filter_fn=lambda part, _name: is_dense(part))
     # Frozen, the weights would be unpacked to float and stored so.
     compile_module(module, context.inputs, context.target, out, seed=context.seed, freezing=False)
