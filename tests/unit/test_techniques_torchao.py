@@ -8,12 +8,14 @@ import sys
 import numpy as np
 import pytest
 import tiny
+from pydantic import ValidationError
 
 from harness.artifacts import torch_module
 from harness.artifacts.targets import Target
 from harness.errors import BuildError
 from harness.runtimes.registry import RUNTIMES
 from harness.techniques.quantize.module_counting import report
+from harness.techniques.quantize.torchao_linear import TorchaoWeightOnly
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchao")
@@ -106,6 +108,13 @@ def test_a_module_without_dense_layers_is_refused(method, tmp_path):
     source = tiny.source("single_conv", tmp_path / "m")
     with pytest.raises(BuildError, match="nothing was quantized: the module has only Conv2d"):
         tiny.build(f"quantize/{method}", source, tmp_path / "q", context(tiny.INPUTS["single_conv"]))
+
+
+def test_a_group_of_int8_weights_is_refused():
+    with pytest.raises(ValidationError, match="group_size: for int4, not for int8"):
+        TorchaoWeightOnly(group_size=64)
+    config = TorchaoWeightOnly(dtype="int4", group_size=64)
+    assert TorchaoWeightOnly.model_validate(config.model_dump(mode="json")) == config
 
 
 @pytest.mark.parametrize("integers", [True, False])

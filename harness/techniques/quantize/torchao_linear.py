@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.artifacts import aoti, torch_module
 from harness.artifacts.aoti_compiling import compile_module
@@ -46,6 +46,12 @@ class TorchaoWeightOnly(StepConfig):
         default=128,
         description="int4: weights that share a scale; dense layers that do not fit stay in float",
     )
+
+    @model_validator(mode="after")
+    def _only_what_counts(self) -> TorchaoWeightOnly:
+        if self.dtype == "int8" and self.group_size != type(self).model_fields["group_size"].default:
+            raise ValueError("group_size: for int4, not for int8")
+        return self
 
 
 @transform(
