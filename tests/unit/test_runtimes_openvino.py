@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 
@@ -195,3 +196,32 @@ def test_a_session_imports_no_other_runtime(conv):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[0] == f"[] {BATCH}"
+
+
+@pytest.mark.parametrize(
+    ("module", "step", "extra"),
+    [
+        ("openvino", "convert-openvino", "openvino"),
+        ("openvino", "compile-openvino", "openvino"),
+        ("nncf", "quantize/nncf-static", "openvino"),
+        ("nncf", "quantize/nncf-weights", "openvino"),
+        ("torchao", "quantize/torchao-dynamic", "torchao"),
+        ("torchao", "quantize/pt2e-static", "torchao"),
+    ],
+)
+def test_what_is_not_installed_is_named_with_its_extra(module, step, extra, monkeypatch):
+    from harness.runner.plan import missing_package
+    from harness.techniques.registry import CONVERSIONS, TRANSFORMS
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == module else real(name, *rest)
+    )
+    entry = (TRANSFORMS if step in TRANSFORMS else CONVERSIONS).get(step)
+    told = missing_package(entry)
+    assert module in told
+    assert f"accel-harness[{extra}]" in told
+    if module == "openvino":
+        assert RUNTIMES.get("openvino").missing() == (
+            "openvino is not installed: pip install 'accel-harness[openvino]'"
+        )
