@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harness.analysis import summary
 from harness.analysis import wording as say
@@ -14,7 +12,7 @@ from harness.analysis.leaderboard import Board
 from harness.analysis.summary import Sentence
 from harness.report.drawing.palette import Family
 from harness.report.drawing.svg import drawn, inlined
-from harness.report.figures.registry import Figure, figures
+from harness.report.figures.registry import figures
 from harness.report.links import unique
 from harness.report.tables import Table, table
 
@@ -116,18 +114,14 @@ def drawings(board: Board, of: str, key: str, stem: str) -> list[Drawing]:
     titles = {row["cell_id"]: point_title(row) for row in board.records}
     for item in figures(of):
         figure = item.draw(board)
-        if figure is None:
+        if figure is None or isinstance(figure, str):
             continue
         label = f"{item.title}, {summary.place(board.group)}. The table holds the same numbers."
-        found.append(drawing(item, figure, f"{stem}-{item.name}", f"{key}-{item.name}", label, titles))
+        content = drawn(figure, f"{stem}-{item.name}")
+        svg = inlined(content, f"{key}-{item.name}", label, titles)
+        file = f"{stem}-{item.name}.svg"
+        found.append(Drawing(item.name, item.title, item.note, item.wide, svg, file, content))
     return found
-
-
-def drawing(item: Figure, figure: Any, name: str, key: str, label: str, titles: Mapping[str, str]) -> Drawing:
-    """Return a drawn figure as a file called `name` and inline with ids that begin with `key`."""
-    content = drawn(figure, name)
-    svg = inlined(content, key, label, titles)
-    return Drawing(item.name, item.title, item.note, item.wide, svg, f"{name}.svg", content)
 
 
 def point_title(row: Row) -> str:

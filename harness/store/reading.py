@@ -138,14 +138,35 @@ def load(folder: Path) -> Run:
     return run
 
 
+def glance(folder: Path) -> Run:
+    """Open a Run; of its tables only the ends are checked, nothing is read. Raises StoreError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    run = Run(folder, read_info(folder))
+    for name in TABLES:
+        path = folder / f"{name}.parquet"
+        try:
+            pq.read_metadata(path)
+        except FileNotFoundError as error:
+            raise StoreError(f"{path} is missing") from error
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    return run
+
+
 def find(root: Path) -> tuple[list[Run], list[str]]:
-    """Return the Runs below `root`, oldest first, and a sentence for each that cannot be read."""
+    """Return the Runs below `root`, oldest first, and a sentence for each that cannot be read.
+
+    Their tables are not read yet: of hundreds of Runs a report reads a few, and damage inside a table is told
+    by the StoreError that comes with reading it.
+    """
     runs, faults = [], []
     for path in sorted(root.rglob("run.json")):
         if any(part.endswith(".partial") for part in path.relative_to(root).parts):
             continue
         try:
-            runs.append(load(path.parent))
+            runs.append(glance(path.parent))
         except StoreError as error:
             faults.append(str(error))
     runs.sort(key=lambda run: run.info.started_at)

@@ -28,13 +28,6 @@ def canvas(
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     FigureCanvasAgg(figure)
     figure.patch.set_visible(False)
-    return figure, plot(figure, width, height, left, bottom, right, top)
-
-
-def plot(
-    figure: Figure, width: float, height: float, left: float, bottom: float, right: float, top: float
-) -> Axes:
-    """Return one more plot on the figure, in the house style."""
     area = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
     axes = figure.add_axes(area)
     axes.patch.set_visible(False)
@@ -52,7 +45,7 @@ def plot(
         color=color("line"),
     )
     axes.set_axisbelow(True)
-    return axes
+    return figure, axes
 
 
 @cache

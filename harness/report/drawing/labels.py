@@ -169,10 +169,17 @@ def _leader_blocked(
     return any(_crosses(line, box) for box in (*others, *occupied))
 
 
-def _crosses(line: Line, box: Box, steps: int = 24) -> bool:
-    """Whether a line passes through a box, looked at in small steps."""
+def _crosses(line: Line, box: Box) -> bool:
+    """Whether a line passes through the inside of a box (Liang and Barsky's clipping, 1984)."""
     x0, y0, x1, y1 = line
-    return any(
-        box[0] < x0 + (x1 - x0) * k / steps < box[2] and box[1] < y0 + (y1 - y0) * k / steps < box[3]
-        for k in range(steps + 1)
-    )
+    dx, dy = x1 - x0, y1 - y0
+    enter, leave = 0.0, 1.0
+    for step, room in ((-dx, x0 - box[0]), (dx, box[2] - x0), (-dy, y0 - box[1]), (dy, box[3] - y0)):
+        if step == 0:
+            if room <= 0:
+                return False
+        elif step < 0:
+            enter = max(enter, room / step)
+        else:
+            leave = min(leave, room / step)
+    return enter < leave

@@ -1,7 +1,8 @@
 """What a figure is: a name, a title, and a function from what it shows to a drawing.
 
 `of` says what it shows: a ``group`` or a technique ``family`` within a Group (a `Board`), or a ``cell``
-(`report/cell.py`). A page asks for the figures of what it is about.
+(`report/cell.py`). A page asks for the figures of what it is about. A drawing is matplotlib's, or finished
+SVG text (`drawing/light.py`) where there are too many for that.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from harness.registry import Registry
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-Draw = Callable[[Any], "Drawing | None"]
+Draw = Callable[[Any], "Drawing | str | None"]
 DrawT = TypeVar("DrawT", bound=Callable[..., Any])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -19,7 +18,7 @@ from harness.report.cell import Calls, CellView, by_arm, cell_view, figures_of_r
 from harness.report.drawing.palette import family_of
 from harness.report.figures.registry import figures
 from harness.report.gathering import Site
-from harness.report.group import Drawing, GroupView, drawing
+from harness.report.group import Drawing, GroupView
 from harness.report.links import board_path, cell_path, model_path
 from harness.report.page import RunView
 from harness.report.pages.registry import Document, page
@@ -110,14 +109,13 @@ def _data(view: RunView, group: GroupView, row: Row, recorded: Recorded) -> dict
 
 
 def _drawings(shown: CellView) -> list[Drawing]:
-    found = []
-    for item in figures("cell"):
-        figure = item.draw(shown)
-        if figure is not None:
-            label = f"{item.title} of {say.short(shown.row['technique'], 60)}"
-            made = drawing(item, figure, f"{item.name}-{shown.row['cell_id']}", item.name, label, {})
-            found.append(replace(made, file=""))  # hundreds of files more would be looked at by nobody
-    return found
+    """Draw all figures of a Cell. They are no files of their own: there would be hundreds."""
+    drawn = [(item, item.draw(shown)) for item in figures("cell")]
+    return [
+        Drawing(item.name, item.title, item.note, item.wide, svg, "", "")
+        for item, svg in drawn
+        if isinstance(svg, str)
+    ]
 
 
 def _phases(row: Row) -> list[tuple[str, str, float]]:
