@@ -86,6 +86,23 @@ def report(
     raise typer.Exit(report_runs(suite, results, out, markdown=markdown, quiet=quiet))
 
 
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A Run's folder, or a suite's name: its newest Run.")],
+    form: Annotated[str | None, typer.Option("--format", help="pytest-benchmark, csv or json.")] = None,
+    pytest_benchmark: Annotated[
+        bool, typer.Option("--pytest-benchmark", help="The same as --format pytest-benchmark.")
+    ] = False,
+    results: Results = Path("results"),
+    out: Annotated[Path | None, typer.Option("--out", help="File to write instead of printing.")] = None,
+) -> None:
+    """Print a Run in a format that other programs read."""
+    from harness.commands.exporting import export_run
+
+    chosen = "pytest-benchmark" if pytest_benchmark else form
+    raise typer.Exit(export_run(run, results, chosen, out))
+
+
 @app.command("list")
 def list_names(
     what: Annotated[str, typer.Argument(help="models, techniques, runtimes, datasets …")] = "all",

@@ -1,4 +1,4 @@
-"""`harness report`: the HTML page, or a Markdown summary, of the Runs that are there."""
+"""`harness report`: the site, or a Markdown summary, of the Runs that are there."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ def report_runs(
 ) -> ExitCode:
     """Write the report of one suite, of all suites, or of one Run's folder."""
     terminal = Terminal(quiet=quiet)
-    with _runs(suite, results) as (runs, faults):
+    with found_runs(suite, results) as (runs, faults):
         if markdown:
             from harness.report.markdown import summary
 
             sys.stdout.write(summary(runs[-1]))
             return ExitCode.OK
-        for name in sorted({run.info.suite for run in runs}):
+        names = sorted({run.info.suite for run in runs})
+        if out is not None and len(names) > 1:  # one folder, one site: the suites stand beside each other
+            terminal.say(f"Report: {_write(runs, None, out, faults)}")
+            return ExitCode.OK
+        for name in names:
             page = _write(runs, name, out or Path("reports") / name, faults)
             terminal.say(f"Report: {page}")
     return ExitCode.OK
@@ -33,18 +37,18 @@ def report_runs(
 
 def write_report(name: str, results: Path, out: Path) -> Path:
     """Write the report of the suite `name` into `out`; return its page."""
-    with _runs(name, results) as (runs, faults):
+    with found_runs(name, results) as (runs, faults):
         return _write(runs, name, out, faults)
 
 
-def _write(runs: list[Run], name: str, out: Path, faults: list[str]) -> Path:
+def _write(runs: list[Run], name: str | None, out: Path, faults: list[str]) -> Path:
     from harness.report.site import write
 
-    return write([run for run in runs if run.info.suite == name], out, faults)
+    return write([run for run in runs if name in (None, run.info.suite)], out, faults)
 
 
 @contextmanager
-def _runs(suite: str | None, results: Path) -> Iterator[tuple[list[Run], list[str]]]:
+def found_runs(suite: str | None, results: Path) -> Iterator[tuple[list[Run], list[str]]]:
     """Find Runs by suite name or by folder. Raises StoreError when there are none."""
     if suite is not None and (Path(suite) / "journal.jsonl").is_file():
         with unfinished(Path(suite)) as run:

@@ -1,0 +1,116 @@
+"""pytest-benchmark's JSON: its `compare`, and trackers that read it, see every Cell as a benchmark.
+
+Statistics are of all timed calls, seconds. Format: pytest-benchmark 5, `storage` files.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.analysis.frames import Row
+from harness.analysis.leaderboard import Board, boards
+from harness.analysis.summary import place
+from harness.report.exports.registry import export
+from harness.store.info import RunInfo
+from harness.store.reading import Run, read_calls
+
+VERSION = "5.0.0"
+EXTRA = (
+    *("cell_id", "runtime", "batch", "threads", "replicas", "speedup", "speedup_low", "speedup_high"),
+    *("verdict", "quality", "quality_metric", "drop", "throughput_items_per_s", "artifact_bytes"),
+    "peak_rss_steady_bytes",
+)
+"""Columns of the Record that go along as `extra_info`."""
+
+
+@export("pytest-benchmark", "what `pytest-benchmark compare` reads; every Cell is a benchmark")
+def convert(run: Run) -> str:
+    """Return the Run's Cells in good standing as benchmarks; a Group of ours is a group of theirs."""
+    calls = read_calls(run.folder)
+    found = [
+        _benchmark(row, board, seconds)
+        for board in boards(run)
+        for row in board.records
+        if len(seconds := calls.get((row["cell_id"], row["arm"]), np.zeros(0, np.int64)) / 1e9)
+    ]
+    content = {
+        "machine_info": _machine(run.info),
+        "commit_info": _commit(run.info),
+        "benchmarks": found,
+        "datetime": run.info.started_at,
+        "version": VERSION,
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _benchmark(row: Row, board: Board, seconds: NDArray[np.float64]) -> dict[str, Any]:
+    group = place(board.group)
+    return {
+        "group": group,
+        "name": row["technique"],
+        "fullname": f"{group} · {row['technique']}",
+        "params": None,
+        "param": None,
+        "extra_info": {name: row[name] for name in EXTRA},
+        "options": {"disable_gc": True, "timer": "perf_counter_ns", "warmup": True},
+        "stats": stats(seconds),
+    }
+
+
+def stats(seconds: NDArray[np.float64]) -> dict[str, Any]:
+    """Return pytest-benchmark's statistics of at least one time."""
+    first, middle, third = (float(value) for value in np.quantile(seconds, (0.25, 0.5, 0.75)))
+    mean, spread = float(seconds.mean()), float(seconds.std(ddof=1)) if len(seconds) > 1 else 0.0
+    low, high = first - 1.5 * (third - first), third + 1.5 * (third - first)
+    inside = seconds[(seconds >= low) & (seconds <= high)]
+    far = int((np.abs(seconds - mean) > spread).sum())
+    beyond = len(seconds) - len(inside)
+    return {
+        "min": float(seconds.min()),
+        "max": float(seconds.max()),
+        "mean": mean,
+        "stddev": spread,
+        "rounds": len(seconds),
+        "median": middle,
+        "iqr": third - first,
+        "q1": first,
+        "q3": third,
+        "iqr_outliers": beyond,
+        "stddev_outliers": far,
+        "outliers": f"{far};{beyond}",
+        "ld15iqr": float(inside.min()),
+        "hd15iqr": float(inside.max()),
+        "ops": 1 / mean if mean > 0 else 0.0,
+        "total": float(seconds.sum()),
+        "iterations": 1,
+    }
+
+
+def _machine(info: RunInfo) -> dict[str, Any]:
+    """What pytest-benchmark looks at to tell whether two files are of one machine."""
+    identity, state = info.machine.get("identity") or {}, info.machine.get("state") or {}
+    return {
+        "node": str(info.machine.get("slug") or "unknown"),
+        "machine": str(identity.get("architecture") or ""),
+        "processor": str(identity.get("cpu") or ""),
+        "system": str(state.get("os") or ""),
+        "release": str(state.get("kernel") or ""),
+        "python_version": str(state.get("python") or ""),
+        "cpu": {"brand_raw": str(identity.get("cpu") or ""), "count": identity.get("cores")},
+    }
+
+
+def _commit(info: RunInfo) -> dict[str, Any]:
+    commit = info.commit
+    return {
+        "id": commit.hash if commit else "unknown",
+        "time": info.started_at,
+        "author_time": info.started_at,
+        "dirty": commit.dirty if commit else False,
+        "project": info.suite,
+        "branch": "unknown",
+    }
