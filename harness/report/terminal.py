@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.analysis import wording as say
@@ -13,39 +15,52 @@ from harness.report.tables import VERDICTS
 from harness.store.reading import Run
 
 if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-NAME_MOST = 22
+NAME_LEAST, NAME_MOST = 12, 40
 SPEEDS = {
     "latency": ("latency_p50_s", "s", "p50"),
-    "throughput": ("throughput_items_per_s", "items/s", ""),
-    "rate": ("qps", "queries/s", ""),
+    "throughput": ("throughput_items_per_s", "items/s", "items"),
+    "rate": ("qps", "queries/s", "queries"),
 }
 """What stands for speed: the Record's column, its kind of unit, and what it is called beside the unit."""
 STYLES = {"faster": "green", "slower": "red", "ambiguous": "yellow", "baseline": "dim", "same": ""}
 
 
-def table(run: Run) -> Group:
-    """Return a renderable with one table a Group and its answers, made for 80 to 120 columns."""
-    from rich.console import Group
-    from rich.text import Text
+@dataclass(frozen=True)
+class Tables:
+    """One table a Group and its answers, made for the width of the console: 80 columns or more."""
 
-    parts: list[RenderableType] = []
-    for board in boards(run):
-        title = Text(place(board.group), style="bold")
-        title.append(f"  {conditions(board.group)}", style="dim not bold")
-        parts.append(title)
-        if not board.rows.empty:
-            parts.append(_table(board))
-        parts += [_sentence(said.parts) for said in answers(board)]
-        parts += [_off(row) for row in records(board.off)]
-        parts.append(Text(""))
-    return Group(*(parts or [Text("This Run holds no Cell.")]))
+    run: Run
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Make the parts (rich's protocol)."""
+        from rich.text import Text
+
+        found = boards(self.run)
+        for board in found:
+            title = Text(place(board.group), style="bold")
+            title.append(f"  {conditions(board.group)}", style="dim not bold")
+            yield title
+            if not board.rows.empty:
+                yield _table(board, options.max_width)
+            for said in answers(board):
+                yield _sentence(said.parts)
+            for row in records(board.off):
+                yield _off(row)
+            yield Text("")
+        if not found:
+            yield Text("This Run holds no Cell.")
 
 
-def _table(board: Board) -> Table:
+def table(run: Run) -> Tables:
+    """Return a renderable of the whole Run."""
+    return Tables(run)
+
+
+def _table(board: Board, width: int) -> Table:
     from rich.table import Table
 
     rows = board.records
@@ -55,21 +70,41 @@ def _table(board: Board) -> Table:
         ("size", scaled([row["artifact_bytes"] for row in rows], "bytes")),
         ("RSS", scaled([peak_memory(row) for row in rows], "bytes")),
     ]
-    made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim underline")
-    made.add_column("technique", no_wrap=True)
-    made.add_column("speed-up", justify="right", no_wrap=True)
-    made.add_column("95 %", no_wrap=True)
-    for name, column in columns:
-        made.add_column(f"{name} {column.unit}".strip(), justify="right", no_wrap=True)
-    made.add_column("change" if board.unit != "pt" else "points ", justify="right", no_wrap=True)
-    made.add_column("verdict", no_wrap=True)
-    for index, row in enumerate(rows):
-        made.add_row(*_cells(row, board, [column.texts[index] or "–" for _, column in columns]))
+    heads = [
+        "speed-up",
+        "95 %",
+        *[f"{name}\n{column.unit.replace(name, '').replace(' ', '')}" for name, column in columns],
+        "change" if board.unit != "pt" else "change\npoints ",
+        "verdict",
+    ]
+    body = [
+        _cells(row, board, [column.texts[index] or "–" for _, column in columns])
+        for index, row in enumerate(rows)
+    ]
+    made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    made.add_column("technique", no_wrap=True, vertical="bottom")
+    for index, head in enumerate(heads):
+        left = head in ("95 %", "verdict")
+        made.add_column(head, justify="left" if left else "right", no_wrap=True, vertical="bottom")
+        heads[index] = max(head.split("\n"), key=len)
+    widths = [max(map(len, (head, *(cells[i].plain for cells in body)))) for i, head in enumerate(heads)]
+    room = min(max(width - sum(widths) - len(widths) - 1, NAME_LEAST), NAME_MOST)
+    for row, cells in zip(rows, body, strict=True):
+        made.add_row(_name(row, board, room), *cells)
     return made
 
 
+def _name(row: Row, board: Board, room: int) -> Text:
+    """The technique's name in at most `room` characters; texts, not markup: a name may hold brackets."""
+    from rich.text import Text
+
+    best, over = row["cell_id"] == board.best, row["within"] is False
+    text = f"★ {say.short(row['technique'], room - 2)}" if best else say.short(row["technique"], room)
+    return Text(text, style="bold" if best else "dim" if over else "")
+
+
 def _cells(row: Row, board: Board, numbers: list[str]) -> list[Text]:
-    """One row. Texts, not markup: a name may hold brackets."""
+    """What stands behind the name."""
     from rich.text import Text
 
     best, over = row["cell_id"] == board.best, row["within"] is False
@@ -83,7 +118,6 @@ def _cells(row: Row, board: Board, numbers: list[str]) -> list[Text]:
     verdict = VERDICTS.get(row["verdict"])
     shown = f"{verdict[0]} {verdict[1]}" if verdict else "–"
     return [
-        Text(f"{'★ ' if best else ''}{say.short(row['technique'], NAME_MOST)}", style=tone),
         Text(speed, style=tone),
         Text(interval, style="dim"),
         *[Text(number) for number in numbers],
