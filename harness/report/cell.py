@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,15 +43,23 @@ class Arm:
 
 @dataclass(frozen=True)
 class CellView:
-    """One Cell; `arms` has the Cell first, then what it is compared with."""
+    """One Cell; `arms` has the Cell first, then what it is compared with.
+
+    `copy_bytes_per_s` is the machine's measured copy rate at the Cell's thread budget, None where unknown.
+    """
 
     row: Row
     board: Board
     arms: tuple[Arm, ...]
+    copy_bytes_per_s: float | None = None
 
 
 def cell_view(
-    row: Row, board: Board, blocks: Mapping[tuple[str, str], pd.DataFrame], calls: Calls
+    row: Row,
+    board: Board,
+    blocks: Mapping[tuple[str, str], pd.DataFrame],
+    calls: Calls,
+    roofs: Sequence[Mapping[str, Any]] = (),
 ) -> CellView:
     """Gather what was recorded of a Cell and of its Group's baseline; arms without Blocks are left out."""
     base = board.group.baseline
@@ -67,7 +75,8 @@ def cell_view(
         for key, name, role in wanted
         if key in blocks
     )
-    return CellView(row, board, arms)
+    copied = (roof.get("copy_bytes_per_s") for roof in roofs if roof.get("threads") == row["threads"])
+    return CellView(row, board, arms, next(copied, None))
 
 
 def by_arm(blocks: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:

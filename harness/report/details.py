@@ -175,7 +175,7 @@ def _pay_back(row: Row) -> str:
 def _step(step: Row) -> str:
     name = step.get("step") or step.get("runtime") or step.get("name") or "step"
     known = {**step, **details} if isinstance(details := step.get("details"), dict) else step
-    hidden = ("version", "details")
+    hidden = ("version", "details", "sensitivity")  # the last is a figure of its own
     rest = {k: v for k, v in known.items() if v is not name and k not in hidden and v is not None}
     return f"{name}: {', '.join(_flat(rest))}" if rest else str(name)
 

@@ -114,7 +114,10 @@ def drawings(board: Board, of: str, key: str, stem: str) -> list[Drawing]:
     titles = {row["cell_id"]: point_title(row) for row in board.records}
     for item in figures(of):
         figure = item.draw(board)
-        if figure is None or isinstance(figure, str):
+        if figure is None:
+            continue
+        if isinstance(figure, str):
+            found.append(Drawing(item.name, item.title, item.note, item.wide, figure, "", ""))
             continue
         label = f"{item.title}, {summary.place(board.group)}. The table holds the same numbers."
         content = drawn(figure, f"{stem}-{item.name}")

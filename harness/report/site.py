@@ -47,7 +47,7 @@ def _files(site: Site) -> Iterator[tuple[str, bytes]]:
     yield "board.json", board_json(kept).encode()
     for view in site.views:
         for group in view.groups:
-            for drawing in group.drawings:
+            for drawing in filter(lambda one: one.file, group.drawings):
                 yield f"figures/{drawing.file}", drawing.content.encode()
     made = [(page, list(page.make(site))) for page in pages()]
     navigation = [(page.label, found[0].path, page.name) for page, found in made if page.label and found]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
 from runs import TECHNIQUES, Group, Technique, make_run, vary
 
 from harness.analysis.leaderboard import boards
+from harness.report.cell import by_arm, cell_view
 from harness.report.drawing.palette import FAMILIES, ROLES, family_of
 from harness.report.drawing.svg import drawn, inlined
 from harness.report.figures.registry import figures
+from harness.store.reading import read_calls
 
 NAMES = [figure.name for figure in figures()]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -163,3 +167,102 @@ def test_families_are_told_apart_by_shape_as_well():
     assert family_of(["prune", "quantize"]).key == "combined"
     assert family_of(["somebody-elses"]).key == "other"
     assert family_of([], "baseline").key == "baseline"
+
+
+LAYERS = [
+    {"name": "conv1", "operator": "Conv", "sqnr_db": 41.0, "flops_share": 0.2, "in_float": False},
+    {"name": "<fc & co>", "operator": "Gemm", "sqnr_db": 8.5, "flops_share": 0.01, "in_float": True},
+    {"name": "conv2", "operator": "Conv", "sqnr_db": None, "flops_share": None, "in_float": False},
+]
+ROOFS = [
+    {
+        "threads": 2,
+        "rates": [{"dtype": "float32", "flop_per_s": 2e11, "side": 1024, "runs": 9, "library": "numpy"}],
+        "copy_bytes_per_s": 1e10,
+    }
+]
+KNOWN = {
+    "arithmetic_intensity_flops_per_byte": 2.0,
+    "achieved_flop_per_s": 1e10,
+    "roof_flop_per_s": 2e11,
+    "build_details": json.dumps([{"step": "quantize", "build_s": 1.0, "details": {"sensitivity": LAYERS}}]),
+}
+
+
+def cell(tmp_path, name="int8-static", **columns):
+    run = make_run(tmp_path / "run", (Group(),), vary("int8-static", columns=columns), roofs=ROOFS)
+    found = boards(run)[0]
+    row = next(row for row in found.records if row["technique"] == name)
+    return cell_view(row, found, by_arm(run.blocks), read_calls(run.folder), run.info.roofs)
+
+
+def drawing(name, subject, of="cell"):
+    made = next(item for item in figures(of) if item.name == name).draw(subject)
+    return None if made is None else ET.fromstring(made)
+
+
+def words(root):
+    return ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
+
+
+def test_a_cells_figures_have_axes_with_units_and_name_both_arms(tmp_path):
+    found = cell(tmp_path)
+    spread, blocks = words(drawing("distribution", found)), words(drawing("blocks", found))
+    assert any(word.startswith("time of one call, µs") for word in spread)
+    assert "median call of a Block, µs" in blocks
+    for shown in (spread, blocks):
+        assert any(word.startswith("int8-static: ") for word in shown)
+        assert any(word.startswith("eager (baseline): ") for word in shown)
+    assert [word for word in blocks if word.startswith("Trial")] == ["Trial 1", "Trial 2", "Trial 3"]
+
+
+def test_disturbed_blocks_are_ringed_and_no_others(tmp_path):
+    found = cell(tmp_path)
+    rings = [p for p in drawing("blocks", found).iter(f"{SVG}path") if "--warn" in p.attrib["style"]]
+    tagged = [sum(len(tags) > 0 for tags in arm.blocks["tags"]) for arm in found.arms]
+    assert sorted(ring.attrib["d"].count("M") for ring in rings) == sorted(tagged) == [3, 3]
+
+
+def test_a_baseline_stands_beside_its_shadow(tmp_path):
+    found = cell(tmp_path, "eager")
+    assert [arm.name for arm in found.arms] == ["eager", "its second copy (shadow)"]
+
+
+def test_too_few_calls_have_no_distribution(tmp_path):
+    found = cell(tmp_path)
+    few = replace(found, arms=(replace(found.arms[0], calls_s=found.arms[0].calls_s[:2]), *found.arms[1:]))
+    assert drawing("distribution", few) is None
+
+
+def test_the_roofline_says_the_share_of_the_roof(tmp_path):
+    assert drawing("roofline", cell(tmp_path / "a")) is None  # nothing known of its bytes
+    shown = words(drawing("roofline", cell(tmp_path / "b", **KNOWN)))
+    assert "int8-static: 5.0 %" in shown
+    assert "float32 roof 200 GFLOP/s" in shown
+    assert "arithmetic intensity, FLOP a byte (logarithmic)" in shown
+
+
+def test_sensitivity_lists_layers_worst_first_with_those_in_float_hollow(tmp_path):
+    found = cell(tmp_path, **KNOWN)
+    root = drawing("sensitivity-cell", found)
+    shown = words(root)
+    assert [word for word in shown if word in {layer["name"] for layer in LAYERS}] == [
+        "<fc & co>",
+        "conv1",
+        "conv2",
+    ]
+    assert "8 dB · 1.0 %" in shown
+    assert sum("--warn" in path.attrib["style"] for path in root.iter(f"{SVG}path")) == 1
+    assert words(drawing("sensitivity", found.board, "family")) == shown
+    assert drawing("sensitivity-cell", cell(tmp_path / "other")) is None
+
+
+@pytest.mark.parametrize("name", ["speedsize", "payback"])
+def test_a_familys_figures_name_and_link_every_technique(tmp_path, name):
+    found = board(tmp_path)
+    item = next(item for item in figures("family") if item.name == name)
+    root = ET.fromstring(inlined(drawn(item.draw(found), name), "p", "label", {}))
+    assert {t.name for t in TECHNIQUES} <= set(words(root))
+    assert {g.attrib["data-cell"] for g in root.iter() if "data-cell" in g.attrib} >= {
+        row["cell_id"] for row in found.records
+    }

@@ -1,67 +1,83 @@
-"""How much each layer's quantization alone damages the answers, and which layers stayed in float."""
+"""What each layer does to the answers when it alone is quantized, worst first, and which stay in float."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
+from harness.analysis.leaderboard import Board
 from harness.report.cell import CellView
-from harness.report.drawing.canvas import SMALL, axis_title, canvas, few_ticks, text_size, write
-from harness.report.drawing.palette import color
+from harness.report.drawing.light import Light
 from harness.report.figures.registry import figure
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-WIDTH, LINE = 420.0, 17.0
-MOST, NAME = 30, 26
-
-
-@figure(
-    "sensitivity",
-    "Sensitivity of each layer",
-    "Signal to quantization noise of the outputs with this layer alone in int8: less is worse. Hollow: left "
-    "in float.",
-    order=40,
-    of="cell",
+MOST = 24
+NOTE = (
+    "Signal to quantization noise at the outputs when this layer alone is quantized: the shorter, the more "
+    "it damages. Hollow: left in float. The share is the layer’s part of the FLOPs."
 )
-def draw(view: CellView) -> Figure | None:
-    """One line a layer, the worst above; at most `MOST` of them."""
-    layers = measured(view.row)[:MOST]
+
+
+@figure("sensitivity", "Sensitivity per layer", NOTE, order=30, of="family")
+def draw(board: Board) -> str | None:
+    """The layers of the fastest Cell that knows them."""
+    return next((made for row in board.records if (made := layers_figure(row))), None)
+
+
+@figure("sensitivity-cell", "Sensitivity per layer", NOTE, order=40, of="cell")
+def draw_cell(view: CellView) -> str | None:
+    """The layers of the Cell."""
+    return layers_figure(view.row)
+
+
+def layers_figure(row: Row) -> str | None:
+    """Bars of decibels, a layer a row; None where the build measured none."""
+    layers = measured_layers(row)
     if not layers:
         return None
-    names = [say.short(str(layer["name"]), NAME) for layer in layers]
-    left = max(text_size(name, SMALL)[0] for name in names) + 14
-    made, axes = canvas(WIDTH, LINE * len(layers) + 52, left, 40, 64, 12)
-    values = [float(layer["sqnr_db"]) for layer in layers]
-    low, high = min(0.0, *values), max(*values, 1.0) * 1.05
-    axes.set_xlim(low, high)
-    axes.set_ylim(len(layers) - 0.5, -0.5)
-    axes.set_yticks([])
-    axes.xaxis.set_major_locator(few_ticks())
-    axis_title(axes, "signal to quantization noise, dB")
-    for index, layer in enumerate(layers):
-        role = color("warn" if layer.get("in_float") else "accent")
-        fill = color("paper") if layer.get("in_float") else role
-        axes.plot([low, values[index]], [index, index], color=color("faint"), linewidth=1.5)
-        axes.plot([values[index]], [index], "o", markersize=6, markeredgecolor=role, markerfacecolor=fill)
-        write(axes, -8 / (WIDTH - left - 64), index, names[index], transform=axes.get_yaxis_transform(),
-              fontsize=SMALL, ha="right")  # fmt: skip
-        text = f"{say.digits(values[index])}{' float' if layer.get('in_float') else ''}"
-        write(axes, 1.02, index, text, transform=axes.get_yaxis_transform(), fontsize=SMALL)
-    return made
+    shown = layers[:MOST]
+    made = Light(420, 56 + 18 * len(shown), 150, 38, 92, 18)
+    known = [layer["sqnr_db"] for layer in shown if layer.get("sqnr_db") is not None]
+    low, high = min([0.0, *known]), max([1.0, *known])
+    x = made.x(low, high)
+    ticks = [(value, f"{value:g}") for value in (0.0, 20.0, 40.0, 60.0, 80.0) if low <= value <= high]
+    made.frame(x, ticks, made.y(0, 1), [], "signal to quantization noise, dB")
+    for index, layer in enumerate(shown):
+        _bar(
+            made,
+            layer,
+            18 + 18 * index + 9,
+            x(low),
+            x(layer["sqnr_db"] if layer.get("sqnr_db") is not None else high),
+        )
+    more = f", {len(layers) - MOST} less sensitive not shown" if len(layers) > MOST else ""
+    made.text(2, 11, f"{say.short(row['technique'], 40)}, worst layer first{more}", "muted")
+    return made.svg(f"Sensitivity per layer of {say.short(row['technique'], 60)}")
 
 
-def measured(row: Row) -> list[dict[str, Any]]:
-    """Return the layers that a build step of the Record measured, the worst first; none where none did."""
+def measured_layers(row: Row) -> list[dict[str, Any]]:
+    """Return the layers that a build step measured, most sensitive first."""
     try:
-        steps = json.loads(row.get("build_details") or "[]")
+        steps = json.loads(row["build_details"] or "[]")
     except (TypeError, ValueError):
         return []
-    details = [step.get("details") for step in steps if isinstance(step, dict)]
-    told = [each.get("sensitivity") for each in details if isinstance(each, dict)]
-    layers = [layer for one in told if isinstance(one, list) for layer in one if isinstance(layer, dict)]
-    known = [layer for layer in layers if isinstance(layer.get("sqnr_db"), (int, float)) and "name" in layer]
-    return sorted(known, key=lambda layer: float(layer["sqnr_db"]))
+    for step in steps if isinstance(steps, list) else []:
+        found = (step.get("details") or {}).get("sensitivity") if isinstance(step, dict) else None
+        if isinstance(found, list) and all(isinstance(layer, dict) for layer in found):
+            noise = [layer.get("sqnr_db") for layer in found]
+            order = sorted(range(len(found)), key=lambda i: float("inf") if noise[i] is None else noise[i])
+            return [found[i] for i in order]
+    return []
+
+
+def _bar(made: Light, layer: dict[str, Any], y: float, start: float, end: float) -> None:
+    box = [(start, y - 5), (end, y - 5), (end, y + 5), (start, y + 5), (start, y - 5)]
+    if layer.get("in_float"):
+        made.line(box, "warn", 1.2)
+    else:
+        made.line([(start, y), (end, y)], "f-quantize", 9)
+    made.text(144, y + 3.5, say.short(str(layer.get("name") or "?"), 22), "ink", "end")
+    share, noise = layer.get("flops_share"), layer.get("sqnr_db")
+    said = "no noise" if noise is None else f"{noise:.0f} dB"
+    made.text(end + 6, y + 3.5, said + ("" if share is None else f" · {say.percent(share)}"), "muted")

@@ -86,6 +86,7 @@ def _full(row: Row) -> Row:
 def _data(view: RunView, group: GroupView, row: Row, recorded: Recorded) -> dict[str, Any]:
     board, info = group.board, view.run.info
     measured = row["status"] == "measured"
+    shown = cell_view(row, board, recorded.blocks, recorded.calls, info.roofs) if measured else None
     line = next((line for line in group.table.lines if line.record["cell_id"] == row["cell_id"]), None)
     return {
         "view": view,
@@ -99,7 +100,7 @@ def _data(view: RunView, group: GroupView, row: Row, recorded: Recorded) -> dict
         "steps": details.steps(row),
         "build": details.build_steps(row),
         "phases": _phases(row),
-        "drawings": _drawings(cell_view(row, board, recorded.blocks, recorded.calls)) if measured else [],
+        "drawings": _drawings(shown) if shown else [],
         "disturbed": _disturbed(recorded, row) if measured else [],
         "blocks": len(recorded.blocks.get((row["cell_id"], row["arm"]), ())) if measured else 0,
         "record": figures_of_record(row),

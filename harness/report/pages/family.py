@@ -64,7 +64,9 @@ def _data(site: Site, key: str, label: str) -> dict[str, Any]:
             part = _shown(view, group, key)
             if part:
                 shown.append(part)
-    files = {f"figures/{item.file}": item.content.encode() for part in shown for item in part.drawings}
+    files = {
+        f"figures/{item.file}": item.content.encode() for part in shown for item in part.drawings if item.file
+    }
     return {"name": label, "shown": shown, "files": files}
 
 

@@ -22,6 +22,7 @@ class Machine:
     identity: list[tuple[str, str]]
     state: list[tuple[str, str]]
     runs: list[RunInfo]
+    roofs: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,19 @@ def _machine(infos: list[RunInfo]) -> Machine:
         _pairs(machine.get("identity")),
         _pairs(machine.get("state")),
         infos,
+        _roofs(infos),
     )
+
+
+def _roofs(infos: list[RunInfo]) -> list[tuple[str, str]]:
+    """The newest measured roofs: of each number type and of copying, by thread budget (devices/peaks.py)."""
+    pairs = []
+    for roofs in next((info.roofs for info in infos if info.roofs), []):
+        budget = f"{roofs['threads']} thread{'' if roofs['threads'] == 1 else 's'}"
+        rates = [(rate["dtype"], say.quantity(rate["flop_per_s"], "FLOP/s")) for rate in roofs["rates"]]
+        copied = ("copy", f"{say.quantity(roofs['copy_bytes_per_s'], 'bytes')}/s")
+        pairs += [(f"{what}, {budget}", much) for what, much in (*rates, copied)]
+    return pairs
 
 
 def _pairs(given: Any) -> list[tuple[str, str]]:
