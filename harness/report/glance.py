@@ -11,13 +11,17 @@ from harness.report.drawing.palette import Family, family_of
 from harness.report.group import GroupView
 from harness.report.tables import VERDICTS
 
+MOST = 60
+"""Techniques at most: an overview of thousands is none, and the front page must open at once."""
+
 
 @dataclass(frozen=True)
 class Glance:
-    """Technique × Group: the speed-up of each, with its Verdict."""
+    """Technique × Group: the speed-up of each, with its Verdict. `more` techniques are not shown."""
 
     places: list[GroupView]
     rows: list[tuple[str, Family, list[dict[str, Any] | None]]]
+    more: int = 0
 
 
 def glance(groups: list[GroupView]) -> Glance:
@@ -26,8 +30,9 @@ def glance(groups: list[GroupView]) -> Glance:
     for view in groups:
         for line in view.table.lines:
             names.setdefault(line.record["technique"], family_of(line.record["families"], line.record["arm"]))
-    rows = [(name, family, [_glimpse(view, name) for view in groups]) for name, family in names.items()]
-    return Glance(list(groups), rows)
+    shown = list(names.items())[:MOST]
+    rows = [(name, family, [_glimpse(view, name) for view in groups]) for name, family in shown]
+    return Glance(list(groups), rows, len(names) - len(shown))
 
 
 def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:

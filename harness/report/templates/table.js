@@ -14,7 +14,9 @@
       return turn * (key === "name" ? words.compare(x, y) : Number(x) - Number(y));
     });
     table.append(...keyed.map(([, body]) => body));
+    table.dispatchEvent(new Event("sorted", { bubbles: true }));
   };
+  const MOST = 250; // Rows that are laid out at once; the others on request.
 
   for (const table of document.querySelectorAll("table.board")) {
     table.addEventListener("click", (event) => {
@@ -64,33 +66,41 @@
         if (!points.has(point.dataset.cell)) points.set(point.dataset.cell, []);
         points.get(point.dataset.cell).push(point);
       }
-      return { table, points, empty: group.querySelector(".empty"), entries: [...table.tBodies].map((b) => [b, b.dataset]) };
+      const rest = group.querySelector(".rest"), board = { table, points, rest, most: MOST, empty: group.querySelector(".empty") };
+      rest.querySelector("button").addEventListener("click", () => { board.most = Infinity; filter(); });
+      return board;
     });
-    const all = boards.reduce((sum, board) => sum + board.entries.length, 0);
+    const all = tables.reduce((sum, table) => sum + table.tBodies.length, 0), faded = new Set();
     sorter(form, tables);
     const filter = () => {
       const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
       const { family, runtime, within } = form.elements;
       const asked = limits.map((one) => one.read()).filter(Boolean);
       let shown = 0;
-      for (const { table, points, empty, entries } of boards) {
+      for (const { table, points, empty, rest, most } of boards) {
         let here = 0;
-        for (const [entry, d] of entries) {
+        for (const entry of table.tBodies) {
+          const d = entry.dataset;
           const fits = words.every((word) => d.search.includes(word)) && (!family.value || d.family === family.value)
             && (!runtime.value || d.runtime === runtime.value) && (!within || !within.checked || d.within === "yes")
             && asked.every((holds) => holds(d));
           here += fits;
-          if (entry.hidden === !fits) continue;
-          entry.hidden = !fits;
+          const laid = fits && here <= most;
+          if (entry.hidden === laid) entry.hidden = !laid;
+          if (faded.has(d.cell) === !fits) continue;
+          if (fits) faded.delete(d.cell); else faded.add(d.cell);
           points.get(d.cell)?.forEach((point) => point.classList.toggle("off", !fits));
         }
         shown += here;
         table.parentElement.hidden = here === 0;
         empty.hidden = here > 0;
+        rest.hidden = here <= most;
+        rest.querySelector("button").textContent = "Show all " + here + " rows";
       }
       form.querySelector("output").textContent = shown === all ? all + " Cells" : shown + " of " + all + " Cells";
     };
     form.addEventListener("input", filter);
+    form.parentElement.addEventListener("sorted", filter);
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("reset", () => setTimeout(() => {
       filter();
