@@ -1,7 +1,8 @@
-"""The 20 % trimmed mean of one Trial's Blocks, with the variance of that mean."""
+"""The median of one Trial's Blocks, with the variance of that median."""
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -9,13 +10,10 @@ import numpy as np
 
 from harness.stats.checks import Array
 
-TRIM = 0.2
-"""Fraction cut off each end: the usual choice (Wilcox, Introduction to Robust Estimation, 2012)."""
-
 
 @dataclass(frozen=True)
 class Location:
-    """A trimmed mean, the variance of it (infinite where n cannot tell), its degrees of freedom, and n."""
+    """A median, the variance of it (infinite where n cannot tell), its degrees of freedom, and n."""
 
     value: float
     variance: float
@@ -23,7 +21,7 @@ class Location:
     n: int
 
     def __sub__(self, other: Location) -> Location:
-        """The difference of two independent locations, with Welch's degrees of freedom (Yuen 1974)."""
+        """The difference of two independent locations, with Welch's degrees of freedom."""
         variance = self.variance + other.variance
         if math.isinf(variance):
             df = 0.0
@@ -34,22 +32,30 @@ class Location:
 
 
 def located(values: Array) -> Location:
-    """Return the trimmed mean of a 1-D array and its variance, from the winsorised squares.
+    """Return the median of a 1-D array and its variance, with n - 1 degrees of freedom.
 
-    With h values left after cutting: sum of winsorised squares / (h (h - 1)), with h - 1 degrees of freedom
-    (Tukey & McLaughlin 1963).
-    Below 5 values nothing is cut and this is the mean.
+    On a shared machine a Block now and then falls into a slow spell (seen: 1.7 times as long), and log-ratios
+    of two Blocks scatter to both sides. As long as fewer than half of them do, the median hardly moves; a
+    20 % trimmed mean of 10 to 20 Blocks already does when one in six Blocks is hit.
+
+    The variance is that of all bootstrap resamples' medians, in closed form (Maritz & Jarrett 1978, JASA
+    73:194; exact for odd n). It errs on the large side, by 1.2 to 1.4 under normal noise.
     """
     n = values.size
-    cut = int(TRIM * n)
-    ordered = np.sort(values)
-    kept = ordered[cut : n - cut]
-    h = kept.size
-    value = float(kept.sum()) / h
-    if h < 2:
+    value = float(np.median(values))
+    if n < 2:
         return Location(value, math.inf, 0.0, n)
-    inner = kept - value
-    # The winsorised sample: each cut value counts as the nearest one kept.
-    total = float(inner.sum()) + cut * float(inner[0] + inner[-1])
-    squares = float(inner @ inner) + cut * float(inner[0] ** 2 + inner[-1] ** 2) - total**2 / n
-    return Location(value, max(squares, 0.0) / (h * (h - 1)), float(h - 1), n)
+    ordered = np.sort(values) - value
+    weights = _weights(n)
+    mean = float(weights @ ordered)
+    return Location(value, max(float(weights @ ordered**2) - mean**2, 0.0), float(n - 1), n)
+
+
+@functools.cache
+def _weights(n: int) -> Array:
+    """How likely each of n ordered values is to be the median of a resample, Beta((n + 1) / 2, same)."""
+    from scipy.special import betainc
+
+    middle = (n + 1) / 2
+    weights: Array = np.diff(betainc(middle, middle, np.arange(n + 1) / n))
+    return weights

@@ -60,8 +60,8 @@ class StopReason(StrEnum):
 def spread(pilot: Sequence[Values]) -> Spread:
     """Return the variances between and within Trials of a pilot.
 
-    `pilot`: per Trial a 1-D array of positive Block statistics. Within: the mean over Trials of the variance
-    per Block of the trimmed mean (`location.located`). Between: the variance of the Trials' locations less
+    `pilot`: per Trial a 1-D array of positive Block statistics. Within: the median over Trials of the
+    variance per Block of the median (`location.located`). Between: the variance of the Trials' locations less
     what the Blocks explain, not below 0 (Kalibera & Jones 2013, 6.2). Raises HarnessError for no Trials,
     empty ones, NaN, values <= 0, or no Trial with at least 2 Blocks.
     """
@@ -69,7 +69,7 @@ def spread(pilot: Sequence[Values]) -> Spread:
     known = [place for place in places if math.isfinite(place.variance)]
     if not known:
         raise HarnessError("the pilot has one Block a Trial; the spread within a Trial needs at least 2.")
-    within = float(np.mean([place.variance * place.n for place in known]))
+    within = float(np.median([place.variance * place.n for place in known]))
     if len(places) == 1:
         return Spread(between=ASSUMED_BETWEEN**2, within=within, assumed=True)
     explained = within * float(np.mean([1 / place.n for place in places]))

@@ -4,8 +4,8 @@ Everything happens on logarithms, so that swapping the arms inverts the answer a
 nothing.
 
 1. Blocks taken in the same round pair up: drift hits both, and leaves their log-ratio.
-2. A Trial's log-ratio is the 20 % trimmed mean over its rounds: nearly as sharp as the mean under normal
-   noise, and not moved by a few disturbed Blocks. Both tails lose alike, so neither arm gains by it.
+2. A Trial's log-ratio is the median over its rounds: on a shared machine many Blocks are disturbed, but as
+   long as most pairs are not, it hardly moves (location.py). Both arms are treated alike, so neither gains.
 3. The Trials' log-ratios are the independent observations: mean, standard error and Student's t with Trials -
    1 degrees of freedom.
 
@@ -101,7 +101,7 @@ def speedup(
     pairs = _paired_trials(left, right, rounds)
     if len(pairs) == 1:
         one = pairs[0]
-        method = f"trimmed t over {one.n} Blocks of one Trial"
+        method = f"t over {one.n} Blocks of one Trial"
         return _ratio(one.value, math.sqrt(one.variance), one.df, confidence, 1, one.n, method)
     values = np.array([pair.value for pair in pairs])
     se = math.sqrt(values.var(ddof=1) / len(pairs))

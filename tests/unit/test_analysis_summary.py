@@ -18,7 +18,7 @@ def said(tmp_path, techniques=TECHNIQUES, group=None, **kwargs):
 
 def test_names_winner_speed_interval_size_and_cost(tmp_path):
     first, second, third = said(tmp_path, vary("pruned-50", drop=0.0))
-    assert first.startswith("Fastest within 0.5 points of the baseline’s 99.10 %: `pruned-50` — 3.67 × (3.")
+    assert first.startswith("Fastest within 0.5 points of the baseline’s 99.10 %: `pruned-50` — 3.66 × (3.")
     assert first.endswith("the baseline’s speed, 31 % of its size, ±0.00 points.")
     assert second.startswith("Smallest: `int8-static` — 26 % of the baseline’s size (109 kB), 3.1")
     assert third.startswith("Faster, but over the budget: `pruned-int8` — 5.4")

@@ -45,7 +45,7 @@ def simulate(
 
 def many_ratios(baseline: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The centre and half-width (log scale) of `speedup` for many repeats at once, written independently."""
-    per_trial = stats.trim_mean(baseline - candidate, 0.2, axis=2)
+    per_trial = np.median(baseline - candidate, axis=2)
     trials = per_trial.shape[1]
     half = stats.t.ppf(0.975, trials - 1) * stats.sem(per_trial, axis=1)
     return per_trial.mean(axis=1), half
@@ -93,6 +93,33 @@ def test_a_2_percent_slowdown_is_found_with_5_quiet_trials():
     assert np.mean([verdict is Verdict.SLOWER for verdict in verdicts]) >= 0.95
 
 
+def slow_spells(seed: int, trials: int, blocks: int, repeats: int = 2000) -> list[np.ndarray]:
+    """Three arms of identical code on a shared machine: one Block in five takes up to 1.7 times as long."""
+    rng = np.random.default_rng(seed)
+    shape = (repeats, trials, blocks)
+    return [
+        0.004 * rng.standard_normal((repeats, trials, 1))
+        + 0.01 * rng.standard_normal(shape)
+        + np.where(rng.random(shape) < 0.2, math.log(1.7) * rng.uniform(0.3, 1, shape), 0.0)
+        for _ in range(3)
+    ]
+
+
+def test_a_2_percent_slowdown_is_found_through_slow_spells_and_no_alarm_is_false():
+    base, shadow, cand = slow_spells(1, trials=10, blocks=30)
+    slowed = decide_many(base, shadow, cand + math.log(1.02), 10)
+    assert np.mean([verdict is Verdict.SLOWER for verdict in slowed]) >= 0.95
+    same = decide_many(base, shadow, cand, 10)
+    assert np.mean([verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in same]) <= 0.01
+
+
+def test_a_trimmed_mean_would_be_moved_by_slow_spells():
+    # Why the median: the 20 % trimmed mean scatters more than twice as much.
+    base, _, cand = slow_spells(2, trials=1, blocks=20)
+    medians, trimmed = np.median(base - cand, axis=2), stats.trim_mean(base - cand, 0.2, axis=2)
+    assert trimmed.std() > 2 * medians.std()
+
+
 def decide_many(base, shadow, cand, trials: int) -> list[Verdict]:
     floors = [as_ratio(c, h, trials) for c, h in zip(*many_ratios(base, shadow), strict=True)]
     ratios = [as_ratio(c, h, trials) for c, h in zip(*many_ratios(base, cand), strict=True)]
@@ -107,7 +134,7 @@ def as_ratio(centre: float, half: float, trials: int) -> Ratio:
 def test_the_percentile_cluster_bootstrap_would_not_keep_the_promise():
     # Why there is no bootstrap here: with 3 Trials its 95 % interval covers about three quarters.
     base, cand, _ = simulate("normal", 3, SPREADS[0], 1500, seed=5)
-    per_trial = stats.trim_mean(base - cand, 0.2, axis=2)
+    per_trial = np.median(base - cand, axis=2)
     picks = np.random.default_rng(5).integers(0, 3, (400, 3))
     low, high = np.quantile(per_trial[:, picks].mean(axis=2), [0.025, 0.975], axis=1)
     assert np.mean((low <= 0) & (high >= 0)) < 0.85
@@ -123,4 +150,4 @@ def test_one_trial_covers_its_own_ratio_but_not_a_fresh_process(kind):
         hits += ratio.low <= 1 <= ratio.high
     assert not ratio.between_trials
     assert "one Trial" in ratio.method
-    assert 0.92 <= hits / 1500 <= 0.985
+    assert 0.92 <= hits / 1500 <= 0.995  # the median's variance errs upwards

@@ -25,8 +25,8 @@ def pilot(between: float, within: float, trials: int = 40, blocks: int = 40) -> 
 def test_variances_of_a_large_pilot_are_found():
     found = spread(pilot(0.01, 0.02, 400, 20))
     assert math.sqrt(found.between) == pytest.approx(0.01, rel=0.15)
-    # The trimmed mean of 20 normal values is a little less sharp than the mean.
-    assert 0.019 <= math.sqrt(found.within) <= 0.023
+    # The median of 20 normal values is 1.25 times less sharp than the mean, and its variance errs upwards.
+    assert 0.024 <= math.sqrt(found.within) <= 0.028
 
 
 @pytest.mark.parametrize(("start_s", "block_s"), [(0.0, 1.0), (3.0, 0.2), (10.0, 0.05)])
@@ -50,7 +50,7 @@ def test_the_plan_is_the_cheapest_that_suffices(start_s, block_s, between, withi
 def test_for_many_trials_the_blocks_tend_to_kalibera_and_jones():
     data = pilot(0.02, 0.06, 60, 60)
     seen = spread(data)
-    budget = plan(data, 4.0, 0.5, precision=0.0095, max_time_s=1e6)
+    budget = plan(data, 4.0, 0.5, precision=0.0105, max_time_s=1e6)
     assert budget.trials > 20
     assert budget.blocks == pytest.approx(math.sqrt(4.0 / 0.5 * seen.within / seen.between), rel=0.2)
 
