@@ -93,6 +93,15 @@ def test_a_2_percent_slowdown_is_found_with_5_quiet_trials():
     assert np.mean([verdict is Verdict.SLOWER for verdict in verdicts]) >= 0.95
 
 
+@pytest.mark.parametrize("trials", [5, 10, 20])
+def test_a_slow_down_of_two_and_a_half_half_widths_is_called_in_95_of_100(trials):
+    # What docs/noise.md tells to ask for.
+    base, shadow, cand = simulate("normal", trials, (0.01, 0.01), REPEATS, seed=trials)
+    half = np.median(many_ratios(base, cand)[1])
+    slowed = decide_many(base, shadow, cand + 2.45 * half, trials)
+    assert 0.94 <= np.mean([verdict is Verdict.SLOWER for verdict in slowed]) <= 0.98
+
+
 def slow_spells(seed: int, trials: int, blocks: int, repeats: int = 2000) -> list[np.ndarray]:
     """Three arms of identical code on a shared machine: one Block in five takes up to 1.7 times as long."""
     rng = np.random.default_rng(seed)

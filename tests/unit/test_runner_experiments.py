@@ -1,0 +1,164 @@
+"""Experiments, with workers that only pretend: who is slowed down, what is kept, and who may die."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from suite_texts import content, read
+
+from harness.errors import WorkerError
+from harness.runner import experiments as module
+from harness.runner.building import Builds
+from harness.runner.experiments import Experiments, arms_for
+from harness.runner.noise import baselines_of, read_experiments
+from harness.runner.observing import Silent
+from harness.runner.plan import Place, make_plan
+from harness.runner.trials import trial_spec
+from harness.store.arrays import pack
+
+CALL_NS = 1_000_000
+
+
+class Fake:
+    """A LiveTrial whose calls take 1 ms, and longer by the slow-down in its spec; `dies` by arm and step."""
+
+    dies: ClassVar[dict[tuple[str, str], int]] = {}
+    specs: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def __init__(self, arm, trial, spec, measure, log, search, record) -> None:
+        self.arm, self.trial, self.spec, self.record = arm, trial, spec, record
+        self.rounds, self.timed_s, self.stage = 0, 0.0, "start"
+        Fake.specs[arm.kind] = spec
+
+    def _say(self, event: str, **more: Any) -> None:
+        if Fake.dies.get((self.arm.kind, event)) == self.trial:
+            raise WorkerError("died")
+        self.record(event, cell_id=self.arm.cell_id, arm=self.arm.kind, trial=self.trial, **more)
+
+    def wait_ready(self) -> None:
+        self._say("ready", import_s=0.1)
+
+    def load(self) -> None:
+        self._say("loaded", load_s=0.1, first_call_s=0.1)
+        self._say("warm", seconds=0.1)
+
+    def block(self, round_: int, order: int) -> None:
+        call_ns = round(CALL_NS * (1 + self.spec.get("slowdown", 0.0)))
+        samples = np.full(10, call_ns, np.int64)
+        self._say(
+            "block",
+            round=round_,
+            order=order,
+            start_ns=0,
+            duration_ns=10 * call_ns,
+            items=10,
+            samples=pack(samples),
+            tags=[],
+            evidence={},
+        )
+        self.rounds += 1
+        self.timed_s += 10 * call_ns / 1e9
+
+    def finish(self, *, quality: bool) -> None:
+        assert not quality
+        self._say("memory", steady={"peak_rss_bytes": 1000})
+
+    def dismiss(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def fail(self, error: WorkerError) -> None:
+        self._say("trial-failed", stage=self.stage, reason=str(error), blocks=self.rounds)
+
+
+class Bench:
+    def __init__(self, folder: Path, **measure: Any) -> None:
+        settings = {"trials": 3, "max_time": 0.15, **measure}
+        suite = read(folder, content(models={"mlp": {"zoo": "mnist-mlp"}}, baseline="ort", measure=settings))
+        place = Place((0, 1), "no GPU", frozenset(), "here")
+        self.plan = baselines_of(make_plan(suite, place)).plan
+        self.group = self.plan.groups[0].group_id
+        artifact = SimpleNamespace(folder=folder, payload_bytes=1000)
+        self.builds = Builds(artifacts=dict.fromkeys(self.plan.jobs, artifact))  # type: ignore[arg-type]
+        self.events: list[dict[str, Any]] = []
+        planned = self.plan.cells[self.plan.groups[0].cells[0].cell_id]
+        self.made = Experiments(
+            *(self.plan, planned, self.builds, arms_for([0.02, 0.5]), suite.spec.measure, Silent()),
+            *(self._record, folder),
+        )
+
+    def _record(self, event: str, **more: Any) -> dict[str, Any]:
+        self.events.append({"event": event, **more})
+        return self.events[-1]
+
+    def kinds(self) -> list[str]:
+        return [event["event"] for event in self.events]
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LiveTrial", Fake)
+    Fake.dies, Fake.specs = {}, {}
+    return Bench(tmp_path)
+
+
+def test_only_the_slowed_copies_are_told_to_be_slow(bench):
+    bench.made.make(0)
+    told = {kind: spec.get("slowdown") for kind, spec in Fake.specs.items()}
+    assert told == {
+        "baseline": None,
+        "shadow": None,
+        "identical": None,
+        "2% slower": 0.02,
+        "50% slower": 0.5,
+    }
+
+
+def test_no_suite_can_ask_for_a_slow_down(bench, tmp_path):
+    (planned,) = [bench.plan.cells[group.cells[0].cell_id] for group in bench.plan.groups[:1]]
+    assert "slowdown" not in trial_spec(planned, tmp_path, tmp_path, 1.0, (0, 0))
+
+
+def test_trials_are_recorded_with_what_was_injected_in_them(bench):
+    bench.made.make(7)
+    assert bench.kinds() == ["noise-trial"] * 3 + ["experiment"]
+    (found,) = read_experiments(bench.events, bench.group)
+    for name, times in (("identical", 1.0), ("2% slower", 1.02), ("50% slower", 1.5)):
+        for trial in range(3):
+            ratio = (
+                found.timings[name].seconds[trial].mean() / found.timings["baseline"].seconds[trial].mean()
+            )
+            assert ratio == pytest.approx(times)
+    assert all(event["experiment"] == 7 for event in bench.events)
+    assert found.timed_s == pytest.approx(dict.fromkeys(range(3), 0.05))  # a third of max_time, not the sum
+
+
+def test_a_planned_number_of_trials_is_kept_to_as_in_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LiveTrial", Fake)
+    Fake.dies, Fake.specs = {}, {}
+    bench = Bench(tmp_path, trials="auto", max_time=5.0)
+    bench.made.make(0)
+    assert bench.events[-1]["trials"] == 5  # the fewest after which a narrow interval ends it
+
+
+def test_one_that_dies_between_blocks_is_missing_in_that_trial_only(bench):
+    Fake.dies = {("2% slower", "memory"): 1}
+    bench.made.make(0)
+    assert bench.kinds().count("trial-failed") == 1
+    (found,) = read_experiments(bench.events, bench.group)
+    assert set(found.timings["identical"].seconds) == {0, 1, 2}
+    assert {0, 2} <= set(found.timings["2% slower"].seconds)
+
+
+@pytest.mark.parametrize("step", ["ready", "loaded"])
+def test_one_that_never_times_anything_ends_it_with_the_log_named(bench, step):
+    Fake.dies = {("identical", step): 0}
+    with pytest.raises(WorkerError, match=r"a worker timed nothing; see .*\.log"):
+        bench.made.make(0)
+    assert "experiment" not in bench.kinds()
