@@ -63,14 +63,14 @@ def ask(
     answers = _Answers(calls, loadgen)
     asked = _settings(loadgen, scenario, queries, seed, samples_a_query, settings)
     with tempfile.TemporaryDirectory(prefix="harness-loadgen-") as folder:
-        sut = loadgen.ConstructSUT(answers.issue, _nothing)
+        sut = loadgen.ConstructFastSUT(answers.issue, _nothing)
         library = loadgen.ConstructQSL(len(calls), len(calls), _nothing, _nothing)
         try:
             with no_garbage_collection():
                 loadgen.StartTestWithLogSettings(sut, library, asked, _logging(loadgen, folder), "")
         finally:
             loadgen.DestroyQSL(library)
-            loadgen.DestroySUT(sut)
+            loadgen.DestroyFastSUT(sut)
         if answers.error is not None:
             raise answers.error
         trace = (Path(folder) / "mlperf_log_trace.json").read_text(encoding="utf-8")
@@ -86,17 +86,22 @@ class _Answers:
         self.last: Any = None
         self.last_index = 0
         self.error: BaseException | None = None
-        self._response, self._complete = loadgen.QuerySampleResponse, loadgen.QuerySamplesComplete
+        self._complete = loadgen.QuerySamplesComplete
+        self._responses = [loadgen.QuerySampleResponse(0, 0, 0)]
 
-    def issue(self, samples: Sequence[Any]) -> None:
-        for sample in samples:
+    def issue(self, ids: Sequence[int], indices: Sequence[int]) -> None:
+        """Make the call of each sample; one response serves all, since making one takes 0.4 µs."""
+        calls, complete, responses = self.calls, self._complete, self._responses
+        response = responses[0]
+        for number, index in zip(ids, indices, strict=True):
             if self.error is None:
                 try:
-                    self.last = self.calls[sample.index]()
-                    self.last_index = sample.index
+                    self.last = calls[index]()
+                    self.last_index = index
                 except BaseException as error:  # it must not unwind through LoadGen's C++
                     self.error = error
-            self._complete([self._response(sample.id, 0, 0)])
+            response.id = number
+            complete(responses)
 
 
 def _settings(

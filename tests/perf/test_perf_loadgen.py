@@ -50,6 +50,22 @@ def dense(folder: Path, width: int) -> Path:
     return folder
 
 
+def no_op() -> None:
+    """What LoadGen and its Python binding take for themselves, and what we do."""
+
+
+def test_cost_of_asking(benchmark: Any) -> None:
+    """Median of a no-op: what stands in each Sample besides the call."""
+    pair = loads([no_op] * 4, 0.01)
+    for one in pair:
+        one.count = 5000
+    costs = [float(np.median(one.block().samples_ns)) for one in pair]
+    benchmark.pedantic(pair[0].block, rounds=3)
+    said = f"a no-op: ours {costs[0]:.0f} ns, LoadGen {costs[1]:.0f} ns"
+    benchmark.extra_info["cost"] = said
+    print(f"\n{said}", end="")
+
+
 def loads(calls: list[Any], block_s: float) -> list[Load]:
     seat = Seat(None, calls, PerfClock(), block_s, 1.0)
     entries = [SCENARIOS.get(name) for name in ("single-stream", "loadgen-single-stream")]
