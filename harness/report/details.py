@@ -11,6 +11,7 @@ from typing import Any
 from harness.analysis import wording as say
 from harness.analysis.comparison import precision
 from harness.analysis.frames import Row
+from harness.report.arrivals import arrivals
 from harness.report.precision import low_precision
 from harness.report.roofline import roofline
 from harness.store.info import RunInfo
@@ -30,6 +31,7 @@ def sections(row: Row, info: RunInfo) -> list[Section]:
     """Return the facts of a measured Record by subject; what is not known is left out."""
     found = [
         Section("Speed", _speed(row, info)),
+        Section("Arrivals", _known(arrivals(row))),
         Section("Start and memory", _start(row)),
         Section("Compute", _known(roofline(row, info))),
         Section("Quality", _quality(row)),

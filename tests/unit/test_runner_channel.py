@@ -156,6 +156,16 @@ def test_a_timeout_ends_the_worker_and_its_children(start: Start) -> None:
     assert gone(child)
 
 
+def test_a_worker_that_asks_for_patience_gets_it(start: Start) -> None:
+    worker = start()
+    ask(worker, "echo", value=1)
+    worker.send("patient", patience_s=PATIENCE_S, sleep_s=3.0)
+    assert worker.expect("done", 2.0)["event"] == "done"
+    worker.send("patient", patience_s=0.0, sleep_s=3600.0)
+    with pytest.raises(WorkerError, match="gave no answer"):
+        worker.expect("done", 2.0)
+
+
 def test_closing_a_worker_that_hangs_ends_it_and_its_children(start: Start) -> None:
     worker = start()
     child = ask(worker, "hang")["child"]

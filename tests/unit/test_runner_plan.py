@@ -10,6 +10,8 @@ import pytest
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
+from harness.artifacts.cache import Cache
+from harness.measure.scenarios.registry import SCENARIOS
 from harness.runner import plan as module
 from harness.runner.plan import Place, Plan, make_plan
 from harness.suite.validation import read_suite
@@ -105,6 +107,24 @@ def test_a_cell_whose_packages_are_not_installed(folder: Path, monkeypatch: pyte
     monkeypatch.setitem(TRANSFORMS._items, "quantize/dynamic", step)
     reason = skip(plan(folder, techniques={"t": [QUANTIZE, ORT]}))
     assert reason == "no-such-package is not installed: pip install 'accel-harness[more]'"
+
+
+def test_a_scenario_whose_library_is_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    SCENARIOS.get("server")
+    entry = replace(SCENARIOS.get("loadgen-server"), imports=("no_such_loadgen",))
+    monkeypatch.setitem(SCENARIOS._items, "loadgen-server", entry)
+    made = plan(folder, workloads={"w": {"scenario": "loadgen-server", "qps": 5}})
+    assert skip(made) == "no_such_loadgen is not installed: pip install 'accel-harness[loadgen]'"
+
+
+def test_a_search_is_part_of_the_time_it_will_take(folder: Path, tmp_path: Path) -> None:
+    def measure_s(**options: Any) -> float:
+        made = plan(folder, workloads={"w": {"scenario": "server", **options}}, measure={"trials": 3})
+        return made.estimate_s(Cache(tmp_path / "cache"))[1]
+
+    given = measure_s(qps=5)
+    arms = 2  # the baseline and its shadow
+    assert measure_s(latency_bound=1, search_time=7) == pytest.approx(given + arms * 3 * 7)
 
 
 def test_parents_come_before_their_children(folder: Path) -> None:

@@ -202,6 +202,41 @@ def test_a_model_that_cannot_be_is_refused(tmp_path, model, where, says):
     assert says in found[0].message
 
 
+@pytest.mark.parametrize(
+    ("workload", "where", "says"),
+    [
+        ({"batch": 2}, ".scenario", "is missing; allowed: loadgen-multi-stream, loadgen-offline"),
+        ({"scenario": 5}, ".scenario", "found 5; allowed: loadgen-multi-stream"),
+        ({"scenario": "servr"}, ".scenario", "unknown scenario 'servr'; did you mean 'server'?"),
+        ({"scenario": "server"}, "", "takes qps, or latency_bound to find the highest qps that holds it"),
+        (
+            {"scenario": "server", "latency_bond": "10ms"},
+            ".latency_bond",
+            "unknown key 'latency_bond'; did you mean 'latency_bound'? Known: batch, latency_bound, "
+            "percentile, qps, scenario, search_time",
+        ),
+        ({"scenario": "server", "qps": -1}, ".qps", "found -1; allowed: more than 0"),
+        (
+            {"scenario": "server", "qps": 5, "percentile": 99},
+            ".percentile",
+            "found 99; allowed: 0.999",
+        ),
+        ({"scenario": "server", "latency_bound": "fast"}, ".latency_bound", "'fast' is no duration"),
+        ({"scenario": "single-stream", "qps": 5}, ".qps", "unknown key 'qps'. Known: batch, scenario"),
+        (
+            {"scenario": "multi-stream", "batch": 3},
+            "",
+            "samples_per_query 8 is no multiple of batch 3: a query is answered in whole calls",
+        ),
+    ],
+)
+def test_a_workload_that_cannot_be_is_refused(tmp_path, workload, where, says):
+    found = problems(tmp_path, content(workloads={"w": workload}))
+    assert found[0].where == f"workloads.w{where}"
+    assert found[0].line
+    assert says in found[0].message
+
+
 def test_names_of_any_kind_are_taken_and_told(tmp_path):
     names = ["my model", "größe", "it's", 'say "x"', "int", "a.b", "[b]"]
     data = content(

@@ -1,0 +1,39 @@
+"""What a Record says of queries that came by themselves: the rate, how it was found, and what it did."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row
+
+
+def arrivals(row: Row) -> list[tuple[str, str]]:
+    """Return facts as name and text; none where queries waited for each other."""
+    if row.get("qps") is None:
+        return []
+    over, busy = row.get("over_bound_share"), row.get("utilisation")
+    return [
+        ("rate", say.quantity(row["qps"], "queries/s")),
+        ("over the bound", "" if over is None else f"{say.percent(over)} of queries"),
+        ("busy", "" if busy is None else f"{say.percent(busy)} of the time"),
+        *_searches(row.get("search")),
+    ]
+
+
+def _searches(text: Any) -> list[tuple[str, str]]:
+    """Each Trial's predictions, the last of which its first Block began at."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else []
+    except ValueError:
+        return []
+    return [
+        (
+            f"search, Trial {number}",
+            " → ".join(say.quantity(rate, "queries/s") for rate in search.get("rates_per_s", ()))
+            + ("" if search.get("settled", True) else ", not settled"),
+        )
+        for number, search in enumerate(found, start=1)
+        if isinstance(search, dict)
+    ]

@@ -1,0 +1,105 @@
+"""Rates and the search for them, from the events to the Record, the comparison and the page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.analysis.arms import block_row
+from harness.analysis.loads import load_columns, load_warnings
+from harness.analysis.timing import ratio_of, timings
+from harness.report.arrivals import arrivals
+from harness.store.arrays import pack
+
+
+def block(rate: float | None, calls: int = 10, round_: int = 0, **facts: Any) -> dict[str, Any]:
+    event = {
+        "cell_id": "c",
+        "arm": "cell",
+        "trial": 0,
+        "round": round_,
+        "order": 0,
+        "start_ns": 0,
+        "duration_ns": 10**9,
+        "items": calls,
+        "samples": pack(np.full(calls, 10**6, np.int64)),
+        "tags": [],
+        "evidence": {},
+    }
+    if rate is not None:
+        event |= {"seconds_per_item": 1 / rate, "facts": {"rate_per_s": rate, **facts}}
+    return event
+
+
+def test_rates_are_averaged_as_logarithms_and_shares_by_calls() -> None:
+    blocks = [
+        block(100.0, 10, over_bound_share=0.0, utilisation=0.5),
+        block(400.0, 30, over_bound_share=0.2, utilisation=0.7),
+    ]
+    search = {"rates_per_s": [90.0, 100.0], "settled": True}
+    columns = load_columns(blocks, [{"search": search}, {"search": {}}, {}])
+    assert columns["qps"] == pytest.approx(200.0)
+    assert columns["over_bound_share"] == pytest.approx(0.15)
+    assert columns["utilisation"] == pytest.approx(0.65)
+    assert json.loads(columns["search"]) == [search]
+
+
+def test_nothing_is_said_where_queries_wait_for_each_other() -> None:
+    columns = load_columns([block(None)], [{"search": {}}])
+    assert columns == {"search": None}
+    assert load_warnings(columns, [{"search": {}}]) == []
+    assert arrivals({"qps": None}) == []
+
+
+def test_a_reader_is_warned() -> None:
+    warm = [{"search": {"settled": False}}, {"search": {"settled": True}}]
+    settled, grows = load_warnings({"utilisation": 1.3}, warm)
+    assert "had not settled in 1 of 2 Trials" in settled
+    assert "the queue grows" in grows
+    assert load_warnings({"utilisation": 0.99}, warm[1:]) == []
+
+
+def rows(*events: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame([block_row(event, np.full(10, 10**6), 0, 0.0) for event in events])
+
+
+def test_speed_is_what_the_block_says_and_for_older_runs_what_is_reckoned() -> None:
+    said = timings(rows(block(50.0), block(200.0, round_=1)), {"c": "server"})
+    np.testing.assert_allclose(said["c", "cell"].seconds[0], [1 / 50, 1 / 200])
+    older = rows(block(None)).drop(columns="seconds_per_item")
+    for frame in (older, rows(block(None))):
+        one = timings(frame, {"c": "single-stream"})["c", "cell"].seconds[0]
+        np.testing.assert_allclose(one, [1e-3])
+        bulk = timings(frame, {"c": "offline"})["c", "cell"].seconds[0]
+        np.testing.assert_allclose(bulk, [0.1])
+
+
+def test_a_server_arms_speed_up_is_the_ratio_of_its_rates() -> None:
+    def arm(factor: float) -> Any:
+        events = [
+            {**block(rate * factor, round_=i), "trial": trial}
+            for trial in range(3)
+            for i, rate in enumerate((100.0, 102.0, 98.0))
+        ]
+        return timings(rows(*events), {"c": "server"})["c", "cell"]
+
+    ratio = ratio_of(arm(1.0), arm(1.5))
+    assert ratio is not None
+    assert ratio.estimate == pytest.approx(1.5)
+
+
+def test_the_page_tells_how_the_rate_was_found() -> None:
+    searches = [{"rates_per_s": [90.0, 110.0], "settled": True}, {"rates_per_s": [50.0], "settled": False}]
+    row = {"qps": 104.0, "over_bound_share": 0.01, "utilisation": 0.8, "search": json.dumps(searches)}
+    assert arrivals(row) == [
+        ("rate", "104 queries/s"),
+        ("over the bound", "1.0 % of queries"),
+        ("busy", "80 % of the time"),
+        ("search, Trial 1", "90.0 queries/s → 110 queries/s"),
+        ("search, Trial 2", "50.0 queries/s, not settled"),
+    ]
+    assert arrivals({**row, "search": "{torn"})[3:] == []
