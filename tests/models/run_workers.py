@@ -41,13 +41,19 @@ def act(channel: WorkerSide, message: Message) -> None:
             child = subprocess.Popen(["sleep", "3600"])
             channel.emit("hanging", child=child.pid)
             time.sleep(3600)
+        case "close":
+            os.close(channel._events.fileno())
+            time.sleep(3600)
+        case _:
+            say_oddly(channel, message)
+
+
+def say_oddly(channel: WorkerSide, message: Message) -> None:
+    match message["do"]:
         case "patient":
             channel.emit("alive", patience_s=message["patience_s"])
             time.sleep(message["sleep_s"])
             channel.emit("done")
-        case "close":
-            os.close(channel._events.fileno())
-            time.sleep(3600)
         case "garbage":
             channel._events.write("no JSON\n")
 
