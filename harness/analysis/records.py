@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from harness.analysis.arms import Arm, ArmEvents, Event, answers_columns, block_row, samples_columns
 from harness.analysis.artifacts import artifact_columns
 from harness.analysis.auditing import audit_columns
+from harness.analysis.loads import load_columns, load_warnings
 from harness.analysis.memory import memory_columns
 from harness.analysis.roofline import faster_than_roof, roofline_columns, roofs_of
 from harness.analysis.threads import thread_columns, thread_warnings
@@ -147,7 +147,7 @@ def _speed_columns(row: dict[str, Any], arm: ArmEvents) -> dict[str, Any]:
         "throughput_items_per_s": throughput,
         "measured_s": sum(timed_s for _, _, timed_s in trials),
     }
-    columns |= _load_columns(blocks, arm.by_kind["warm"])
+    columns |= load_columns(blocks, arm.by_kind["warm"])
     for percentile in mixture(seconds, list(QUANTILES)):
         columns[QUANTILES[percentile.q]] = percentile.value if percentile.allowed else None
         if percentile.q == 0.99 and percentile.allowed and np.isfinite(percentile.upper):
@@ -176,22 +176,6 @@ def _deviation(trials: list[NDArray[np.float64]]) -> float | None:
         return None
     mean = float((weights * values).sum())
     return float(np.sqrt((weights * (values - mean) ** 2).sum() / free))
-
-
-def _load_columns(blocks: list[Event], warm: list[Event]) -> dict[str, Any]:
-    """What the scenario says of its queries: rates are averaged as logarithms, shares by calls."""
-    facts = [block.get("facts") or {} for block in blocks]
-    searches = [event["search"] for event in warm if event.get("search")]
-    rates = [fact["rate_per_s"] for fact in facts if fact.get("rate_per_s")]
-    columns: dict[str, Any] = {"search": json.dumps(searches) if searches else None}
-    if rates:
-        columns["qps"] = float(np.exp(np.mean(np.log(rates))))
-    calls = [unpack(block["samples"]).size for block in blocks]
-    for name in ("over_bound_share", "utilisation"):
-        known = [(fact[name], n) for fact, n in zip(facts, calls, strict=True) if fact.get(name) is not None]
-        if known:
-            columns[name] = float(np.average([value for value, _ in known], weights=[n for _, n in known]))
-    return columns
 
 
 def _start_columns(kinds: dict[str, list[Event]]) -> dict[str, Any]:
@@ -252,14 +236,7 @@ def _warnings(columns: dict[str, Any], kinds: dict[str, list[Event]], info: RunI
     if columns["steady"] is False:
         limit = info.settings.get("warmup_time")
         found.append(f"calls had not become steady after {limit} s of warm-up")
-    searches = [event["search"] for event in kinds["warm"] if event.get("search")]
-    if lost := sum(not search.get("settled", True) for search in searches):
-        found.append(
-            f"the search for the rate had not settled in {lost} of {len(searches)} Trials: give it more "
-            "search_time"
-        )
-    if (columns.get("utilisation") or 0.0) >= 1:
-        found.append("more queries arrive than are answered: the queue grows, and latencies with its length")
+    found += load_warnings(columns, kinds["warm"])
     asked = any(event["arm"] != "shadow" for event in kinds["memory"])
     if asked and not kinds["quality"]:
         found.append("the quality set was not answered")

@@ -133,7 +133,8 @@ class Trial:
         """
         self.load_on = self._load(message)
         warmth = self.load_on.warm()
-        if wait_s := self.spec.get("slowdown", 0.0) * warmth.call_s:
+        calls_a_sample = self.load_on.items / self.target.batch
+        if wait_s := self.spec.get("slowdown", 0.0) * warmth.call_s / calls_a_sample:
             self.calls = slow_down(self.calls, round(wait_s * 1e9), self.clock)
             self.load_on = self._load(message)
             warmth = self.load_on.warm()

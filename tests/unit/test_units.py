@@ -13,6 +13,7 @@ from harness.units import parse_points, parse_seconds, parse_share
     [
         ("20s", 20),
         ("500ms", 0.5),
+        ("250us", 0.00025),
         ("2m", 120),
         ("2min", 120),
         ("1.5 h", 5400),

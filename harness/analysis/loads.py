@@ -1,0 +1,49 @@
+"""The load that a scenario put on a Session: rates, shares over the bound, the search for a rate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.arms import Event
+from harness.store.arrays import unpack
+
+
+def load_columns(blocks: Sequence[Event], warm: Sequence[Event]) -> dict[str, Any]:
+    """Return a Record's columns: rates are averaged as logarithms, shares by calls."""
+    facts = [block.get("facts") or {} for block in blocks]
+    searches = _searches(warm)
+    rates = [fact["rate_per_s"] for fact in facts if fact.get("rate_per_s")]
+    columns: dict[str, Any] = {"search": json.dumps(searches) if searches else None}
+    if rates:
+        columns["qps"] = float(np.exp(np.mean(np.log(rates))))
+    for name in ("over_bound_share", "utilisation"):
+        known = [
+            (fact[name], unpack(block["samples"]).size)
+            for fact, block in zip(facts, blocks, strict=True)
+            if fact.get(name) is not None
+        ]
+        if known:
+            columns[name] = float(np.average([value for value, _ in known], weights=[n for _, n in known]))
+    return columns
+
+
+def load_warnings(columns: dict[str, Any], warm: Sequence[Event]) -> list[str]:
+    """Say what a reader must know about the load."""
+    found = []
+    searches = _searches(warm)
+    if lost := sum(not search.get("settled", True) for search in searches):
+        found.append(
+            f"the search for the rate had not settled in {lost} of {len(searches)} Trials: give it more "
+            "search_time"
+        )
+    if (columns.get("utilisation") or 0.0) >= 1:
+        found.append("more queries arrive than are answered: the queue grows, and latencies with its length")
+    return found
+
+
+def _searches(warm: Sequence[Event]) -> list[dict[str, Any]]:
+    return [event["search"] for event in warm if event.get("search")]
