@@ -33,13 +33,13 @@ def poisson_schedule(rate_per_s: float, count: int, seed: Seed) -> NDArray[np.in
 
 
 def time_arrivals(
-    calls: Sequence[Call], due_ns: NDArray[np.int64], asked_per_s: float, clock: Clock
+    calls: Sequence[Call], due_ns: NDArray[np.int64], asked_per_s: float, clock: Clock, first: int = 0
 ) -> Block:
     """Answer queries as they are due, one at a time, first come first served; samples count from `due_ns`.
 
-    Raises ClockError when the clock goes backwards.
+    `calls` are taken in turn from number `first` on. Raises ClockError when the clock goes backwards.
     """
-    order = list(islice(cycle(calls), len(due_ns)))
+    order = list(islice(cycle(calls), first, first + len(due_ns)))
     now, wait = clock.now_ns, clock.wait_until
     starts: list[int] = []
     ends: list[int] = []
@@ -59,5 +59,5 @@ def time_arrivals(
     latency: NDArray[np.int64] = ended - begin - due_ns
     check_durations(service)
     check_durations(latency)
-    last = (len(order) - 1) % len(calls)
+    last = (first + len(order) - 1) % len(calls)
     return Block(latency, elapsed_ns(begin, ends[-1]), output, last, Arrivals(asked_per_s, due_ns, service))

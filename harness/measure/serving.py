@@ -95,7 +95,8 @@ class ServerLoad(Load):
 
     def run(self, count: int) -> Block:
         """Closed loop, for warming up."""
-        return time_in_turn(self.seat.calls, count, self.seat.clock)
+        calls = self.seat.calls
+        return time_in_turn(calls, count, self.seat.clock, self.take(count, len(calls)))
 
     @property
     def rate(self) -> float:

@@ -111,6 +111,21 @@ def test_the_schedule_is_set_before_and_follows_the_seed() -> None:
     assert (np.diff(one) >= 0).all()
 
 
+def test_all_inputs_get_their_turn_and_the_last_is_told() -> None:
+    session, answered = FakeSession(), []
+    calls = [lambda i=i: (answered.append(i), session.call())[0] or i for i in range(3)]  # type: ignore[misc]
+    entry = SCENARIOS.get("server")
+    workload = entry.workload.model_validate({"scenario": "server", "qps": 100})
+    one = entry.load(workload, Seat(session, calls, session.clock, 0.1, 0.01))
+    one.warm()
+    last = set()
+    for _ in range(6):
+        block = one.block()
+        assert block.last_index == block.last == answered[-1]
+        last.add(block.last_index)
+    assert last == {0, 1, 2}
+
+
 def test_a_clock_that_goes_backwards_is_refused() -> None:
     clock = FakeClock()
     with pytest.raises(ClockError):

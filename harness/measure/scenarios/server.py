@@ -19,4 +19,6 @@ class Server(ServerLoad):
     def at_rate(self, rate_per_s: float, count: int, seed: Seed) -> Block:
         """Draw the schedule, then keep to it."""
         due_ns = poisson_schedule(rate_per_s, count, seed)
-        return time_arrivals(self.seat.calls, due_ns, rate_per_s, self.seat.clock)
+        calls = self.seat.calls
+        first = self.take(count, len(calls))
+        return time_arrivals(calls, due_ns, rate_per_s, self.seat.clock, first)
