@@ -25,16 +25,21 @@ LARGEST_FALL = 5.0
 
 @dataclass
 class RateSearch:
-    """`rate` is the rate of the next Block, in queries a second; `bound_s` and `q` say what is to hold."""
+    """`rate` is the rate of the next Block, in queries a second; `bound_s` and `q` say what is to hold.
+
+    It never falls below `lowest`, where there is no queue that a lower rate could shorten.
+    """
 
     rate: float
     bound_s: float
     q: float
+    lowest: float = 0.0
 
     def note(self, block: Block) -> None:
         """Take in a Block that was measured at `rate`, and move the rate."""
         over = over_bound(block, self.bound_s)
-        self.rate *= math.exp(GAIN * max(1.0 - over / (1.0 - self.q), -LARGEST_FALL))
+        rate = self.rate * math.exp(GAIN * max(1.0 - over / (1.0 - self.q), -LARGEST_FALL))
+        self.rate = max(rate, self.lowest)
 
 
 def over_bound(block: Block, bound_s: float) -> float:

@@ -18,7 +18,7 @@ from harness.measure.ratesearch import RateSearch
 from harness.measure.scenarios.registry import Load, Seat, Speed, Workload, say_items
 from harness.measure.warmup import Warmth
 from harness.stats.quantiles import min_samples, percentile
-from harness.stats.queueing import highest_rate
+from harness.stats.queueing import IDLE, highest_rate
 from harness.units import Seconds, Share
 
 PREDICTED_FROM = 20_000
@@ -109,7 +109,8 @@ class ServerLoad(Load):
         self.service_s = warmth.call_s
         if self.workload.qps is None:
             rate = self._find_rate(self._alone())
-            self.search = RateSearch(rate, self._bound_s, self.workload.percentile)
+            lowest = IDLE / self.service_s
+            self.search = RateSearch(rate, self._bound_s, self.workload.percentile, lowest)
             calls, seconds = self._calls + warmth.calls, self._seconds + warmth.seconds
             warmth = replace(warmth, calls=calls, seconds=seconds, search=self._found)
         self.count = self._queries()

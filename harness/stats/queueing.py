@@ -9,6 +9,8 @@ from harness.stats.checks import Array
 
 FULL = 0.99
 """Highest utilisation that a rate is predicted for: above, a queue takes longer than any Block to settle."""
+IDLE = 0.05
+"""Lowest utilisation that is predicted for: there is hardly a queue, and Blocks last 20 times their calls."""
 _HALVINGS = 24
 
 
@@ -29,12 +31,12 @@ def highest_rate(service: Array, unit_gaps: Array, bound: float, q: float) -> fl
     """Return the highest arrival rate at which the q-quantile of wait plus service is within `bound`.
 
     `unit_gaps` are gaps at rate 1, (n,); `service` (n,) in seconds, `bound` in seconds; the rate in 1/s. At
-    most FULL of what the service times allow, at least a ten-thousandth, which no longer makes a queue.
+    most FULL of what the service times allow, and at least IDLE, whether that holds or not.
     Raises HarnessError for a bound or service times <= 0.
     """
     checks.above_zero(bound, "bound")
     mean = checks.above_zero(float(np.mean(service)), "the mean service time")
-    low, high = 1e-4 / mean, FULL / mean
+    low, high = IDLE / mean, FULL / mean
     for _ in range(_HALVINGS):
         middle = (low * high) ** 0.5
         held = np.quantile(waits(unit_gaps / middle, service) + service, q) <= bound

@@ -187,6 +187,18 @@ def test_no_rate_holds_a_bound_below_the_service_time() -> None:
         load(FakeSession(), latency_bound=S / 2).warm()
 
 
+def test_a_search_on_a_disturbed_machine_ends() -> None:
+    """When stalls alone are over the bound no rate holds: the lowest is kept to, not a Block of hours."""
+    session = FakeSession(stalls=dict.fromkeys(range(3000, 100000, 20), 0.1))
+    one = load(session, latency_bound=5 * S)
+    one.warm()
+    for _ in range(4):
+        block = one.block()
+        assert block.arrivals is not None
+        assert block.arrivals.asked_per_s > 0.04 / (S + 0.1 / 20)
+        assert block.duration_ns < 662 * 30 * (S + 0.1 / 20) * 1e9
+
+
 def test_a_block_is_long_enough_for_its_percentile() -> None:
     for q, bound_s in ((0.9, 3 * S), (0.99, 3 * S), (0.99, 60 * S)):
         one = load(FakeSession(), latency_bound=bound_s, percentile=q)
