@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.frames import Row, records
-from harness.analysis.timing import Timing, Timings, ratio_of, timings
+from harness.analysis.timing import Timing, Timings, noise_floor, ratio_of, timings
 from harness.errors import HarnessError
 from harness.stats.multiple import benjamini_hochberg, p_value
 from harness.stats.paired import Difference, paired_difference
@@ -98,7 +98,7 @@ def _result(row: Row, base: Row | None, timed: Timings, scores: dict[str, pd.Ser
         result.notes.append("the Group's baseline failed its audit: no ratios")
         return result
     reference = timed.get((base["cell_id"], "baseline"))
-    result.floor = ratio_of(reference, timed.get((base["cell_id"], "shadow")))
+    result.floor = noise_floor(reference, timed.get((base["cell_id"], "shadow")), mine)
     result.found |= {
         "size_ratio": _over(row["artifact_bytes"], base["artifact_bytes"]),
         "memory_ratio": _over(row["peak_rss_steady_bytes"], base["peak_rss_steady_bytes"]),

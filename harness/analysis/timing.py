@@ -6,6 +6,7 @@ to the reader: the median call for a single stream, the Block's time over the it
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from harness.analysis.frames import records
 from harness.errors import HarnessError
 from harness.stats.ratio import Ratio, speedup
+from harness.stats.verdict import floor_magnitude
 from harness.store.reading import Run
 
 STUMP = 0.25
@@ -31,6 +33,11 @@ class Timing:
 
     seconds: dict[int, Floats] = field(default_factory=dict)
     rounds: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    def of(self, trials: Collection[int]) -> Timing:
+        """Return those of the Trials that are among `trials`."""
+        kept = [trial for trial in self.seconds if trial in trials]
+        return Timing({t: self.seconds[t] for t in kept}, {t: self.rounds[t] for t in kept})
 
     def median(self) -> float | None:
         """Mean over Trials of the median over their Blocks, seconds per item."""
@@ -83,6 +90,22 @@ def ratio_of(baseline: Timing | None, candidate: Timing | None) -> Ratio | None:
         return speedup(arms[0], arms[1], rounds=rounds)
     except HarnessError:  # times that no statistics can be made of
         return None
+
+
+def noise_floor(baseline: Timing | None, shadow: Timing | None, candidate: Timing | None) -> Ratio | None:
+    """Return what identical code looked like while `candidate` was measured: the shadow's ratio.
+
+    Of the shadow's ratio over all Trials and over the candidate's alone the one that allows more. An arm ends
+    when its own interval is narrow, now and then by luck; held against a floor of more Trials than it has
+    itself, identical code was called different in 1.2 of 100 simulated comparisons, and so in 0.8.
+    """
+    whole = ratio_of(baseline, shadow)
+    if baseline is None or shadow is None or candidate is None:
+        return whole
+    trials = candidate.seconds.keys()
+    part = ratio_of(baseline.of(trials), shadow.of(trials))
+    found = [ratio for ratio in (whole, part) if ratio is not None]
+    return max(found, key=floor_magnitude) if found else None
 
 
 def between(run: Run, first: str, second: str) -> Ratio | None:

@@ -39,6 +39,9 @@ class Fake:
             raise WorkerError("died")
         self.record(event, cell_id=self.arm.cell_id, arm=self.arm.kind, trial=self.trial, **more)
 
+    def launch(self) -> None:
+        pass
+
     def wait_ready(self) -> None:
         self._say("ready", import_s=0.1)
 

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from harness.analysis.timing import noise_floor
 from harness.runner.history import History
 from harness.runner.progress import Key
 from harness.runner.steering import (
@@ -218,9 +219,9 @@ def test_an_arm_that_was_stopped_stays_so() -> None:
 
 
 def test_identical_code_is_not_called_different_because_arms_stop_at_different_times() -> None:
-    """The floor and the ratio come from the same Trials, whatever was narrow by luck and when."""
+    """The floor is no narrower than over the Trials of the ratio, whatever was narrow by luck and when."""
     wrong = 0
-    for seed in range(150):
+    for seed in range(1000, 1150):
         done = Simulation(
             {BASE: 1e-2, SHADOW: 1e-2, ("a", "cell"): 1e-2, ("b", "cell"): 1e-2},
             between=0.02,
@@ -230,12 +231,13 @@ def test_identical_code_is_not_called_different_because_arms_stop_at_different_t
             max_time=30.0,
             block_time=0.01,
         ).run()
-        floor = done.history.ratio(BASE, SHADOW)
+        base, shadow = (done.history.arm(key).timing for key in (BASE, SHADOW))
         for name in "ab":
             ratio = done.history.ratio(BASE, (name, "cell"))
             assert ratio is not None
+            floor = noise_floor(base, shadow, done.history.arm((name, "cell")).timing)
             wrong += decide(ratio, floor, 0.02) in (Verdict.FASTER, Verdict.SLOWER)
-    assert wrong <= 5
+    assert wrong <= 4
 
 
 def test_a_slow_baseline_ends_all_who_are_compared_with_it() -> None:
