@@ -12,6 +12,7 @@ from harness.artifacts import aoti
 from harness.artifacts.exporting import example_tensors, quiet_exporter
 from harness.artifacts.targets import Target
 from harness.artifacts.tensors import TensorSpec
+from harness.errors import BuildError
 
 if TYPE_CHECKING:
     import torch
@@ -48,9 +49,17 @@ def package(exported: Any, folder: Path, **settings: Any) -> None:
 
 @contextlib.contextmanager
 def compiling(target: Target) -> Iterator[None]:
-    """Compile for the thread budget, without gradients, progress lines and warnings."""
+    """Compile for the thread budget, without gradients, progress lines and warnings.
+
+    Raises BuildError where torch itself lies in a path with a space.
+    """
     import torch
 
+    if aoti.has_space(home := Path(torch.__file__).parent):
+        raise BuildError(
+            f"torch lies in {home}, and TorchInductor cannot compile from a path with a space: "
+            "make the environment elsewhere (make VENV=/path/without/space)"
+        )
     before = torch.get_num_threads()
     torch.set_num_threads(target.threads)  # Inductor writes the thread count into the code
     try:

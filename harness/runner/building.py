@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.artifacts.aoti import has_space
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import Cache
 from harness.artifacts.targets import Target
@@ -116,7 +117,7 @@ class _Builder:
         environment = {
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
-            "TORCHINDUCTOR_CACHE_DIR": str(self._cache.root / "inductor"),
+            **_inductor_cache(self._cache.root / "inductor"),
         }
         folder = str(self._plan.suite.folder)
         worker = Worker(
@@ -147,3 +148,8 @@ class _Builder:
             message["step"] = job.stage.step.name
             message["config"] = job.stage.config.model_dump(mode="json")
         return message
+
+
+def _inductor_cache(folder: Path) -> dict[str, str]:
+    """Where TorchInductor keeps its kernels: beside ours, unless its compiler calls would trip over a space."""
+    return {} if has_space(folder) else {"TORCHINDUCTOR_CACHE_DIR": str(folder)}

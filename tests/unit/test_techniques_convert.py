@@ -8,6 +8,7 @@ import tiny
 
 from harness.artifacts import aoti, onnx_graph
 from harness.artifacts.targets import Target
+from harness.errors import BuildError
 from harness.runtimes.registry import RUNTIMES
 
 pytest.importorskip("torch")
@@ -85,3 +86,21 @@ def test_a_compiled_module_agrees_with_eager_at_its_batch(tmp_path):
         np.testing.assert_allclose(
             session.run(inputs)[0], tiny.eager(module, inputs)[0], rtol=1e-4, atol=1e-5
         )
+
+
+def test_torch_in_a_path_with_a_space_is_told_before_the_compiler_stumbles(monkeypatch, tmp_path):
+    import torch
+
+    from harness.artifacts.aoti_compiling import compiling
+
+    monkeypatch.setattr(torch, "__file__", str(tmp_path / "my tools" / "torch" / "__init__.py"))
+    told = r"my tools/torch, and TorchInductor cannot .* space"
+    with pytest.raises(BuildError, match=told), compiling(Target(batch=1)):
+        raise AssertionError("it went on")
+
+
+def test_inductors_cache_avoids_a_path_with_a_space(tmp_path):
+    from harness.runner.building import _inductor_cache
+
+    assert _inductor_cache(tmp_path / "my cache") == {}
+    assert _inductor_cache(tmp_path / "cache") == {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
