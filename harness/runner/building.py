@@ -151,5 +151,5 @@ class _Builder:
 
 
 def _inductor_cache(folder: Path) -> dict[str, str]:
-    """Where TorchInductor keeps its kernels: beside ours, unless its compiler calls would trip over a space."""
+    """Where TorchInductor keeps its kernels: beside ours, unless it would trip over a space."""
     return {} if has_space(folder) else {"TORCHINDUCTOR_CACHE_DIR": str(folder)}
