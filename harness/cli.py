@@ -103,6 +103,19 @@ def export(
     raise typer.Exit(export_run(run, results, chosen, out))
 
 
+@app.command()
+def explain(
+    cell: Annotated[str, typer.Argument(help="A Cell's id or name: model/technique, and more if needed.")],
+    run: Annotated[str | None, typer.Argument(help="A Run's folder, or a suite's name.")] = None,
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Say why a Cell is as fast as it is: work, roofs, what really is in low precision."""
+    from harness.commands.explaining import explain_cell
+
+    raise typer.Exit(explain_cell(cell, run, results, as_json=as_json))
+
+
 @app.command("list")
 def list_names(
     what: Annotated[str, typer.Argument(help="models, techniques, runtimes, datasets …")] = "all",

@@ -3,6 +3,10 @@
 An experiment is one comparison as a user would make it: a baseline, its shadow, and candidates that are the
 same code with a known slow-down, 0 among them. Each candidate is judged by itself with the report's own rule;
 a report that compares many corrects for that, and is more careful.
+
+Arms without a slow-down are interchangeable: any two of them can be baseline and shadow. So an experiment
+tells of several comparisons, one for each way to give out the roles. They share their noise: intervals count
+experiments, and not comparisons.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 
 import numpy as np
 
@@ -86,17 +91,18 @@ class Judged:
 
 @dataclass(frozen=True)
 class Power:
-    """How candidates of one true slow-down were called, in counts."""
+    """How candidates of one true slow-down were called, in comparisons; `roles` of each experiment."""
 
     effect: float
     slower: int
     faster: int
     same: int
     ambiguous: int
+    roles: int = 1
 
     @property
-    def experiments(self) -> int:
-        """Experiments that could be judged."""
+    def comparisons(self) -> int:
+        """Comparisons that could be judged."""
         return self.slower + self.faster + self.same + self.ambiguous
 
     @property
@@ -110,8 +116,13 @@ class Power:
         return self.faster if self.effect else 0
 
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the share that was called."""
-        return proportion(self.called, self.experiments)
+        """Wilson's 95 % interval of the share that was called, counting whole experiments.
+
+        Parts of one count against the claim: as a false alarm, and as a slow-down that was missed.
+        """
+        whole = math.floor if self.effect else math.ceil
+        experiments = math.ceil(self.comparisons / self.roles)
+        return proportion(min(whole(self.called / self.roles), experiments), experiments)
 
 
 @dataclass(frozen=True)
@@ -144,13 +155,31 @@ def judge_experiment(experiment: Experiment, effects: Mapping[str, float], preci
     return found
 
 
-def tally(judged: Iterable[Judged]) -> tuple[Power, ...]:
-    """Count Verdicts by true slow-down, the smallest first."""
+def roles_of(experiment: Experiment, effects: Mapping[str, float]) -> list[Experiment]:
+    """Return the experiment once for each way to give out its roles.
+
+    All arms without a slow-down take every role: baseline, shadow, identical candidate.
+    """
+    alike = [BASELINE, SHADOW, *(name for name, effect in effects.items() if effect == 0)]
+    found = []
+    for order in permutations(alike):
+        names = dict(zip(alike, order, strict=True)) | {
+            name: name for name, effect in effects.items() if effect > 0
+        }
+        timings = {
+            role: experiment.timings[name] for role, name in names.items() if name in experiment.timings
+        }
+        found.append(Experiment(timings, experiment.timed_s, experiment.wall_s))
+    return found
+
+
+def tally(judged: Iterable[Judged], roles: int = 1) -> tuple[Power, ...]:
+    """Count Verdicts by true slow-down, the smallest first; `roles` comparisons are of one experiment."""
     counts: dict[float, Counter[Verdict]] = {}
     for one in judged:
         counts.setdefault(one.effect, Counter())[one.verdict] += 1
     return tuple(
-        Power(effect, **{str(verdict): seen[verdict] for verdict in Verdict})
+        Power(effect, **{str(verdict): seen[verdict] for verdict in Verdict}, roles=roles)
         for effect, seen in sorted(counts.items())
     )
 
@@ -167,7 +196,8 @@ def summarise(
     found: dict[float, Prefix] = {}
     for share in SHARES:
         cut = [experiment.first(share) for experiment in experiments]
-        judged = [one for experiment in cut for one in judge_experiment(experiment, effects, precision)]
+        cast = [part for experiment in cut for part in roles_of(experiment, effects)]
+        judged = [one for part in cast for one in judge_experiment(part, effects, precision)]
         if not judged:
             continue
         trials = float(np.median([len(experiment.timed_s) for experiment in cut]))
@@ -179,6 +209,6 @@ def summarise(
             comparison_s=float(np.median([sum(e.wall_s.values()) for e in cut])) * 3 / arms,
             halfwidth=float(np.median([one.ratio.halfwidth for one in judged])),
             smallest=smallest_effect(judged),
-            powers=tally(judged),
+            powers=tally(judged, len(cast) // len(cut)),
         )
     return list(found.values())

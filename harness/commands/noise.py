@@ -140,8 +140,8 @@ def _as_json(found: Findings, run: NoiseRun) -> dict[str, Any]:
 
 LEGEND = (
     "same code: called changed, a false alarm. x %: slowed down so, called slower. wrong: called faster.",
-    "Below the counts Wilson's 95 % interval. ±: half-width of the ratio. sees: the smallest slow-down",
-    "that is called in 95 of 100. wall: what one comparison takes. Rows: what the first Trials alone told.",
+    "Below the counts Wilson's 95 % interval, by experiments. ±: half-width of the ratio. sees: the smallest",
+    "slow-down that is called in 95 of 100. wall: what one comparison takes. Rows: the first Trials alone.",
 )
 
 
@@ -149,7 +149,9 @@ def _show(found: Findings, terminal: Terminal) -> None:
     for name, (count, prefixes) in found.items():
         terminal.say()
         if prefixes:
-            terminal.show(_table(f"{name}: {count} experiment{'s' if count > 1 else ''}", prefixes))
+            roles = prefixes[-1].powers[0].roles
+            each = f", each with its roles given out in {roles} ways" if roles > 1 else ""
+            terminal.show(_table(f"{name}: {count} experiment{'s' if count > 1 else ''}{each}", prefixes))
         else:
             terminal.say(f"{name}: no whole experiment yet")
     terminal.say()
@@ -177,7 +179,7 @@ def _table(title: str, prefixes: list[Prefix]) -> Table:
 
 def _share(power: Power) -> str:
     low, high = power.interval()
-    return f"{power.called}/{power.experiments}\n{100 * low:.0f}–{100 * high:.0f} %"
+    return f"{power.called}/{power.comparisons}\n{100 * low:.0f}–{100 * high:.0f} %"
 
 
 def _percent(share: float) -> str:

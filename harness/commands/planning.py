@@ -44,7 +44,8 @@ def show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) ->
     )
     terminal.say(
         f"It will take {'up to' if planned else 'about'} {say_seconds(build_s + measure_s)}: "
-        f"{say_seconds(build_s)} to build what the cache lacks, {say_seconds(measure_s)} to measure."
+        f"{say_seconds(build_s)} to build what the cache lacks, {say_seconds(measure_s)} to measure; "
+        "and the quality set once for each Cell."
     )
     return ExitCode.OK if runnable else ExitCode.NOTHING_MEASURED
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from harness.analysis import wording as say
+from harness.analysis.explain import counts
 from harness.analysis.frames import Row
 
 
@@ -19,9 +19,9 @@ def low_precision(row: Row) -> list[tuple[str, str]]:
         ("computed low", _share(row.get("low_precision_flops_share"), "of the FLOPs")),
         ("weights only", _weights_only(row.get("weight_only_flops_share"))),
         ("stored low", _share(weights, "of the weights' bytes")),
-        ("left in float", _counts(row.get("float_operators")) or "no product or convolution"),
+        ("left in float", counts(row.get("float_operators")) or "no product or convolution"),
         ("quantize and dequantize", _pairs(row.get("qdq_pairs"))),
-        ("operators added", _counts(row.get("overhead_operators"))),
+        ("operators added", counts(row.get("overhead_operators"))),
     ]
     return [(name, text) for name, text in pairs if text]
 
@@ -38,14 +38,3 @@ def _pairs(count: Any) -> str:
     if not count:
         return ""
     return "1 activation" if count == 1 else f"{int(count):,} activations"
-
-
-def _counts(text: Any) -> str:
-    """Say a JSON mapping from operator type to number: 10 Conv, 1 Gemm."""
-    try:
-        found = json.loads(text or "{}")
-    except (TypeError, ValueError):
-        return ""
-    if not isinstance(found, dict):
-        return ""
-    return ", ".join(f"{number} {say.short(str(name), 40)}" for name, number in found.items())

@@ -19,6 +19,8 @@ from harness.techniques.registry import Transform
 
 # What a build or a start takes where nothing better is known, seconds; only the dry run's estimate uses it.
 GUESS_BUILD_S, GUESS_START_S, GUESS_COMPILE_S = 2.5, 1.0, 12.0
+GUESS_AROUND_S = 0.05
+"""Around each Block: untimed calls before it, and the wait until the worker's threads rest."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,10 @@ class Plan:
         return [p for p in (self.cells[c.cell_id] for c in group.cells) if p.skip is None]
 
     def estimate_s(self, cache: Cache) -> tuple[float, float]:
-        """Guess seconds of building what the cache lacks, and of measuring, which may stop earlier."""
+        """Guess seconds of building what the cache lacks, and of measuring, which may stop earlier.
+
+        Without the quality passes: nobody knows yet how long a call takes.
+        """
         missing = [job for job in self.jobs.values() if cache.get(job.key) is None]
         build = sum(
             GUESS_COMPILE_S if job.stage and "machine" in job.stage.step.specialises else GUESS_BUILD_S
@@ -98,7 +103,8 @@ class Plan:
         for group in self.groups:
             arms = len(self.runnable(group)) + 1 if self.runnable(group) else 0
             warm_s = spec.warmup_time + group.cells[0].workload.search_s()
-            measure += arms * (trials * (GUESS_START_S + warm_s) + spec.max_time)
+            around = 1 + GUESS_AROUND_S / spec.block_time
+            measure += arms * (trials * (GUESS_START_S + warm_s) + around * spec.max_time)
         return build, measure
 
 

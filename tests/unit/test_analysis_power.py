@@ -13,6 +13,7 @@ from harness.analysis.power import (
     Judged,
     Power,
     judge_experiment,
+    roles_of,
     smallest_effect,
     summarise,
     tally,
@@ -76,8 +77,8 @@ def test_verdicts_are_counted_by_effect_and_the_wrong_way_apart():
         judged(Verdict.FASTER, 0.02),
     ]
     identical, slowed = tally(calls)
-    assert (identical.effect, identical.called, identical.experiments, identical.wrong_way) == (0.0, 2, 4, 0)
-    assert (slowed.effect, slowed.called, slowed.experiments, slowed.wrong_way) == (0.02, 3, 4, 1)
+    assert (identical.effect, identical.called, identical.comparisons, identical.wrong_way) == (0.0, 2, 4, 0)
+    assert (slowed.effect, slowed.called, slowed.comparisons, slowed.wrong_way) == (0.02, 3, 4, 1)
 
 
 def test_the_interval_is_wilsons():
@@ -86,6 +87,27 @@ def test_the_interval_is_wilsons():
     assert Power(0.0, slower=0, faster=0, same=100, ambiguous=0).interval()[1] == pytest.approx(
         0.037, abs=1e-3
     )
+
+
+def test_the_interval_counts_experiments_and_parts_against_the_claim():
+    slowed = Power(0.02, slower=58, faster=0, same=0, ambiguous=2, roles=6)
+    assert slowed.interval() == Power(0.02, slower=9, faster=0, same=0, ambiguous=1).interval()
+    alarm = Power(0.0, slower=1, faster=0, same=59, ambiguous=0, roles=6)
+    assert alarm.interval() == Power(0.0, slower=1, faster=0, same=9, ambiguous=0).interval()
+
+
+def test_all_arms_without_a_slow_down_take_every_role():
+    made = experiment(3)
+    parts = roles_of(made, EFFECTS)
+    assert len(parts) == 6
+    alike = ("baseline", "shadow", "identical")
+    seen = {tuple(id(part.timings[role]) for role in alike) for part in parts}
+    assert len(seen) == 6
+    assert all(part.timings["2% slower"] is made.timings["2% slower"] for part in parts)
+    lost = Experiment({name: t for name, t in made.timings.items() if name != "shadow"}, made.timed_s)
+    floors = [one.floor for part in roles_of(lost, EFFECTS) for one in judge_experiment(part, EFFECTS, 0.02)]
+    assert None in floors
+    assert any(floor is not None for floor in floors)
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.02, 0.3])
@@ -121,7 +143,7 @@ def test_more_trials_show_less():
     assert [prefix.timed_s for prefix in found] == [4, 8, 16]
     assert found[0].halfwidth > found[1].halfwidth > found[2].halfwidth
     assert found[0].smallest > found[2].smallest
-    assert all(power.experiments == 20 for prefix in found for power in prefix.powers)
+    assert all(power.comparisons == 20 * 6 for prefix in found for power in prefix.powers)
 
 
 def test_a_comparison_takes_its_three_arms_share_of_the_wall_time():

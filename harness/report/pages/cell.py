@@ -11,6 +11,7 @@ import pandas as pd
 from harness.analysis import summary
 from harness.analysis import wording as say
 from harness.analysis.comparison import COLUMNS
+from harness.analysis.explain import explain
 from harness.analysis.frames import Row, records
 from harness.errors import StoreError
 from harness.report import details, logs
@@ -96,6 +97,7 @@ def _data(view: RunView, group: GroupView, row: Row, recorded: Recorded) -> dict
         "family": family_of(row["families"], row["arm"]),
         "verdict_of": VERDICTS.get(row["verdict"] or ""),
         "about": summary.about(row, board) if measured else None,
+        "why": explain(row, board.baseline) if measured else [],
         "sections": details.sections(row, info) if measured else [],
         "steps": details.steps(row),
         "build": details.build_steps(row),

@@ -1,0 +1,164 @@
+"""Why a Cell is as fast as it is, in sentences with figures: work, roofs, low precision, overhead, noise.
+
+Each sentence follows from columns of the Record; where a column is missing, its sentence is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from harness.analysis import wording as say
+from harness.analysis.frames import Row
+
+FAR = 0.10
+"""Below this share of both roofs a call is bound by neither compute nor memory."""
+SAME_WORK = 0.02
+"""FLOPs that differ by less count as the same."""
+
+Teller = Callable[[Row, Row | None], Iterator[str]]
+
+
+def explain(row: Row, baseline: Row | None) -> list[str]:
+    """Return the sentences on a measured Record; `baseline` is its Group's, None where there is none."""
+    tellers: tuple[Teller, ...] = (_speed, _work, _roofs, _precision, _threads, _costs, _doubts)
+    other = None if baseline is None or baseline["cell_id"] == row["cell_id"] else baseline
+    return [text for tell in tellers for text in tell(row, other)]
+
+
+def counts(text: Any) -> str:
+    """Say a JSON mapping from operator type to number: 10 Conv, 1 Gemm; nothing where it is none."""
+    try:
+        found = json.loads(text or "{}")
+    except (TypeError, ValueError):
+        return ""
+    if not isinstance(found, dict):
+        return ""
+    return ", ".join(f"{number} {say.short(str(name), 40)}" for name, number in found.items())
+
+
+def _speed(row: Row, baseline: Row | None) -> Iterator[str]:
+    if baseline is None or row.get("speedup") is None:
+        return
+    interval = say.factors(row["speedup_low"], row["speedup_high"])
+    verdict = {
+        "faster": "faster",
+        "slower": "slower",
+        "same": "the same speed",
+        "ambiguous": "not told apart by this Run",
+    }.get(row["verdict"] or "", "not judged")
+    floor = row.get("floor")
+    noise = "" if floor is None else f"; identical code differed by up to {say.percent(floor)}"
+    yield (
+        f"It has {say.factor(row['speedup'])} × ({interval}) the speed of {baseline['technique']}: "
+        f"{verdict}{noise}."
+    )
+
+
+def _work(row: Row, baseline: Row | None) -> Iterator[str]:
+    flops = row.get("flops_per_item")
+    if not flops:
+        return
+    said = f"One item takes {say.quantity(flops, 'FLOP')}"
+    before = baseline.get("flops_per_item") if baseline else None
+    if baseline is None or not before:
+        yield f"{said}."
+    elif abs(flops / before - 1) < SAME_WORK:
+        yield f"{said}, as in {baseline['technique']}: what differs is how they are computed."
+    else:
+        share = say.percent(flops / before)
+        left = f"{said}, {share} of the work of {baseline['technique']}"
+        yield f"{left}; were speed all about work, it would be {say.factor(before / flops)} × as fast."
+
+
+def _roofs(row: Row, _baseline: Row | None) -> Iterator[str]:
+    achieved, peak, compute = (
+        row.get(k) for k in ("achieved_flop_per_s", "roof_flop_per_s", "roof_fraction")
+    )
+    memory, intensity = row.get("copy_fraction"), row.get("arithmetic_intensity_flops_per_byte")
+    if achieved and peak and compute is not None:
+        yield (
+            f"It computes {say.quantity(achieved, 'FLOP/s')}, {say.percent(compute)} of the "
+            f"{say.quantity(peak, 'FLOP/s')} that this machine was measured to multiply in float32 with "
+            f"{row['threads']} threads."
+        )
+    elif achieved:
+        yield f"It computes {say.quantity(achieved, 'FLOP/s')}; a roof is measured for float32 only."
+    if memory is not None and intensity:
+        yield (
+            f"It computes {say.digits(intensity)} FLOP for each byte that it moves, and moves "
+            f"{say.percent(memory)} of what this machine was measured to copy in the same time."
+        )
+    yield from _bound(row, compute, memory)
+
+
+def _bound(row: Row, compute: float | None, memory: float | None) -> Iterator[str]:
+    if compute is None or memory is None or row.get("bound") is None:
+        return
+    if max(compute, memory) < FAR:
+        yield (
+            "It is far from both roofs: most of a call goes into starting operators, not into their work. "
+            "Fewer operators, or more items a call, help more than cheaper arithmetic."
+        )
+    elif row["bound"] == "memory":
+        yield (
+            "By its intensity it is bound by memory: smaller weights help, faster arithmetic does not"
+            + (" (the caches serve what memory could not)." if memory > 1 else ".")
+        )
+    else:
+        yield "By its intensity it is bound by compute: less work or faster arithmetic helps."
+
+
+def _precision(row: Row, _baseline: Row | None) -> Iterator[str]:
+    stored = row.get("low_precision_weight_share")
+    if stored is None:
+        return
+    computed, unpacked = row.get("low_precision_flops_share"), row.get("weight_only_flops_share")
+    if computed is not None:
+        yield (
+            f"{say.percent(computed)} of the FLOPs are computed in low precision, and "
+            f"{say.percent(stored)} of the weights' bytes are stored so{_by(row)}."
+        )
+    if unpacked:
+        yield (
+            f"{say.percent(unpacked)} of the FLOPs take weights in low precision but are computed in float: "
+            "memory is saved, arithmetic is not."
+        )
+    if left := counts(row.get("float_operators")):
+        yield f"Left in float: {left}."
+    pairs, added = row.get("qdq_pairs"), counts(row.get("overhead_operators"))
+    if pairs or added:
+        through = f"{int(pairs):,} activations go through quantize and dequantize" if pairs else ""
+        more = f"operators that the float model does not have: {added}" if added else ""
+        yield f"What it pays: {'; '.join(part for part in (through, more) if part)}."
+
+
+def _by(row: Row) -> str:
+    return f" ({row['arithmetic']})" if row.get("arithmetic") else ""
+
+
+def _threads(row: Row, _baseline: Row | None) -> Iterator[str]:
+    used, budget = row.get("threads_used"), row.get("threads")
+    if used is not None and budget and used < budget:
+        yield f"Only {used} of its {budget} threads worked: its operators are too small to be shared out."
+
+
+def _costs(row: Row, baseline: Row | None) -> Iterator[str]:
+    if baseline is not None and row.get("drop") is not None:
+        unit = "points" if row["quality_unit"] == "pt" else row["quality_unit"]
+        yield f"Quality changes by {say.signed(-row['drop'])} {unit}.".replace(" .", ".")
+    items = row.get("break_even_items")
+    if items and row.get("build_s"):
+        yield (
+            f"Building takes {say.quantity(row['build_s'], 's')}, paid back after "
+            f"{say.quantity(items, 'count')} items."
+        )
+
+
+def _doubts(row: Row, _baseline: Row | None) -> Iterator[str]:
+    if row.get("audit") == "failed":
+        reasons = "; ".join(row.get("audit_reasons") or ()) or "no reason was recorded"
+        yield f"It failed an audit, so its speed does not count: {reasons}."
+    for warning in row.get("warnings") or ():
+        yield f"Note: {warning}."

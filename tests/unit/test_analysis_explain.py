@@ -1,0 +1,109 @@
+"""Why a Cell is fast or slow: each sentence follows from its columns, and none is made up."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.analysis.explain import counts, explain
+
+
+def row(**columns: Any) -> dict[str, Any]:
+    return {
+        "cell_id": "c", "technique": "int8", "threads": 2, "verdict": "slower", "speedup": 0.9,
+        "speedup_low": 0.85, "speedup_high": 0.95, "floor": 0.03, "quality_unit": "pt", **columns,
+    }  # fmt: skip
+
+
+BASE = {"cell_id": "b", "technique": "eager", "flops_per_item": 2e6}
+
+
+def test_a_record_that_tells_nothing_is_not_explained() -> None:
+    assert explain({"cell_id": "c", "technique": "x", "threads": 1, "verdict": None}, None) == []
+
+
+def test_speed_is_said_with_its_interval_and_what_identical_code_showed() -> None:
+    (text,) = explain(row(), BASE)
+    assert (
+        text
+        == "It has 0.9 × (0.850–0.950) the speed of eager: slower; identical code differed by up to 3.0 %."
+    )
+
+
+def test_the_baseline_is_not_compared_with_itself() -> None:
+    found = explain(row(cell_id="b", flops_per_item=2e6), BASE)
+    assert found == ["One item takes 2.00 MFLOP."]
+
+
+def test_equal_work_and_less_work_are_told_apart() -> None:
+    same = explain(row(flops_per_item=2.01e6), BASE)
+    assert any("as in eager: what differs is how they are computed" in text for text in same)
+    less = explain(row(flops_per_item=5e5), BASE)
+    assert any("25 % of the work of eager" in text and "4.00 × as fast" in text for text in less)
+
+
+def roofs(compute: float, memory: float, bound: str) -> dict[str, Any]:
+    return row(
+        achieved_flop_per_s=compute * 1e11,
+        roof_flop_per_s=1e11,
+        roof_fraction=compute,
+        copy_fraction=memory,
+        arithmetic_intensity_flops_per_byte=0.5,
+        bound=bound,
+    )
+
+
+def test_what_bounds_a_call_follows_from_both_roofs() -> None:
+    assert "starting operators" in explain(roofs(0.02, 0.03, "memory"), BASE)[-1]
+    assert explain(roofs(0.02, 0.7, "memory"), BASE)[-1].endswith("faster arithmetic does not.")
+    assert explain(roofs(0.02, 1.6, "memory"), BASE)[-1].endswith("(the caches serve what memory could not).")
+    assert "bound by compute" in explain(roofs(0.6, 0.1, "compute"), BASE)[-1]
+    assert "60 % of the 100 GFLOP/s" in " ".join(explain(roofs(0.6, 0.1, "compute"), BASE))
+
+
+def test_low_precision_says_what_was_reached_left_and_paid() -> None:
+    found = explain(
+        row(
+            low_precision_flops_share=0.75,
+            low_precision_weight_share=0.9,
+            weight_only_flops_share=0.25,
+            arithmetic="uint8 × int8",
+            float_operators=json.dumps({"Conv": 2}),
+            qdq_pairs=7,
+            overhead_operators=json.dumps({"QuantizeLinear": 7}),
+        ),
+        BASE,
+    )
+    text = " ".join(found)
+    assert "75 % of the FLOPs are computed in low precision" in text
+    assert "90 % of the weights' bytes are stored so (uint8 × int8)." in text
+    assert "25 % of the FLOPs take weights in low precision but are computed in float" in text
+    assert "Left in float: 2 Conv." in text
+    assert "7 activations go through quantize and dequantize" in text
+    assert "7 QuantizeLinear" in text
+
+
+def test_costs_doubts_and_idle_threads_are_said() -> None:
+    found = explain(
+        row(
+            threads_used=1,
+            drop=0.4,
+            build_s=12.0,
+            break_even_items=30_000,
+            audit="failed",
+            audit_reasons=["same-outputs: off"],
+            warnings=["calls had not become steady"],
+        ),
+        BASE,
+    )
+    text = " ".join(found)
+    assert "Only 1 of its 2 threads worked" in text
+    assert "Quality changes by −0.40 points." in text
+    assert "Building takes 12.0 s, paid back after 30.0k items." in text
+    assert "It failed an audit, so its speed does not count: same-outputs: off." in text
+    assert "Note: calls had not become steady." in text
+
+
+def test_counts_take_what_is_no_mapping_for_nothing() -> None:
+    assert counts('{"Conv": 10, "Gemm": 1}') == "10 Conv, 1 Gemm"
+    assert counts(None) == counts("[1]") == counts("{") == ""
