@@ -22,7 +22,7 @@ Teller = Callable[[Row, Row | None], Iterator[str]]
 
 def explain(row: Row, baseline: Row | None) -> list[str]:
     """Return the sentences on a measured Record; `baseline` is its Group's, None where there is none."""
-    tellers: tuple[Teller, ...] = (_speed, _work, _roofs, _precision, _threads, _costs, _doubts)
+    tellers: tuple[Teller, ...] = (_speed, _work, _roofs, _precision, _costs, _doubts)
     other = None if baseline is None or baseline["cell_id"] == row["cell_id"] else baseline
     return [text for tell in tellers for text in tell(row, other)]
 
@@ -136,12 +136,6 @@ def _precision(row: Row, _baseline: Row | None) -> Iterator[str]:
 
 def _by(row: Row) -> str:
     return f" ({row['arithmetic']})" if row.get("arithmetic") else ""
-
-
-def _threads(row: Row, _baseline: Row | None) -> Iterator[str]:
-    used, budget = row.get("threads_used"), row.get("threads")
-    if used is not None and budget and used < budget:
-        yield f"Only {used} of its {budget} threads worked: its operators are too small to be shared out."
 
 
 def _costs(row: Row, baseline: Row | None) -> Iterator[str]:
