@@ -109,7 +109,7 @@ def _result(row: Row, base: Row | None, timed: Timings, scores: dict[str, pd.Ser
     if result.ratio is None:
         result.notes.append("no Blocks to compare: no speed-up")
     result.drop = _difference(scores.get(base["cell_id"]), scores.get(row["cell_id"]))
-    result.found["break_even_items"] = _break_even(row, base, reference, mine)
+    result.found["break_even_items"] = _break_even(row, base, reference, result.ratio)
     return result
 
 
@@ -191,7 +191,8 @@ def _columns(result: Result) -> Row:
         if not ratio.between_trials:
             result.notes.append("one Trial only: the interval does not know how fresh processes differ")
     if result.drop is not None:
-        found |= _drop_columns(result.drop, unit_scale(row["quality_unit"]))
+        worse = 1.0 if row.get("quality_higher_is_better") is False else -1.0
+        found |= _drop_columns(result.drop, worse * unit_scale(row["quality_unit"]))
     found["notes"] = result.notes
     return found
 
@@ -202,25 +203,30 @@ def unit_scale(unit: Any) -> float:
 
 
 def _drop_columns(difference: Difference, scale: float) -> Row:
-    """A drop is the difference turned round: what was lost. Adding 0.0 makes -0.0 a plain zero."""
+    """A drop is what was lost: `scale` is negative where a larger score is better.
+
+    Adding 0.0 makes -0.0 a plain zero.
+    """
+    low, high = sorted((scale * difference.low, scale * difference.high))
     return {
-        "drop": -scale * difference.estimate + 0.0,
-        "drop_low": -scale * difference.high + 0.0,
-        "drop_high": -scale * difference.low + 0.0,
+        "drop": scale * difference.estimate + 0.0,
+        "drop_low": low + 0.0,
+        "drop_high": high + 0.0,
         "drop_p": difference.p,
         "discordant": difference.discordant,
     }
 
 
-def _break_even(row: Row, base: Row, reference: Timing | None, mine: Timing | None) -> float | None:
-    """Items after which the longer build is paid back; None where it never is or nothing is known."""
-    old, new = reference.median() if reference else None, mine.median() if mine else None
-    if row["build_s"] is None or old is None or new is None:
+def _break_even(row: Row, base: Row, reference: Timing | None, ratio: Ratio | None) -> float | None:
+    """Items after which the longer build is paid back, by the speed-up that stands beside it.
+
+    None where it never is or nothing is known.
+    """
+    old = reference.median() if reference else None
+    if row["build_s"] is None or old is None or ratio is None or ratio.estimate <= 1:
         return None
-    extra = float(row["build_s"]) - float(base["build_s"] or 0.0)
-    if extra <= 0:
-        return 0.0
-    return extra / (old - new) if old > new else None
+    extra = max(float(row["build_s"]) - float(base["build_s"] or 0.0), 0.0)
+    return extra / (old * (1 - 1 / ratio.estimate))
 
 
 def _over(value: Any, base: Any) -> float | None:

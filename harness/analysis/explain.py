@@ -49,7 +49,7 @@ def _speed(row: Row, baseline: Row | None) -> Iterator[str]:
         "ambiguous": "not told apart by this Run",
     }.get(row["verdict"] or "", "not judged")
     floor = row.get("floor")
-    noise = "" if floor is None else f"; identical code differed by up to {say.percent(floor)}"
+    noise = "" if floor is None else f"; identical code may differ by up to {say.percent(floor)}"
     yield (
         f"It has {say.factor(row['speedup'])} × ({interval}) the speed of {baseline['technique']}: "
         f"{verdict}{noise}."
@@ -84,7 +84,9 @@ def _roofs(row: Row, _baseline: Row | None) -> Iterator[str]:
             f"{row['threads']} threads."
         )
     elif achieved:
-        yield f"It computes {say.quantity(achieved, 'FLOP/s')}; a roof is measured for float32 only."
+        low = row.get("low_precision_weight_share")
+        why = "a roof is measured for float32 only" if low else "no roof was measured for it"
+        yield f"It computes {say.quantity(achieved, 'FLOP/s')}; {why}."
     if memory is not None and intensity:
         yield (
             f"It computes {say.digits(intensity)} FLOP for each byte that it moves, and moves "
@@ -95,6 +97,8 @@ def _roofs(row: Row, _baseline: Row | None) -> Iterator[str]:
 
 def _bound(row: Row, compute: float | None, memory: float | None) -> Iterator[str]:
     if compute is None or memory is None or row.get("bound") is None:
+        return
+    if row.get("utilisation") is not None:  # it waits for queries, which says nothing of the work
         return
     if max(compute, memory) < FAR:
         yield (
@@ -143,7 +147,7 @@ def _costs(row: Row, baseline: Row | None) -> Iterator[str]:
         unit = "points" if row["quality_unit"] == "pt" else row["quality_unit"]
         yield f"Quality changes by {say.signed(-row['drop'])} {unit}.".replace(" .", ".")
     items = row.get("break_even_items")
-    if items and row.get("build_s"):
+    if items and row.get("build_s") and row.get("verdict") == "faster":
         yield (
             f"Building takes {say.quantity(row['build_s'], 's')}, paid back after "
             f"{say.quantity(items, 'count')} items."

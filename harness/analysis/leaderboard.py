@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.analysis.comparison import compare
 from harness.analysis.frames import Row, numbers, records
+from harness.analysis.timing import between
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.reading import Run
 
@@ -31,7 +32,8 @@ class Board:
     ``rank`` (from 1; missing without a speed-up), ``pareto`` and ``within`` (the budget; missing without
     quality or without a budget). `off`: measured, but failed their audit. `left_out`: skipped and failed.
     `best` and `smallest` are Cell ids, both within the budget where there is one: the fastest of those whose
-    Verdict is faster, and the smallest of those smaller than the baseline.
+    Verdict is faster, and the smallest of those smaller than the baseline. `rival`: the next Cell within the
+    budget, where the Run cannot tell it from the best.
     """
 
     group: GroupInfo
@@ -43,6 +45,7 @@ class Board:
     best: str | None
     smallest: str | None
     floor: float | None
+    rival: str | None = None
 
     @cached_property
     def records(self) -> list[Row]:
@@ -84,16 +87,26 @@ def boards(run: Run, comparison: pd.DataFrame | None = None) -> list[Board]:
     """Return the boards of all Groups of a Run, in the suite's order."""
     compared = compare(run) if comparison is None else comparison
     cells = run.cells[run.cells["arm"] != "shadow"]
-    max_drop = budget(run.info)
-    return [
-        board(
-            group,
-            compared[compared["group_id"] == group.group_id],
-            cells[(cells["group_id"] == group.group_id) & (cells["status"] != "measured")],
-            max_drop,
-        )
-        for group in groups(run)
-    ]
+    found = []
+    for group in groups(run):
+        members = compared[compared["group_id"] == group.group_id]
+        left_out = cells[(cells["group_id"] == group.group_id) & (cells["status"] != "measured")]
+        judged = next((row for row in records(members) if row["quality_metric"]), {})
+        limit = budget(run.info, judged.get("quality_metric") or "", judged.get("quality_unit") or "")
+        made = board(group, members, left_out, limit)
+        found.append(replace(made, rival=_rival(run, made)))
+    return found
+
+
+def _rival(run: Run, made: Board) -> str | None:
+    """The next after the best, both compared directly, where their interval does not exclude equal speed."""
+    after = [row for row in made.records if row["within"] or not made.limited]
+    ids = [row["cell_id"] for row in after if row["speedup"] is not None]
+    if made.best is None or made.best not in ids or ids.index(made.best) + 1 == len(ids):
+        return None
+    second = ids[ids.index(made.best) + 1]
+    ratio = between(run, second, made.best)
+    return second if ratio is None or not ratio.excludes_one() else None
 
 
 def board(group: GroupInfo, compared: pd.DataFrame, left_out: pd.DataFrame, max_drop: float | None) -> Board:
@@ -102,9 +115,10 @@ def board(group: GroupInfo, compared: pd.DataFrame, left_out: pd.DataFrame, max_
     rows = ranked(compared[standing])
     drops = numbers(rows, "drop")
     judged = bool(np.isfinite(drops).any())
-    rows["pareto"] = pareto_front(numbers(rows, "speedup"), drops)
     within = within_budget(drops, max_drop)
     rows["within"] = within
+    over = np.array([flag is False for flag in within], dtype=bool)
+    rows["pareto"] = pareto_front(np.where(over, np.nan, numbers(rows, "speedup")), drops)
     eligible = np.array([flag is True for flag in within], dtype=bool)
     if not judged or max_drop is None:
         eligible = np.ones(len(rows), dtype=bool)
@@ -157,8 +171,16 @@ def within_budget(drops: ArrayLike, max_drop: float | None) -> list[bool | None]
     return [None if max_drop is None or np.isnan(drop) else bool(drop <= max_drop) for drop in values]
 
 
-def budget(info: RunInfo) -> float | None:
-    """Return the largest allowed drop in the metric's unit: 0.5 of ``0.5`` or ``0.5pt``; None without one."""
+def budget(info: RunInfo, metric: str = "", unit: str = "pt") -> float | None:
+    """Return the largest allowed drop of a metric in its unit, or None without a budget.
+
+    `max_drop` (0.5 of ``0.5`` or ``0.5pt``) counts in points, so it holds for metrics of that unit alone.
+    """
+    own = info.quality.get("by_metric")
+    if isinstance(own, dict) and isinstance(own.get(metric), int | float):
+        return float(own[metric])
+    if metric and unit != "pt":
+        return None
     value: Any = info.quality.get("max_drop")
     if isinstance(value, str):
         match = re.fullmatch(r"\s*([0-9.]+(?:[eE][-+]?\d+)?)\s*[a-z%]*\s*", value)

@@ -11,10 +11,13 @@ import numpy as np
 from harness.analysis.arms import Event
 from harness.store.arrays import unpack
 
+OVER = 1.5
+"""Times the allowed share over the bound from which on a rate counts as one that did not hold it."""
+
 
 def load_columns(blocks: Sequence[Event], warm: Sequence[Event]) -> dict[str, Any]:
     """Return a Record's columns: rates are averaged as logarithms, shares by calls."""
-    facts = [block.get("facts") or {} for block in blocks]
+    facts = _facts(blocks)
     searches = _searches(warm)
     rates = [fact["rate_per_s"] for fact in facts if fact.get("rate_per_s")]
     columns: dict[str, Any] = {"search": json.dumps(searches) if searches else None}
@@ -31,7 +34,7 @@ def load_columns(blocks: Sequence[Event], warm: Sequence[Event]) -> dict[str, An
     return columns
 
 
-def load_warnings(columns: dict[str, Any], warm: Sequence[Event]) -> list[str]:
+def load_warnings(columns: dict[str, Any], blocks: Sequence[Event], warm: Sequence[Event]) -> list[str]:
     """Say what a reader must know about the load."""
     found = []
     searches = _searches(warm)
@@ -40,6 +43,13 @@ def load_warnings(columns: dict[str, Any], warm: Sequence[Event]) -> list[str]:
             f"the search for the rate had not settled in {lost} of {len(searches)} Trials: give it more "
             "search_time"
         )
+    allowed = max((fact.get("allowed_share") or 0.0 for fact in _facts(blocks)), default=0.0)
+    over = columns.get("over_bound_share")
+    if allowed and over is not None and over > OVER * allowed:
+        found.append(
+            f"{over:.1%} of the queries were over the bound, and {allowed:.1%} may be: the rate does not "
+            "hold it"
+        )
     if (columns.get("utilisation") or 0.0) >= 1:
         found.append("more queries arrive than are answered: the queue grows, and latencies with its length")
     return found
@@ -47,3 +57,7 @@ def load_warnings(columns: dict[str, Any], warm: Sequence[Event]) -> list[str]:
 
 def _searches(warm: Sequence[Event]) -> list[dict[str, Any]]:
     return [event["search"] for event in warm if event.get("search")]
+
+
+def _facts(blocks: Sequence[Event]) -> list[dict[str, Any]]:
+    return [block.get("facts") or {} for block in blocks]

@@ -20,7 +20,7 @@ from itertools import permutations
 import numpy as np
 
 from harness.analysis.comparison import judge
-from harness.analysis.timing import Timing, ratio_of
+from harness.analysis.timing import Timing, noise_floor, ratio_of
 from harness.stats.multiple import p_value
 from harness.stats.paired import proportion
 from harness.stats.ratio import Ratio
@@ -146,10 +146,11 @@ class Prefix:
 def judge_experiment(experiment: Experiment, effects: Mapping[str, float], precision: float) -> list[Judged]:
     """Judge every candidate (name → true slow-down) that was measured; one comparison each."""
     baseline = experiment.timings.get(BASELINE)
-    floor = ratio_of(baseline, experiment.timings.get(SHADOW))
+    shadow = experiment.timings.get(SHADOW)
     found = []
     for name, effect in effects.items():
-        ratio = ratio_of(baseline, experiment.timings.get(name))
+        candidate = experiment.timings.get(name)
+        ratio, floor = ratio_of(baseline, candidate), noise_floor(baseline, shadow, candidate)
         if ratio is not None:
             found.append(Judged(effect, ratio, floor, judge(ratio, floor, precision, p_value(ratio))))
     return found
@@ -158,9 +159,12 @@ def judge_experiment(experiment: Experiment, effects: Mapping[str, float], preci
 def roles_of(experiment: Experiment, effects: Mapping[str, float]) -> list[Experiment]:
     """Return the experiment once for each way to give out its roles.
 
-    All arms without a slow-down take every role: baseline, shadow, identical candidate.
+    All arms without a slow-down take every role: baseline, shadow, identical candidate. Where they did not
+    take part in the same Trials (arms that ended when their interval was narrow), roles stay as they were.
     """
     alike = [BASELINE, SHADOW, *(name for name, effect in effects.items() if effect == 0)]
+    if len({frozenset(experiment.timings[name].seconds) for name in alike if name in experiment.timings}) > 1:
+        return [experiment]
     found = []
     for order in permutations(alike):
         names = dict(zip(alike, order, strict=True)) | {
@@ -209,6 +213,6 @@ def summarise(
             comparison_s=float(np.median([sum(e.wall_s.values()) for e in cut])) * 3 / arms,
             halfwidth=float(np.median([one.ratio.halfwidth for one in judged])),
             smallest=smallest_effect(judged),
-            powers=tally(judged, len(cast) // len(cut)),
+            powers=tally(judged, max(1, len(cast) // len(cut))),
         )
     return list(found.values())

@@ -209,6 +209,7 @@ def _quality_columns(events: list[Event]) -> dict[str, Any]:
     return {
         "quality_metric": last["metric"],
         "quality_unit": last["unit"],
+        "quality_higher_is_better": last.get("higher_is_better", True),
         "quality": mean,
         "quality_low": low,
         "quality_high": high,
@@ -236,7 +237,7 @@ def _warnings(columns: dict[str, Any], kinds: dict[str, list[Event]], info: RunI
     if columns["steady"] is False:
         limit = info.settings.get("warmup_time")
         found.append(f"calls had not become steady after {limit} s of warm-up")
-    found += load_warnings(columns, kinds["warm"])
+    found += load_warnings(columns, kinds["block"], kinds["warm"])
     asked = any(event["arm"] != "shadow" for event in kinds["memory"])
     if asked and not kinds["quality"]:
         found.append("the quality set was not answered")

@@ -55,14 +55,15 @@ def roofline_columns(row: Row, all_roofs: Sequence[Roofs]) -> dict[str, Any]:
     roofs = _roofs(row, all_roofs)
     if roofs is None:
         return columns
+    busy = min(row.get("utilisation") or 1.0, 1.0)  # under a server's load the Session waits in between
     if moved:
-        columns["copy_fraction"] = moved * row["throughput_items_per_s"] / roofs["copy_bytes_per_s"]
+        columns["copy_fraction"] = moved * row["throughput_items_per_s"] / busy / roofs["copy_bytes_per_s"]
     peak = _rate(roofs) if is_plain(row) else None
     if peak is None:
         return columns
     columns["roof_flop_per_s"] = peak
     if row.get("achieved_flop_per_s") is not None:
-        columns["roof_fraction"] = row["achieved_flop_per_s"] / peak
+        columns["roof_fraction"] = row["achieved_flop_per_s"] / busy / peak
     if columns["arithmetic_intensity_flops_per_byte"] is not None:
         ridge = peak / roofs["copy_bytes_per_s"]
         columns["bound"] = "compute" if columns[names[0]] >= ridge else "memory"
@@ -94,7 +95,9 @@ def bytes_per_item(row: Row) -> float | None:
 
 
 def is_plain(row: Row) -> bool:
-    """Whether all FLOPs are known to be float32: by the graph, and no step says otherwise."""
+    """Whether all FLOPs are known to be float32: by the graph, and no step or runtime says otherwise."""
+    if row.get("runtime_arithmetic") not in (None, DTYPE):
+        return False
     low = any(row.get(name) for name in ("low_precision_flops_share", "low_precision_weight_share"))
     return row.get("float32_flops_share") == 1 and not low
 

@@ -118,7 +118,14 @@ def _fastest(board: Board) -> Sentence:
     if best is None:
         return _no_winner(board)
     opening = f"Fastest {_within(board)}: " if board.limited else "Fastest: "
-    return sentence(opening, code(best["technique"]), " — ", *_speed(best), *_costs(best, board), ".")
+    return sentence(
+        opening, code(best["technique"]), " — ", *_speed(best), *_costs(best, board), *_tied(board), "."
+    )
+
+
+def _tied(board: Board) -> tuple[str | Part, ...]:
+    rival = board.row(board.rival)
+    return () if rival is None else ("; not told apart from ", code(rival["technique"]))
 
 
 def _within(board: Board) -> str:
@@ -181,7 +188,9 @@ def _smallest(board: Board) -> list[Sentence]:
         return [sentence("It is also the smallest.")]
     speed: list[str | Part] = []
     if row["speedup"] is not None:
-        speed = [", ", f"{say.factor(row['speedup'])} × the baseline’s speed"]
+        known = "" if row["verdict"] in ("faster", "slower", "same") else ", not told apart from it"
+        interval = say.factors(row["speedup_low"], row["speedup_high"])
+        speed = [", ", f"{say.factor(row['speedup'])} × ({interval}) the baseline’s speed{known}"]
     if row["drop"] is not None:
         speed.append(
             f", {say.signed(-row['drop'])} {'points' if board.unit == 'pt' else board.unit}".rstrip()
@@ -233,7 +242,7 @@ def markdown_code(text: str) -> str:
 
 def markdown_text(text: str) -> str:
     """Return text whose characters mean nothing to Markdown or HTML."""
-    plain = " ".join(text.split(" "))
-    for mark in "\\`*_[]<>|#~":
+    plain = text.replace("&", "&amp;")
+    for mark in "\\`*_[]<>|#~@":
         plain = plain.replace(mark, f"\\{mark}" if mark != "<" else "&lt;")
-    return plain.replace("\n", " ")
+    return plain.replace("\r", " ").replace("\n", " ")

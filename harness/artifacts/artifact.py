@@ -10,6 +10,8 @@ from typing import Any
 from harness.errors import BuildError
 
 MANIFEST = "artifact.json"
+TRAFFIC = ("weight_bytes", "activation_bytes_per_item", "float32_flops_share")
+"""Facts that a conversion keeps where the new form cannot be counted and neither weights nor types change."""
 
 
 @dataclass(frozen=True)

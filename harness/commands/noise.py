@@ -109,6 +109,8 @@ def _measure(measure: Measure, trials: int | None, seconds: str | None) -> Measu
             raise HarnessError(f"--seconds: {error}") from error
         if changes["max_time"] <= 0:
             raise HarnessError(f"--seconds: {seconds} is no time to measure in; write for example 10s")
+        if not math.isfinite(changes["max_time"]):
+            raise HarnessError(f"--seconds: {seconds} never ends; write for example 10s")
     return measure.model_copy(update=changes)
 
 
@@ -161,7 +163,8 @@ def _show(found: Findings, terminal: Terminal) -> None:
 
 def _table(title: str, prefixes: list[Prefix]) -> Table:
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, title_style="bold")
-    candidates = ["same code" if not p.effect else _percent(p.effect) for p in prefixes[-1].powers]
+    effects = sorted({power.effect for prefix in prefixes for power in prefix.powers})
+    candidates = ["same code" if not effect else _percent(effect) for effect in effects]
     for column in ("Trials", "timed", "wall", "±", "sees", *candidates, "wrong"):
         table.add_column(column, justify="right", overflow="fold")
     for prefix in prefixes:
@@ -171,13 +174,15 @@ def _table(title: str, prefixes: list[Prefix]) -> Table:
             say_seconds(prefix.comparison_s),
             _percent(prefix.halfwidth),
             _percent(prefix.smallest),
-            *map(_share, prefix.powers),
+            *(_share(next((p for p in prefix.powers if p.effect == e), None)) for e in effects),
             str(sum(power.wrong_way for power in prefix.powers)),
         )
     return table
 
 
-def _share(power: Power) -> str:
+def _share(power: Power | None) -> str:
+    if power is None:
+        return "–"
     low, high = power.interval()
     return f"{power.called}/{power.comparisons}\n{100 * low:.0f}–{100 * high:.0f} %"
 

@@ -44,6 +44,11 @@ class Trace:
     last: Any
     last_index: int
 
+    @property
+    def span_ns(self) -> int:
+        """From when the first query was due until the last answer, LoadGen's own time in between included."""
+        return int((self.due_ns + self.done_ns).max() - self.due_ns.min())
+
 
 def ask(
     scenario: str,

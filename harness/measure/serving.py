@@ -141,6 +141,7 @@ class ServerLoad(Load):
             "drawn_per_s": block.arrivals.drawn_per_s,
             "utilisation": block.arrivals.utilisation,
             "over_bound_share": over,
+            "allowed_share": 1 - self.workload.percentile if bound else None,
         }
 
     @property

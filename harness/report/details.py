@@ -164,7 +164,8 @@ def _timed(row: Row) -> str:
 def _warmup(row: Row) -> str:
     if row["warmup_calls"] is None:
         return ""
-    return f"{int(row['warmup_calls']):,} calls" + ("" if row["steady"] else ", never became steady")
+    unsteady = ", not steady in every Trial" if row["steady"] is False else ""
+    return f"{int(row['warmup_calls']):,} calls{unsteady}"
 
 
 def _pay_back(row: Row) -> str:

@@ -138,7 +138,7 @@ def _build_step(cache: Cache, model: Model, message: Message) -> Artifact:
         if not any(staged.iterdir()):
             raise BuildError(f"{step.name} wrote no file")
         counted = count_facts(step.yields, staged, inputs)
-        facts = {**parent.facts, **counted, **{n: parent.facts[n] for n in step.keeps if n in parent.facts}}
+        facts = {**counted, **{n: parent.facts[n] for n in step.keeps if n in parent.facts}}
         record = {
             "step": step.name,
             "build_s": seconds,

@@ -30,6 +30,7 @@ def describe_cell(planned: PlannedCell, group: Group) -> dict[str, Any]:
         "hardware": cell.hardware_name,
         "families": pipeline.families,
         "runtime": pipeline.runtime.name,
+        "runtime_arithmetic": pipeline.runtime.arithmetic(pipeline.runtime_config),
         "pipeline": json.dumps(pipeline.content()),
         "scenario": cell.workload.scenario,
         "batch": cell.workload.batch,

@@ -107,7 +107,7 @@ class LocalRun:
             versions=_versions(self.plan),
             seed=spec.measure.seed,
             settings=spec.measure.model_dump(mode="json"),
-            quality={"max_drop": spec.quality.max_drop},
+            quality=spec.quality.model_dump(mode="json"),
             groups=[_group_info(self.plan, group) for group in self.plan.groups],
             command=self.command,  # type: ignore[call-arg]  # kept with the fields of other versions
         )

@@ -23,6 +23,7 @@ from harness.runner.neighbours import announced, others
 from harness.runner.observing import Observer
 from harness.runner.plan import Plan, PlannedCell
 from harness.runner.repository import current_commit
+from harness.runner.versions import versions_of
 from harness.store.journal import FILE, Event, Journal, read_journal
 from harness.suite.matrix import Group
 from harness.suite.schema import Measure
@@ -165,6 +166,11 @@ class NoiseRun:
             "machine": self.machine.id,
             "effects": self.effects,
             "measure": self.measure.model_dump(mode="json"),
+            "versions": versions_of(
+                tuple(
+                    {name for p in self.baselines.cells.values() for name in p.cell.pipeline.runtime.packages}
+                )
+            ),
             "artifacts": {group: planned.artifact_key for group, planned in self.baselines.cells.items()},
         }
 

@@ -113,11 +113,11 @@ class ReplicatedSession(Session):
     def bind(self, inputs: Sequence[Array]) -> Call:
         """Return a call that one replica answers, each replica in its turn."""
         slot = next((i for i, batch in enumerate(self._pool) if batch is inputs), len(self._pool))
+        if slot == len(self._pool):  # one place for all from outside: bound now, and called before the next
+            for shared, array in zip(self._inputs, inputs, strict=True):
+                shared[slot] = array
 
         def call() -> Outputs:
-            if slot == len(self._pool):
-                for shared, array in zip(self._inputs, inputs, strict=True):
-                    shared[slot] = array
             replica = self._turn = (self._turn + 1) % len(self._workers)
             self._workers[replica].send("serve", first=slot, count=1)
             self._workers[replica].expect("served", self.timeout_s)

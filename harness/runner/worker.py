@@ -156,7 +156,8 @@ class Trial:
         start_ns = time.perf_counter_ns()
         block = self.load_on.block()
         after = self.probe.read()
-        busy = threads_used(threads, self.threads.read(), block.duration_ns / 1e9)
+        worked_ns = int(block.arrivals.service_ns.sum()) if block.arrivals else block.duration_ns
+        busy = threads_used(threads, self.threads.read(), worked_ns / 1e9)
         self.audits.timed(block.last_index, block.last)
         self._settle()
         evidence = self.probe.between(before, after)
@@ -191,7 +192,7 @@ class Trial:
             outputs = tuple(np.asarray(part) for part in self.session.run(inputs))
             real = min(size, len(self.data) - i * size)
             truth = self.data.truth[i * size : i * size + real]
-            scores.append(metric.score(tuple(part[:real] for part in outputs), truth))
+            scores.append(metric.score(tuple(part[:real] if part.ndim else part for part in outputs), truth))
             self.audits.answered(i, real, inputs, outputs)
             if time.perf_counter() - last_beat > message["beat_s"]:
                 last_beat = time.perf_counter()

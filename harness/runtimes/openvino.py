@@ -64,6 +64,7 @@ class OpenVinoSession(Session):
     packages=("openvino",),
     extra="openvino",
     devices=("cpu",),
+    arithmetic=lambda config: {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}[config.precision],
 )
 def open_session(config: OpenVino, artifact: Artifact, target: Target) -> Session:
     """Load the compiled model with the thread budget, one stream.

@@ -55,7 +55,8 @@ class Runtime:
     """A registered runtime.
 
     `imports` are the modules that its worker imports before the Artifact is loaded, which is what "empty
-    worker" means; `packages` are the distributions whose versions are recorded.
+    worker" means; `packages` are the distributions whose versions are recorded. `arithmetic(config)` names
+    the number type that float32 operators of the Artifact are computed in.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Runtime:
     packages: tuple[str, ...]
     extra: str | None = None
     devices: tuple[str, ...] = ("cpu",)
+    arithmetic: Callable[[Any], str] = lambda _config: "float32"
 
     def missing(self) -> str | None:
         """Return why the runtime cannot be used here, or None; imports nothing."""

@@ -40,6 +40,7 @@ CELLS = _columns(
     hardware                  | str   | hardware's name in the suite
     families                  | strs  | families of the technique's steps, in order (prune, quantize)
     runtime                   | str   | runtime's name
+    runtime_arithmetic        | str   | number type in which the runtime computes float32 operators
     pipeline                  | json  | the technique's steps as validated, conversions among them
     scenario                  | str   | scenario's name: single-stream, offline, server …
     batch                     | int   | items a call
@@ -117,6 +118,7 @@ CELLS = _columns(
     bound                     | str   | compute or memory: intensity against the measured ridge point
     quality_metric            | str   | name of the quality metric
     quality_unit              | str   | unit of a drop (pt: hundredths of a share)
+    quality_higher_is_better  | bool  | whether a larger score is better; null in older Runs: yes
     quality                   | float | mean score
     quality_low               | float | lower end of the 95 % interval
     quality_high              | float | upper end of the 95 % interval

@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from harness.errors import unknown
 from harness.units import Points, Seconds, Share
+from harness.zoo.registry import METRICS
+
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(unknown("metric", name, METRICS.names()))
+    return name
+
 
 _FOLDER_NAME = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
 
@@ -41,7 +50,12 @@ class Hardware(Section):
 class Quality(Section):
     """The budget: by how much the quality metric may drop below the baseline's."""
 
-    max_drop: Points = Field(default=0.5, ge=0, description="in the metric's unit, pt for accuracy")
+    max_drop: Points = Field(
+        default=0.5, ge=0, description="in points, for metrics that count in points (accuracy, agreement)"
+    )
+    by_metric: dict[Annotated[str, AfterValidator(_known_metric)], Annotated[float, Field(ge=0)]] = Field(
+        default={}, description="for a metric of another unit, such as cosine: 0.01; without one, no budget"
+    )
 
 
 class Measure(Section):

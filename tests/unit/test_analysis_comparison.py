@@ -167,6 +167,23 @@ def test_break_even_says_when_a_longer_build_is_paid_back(tmp_path):
     assert quick["break_even_items"] == 0.0
 
 
+def test_nothing_is_paid_back_that_is_not_faster_beside_it(tmp_path):
+    techniques = (*TECHNIQUES[:1], Technique("slow", 0.9, build_s=0.0), Technique("quick", 2.0, build_s=0.0))
+    found = rows(make_run(tmp_path / "run", (Group(),), techniques))
+    assert found["slow"]["break_even_items"] is None
+    assert found["quick"]["break_even_items"] == 0.0
+
+
+def test_an_error_that_grows_is_a_drop(tmp_path):
+    less = {"quality_metric": "max-error", "quality_unit": "", "quality_higher_is_better": False}
+    found = rows(make_run(tmp_path / "run", (Group(),), vary("pruned-int8", columns=less)))
+    plain = rows(make_run(tmp_path / "plain", (Group(),)))["pruned-int8"]
+    assert found["pruned-int8"]["drop"] == pytest.approx(-plain["drop"] / 100)
+    assert (
+        found["pruned-int8"]["drop_low"] <= found["pruned-int8"]["drop"] <= found["pruned-int8"]["drop_high"]
+    )
+
+
 def test_size_and_memory_ratios(tmp_path):
     row = rows(make_run(tmp_path / "run", (Group(),)))["int8-static"]
     assert row["size_ratio"] == pytest.approx(0.26, rel=0.01)

@@ -119,3 +119,30 @@ def test_empty_and_all_failed(tmp_path):
     assert board.baseline is None
     assert board.floor is None
     assert len(board.left_out) == len(TECHNIQUES)
+
+
+def test_points_are_no_budget_for_a_metric_of_another_unit(tmp_path):
+    cosine = {"quality_metric": "cosine", "quality_unit": ""}
+    techniques = [Technique(t.name, t.speed, columns=cosine) for t in TECHNIQUES[:4]]
+    (board,) = boards(make_run(tmp_path / "a", (Group(),), techniques, quality={"max_drop": 0.5}))
+    assert board.max_drop is None
+    given = {"max_drop": 0.5, "by_metric": {"cosine": 0.01}}
+    (board,) = boards(make_run(tmp_path / "b", (Group(),), techniques, quality=given))
+    assert board.max_drop == 0.01
+
+
+def test_what_is_over_the_budget_is_not_on_the_front(tmp_path):
+    (board,) = boards(make_run(tmp_path / "run", (Group(),)))
+    over = [row for row in board.records if row["within"] is False]
+    assert over
+    assert not any(row["pareto"] for row in over)
+    assert any(row["pareto"] for row in board.records)
+
+
+def test_a_rival_is_named_only_where_it_cannot_be_told_apart(tmp_path):
+    close = (TECHNIQUES[0], Technique("a", 2.0), Technique("b", 2.0), Technique("c", 1.2))
+    (board,) = boards(make_run(tmp_path / "close", (Group(),), close))
+    assert {board.row(board.best)["technique"], board.row(board.rival)["technique"]} == {"a", "b"}
+    apart = (TECHNIQUES[0], Technique("a", 2.0), Technique("b", 3.0))
+    (board,) = boards(make_run(tmp_path / "apart", (Group(),), apart))
+    assert (board.row(board.best)["technique"], board.rival) == ("b", None)

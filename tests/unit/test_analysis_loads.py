@@ -51,16 +51,16 @@ def test_rates_are_averaged_as_logarithms_and_shares_by_calls() -> None:
 def test_nothing_is_said_where_queries_wait_for_each_other() -> None:
     columns = load_columns([block(None)], [{"search": {}}])
     assert columns == {"search": None}
-    assert load_warnings(columns, [{"search": {}}]) == []
+    assert load_warnings(columns, [], [{"search": {}}]) == []
     assert arrivals({"qps": None}) == []
 
 
 def test_a_reader_is_warned() -> None:
     warm = [{"search": {"settled": False}}, {"search": {"settled": True}}]
-    settled, grows = load_warnings({"utilisation": 1.3}, warm)
+    settled, grows = load_warnings({"utilisation": 1.3}, [], warm)
     assert "had not settled in 1 of 2 Trials" in settled
     assert "the queue grows" in grows
-    assert load_warnings({"utilisation": 0.99}, warm[1:]) == []
+    assert load_warnings({"utilisation": 0.99}, [], warm[1:]) == []
 
 
 def rows(*events: dict[str, Any]) -> pd.DataFrame:
@@ -103,3 +103,11 @@ def test_the_page_tells_how_the_rate_was_found() -> None:
         ("search, Trial 2", "50.0 queries/s, not settled"),
     ]
     assert arrivals({**row, "search": "{torn"})[3:] == []
+
+
+@pytest.mark.parametrize(("over", "told"), [(0.012, False), (0.03, True), (None, False)])
+def test_a_rate_that_does_not_hold_its_bound_is_told(over: float | None, told: bool) -> None:
+    blocks = [{"facts": {"allowed_share": 0.01}}, {"facts": {}}]
+    found = load_warnings({"over_bound_share": over}, blocks, [])
+    assert bool(found) == told
+    assert not told or "3.0% of the queries were over the bound, and 1.0% may be" in found[0]

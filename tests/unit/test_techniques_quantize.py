@@ -82,15 +82,19 @@ def test_dynamic_int8_computes_what_numpy_computes(kind, tmp_path):
     """Activation ranges are those of the batch at hand."""
     make, shape, oracle = LAYERS[kind]
     per_channel = kind == "gemm"  # ConvInteger has one weight scale
+    parent = make(tmp_path / "f")
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in parent.folder.iterdir())
     artifact, about = tiny.build(
         "quantize/dynamic",
-        make(tmp_path / "f"),
+        parent,
         tmp_path / "q",
         context(shape, None),
         per_channel=per_channel,
     )
     assert about["low_precision_flops_share"] == 1.0
     assert about["low_precision_weight_share"] == 1.0
+    after = sorted((path.name, path.stat().st_mtime_ns) for path in parent.folder.iterdir())
+    assert after == before, "the step wrote into its parent's Artifact"
     for seed in range(3):
         x = items(shape, 5, seed) * (1 + seed)
         found = run(artifact, x)

@@ -22,4 +22,4 @@ class LoadGenSingleStream(SingleStream):
     def block(self) -> Block:
         """One LoadGen test."""
         trace = mlperf.ask("SingleStream", self.seat.calls, self.count, self.next_seed())
-        return Block(trace.done_ns, int(trace.done_ns.sum()), trace.last, trace.last_index)
+        return Block(trace.done_ns, trace.span_ns, trace.last, trace.last_index)

@@ -54,7 +54,9 @@
     });
   };
   const follow = () => {
-    const run = document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest(".run");
+    let id = location.hash.slice(1);
+    try { id = decodeURIComponent(id); } catch { /* a stray % sign: no such place */ }
+    const run = document.getElementById(id)?.closest(".run");
     if (run) choose(run.id);
   };
   if (runs.length) choose(runs[0].id);

@@ -43,12 +43,17 @@ class SameOutputs(Audit):
             self._faults.append(f"batch {batch}: {found}")
             return
         for position, (ours, theirs) in enumerate(zip(timed, outputs, strict=True)):
-            if fault := difference(ours[:items], np.asarray(theirs)[:items]):
+            if fault := difference(_real(ours, items), _real(np.asarray(theirs), items)):
                 self._faults.append(f"batch {batch}, output {position}: {fault}")
 
     def finding(self) -> Finding:
         """Say whether all that could be compared was equal."""
         return verdict(self.name, self._compared, self._faults)
+
+
+def _real(output: Array, items: int) -> Array:
+    """The part of an output that answers real items; one without an item axis is whole."""
+    return output[:items] if output.ndim else output
 
 
 def difference(ours: Array, theirs: Array) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.artifacts import aoti, torch_module
 from harness.artifacts.aoti_compiling import compile_module
-from harness.artifacts.artifact import Artifact
+from harness.artifacts.artifact import TRAFFIC, Artifact
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 
@@ -25,7 +25,7 @@ class CompileAheadOfTime(StepConfig):
     summary="compile for one batch, device and thread budget with AOTInductor",
     packages=("torch",),
     specialises=("batch", "device", "threads", "machine"),
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    keeps=("parameters", "nonzero_parameters", "flops_per_item", *TRAFFIC),
 )
 def compile_aoti(
     config: CompileAheadOfTime, source: Artifact, out: Path, context: BuildContext

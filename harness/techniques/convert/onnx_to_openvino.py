@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.artifacts import onnx_graph, openvino_ir
-from harness.artifacts.artifact import Artifact
+from harness.artifacts.artifact import TRAFFIC, Artifact
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 
@@ -24,7 +24,7 @@ class ConvertToOpenVino(StepConfig):
     packages=("openvino",),
     extra="openvino",
     devices=("cpu",),
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    keeps=("parameters", "nonzero_parameters", "flops_per_item", *TRAFFIC),
 )
 def convert_openvino(
     _config: ConvertToOpenVino, source: Artifact, out: Path, _context: BuildContext

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.artifacts import openvino_blob, openvino_ir
-from harness.artifacts.artifact import Artifact
+from harness.artifacts.artifact import TRAFFIC, Artifact
 from harness.errors import BuildError
 from harness.techniques.quantize.openvino_counting import count
 from harness.techniques.registry import BuildContext, StepConfig, conversion
@@ -26,7 +26,7 @@ class CompileOpenVino(StepConfig):
     extra="openvino",
     devices=("cpu",),
     specialises=("batch", "machine"),
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    keeps=("parameters", "nonzero_parameters", "flops_per_item", *TRAFFIC),
 )
 def compile_openvino(
     _config: CompileOpenVino, source: Artifact, out: Path, context: BuildContext

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.artifacts.tensors import Array, check_arrays
 from harness.errors import BuildError
@@ -29,6 +29,14 @@ class Calibration(StepConfig):
         le=100,
         description="method percentile keeps this share of the values; half of the rest is cut at each end",
     )
+
+    @model_validator(mode="after")
+    def _only_what_counts(self) -> Calibration:
+        if self.method != "percentile" and "percentile" in self.model_fields_set:
+            usual = type(self).model_fields["percentile"].default
+            if self.percentile != usual:
+                raise ValueError(f"percentile: for method percentile, not for {self.method}")
+        return self
 
 
 def calibration_items(config: Calibration, context: BuildContext) -> Data:

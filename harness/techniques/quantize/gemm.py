@@ -51,7 +51,7 @@ def _rewritten(
     if weight is None or settings["transA"] or (scaled_bias and bias not in constants):
         return None
     out = node.output[0]
-    stem = node.name or out
+    stem = out  # names of outputs are unique, those of nodes need not be
     array = numpy_helper.to_array(weight)
     array = np.ascontiguousarray(array.T if settings["transB"] else array) * array.dtype.type(
         settings["alpha"]

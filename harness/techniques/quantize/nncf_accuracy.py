@@ -69,12 +69,10 @@ def quantize_with_accuracy(
     model = openvino_ir.read_model(source.file(openvino_ir.XML))
     items = _with_truth(model, validation, config.calibration.batch)
     metric = METRICS.get("agreement" if validation.labels is None else "top-1")
-    averages: list[float] = []
 
     def validate(compiled: Any, chosen: Iterable[Item]) -> tuple[float, list[float]]:
         scores = [metric.score(_answers(compiled, inputs), truth) for inputs, truth in chosen]
-        averages.append(float(np.concatenate(scores).mean()))
-        return averages[-1], [float(part.mean()) for part in scores]
+        return float(np.concatenate(scores).mean()), [float(part.mean()) for part in scores]
 
     quantized = nncf.quantize_with_accuracy_control(
         model,
@@ -89,14 +87,15 @@ def quantize_with_accuracy(
         advanced_quantization_parameters=quantization_settings(reduce, config.calibration),
     )
     openvino_ir.save_model(quantized, out)
-    details = report(quantized, openvino_ir.read_model(source.file(openvino_ir.XML)))
+    unquantized = openvino_ir.read_model(source.file(openvino_ir.XML))
+    details = report(quantized, unquantized)
     return {
         **details,
         "reduced_range": reduce,
         "calibration_items": len(calibration),
         "validation_items": len(validation),
         "validation_metric": metric.name,
-        "validation_float": averages[0],
+        "validation_float": validate(openvino.Core().compile_model(unquantized, "CPU", F32), items)[0],
         "validation_quantized": validate(openvino.Core().compile_model(quantized, "CPU", F32), items)[0],
     }
 

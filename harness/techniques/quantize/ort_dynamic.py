@@ -25,7 +25,7 @@ class DynamicQuantize(StepConfig):
         default="auto", description="7-bit weights; auto: where the CPU's 16-bit sums could saturate"
     )
     operators: tuple[Literal["MatMul", "Conv"], ...] = Field(
-        default=("MatMul", "Conv"), description="Gemm is rewritten to MatMul and counts as it"
+        default=("MatMul", "Conv"), min_length=1, description="Gemm is rewritten to MatMul and counts as it"
     )
 
 
@@ -46,6 +46,7 @@ def quantize_dynamic(
     config: DynamicQuantize, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Rewrite the graph with ONNX Runtime's quantizer and report what it quantized."""
+    import onnx
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization import quantize_dynamic as quantize
 
@@ -55,10 +56,12 @@ def quantize_dynamic(
     reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
     before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
     made = out / onnx_graph.MODEL
+    copy = onnx.ModelProto()  # given a path, the quantizer writes into its folder, which is the parent's
+    copy.CopyFrom(before)
     try:
         with quiet_quantizer():
             quantize(
-                str(source.file(onnx_graph.MODEL)),
+                copy,
                 str(made),
                 op_types_to_quantize=list(config.operators),
                 per_channel=config.per_channel,

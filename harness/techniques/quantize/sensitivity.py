@@ -60,6 +60,8 @@ def sqnr_db(exact: Answers, found: Answers) -> float:
     """Return 10 · log10 of signal power over noise power, all outputs together; infinite without noise."""
     signal = sum(float(np.square(a).sum()) for a in exact)
     noise = sum(float(np.square(a - b).sum()) for a, b in zip(exact, found, strict=True))
+    if not np.isfinite(noise):
+        return float("-inf")
     if not noise:
         return float("inf")
     return 10 * float(np.log10(signal / noise)) if signal else float("-inf")

@@ -67,7 +67,9 @@ def quantize_dynamic(
     """Quantize the dense layers and compile."""
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 
-    return _build(Int8DynamicActivationInt8WeightConfig(), source, out, context, integers=True)
+    return _build(
+        Int8DynamicActivationInt8WeightConfig(set_inductor_config=False), source, out, context, integers=True
+    )
 
 
 @transform(
@@ -90,7 +92,7 @@ def quantize_weights(
         return _build(four, source, out, context, integers=False, bits=4, group_size=config.group_size)
     from torchao.quantization import Int8WeightOnlyConfig
 
-    return _build(Int8WeightOnlyConfig(), source, out, context, integers=False)
+    return _build(Int8WeightOnlyConfig(set_inductor_config=False), source, out, context, integers=False)
 
 
 def _build(
