@@ -26,7 +26,7 @@ def test_speed_is_said_with_its_interval_and_what_identical_code_showed() -> Non
     (text,) = explain(row(), BASE)
     assert (
         text
-        == "It has 0.9 × (0.850–0.950) the speed of eager: slower; identical code may differ by up to 3.0 %."
+        == "It has 0.900 × (0.850–0.950) the speed of eager: slower; identical code may differ by up to 3.0 %."
     )
 
 

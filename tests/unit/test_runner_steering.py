@@ -221,7 +221,7 @@ def test_an_arm_that_was_stopped_stays_so() -> None:
 def test_identical_code_is_not_called_different_because_arms_stop_at_different_times() -> None:
     """The floor is no narrower than over the Trials of the ratio, whatever was narrow by luck and when."""
     wrong = 0
-    for seed in range(1000, 1150):
+    for seed in range(1000, 1060):
         done = Simulation(
             {BASE: 1e-2, SHADOW: 1e-2, ("a", "cell"): 1e-2, ("b", "cell"): 1e-2},
             between=0.02,
@@ -237,7 +237,7 @@ def test_identical_code_is_not_called_different_because_arms_stop_at_different_t
             assert ratio is not None
             floor = noise_floor(base, shadow, done.history.arm((name, "cell")).timing)
             wrong += decide(ratio, floor, 0.02) in (Verdict.FASTER, Verdict.SLOWER)
-    assert wrong <= 4
+    assert wrong <= 2
 
 
 def test_a_slow_baseline_ends_all_who_are_compared_with_it() -> None:

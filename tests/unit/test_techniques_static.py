@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 from layers import CONV, DENSE, columns, context, conv, gemm, items, run, write
+from pydantic import ValidationError
 
 from harness.artifacts import onnx_graph
 from harness.artifacts.targets import Target
@@ -116,12 +117,18 @@ def test_percentiles_leave_outliers_out_and_minmax_does_not(tmp_path):
     data = Data((with_outlier(),))
     found = {}
     for method in ("minmax", "percentile", "entropy"):
-        calibration = {"samples": 500, "batch": 50, "method": method, "percentile": 99.0}
+        calibration = {"samples": 500, "batch": 50, "method": method}
+        calibration |= {"percentile": 99.0} if method == "percentile" else {}
         artifact, _ = build("gemm", tmp_path / method, data, calibration=calibration)
         found[method] = activation_scale(artifact)
     assert found["minmax"] == pytest.approx(50 / 255, rel=1e-3)
     assert found["percentile"] < 0.2 * found["minmax"]
     assert found["entropy"] < 0.5 * found["minmax"]
+
+
+def test_a_percentile_without_its_method_would_do_nothing_and_is_refused(tmp_path):
+    with pytest.raises(ValidationError, match="percentile: for method percentile, not for minmax"):
+        build("gemm", tmp_path, None, calibration={"samples": 8, "percentile": 99.0})
 
 
 @pytest.mark.parametrize("percentile", [90.0, 99.0])

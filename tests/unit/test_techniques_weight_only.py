@@ -208,20 +208,3 @@ def test_a_release_that_lacks_the_bits_is_told(tmp_path, monkeypatch):
         tiny.build(
             "quantize/weight-only", gemm(tmp_path / "f"), tmp_path / "q", tiny.Context(SPECS), dtype="int8"
         )
-
-
-def test_two_gemms_of_one_name_keep_their_own_weights(tmp_path):
-    """ONNX does not ask node names to be unique."""
-    rng = np.random.default_rng(5)
-    first, second = (rng.standard_normal((DEPTH, DEPTH)).astype(np.float32) for _ in range(2))
-    nodes = [
-        helper.make_node("Gemm", ["x", "a"], ["h"], name="dense"),
-        helper.make_node("Gemm", ["h", "b"], ["y"], name="dense"),
-    ]
-    artifact = write(tmp_path / "m", nodes, {"a": first, "b": second}, out=DEPTH)
-    expected = run(artifact)
-    path = artifact.file(onnx_graph.MODEL)
-    model = onnx.load(str(path))
-    assert gemm_to_matmul(model) == 2
-    onnx.save(model, str(path))
-    np.testing.assert_allclose(run(artifact), expected, rtol=1e-4, atol=1e-3)

@@ -26,16 +26,19 @@ _INT8_COMPUTE = 4  # MatMulNBits' accuracy_level at which activations are rounde
 def report(model: onnx.ModelProto, source: onnx.ModelProto, *, integer: bool = False) -> dict[str, Any]:
     """Report what of `model`, made from `source`, computes or is stored in low precision.
 
-    Shares are of the FLOPs of all products and convolutions (None where their shapes are not known) and of
-    the stored bytes of all weights with two dimensions or more. `overhead_operators` are those that the
-    source did not have. Raises BuildError when nothing is in low precision, or with `integer`, when nothing
-    computes in integers.
+    Shares are of the FLOPs of the whole graph (None where an operator's are not known: an LSTM stays in float
+    and is named so) and of the stored bytes of all weights with two dimensions or more. `overhead_operators`
+    are those that the source did not have. Raises BuildError when nothing is in low precision, or nothing
+    more than in the source, or with `integer`, when nothing computes in integers.
     """
     kinds = _Graph(model).arithmetic()
     flops = node_flops(model)
     left = [model.graph.node[i] for i, kind in kinds.items() if kind == "float"]
     if len(left) == len(kinds):
         raise BuildError(f"nothing was quantized: the graph has {_only(left)}")
+    if Counter(kinds.values()) == Counter(_Graph(source).arithmetic().values()):
+        raise BuildError("nothing was quantized beyond what a step before had done")
+    hidden = [n for i, n in enumerate(model.graph.node) if flops[i] is None and i not in kinds]
     if integer and "integer" not in kinds.values():
         found = sorted({model.graph.node[i].op_type for i in kinds})
         raise BuildError(
@@ -50,14 +53,14 @@ def report(model: onnx.ModelProto, source: onnx.ModelProto, *, integer: bool = F
         return dict(sorted(found.items()))
 
     def share(*wanted: Arithmetic) -> float | None:
-        return _share((flops[i] for kind in wanted for i in by_kind.get(kind, ())), (flops[i] for i in kinds))
+        return _share((flops[i] for kind in wanted for i in by_kind.get(kind, ())), flops)
 
     return {
         "integer_operators": types("integer"),
         "weight_only_operators": types("weight-only"),
         "half_operators": types("half"),
-        "float_operators": types("float"),
-        "float_operator_names": [_name(node) for node in left[:_NAMES_SHOWN]],
+        "float_operators": types("float") | dict(sorted(Counter(n.op_type for n in hidden).items())),
+        "float_operator_names": [_name(node) for node in [*left, *hidden][:_NAMES_SHOWN]],
         "low_precision_flops_share": share("integer", "half"),
         "weight_only_flops_share": share("weight-only"),
         "low_precision_weight_share": low / total if total else 0.0,
