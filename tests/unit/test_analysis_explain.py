@@ -24,9 +24,8 @@ def test_a_record_that_tells_nothing_is_not_explained() -> None:
 
 def test_speed_is_said_with_its_interval_and_what_identical_code_showed() -> None:
     (text,) = explain(row(), BASE)
-    assert (
-        text
-        == "It has 0.900 × (0.850–0.950) the speed of eager: slower; identical code may differ by up to 3.0 %."
+    assert text == (
+        "It has 0.900 × (0.850–0.950) the speed of eager: slower; identical code may differ by up to 3.0 %."
     )
 
 
