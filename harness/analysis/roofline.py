@@ -52,7 +52,7 @@ def roofline_columns(row: Row, all_roofs: Sequence[Roofs]) -> dict[str, Any]:
     moved = bytes_per_item(row)
     if row.get("flops_per_item") and moved:
         columns["arithmetic_intensity_flops_per_byte"] = row["flops_per_item"] / moved
-    roofs = _roofs(row, all_roofs)
+    roofs = roofs_for(row, all_roofs)
     if roofs is None:
         return columns
     busy = min(row.get("utilisation") or 1.0, 1.0)  # under a server's load the Session waits in between
@@ -73,7 +73,7 @@ def roofline_columns(row: Row, all_roofs: Sequence[Roofs]) -> dict[str, Any]:
 def faster_than_roof(row: Row, all_roofs: Sequence[Roofs]) -> dict[str, Any]:
     """Return the finding of the audit ``faster-than-roof``: nobody multiplies faster than the machine can."""
     finding: dict[str, Any] = {"audit": "faster-than-roof", "state": None, "reasons": []}
-    share, roofs = row.get("roof_fraction"), _roofs(row, all_roofs)
+    share, roofs = row.get("roof_fraction"), roofs_for(row, all_roofs)
     if share is None or roofs is None:
         return finding
     allowed = DISTURBED_TOLERANCE if roofs["notes"] else TOLERANCE
@@ -102,8 +102,8 @@ def is_plain(row: Row) -> bool:
     return row.get("float32_flops_share") == 1 and not low
 
 
-def _roofs(row: Row, all_roofs: Sequence[Roofs]) -> Roofs | None:
-    """The roofs of the Record's thread budget; a GPU has none yet."""
+def roofs_for(row: Row, all_roofs: Sequence[Roofs]) -> Roofs | None:
+    """Return the roofs of the Record's thread budget; a GPU has none yet."""
     if row.get("device") != "cpu":
         return None
     return next((roofs for roofs in all_roofs if roofs["threads"] == row.get("threads")), None)

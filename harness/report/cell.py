@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
+from harness.analysis.roofline import roofs_for
 from harness.store.schema import CELLS
 
 Calls = Mapping[tuple[str, str], NDArray[np.int64]]
@@ -75,8 +76,8 @@ def cell_view(
         for key, name, role in wanted
         if key in blocks
     )
-    copied = (roof.get("copy_bytes_per_s") for roof in roofs if roof.get("threads") == row["threads"])
-    return CellView(row, board, arms, next(copied, None))
+    measured = roofs_for(row, roofs)
+    return CellView(row, board, arms, measured["copy_bytes_per_s"] if measured else None)
 
 
 def by_arm(blocks: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:

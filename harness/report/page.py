@@ -44,17 +44,6 @@ class RunView:
         return found[1].strip().strip("'\"") if found else ""
 
     @property
-    def families(self) -> list[str]:
-        """Labels of the families that the boards hold."""
-        return sorted({line.family.label for view in self.groups for line in view.table.lines})
-
-    @property
-    def runtimes(self) -> list[str]:
-        """Runtimes that the boards hold."""
-        lines = [line.record for view in self.groups for line in view.table.lines]
-        return sorted({row["runtime"] for row in lines if row["runtime"]})
-
-    @property
     def has_budget(self) -> bool:
         """Whether anything on the boards is within or over a budget."""
         lines = [line.record for view in self.groups for line in view.table.lines]

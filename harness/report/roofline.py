@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
+from harness.analysis.roofline import roofs_for
 from harness.store.info import RunInfo
 
 
@@ -36,7 +35,7 @@ def _of_roof(row: Row) -> str:
 
 
 def _of_copy(row: Row, info: RunInfo) -> str:
-    share, roofs = row.get("copy_fraction"), _roofs(row, info)
+    share, roofs = row.get("copy_fraction"), roofs_for(row, info.roofs)
     if share is None:
         return ""
     rate = f" of {say.quantity(roofs['copy_bytes_per_s'], 'bytes')}/s" if roofs else ""
@@ -50,13 +49,9 @@ def _intensity(row: Row) -> str:
 
 def _bound(row: Row, info: RunInfo) -> str:
     """What the ridge point says; a small model may be bound by neither, but by the cost of each operator."""
-    roofs = _roofs(row, info)
+    roofs = roofs_for(row, info.roofs)
     if not row.get("bound") or roofs is None:
         return ""
     ridge = row["roof_flop_per_s"] / roofs["copy_bytes_per_s"]
     side = "above" if row["bound"] == "compute" else "below"
     return f"{row['bound']}: its intensity is {side} the ridge point of {say.digits(ridge)} FLOP a byte"
-
-
-def _roofs(row: Row, info: RunInfo) -> dict[str, Any] | None:
-    return next((roofs for roofs in info.roofs if roofs["threads"] == row.get("threads")), None)
