@@ -8,6 +8,7 @@ from harness.store.info import RunInfo
 ROOFS = [{"threads": 2, "rates": [], "copy_bytes_per_s": 10e9, "notes": []}]
 INFO = RunInfo(run_id="r", suite="s", started_at="2026-01-01T00:00:00+00:00", roofs=ROOFS)
 ROW: dict[str, Any] = {
+    "device": "cpu",
     "threads": 2,
     "flops_per_item": 4e6,
     "achieved_flop_per_s": 20e9,
