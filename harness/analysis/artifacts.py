@@ -12,6 +12,7 @@ from harness.store.schema import CELLS
 
 LOW_PRECISION = (  # columns that a quantizing step fills by reporting details of these names
     "arithmetic",
+    "flops_by_type",
     "low_precision_flops_share",
     "weight_only_flops_share",
     "low_precision_weight_share",

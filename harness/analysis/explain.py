@@ -6,25 +6,34 @@ Each sentence follows from columns of the Record; where a column is missing, its
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
+from harness.analysis.roofline import FLOAT, Roofs, flops_by_type, roofs_for
+from harness.analysis.roofwords import types_in_words, vector_ratios
 
 FAR = 0.10
 """Below this share of both roofs a call is bound by neither compute nor memory."""
 SAME_WORK = 0.02
 """FLOPs that differ by less count as the same."""
+LITTLE = 1.25
+"""A roof less than so many times the float32 roof leaves little to gain by its arithmetic."""
 
 Teller = Callable[[Row, Row | None], Iterator[str]]
 
 
-def explain(row: Row, baseline: Row | None) -> list[str]:
-    """Return the sentences on a measured Record; `baseline` is its Group's, None where there is none."""
-    tellers: tuple[Teller, ...] = (_speed, _work, _roofs, _precision, _costs, _doubts)
+def explain(row: Row, baseline: Row | None, all_roofs: Sequence[Roofs] = ()) -> list[str]:
+    """Return the sentences on a measured Record; `baseline` is its Group's, None where there is none.
+
+    `all_roofs` are the Run's, by thread budget.
+    """
+    tellers: tuple[Teller, ...] = (_speed, _work, _roofs, _precision)
     other = None if baseline is None or baseline["cell_id"] == row["cell_id"] else baseline
-    return [text for tell in tellers for text in tell(row, other)]
+    told = [text for tell in tellers for text in tell(row, other)]
+    told += _weights(row, roofs_for(row, all_roofs))
+    return told + [text for tell in (_costs, _doubts) for text in tell(row, other)]
 
 
 def counts(text: Any) -> str:
@@ -77,15 +86,20 @@ def _roofs(row: Row, _baseline: Row | None) -> Iterator[str]:
         row.get(k) for k in ("achieved_flop_per_s", "roof_flop_per_s", "roof_fraction")
     )
     memory, intensity = row.get("copy_fraction"), row.get("arithmetic_intensity_flops_per_byte")
+    shares = flops_by_type(row)
     if achieved and peak and compute is not None:
         yield (
             f"It computes {say.quantity(achieved, 'FLOP/s')}, {say.percent(compute)} of the "
-            f"{say.quantity(peak, 'FLOP/s')} that this machine was measured to multiply in float32 with "
-            f"{row['threads']} threads."
+            f"{say.quantity(peak, 'FLOP/s')} that this machine was measured to multiply in "
+            f"{types_in_words(shares or {FLOAT: 1.0})} with {row['threads']} threads."
         )
+        if ratio := row.get("roof_over_float32"):
+            yield f"That roof is {say.factor(ratio)} × this processor's float32 roof{_little(ratio)}."
     elif achieved:
-        low = row.get("low_precision_weight_share")
-        why = "a roof is measured for float32 only" if low else "no roof was measured for it"
+        kinds = types_in_words(shares) if shares else ""
+        why = f"no roof was measured for {kinds or 'it'}"
+        if shares is None and row.get("low_precision_weight_share"):
+            why = "in which number types is not known, so it is held against no roof"
         yield f"It computes {say.quantity(achieved, 'FLOP/s')}; {why}."
     if memory is not None and intensity:
         yield (
@@ -136,6 +150,22 @@ def _precision(row: Row, _baseline: Row | None) -> Iterator[str]:
         through = f"{int(pairs):,} activations go through quantize and dequantize" if pairs else ""
         more = f"operators that the float model does not have: {added}" if added else ""
         yield f"What it pays: {'; '.join(part for part in (through, more) if part)}."
+
+
+def _little(ratio: float) -> str:
+    return ": its arithmetic can gain little" if ratio < LITTLE else ""
+
+
+def _weights(row: Row, roofs: Roofs | None) -> Iterator[str]:
+    """What fewer bits of weights can gain where they are read for one item, as this machine was measured."""
+    ratios = vector_ratios(roofs) if roofs else {}
+    if not ratios or row.get("bound") != "memory" or not row.get("low_precision_weight_share"):
+        return
+    listed = ", ".join(f"{kind} {say.factor(ratio)} ×" for kind, ratio in ratios.items())
+    yield (
+        "Weights from memory times one row, as this machine was measured to pass them, against float32: "
+        f"{listed}; more than that dense layers at batch 1 cannot gain."
+    )
 
 
 def _by(row: Row) -> str:

@@ -104,7 +104,9 @@ def _judged(record: dict[str, Any], arm: ArmEvents, roofs: list[dict[str, Any]])
     """Columns that hold the measured against the machine's roofs, and the audits."""
     columns = roofline_columns(record, roofs)
     told = [finding for event in arm.by_kind["quality"][-1:] for finding in event.get("audits", ())]
-    return columns | audit_columns([*told, faster_than_roof(record | columns, roofs)])
+    finding = faster_than_roof(record | columns, roofs)
+    warnings = [*record["warnings"], *([finding["note"]] if "note" in finding else [])]
+    return columns | audit_columns([*told, finding]) | {"warnings": warnings}
 
 
 def _failure(stage: str, reason: str, log: str | None) -> dict[str, Any]:

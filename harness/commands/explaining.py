@@ -26,7 +26,7 @@ def explain_cell(cell: str, run: str | None, results: Path, *, as_json: bool) ->
             for row in [*board.records, *records(board.off), *records(board.left_out)]
         ]
         baseline, row = _chosen(cell, found, runs[-1])
-        told = _reason(row) if row["status"] != "measured" else explain(row, baseline)
+        told = _reason(row) if row["status"] != "measured" else explain(row, baseline, runs[-1].info.roofs)
     if as_json:
         sys.stdout.write(json.dumps({"cell_id": row["cell_id"], "name": _name(row), "told": told}) + "\n")
         return ExitCode.OK

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from harness.devices.cpu import cpuinfo
+from harness.devices.cpu import cpuinfo, parse_choice
 from harness.devices.host import Host
 
 _CPU = "sys/devices/system/cpu"
+HUGE_PAGES = "sys/kernel/mm/transparent_hugepage/enabled"
 
 # What cgroup paths of process 1 look like inside containers that share the host's cgroup view.
 _CONTAINERS = {"kubepods": "kubernetes", "docker": "docker", "containerd": "containerd", "lxc": "lxc"}
@@ -40,6 +41,16 @@ def frequency_mhz(host: Host, core: int) -> tuple[int, int] | None:
     low = host.number(f"{_CPU}/cpu{core}/cpufreq/scaling_min_freq")
     high = host.number(f"{_CPU}/cpu{core}/cpufreq/scaling_max_freq")
     return None if low is None or high is None else (low // 1000, high // 1000)
+
+
+def huge_pages(host: Host) -> str | None:
+    """Return the kernel's choice of transparent huge pages: always, madvise or never."""
+    return parse_choice(host.text(HUGE_PAGES))
+
+
+def that_shift_roofs(host: Host) -> dict[str, object]:
+    """Return the settings under which a measured roof is another one, as JSON."""
+    return {"governor": governor(host), "turbo": turbo(host), "huge_pages": huge_pages(host)}
 
 
 def virtual(host: Host) -> bool | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
-from harness.analysis.roofline import roofs_for
+from harness.analysis.roofline import FLOAT, flops_by_type, roofs_for
+from harness.analysis.roofwords import types_in_words
 from harness.store.info import RunInfo
 
 
@@ -31,7 +32,10 @@ def _of_roof(row: Row) -> str:
     share = row.get("roof_fraction")
     if share is None:
         return ""
-    return f"{say.percent(share)} of {say.quantity(row['roof_flop_per_s'], 'FLOP/s')}, float32"
+    ratio = row.get("roof_over_float32")
+    over = f" ({say.factor(ratio)} × the float32 roof)" if ratio else ""
+    kinds = types_in_words(flops_by_type(row) or {FLOAT: 1.0})
+    return f"{say.percent(share)} of {say.quantity(row['roof_flop_per_s'], 'FLOP/s')}, {kinds}{over}"
 
 
 def _of_copy(row: Row, info: RunInfo) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -25,7 +25,7 @@ from harness.runner.observing import Observer
 from harness.runner.plan import Place, Plan, make_plan
 from harness.runner.repository import current_commit
 from harness.runner.resuming import progress_of, refuse_other_artifacts, refuse_other_libraries
-from harness.runner.roofs import find_roofs
+from harness.runner.roofs import doubted_budgets, find_roofs
 from harness.runner.versions import package_version, versions_of
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.journal import Event, Journal, read_journal
@@ -160,8 +160,7 @@ class LocalRun:
         started = time.monotonic()
         builds = build_all(self.plan, self.cache, journal, self.observer, self.folder / "logs")
         self._record_builds(builds, record, time.monotonic() - started)
-        for roofs in find_roofs(self.plan, self.cache, self.observer, self.folder / "logs"):
-            record("roofs", **roofs)
+        self._record_roofs(record)
         groups = Groups(self.plan, builds, self.observer, record, self.folder / "logs", info.run_id)
 
         def after_trial() -> None:
@@ -169,6 +168,13 @@ class LocalRun:
             journal.sync()
 
         groups.measure_all(progress_of(self.plan, self.events), list(self.events), after_trial)
+        if doubted := doubted_budgets(self.events, info):
+            self._record_roofs(record, doubted)
+
+    def _record_roofs(self, record: Callable[..., Event], again: Collection[int] | None = None) -> None:
+        """Find the roofs; those that a Record exceeds are measured `again` before they accuse it."""
+        for roofs in find_roofs(self.plan, self.cache, self.observer, self.folder / "logs", again):
+            record("roofs", **roofs)
 
     def _record_builds(self, builds: Builds, record: Callable[..., Event], seconds: float) -> None:
         record("builds-done", seconds=seconds)

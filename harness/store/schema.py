@@ -63,6 +63,7 @@ CELLS = _columns(
     nonzero_parameters        | int   | those of them that are not zero
     flops_per_item            | float | FLOPs (2 × multiply-accumulates) of one item, from the graph
     arithmetic                | str   | types of the low-precision arithmetic, and what decided them
+    flops_by_type             | json  | share of the FLOPs by the number type that is multiplied
     low_precision_flops_share | float | share of the FLOPs computed in fewer than 32 bits
     weight_only_flops_share   | float | share of the FLOPs computed in float from weights in low precision
     low_precision_weight_share | float | share of the weights' stored bytes in fewer than 32 bits
@@ -112,8 +113,9 @@ CELLS = _columns(
     activation_bytes_per_item | float | inputs and outputs of one item's convolutions and matrix products
     float32_flops_share       | float | share of the FLOPs known to be float32
     arithmetic_intensity_flops_per_byte | float | FLOPs over bytes of one item, weights divided by the batch
-    roof_flop_per_s           | float | this machine's measured float32 roof at the thread budget
-    roof_fraction             | float | achieved_flop_per_s over that roof; float32 only
+    roof_flop_per_s           | float | this machine's measured roof for flops_by_type at the thread budget
+    roof_over_float32         | float | that roof over the float32 roof; none where all is float32
+    roof_fraction             | float | achieved_flop_per_s over roof_flop_per_s
     copy_fraction             | float | bytes moved per second over the measured copy rate; above 1: by caches
     bound                     | str   | compute or memory: intensity against the measured ridge point
     quality_metric            | str   | name of the quality metric

@@ -72,7 +72,9 @@ class Measure(Section):
         default=False, description="ask malloc for huge pages: less luck of placement (Linux, glibc)"
     )
     roof_time: Seconds = Field(
-        default=2.0, ge=0, description="measuring the machine's roofs, once a thread budget; 0: not at all"
+        default=2.0,
+        ge=0,
+        description="measuring the machine's roofs: about a sixth of it each product; 0: not at all",
     )
     timeout: Seconds = Field(default=120.0, gt=0, description="longest silence of a measuring worker")
     build_timeout: Seconds = Field(default=1800.0, gt=0, description="longest time of one build step")

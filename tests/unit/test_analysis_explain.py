@@ -60,6 +60,36 @@ def test_what_bounds_a_call_follows_from_both_roofs() -> None:
     assert "60 % of the 100 GFLOP/s" in " ".join(explain(roofs(0.6, 0.1, "compute"), BASE))
 
 
+MACHINE: list[dict[str, Any]] = [
+    {
+        "threads": 2,
+        "rates": [
+            {"dtype": "float32", "flop_per_s": 1e11, "weight_bits": 32, "weight_bytes_per_s": 20e9},
+            {"dtype": "int8", "flop_per_s": 1.05e11, "weight_bits": 8, "weight_bytes_per_s": 15e9},
+        ],
+        "copy_bytes_per_s": 1e10,
+        "notes": [],
+    }
+]
+
+
+def test_a_slow_int8_row_stands_beside_what_int8_can_gain_here() -> None:
+    slow = roofs(0.6, 0.1, "compute") | {
+        "flops_by_type": json.dumps({"int8": 1.0}),
+        "roof_over_float32": 1.05,
+    }
+    text = " ".join(explain(slow | {"device": "cpu"}, BASE, MACHINE))
+    assert "measured to multiply in int8 with 2 threads" in text
+    assert "1.05 × this processor's float32 roof: its arithmetic can gain little." in text
+    assert "Weights from memory" not in text
+
+
+def test_weights_from_memory_say_how_many_more_of_them_pass() -> None:
+    slow = roofs(0.02, 0.7, "memory") | {"low_precision_weight_share": 1.0, "device": "cpu"}
+    text = " ".join(explain(slow, BASE, MACHINE))
+    assert "against float32: int8 3.00 ×" in text  # 15 G weights a second over 5 G
+
+
 def test_low_precision_says_what_was_reached_left_and_paid() -> None:
     found = explain(
         row(

@@ -1,15 +1,16 @@
 """The roofline: shares and bounds against worked examples, and what is faster than the machine can."""
 
+import json
 from typing import Any
 
 import pytest
 
-from harness.analysis.roofline import faster_than_roof, roofline_columns, roofs_of
+from harness.analysis.roofline import faster_than_roof, flops_by_type, roofline_columns, roofs_of
 
 ROOFS: list[dict[str, Any]] = [
     {
         "threads": 2,
-        "rates": [{"dtype": "float32", "flop_per_s": 100e9}],
+        "rates": [{"dtype": "float32", "flop_per_s": 100e9}, {"dtype": "int8", "flop_per_s": 400e9}],
         "copy_bytes_per_s": 10e9,
         "notes": [],
     },
@@ -66,6 +67,43 @@ def test_without_a_roof_of_its_own_kind_nothing_is_claimed(changes: dict[str, An
     assert found["roof_fraction"] is None and found["bound"] is None
     assert faster_than_roof(row | found, ROOFS)["state"] is None
     assert found["arithmetic_intensity_flops_per_byte"] == pytest.approx(4e6 / 816_000)
+
+
+def shares(**by_type: float) -> dict[str, Any]:
+    return record(flops_by_type=json.dumps(by_type), low_precision_flops_share=0.5)
+
+
+def test_low_precision_is_held_against_the_roof_of_its_own_arithmetic() -> None:
+    found = roofline_columns(shares(int8=1.0), ROOFS)
+    assert found["roof_flop_per_s"] == 400e9 and found["roof_over_float32"] == 4.0
+    assert found["roof_fraction"] == pytest.approx(0.05)
+    weights_only = roofline_columns(shares(float32=1.0), ROOFS)
+    assert weights_only["roof_flop_per_s"] == 100e9 and weights_only["roof_over_float32"] is None
+
+
+def test_mixed_work_takes_the_time_of_each_share_at_its_own_roof() -> None:
+    found = roofline_columns(shares(int8=0.8, float32=0.2), ROOFS)
+    assert found["roof_flop_per_s"] == pytest.approx(1 / (0.8 / 400e9 + 0.2 / 100e9))
+
+
+@pytest.mark.parametrize("by_type", [{"float16": 1.0}, {"int8": 0.5, "float8": 0.5}, {"int8": 0.7}])
+def test_a_type_without_a_roof_and_shares_that_are_no_whole_claim_nothing(by_type: dict[str, float]) -> None:
+    assert roofline_columns(shares(**by_type), ROOFS)["roof_flop_per_s"] is None
+
+
+def test_what_the_graph_has_in_float32_counts_as_the_runtimes_type() -> None:
+    assert flops_by_type(record(runtime_arithmetic="bfloat16")) == {"bfloat16": 1.0}
+    mixed = shares(int8=0.75, float32=0.25) | {"runtime_arithmetic": "bfloat16"}
+    assert flops_by_type(mixed) == {"int8": 0.75, "bfloat16": 0.25}
+
+
+def test_a_roof_of_an_earlier_run_accuses_nobody() -> None:
+    row = shares(int8=1.0) | {"achieved_flop_per_s": 900e9}
+    stale, fresh = ([{**ROOFS[0], "fresh": fresh}] for fresh in (False, True))
+    finding = faster_than_roof(row | roofline_columns(row, stale), stale)
+    assert finding["state"] is None and "an earlier Run" in finding["note"]
+    finding = faster_than_roof(row | roofline_columns(row, fresh), fresh)
+    assert finding["state"] == "failed" and "2 threads in int8" in finding["reasons"][0]
 
 
 @pytest.mark.parametrize("missing", ["weight_bytes", "activation_bytes_per_item", "flops_per_item"])

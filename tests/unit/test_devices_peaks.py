@@ -3,12 +3,13 @@
 import json
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from harness.devices import peaks
-from harness.devices.gemms.registry import GEMMS, Gemm, installed
+from harness.devices.gemms.registry import GEMMS, Gemm
 from harness.errors import HarnessError
 from harness.measure.clock import FakeClock
 
@@ -19,15 +20,16 @@ STEP_NS = 1_000_000
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peaks, "_SIDES", (8, 16))
     monkeypatch.setattr(peaks, "_COPY_BYTES", 1 << 20)
+    monkeypatch.setattr(peaks, "_WEIGHT_SIDE", 64)
 
 
 def product(library: str = "fake", dtype: str = "float32", run: Callable[[], object] = lambda: None) -> Gemm:
-    return Gemm(library, dtype, lambda side, threads: run, ())
+    return Gemm(library, dtype, lambda rows, side, threads: run, (), "product")
 
 
 def test_rates_are_operations_and_bytes_over_time() -> None:
     clock = FakeClock(tick_ns=STEP_NS)  # each run takes one step
-    found = peaks.measure(2, seconds=0.2, gemms=[product()], clock=clock)
+    found = peaks.measure(2, seconds=0.4, gemms=[product()], clock=clock)
     (rate,) = found.rates
     assert (rate.side, rate.dtype, rate.library) == (16, "float32", "fake")
     assert rate.flop_per_s == pytest.approx(2 * 16**3 / 1e-3)
@@ -48,7 +50,7 @@ def test_the_best_run_is_the_roof() -> None:
 def test_the_fastest_library_of_each_number_type_is_the_roof() -> None:
     clock = FakeClock(tick_ns=STEP_NS)
     slow = product("slow", run=lambda: clock.advance(5 * STEP_NS))
-    gemms = [slow, product("fast"), product("fast", "int8"), product("slow", "int8", slow.prepare(8, 1))]
+    gemms = [slow, product("fast"), product("fast", "int8"), product("slow", "int8", slow.prepare(8, 8, 1))]
     found = peaks.measure(1, seconds=0.4, gemms=gemms, clock=clock)
     assert {(rate.dtype, rate.library) for rate in found.rates} == {("float32", "fast"), ("int8", "fast")}
 
@@ -64,24 +66,69 @@ def test_a_disturbed_measurement_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found.notes == ("disturbed: the hypervisor took the cores away for more than 1 % of the time",)
 
 
-@pytest.mark.parametrize("name", ["numpy/float32", "onnxruntime/float32", "torch/float32"])
-def test_each_library_multiplies(name: str) -> None:
-    entry = GEMMS.get(name)
-    assert entry.dtype == "float32"
-    made = entry.prepare(32, 1)()
+def answer_of(name: str, rows: int) -> Any:
+    made = GEMMS.get(name).prepare(rows, 64, 1)()
     (answer,) = made if isinstance(made, list) else (made,)
-    assert np.asarray(answer).shape == (32, 32)
-    assert np.asarray(answer).dtype == np.float32
-    assert 0 < float(np.asarray(answer).mean()) < 32
+    return answer.float().numpy() if hasattr(answer, "float") else np.asarray(answer)
 
 
-def test_a_library_that_is_not_here_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        GEMMS._items, "gone/float32", Gemm("gone", "float32", lambda s, t: print, ("no_such",))
+@pytest.mark.parametrize("rows", [1, 64])
+@pytest.mark.parametrize("name", [entry.name for entry in GEMMS.values()])
+def test_each_library_multiplies(name: str, rows: int) -> None:
+    for module in GEMMS.get(name).imports:
+        pytest.importorskip(module)
+    answer = answer_of(name, rows)
+    assert answer.shape == (rows, 64)
+    assert float(np.abs(answer).max()) > 0.1
+    if "float" in GEMMS.get(name).dtype:
+        assert 0 < float(answer.mean()) < 64
+
+
+@pytest.mark.parametrize("name", ["onnxruntime/int8", "torch/int8"])
+def test_integers_sum_into_32_bits_without_loss(name: str) -> None:
+    answer = answer_of(name, 64)
+    assert (answer == np.round(answer)).all()
+    assert np.abs(answer).max() > 2**15  # 16-bit sums could not hold it
+
+
+def test_a_kernel_that_widens_is_no_roof_of_its_type() -> None:
+    half = GEMMS.get("torch/float16")
+    assert half.arithmetic(frozenset({"avx2", "avx512f"})) == "float32"
+    assert half.arithmetic(frozenset({"avx2", "avx512_fp16"})) == "float16"
+    assert GEMMS.get("onnxruntime/int4").arithmetic(frozenset()) == "int8"
+    assert GEMMS.get("onnxruntime/int8").arithmetic(frozenset()) == "int8"
+
+
+def test_a_library_that_is_not_here_or_fails_is_left_out_with_its_reason() -> None:
+    gone = Gemm("gone", "float32", lambda r, s, t: print, ("no_such",), "mm")
+
+    def fail() -> object:
+        raise RuntimeError("no kernel for this processor\nand a long trace")
+
+    found = peaks.measure(1, 0.1, [gone, product("broken", run=fail), product()], FakeClock(tick_ns=STEP_NS))
+    assert found.left_out == (
+        "gone/float32: no_such is not installed",
+        "broken/float32: no kernel for this processor",
     )
-    assert "gone/float32" not in [entry.name for entry in installed()]
-    assert "numpy/float32" in [entry.name for entry in installed()]
+    assert [rate.library for rate in found.rates] == ["fake"]
     assert "no_such" not in sys.modules
+
+
+def test_a_product_of_one_row_reads_its_weights_from_memory() -> None:
+    clock = FakeClock(tick_ns=STEP_NS)
+    found = peaks.measure(1, seconds=0.2, gemms=[product(dtype="int4")], clock=clock)
+    assert found.rates[0].weight_bits == 4
+    assert found.rates[0].weight_bytes_per_s == pytest.approx(64 * 64 / 2 / 1e-3)
+
+
+def test_the_best_matrix_vector_product_may_be_another_kernels() -> None:
+    both = [
+        peaks.Rate("int8", flops, 64, 3, name, "mm", "int8", 8, weights, f"{name} mm")
+        for name, flops, weights in (("a", 2e9, 1e9), ("b", 1e9, 3e9))
+    ]
+    (rate,) = peaks.best(both)
+    assert (rate.library, rate.flop_per_s) == ("a", 2e9)
+    assert (rate.weight_kernel, rate.weight_bytes_per_s) == ("b mm", 3e9)
 
 
 @pytest.mark.parametrize(("threads", "seconds"), [(0, 1.0), (1, 0.0), (1, -1.0)])

@@ -1,5 +1,6 @@
 """The roofline in words: figures with units, and nothing where nothing is known."""
 
+import json
 from typing import Any
 
 from harness.report.roofline import roofline
@@ -33,6 +34,14 @@ def test_a_memory_bound_record() -> None:
     assert found["of the copy rate"] == "41 % of 10.0 GB/s"
     assert found["bound by"] == "memory: its intensity is below the ridge point of 10.0 FLOP a byte"
     assert found["weights"] == "8.00 MB a call"
+
+
+def test_a_roof_of_another_type_is_named_beside_the_float32_roof() -> None:
+    shares = json.dumps({"int8": 0.97, "float32": 0.03})
+    found = words(flops_by_type=shares, roof_over_float32=1.05)
+    assert found["of this machine’s roof"] == (
+        "20 % of 100 GFLOP/s, 97.0 % int8 and 3.0 % float32 (1.05 × the float32 roof)"
+    )
 
 
 def test_a_rate_that_memory_cannot_have_served_is_explained() -> None:

@@ -1,6 +1,7 @@
 """Roofs of a Plan: measured once a thread budget, kept, and never in the way of a Run."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 
 from harness.artifacts.cache import Cache
 from harness.artifacts.targets import Target
+from harness.devices.gemms.registry import GEMMS, Gemm
+from harness.devices.peaks import Rate
 from harness.errors import WorkerError
 from harness.runner import roofs as module
 from harness.runner.observing import Silent
@@ -16,14 +19,14 @@ from harness.runner.roofs import find_roofs, higher
 
 
 def roofs(flop_per_s: float = 1e9, notes: tuple[str, ...] = (), copy: float = 1e9) -> dict[str, Any]:
-    rate = {"dtype": "float32", "flop_per_s": flop_per_s, "side": 512, "runs": 9, "library": "numpy"}
-    return {"threads": 1, "rates": [rate], "copy_bytes_per_s": copy, "notes": list(notes)}
+    rate = Rate("float32", flop_per_s, 512, 9, "numpy", "matmul", "float32", 32, 1e9, "numpy matmul")
+    return {"threads": 1, "rates": [asdict(rate)], "copy_bytes_per_s": copy, "notes": list(notes)}
 
 
-def plan(*targets: Target, roof_time: float = 0.1) -> Any:
+def plan(*targets: Target, roof_time: float = 0.1, huge_pages: bool = False) -> Any:
     cells = {str(i): SimpleNamespace(target=target, skip=None) for i, target in enumerate(targets)}
     cells["skipped"] = SimpleNamespace(target=Target(1, threads=99), skip="wants 99 threads")
-    measure = SimpleNamespace(roof_time=roof_time)
+    measure = SimpleNamespace(roof_time=roof_time, huge_pages=huge_pages)
     suite = SimpleNamespace(spec=SimpleNamespace(measure=measure))
     return SimpleNamespace(cells=cells, suite=suite, place=SimpleNamespace(machine_id="m"))
 
@@ -42,7 +45,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
     answers: list[Any] = []
 
-    def fake(target: Target, seconds: float, logs: Path) -> dict[str, Any]:
+    def fake(target: Target, seconds: float, logs: Path, *, huge_pages: bool) -> dict[str, Any]:
         asked.append(target.threads)
         answer = answers.pop(0) if answers else roofs()
         if isinstance(answer, Exception):
@@ -59,8 +62,33 @@ def test_each_budget_is_measured_once_and_kept(measured: list[Any], tmp_path: Pa
     first = find_roofs(made, Cache(tmp_path), Silent(), tmp_path)
     assert asked == [1, 2]
     assert [one["threads"] for one in first] == [1, 2]
-    assert find_roofs(made, Cache(tmp_path), Silent(), tmp_path) == first
+    assert [one["fresh"] for one in first] == [True, True]
+    again = find_roofs(made, Cache(tmp_path), Silent(), tmp_path)
+    assert again == [{**one, "fresh": False} for one in first]
     assert asked == [1, 2]
+
+
+def test_a_budget_in_doubt_is_measured_again_though_it_is_known(measured: list[Any], tmp_path: Path) -> None:
+    asked, answers = measured
+    made = plan(Target(1, threads=1), Target(1, threads=2))
+    find_roofs(made, Cache(tmp_path), Silent(), tmp_path)
+    answers.append(roofs(3e9))
+    (found,) = find_roofs(made, Cache(tmp_path), Silent(), tmp_path, again={2})
+    assert asked == [1, 2, 2]
+    assert (found["fresh"], found["threads"], found["rates"][0]["flop_per_s"]) == (True, 2, 3e9)
+
+
+def test_other_settings_and_other_products_have_other_roofs(
+    measured: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = measured[0]
+    find_roofs(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+    find_roofs(plan(Target(1), huge_pages=True), Cache(tmp_path), Silent(), tmp_path)
+    monkeypatch.setattr(module, "that_shift_roofs", lambda _host: {"governor": "powersave"})
+    find_roofs(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+    monkeypatch.setitem(GEMMS._items, "new/int8", Gemm("new", "int8", lambda r, s, t: print, (), "mm"))
+    find_roofs(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+    assert len(asked) == 4
 
 
 def test_disturbed_roofs_are_measured_again_a_few_times_and_the_higher_one_stays(
@@ -123,5 +151,6 @@ def test_the_higher_of_each_roof_counts() -> None:
 @pytest.mark.slow
 def test_a_real_worker_measures_real_roofs(tmp_path: Path) -> None:
     (found,) = find_roofs(plan(Target(1, threads=1)), Cache(tmp_path), Silent(), tmp_path)
-    assert found["rates"][0]["flop_per_s"] > 1e8
+    assert all(rate["flop_per_s"] > 1e8 for rate in found["rates"])
+    assert {"float32", "int8", "int4", "bfloat16", "float16"} <= {rate["dtype"] for rate in found["rates"]}
     assert found["copy_bytes_per_s"] > 1e8

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import psutil
 
-from harness.devices.cpu import memory_limit_bytes, parse_choice
+from harness.devices import settings
+from harness.devices.cpu import memory_limit_bytes
 from harness.devices.doctor import Seen, check
 from harness.devices.host import Host
 from harness.measure import procfs
@@ -64,11 +65,14 @@ def swap(host: Host) -> Seen:
 )
 def huge_pages(host: Host) -> Seen:
     """Transparent huge pages: `madvise` leaves the choice to the program."""
-    folder = "sys/kernel/mm/transparent_hugepage/enabled"
-    choice = parse_choice(host.text(folder))
+    choice = settings.huge_pages(host)
     if choice is None:
         return "unknown", "this system has no such setting"
-    return ("note", choice, f"echo madvise | sudo tee /{folder}") if choice == "always" else ("ok", choice)
+    return (
+        ("note", choice, f"echo madvise | sudo tee /{settings.HUGE_PAGES}")
+        if choice == "always"
+        else ("ok", choice)
+    )
 
 
 @check(

@@ -9,48 +9,69 @@ from dataclasses import dataclass
 from harness.registry import Registry
 
 Product = Callable[[], object]
+Prepare = Callable[[int, int, int], Product]
+
+WEIGHT_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "int8": 8, "int4": 4}
+"""Number types of roofs, and the bits that one weight takes in memory; scales are no weights."""
 
 
 @dataclass(frozen=True)
 class Gemm:
-    """A library's matrix product. `prepare(side, threads)` makes two side × side matrices of `dtype` and
-    returns the call that multiplies them with so many threads and returns when the product is there.
+    """A library's matrix product.
 
-    `imports` are the modules it needs; where one is missing the entry is passed over.
+    `prepare(rows, side, threads)` makes a rows × side matrix of activations and a side × side one of weights
+    in `dtype`, and returns the call that multiplies them with so many threads and returns when the product is
+    there. `side` is a multiple of 64.
+
+    `kernel` is the operator, as its library calls it. `computes` is the number type that is multiplied, where
+    it is another one than `dtype` (int4 weights are widened first), or, without any of the processor features
+    `native`, float32: a kernel that widens its operands. `imports` are the modules it needs; where one is
+    missing the entry is left out.
     """
 
     library: str
     dtype: str
-    prepare: Callable[[int, int], Product]
+    prepare: Prepare
     imports: tuple[str, ...]
+    kernel: str
+    computes: str | None = None
+    native: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         """Name in the registry: ``numpy/float32``."""
         return f"{self.library}/{self.dtype}"
 
-    @property
-    def installed(self) -> bool:
-        """Whether its modules are here; imports none."""
-        return all(importlib.util.find_spec(module) is not None for module in self.imports)
+    def arithmetic(self, cpu_features: frozenset[str]) -> str:
+        """The number type in which it multiplies on a processor with these features."""
+        if self.native and not self.native & cpu_features:
+            return "float32"
+        return self.computes or self.dtype
+
+    def missing(self) -> str | None:
+        """Return why it cannot be tried, or None; imports nothing."""
+        for module in self.imports:
+            if importlib.util.find_spec(module) is None:
+                return f"{self.name}: {module} is not installed"
+        return None
 
 
 GEMMS: Registry[Gemm] = Registry("matrix product", "harness.devices.gemms", "harness.gemms")
 
 
 def gemm(
-    library: str, dtype: str, *imports: str
-) -> Callable[[Callable[[int, int], Product]], Callable[[int, int], Product]]:
+    library: str,
+    dtype: str,
+    *imports: str,
+    kernel: str,
+    computes: str | None = None,
+    native: frozenset[str] = frozenset(),
+) -> Callable[[Prepare], Prepare]:
     """Register the decorated function as `library`'s product of matrices of `dtype`."""
 
-    def register(prepare: Callable[[int, int], Product]) -> Callable[[int, int], Product]:
-        entry = Gemm(library, dtype, prepare, imports)
+    def register(prepare: Prepare) -> Prepare:
+        entry = Gemm(library, dtype, prepare, imports, kernel, computes, native)
         GEMMS.add(entry.name, entry)
         return prepare
 
     return register
-
-
-def installed() -> list[Gemm]:
-    """All products whose libraries are here."""
-    return [entry for entry in GEMMS.values() if entry.installed]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from harness.analysis import wording as say
+from harness.analysis.roofline import FLOAT, flops_by_type
+from harness.analysis.roofwords import types_in_words
 from harness.report.cell import CellView
 from harness.report.drawing.canvas import log_ticks
 from harness.report.drawing.light import Light
@@ -25,6 +27,7 @@ def draw(view: CellView) -> str | None:
     if not (intensity and achieved and roof and copy):
         return None
     ridge = roof / copy
+    kinds = types_in_words(flops_by_type(row) or {FLOAT: 1.0})
     low, high = min(intensity, ridge) / 8, max(intensity, ridge) * 8
     bottom, top = min(achieved, low * copy) / 2, max(achieved, roof) * 2
     unit, name = say.step(roof, "FLOP/s")
@@ -35,7 +38,7 @@ def draw(view: CellView) -> str | None:
     made.frame(x, across, y, upward, "arithmetic intensity, FLOP a byte (logarithmic)")
     made.text(2, 12, f"achieved, {name} (logarithmic)", "muted")
     made.line([(x(low), y(low * copy)), (x(ridge), y(roof)), (x(high), y(roof))], "muted", 1.5)
-    made.text(x(high), y(roof) - 6, f"float32 roof {say.quantity(roof, 'FLOP/s')}", "muted", "end")
+    made.text(x(high), y(roof) - 6, f"{kinds} roof {say.quantity(roof, 'FLOP/s')}", "muted", "end")
     made.dots([(x(intensity), y(achieved))], "accent", 9)
     anchor = "end" if x(intensity) > made.width / 2 else "start"
     shift = -9 if anchor == "end" else 9

@@ -97,7 +97,7 @@ def _data(view: RunView, group: GroupView, row: Row, recorded: Recorded) -> dict
         "family": family_of(row["families"], row["arm"]),
         "verdict_of": VERDICTS.get(row["verdict"] or ""),
         "about": summary.about(row, board) if measured else None,
-        "why": explain(row, board.baseline) if measured else [],
+        "why": explain(row, board.baseline, info.roofs) if measured else [],
         "sections": details.sections(row, info) if measured else [],
         "steps": details.steps(row),
         "build": details.build_steps(row),

@@ -9,6 +9,8 @@ from typing import Any
 
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
+from harness.analysis.roofline import roofs_for
+from harness.analysis.roofwords import machine_in_words
 from harness.report.drawing.palette import BY_KEY
 from harness.report.gathering import Site
 from harness.report.group import Drawing, GroupView, drawings, group_stem
@@ -20,12 +22,15 @@ from harness.report.tables import Line
 
 @dataclass(frozen=True)
 class Shown:
-    """A family in one Group: its rows with what pays its build back, and its figures."""
+    """A family in one Group: its rows with what pays its build back, its figures, and what of the machine
+    bears on it.
+    """
 
     view: RunView
     group: GroupView
     lines: list[tuple[Line, str]]
     drawings: list[Drawing]
+    machine: list[str]
 
 
 @page("family", "Techniques", order=40)
@@ -81,7 +86,16 @@ def _shown(view: RunView, group: GroupView, key: str) -> Shown | None:
         group,
         [(line, pay_back(line.record)) for line in lines],
         drawings(board, "family", f"{group.key}-{len(lines)}", stem),
+        _machine(view, lines),
     )
+
+
+def _machine(view: RunView, lines: list[Line]) -> list[str]:
+    """What fewer bits can gain here at all; nothing where no row has any."""
+    if not any(line.record.get("low_precision_weight_share") for line in lines):
+        return []
+    roofs = roofs_for(lines[0].record, view.run.info.roofs)
+    return machine_in_words(roofs) if roofs else []
 
 
 def pay_back(row: Row) -> str:

@@ -65,10 +65,22 @@ def _roofs(infos: list[RunInfo]) -> list[tuple[str, str]]:
     pairs = []
     for roofs in next((info.roofs for info in infos if info.roofs), []):
         budget = f"{roofs['threads']} thread{'' if roofs['threads'] == 1 else 's'}"
-        rates = [(rate["dtype"], say.quantity(rate["flop_per_s"], "FLOP/s")) for rate in roofs["rates"]]
+        rates = [(rate["dtype"], _rate(rate)) for rate in roofs["rates"]]
         copied = ("copy", f"{say.quantity(roofs['copy_bytes_per_s'], 'bytes')}/s")
         pairs += [(f"{what}, {budget}", much) for what, much in (*rates, copied)]
     return pairs
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    """A number type's roof, whose kernel gave it, and its rate of weights; older Runs tell less."""
+    text = say.quantity(rate["flop_per_s"], "FLOP/s")
+    if kernel := rate.get("kernel"):
+        arithmetic = rate["arithmetic"]
+        widened = f", multiplied in {arithmetic}" if arithmetic != rate["dtype"] else ""
+        text += f" ({rate['library']} {kernel}{widened})"
+    if weights := rate.get("weight_bytes_per_s"):
+        text += f"; weights of one row {say.quantity(weights, 'bytes')}/s ({rate['weight_kernel']})"
+    return text
 
 
 def _pairs(given: Any) -> list[tuple[str, str]]:

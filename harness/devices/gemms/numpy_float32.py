@@ -9,11 +9,11 @@ import numpy as np
 from harness.devices.gemms.registry import Product, gemm
 
 
-@gemm("numpy", "float32", "threadpoolctl")
-def prepare(side: int, threads: int) -> Product:
+@gemm("numpy", "float32", "threadpoolctl", kernel="matmul")
+def prepare(rows: int, side: int, threads: int) -> Product:
     """Multiply by `np.matmul`."""
     random = np.random.default_rng(0)
-    left, right = (random.random((side, side), dtype=np.float32) for _ in range(2))
+    left, right = (random.random((n, side), dtype=np.float32) for n in (rows, side))
     controller = importlib.import_module("threadpoolctl").ThreadpoolController()
 
     def product() -> object:

@@ -1,0 +1,60 @@
+"""The machine's roofs in words: what other number types can gain over float32 here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.analysis import wording as say
+from harness.analysis.roofline import FLOAT, Roofs
+
+
+def types_in_words(shares: Mapping[str, float]) -> str:
+    """Name number types with their shares: ``int8``, or ``97.0 % int8 and 3.0 % float32``."""
+    if len(shares) == 1:
+        return next(iter(shares))
+    ordered = sorted(shares.items(), key=lambda pair: -pair[1])
+    return " and ".join(f"{say.percent(share)} {kind}" for kind, share in ordered)
+
+
+def product_ratios(roofs: Roofs) -> dict[str, str]:
+    """Return each other type's roof over float32's, with what really is multiplied; none without float32."""
+    rates = {rate["dtype"]: rate for rate in roofs["rates"]}
+    base = rates.pop(FLOAT, None)
+    if base is None:
+        return {}
+    return {
+        kind: f"{say.factor(rate['flop_per_s'] / base['flop_per_s'])} ×{_widened(rate)}"
+        for kind, rate in rates.items()
+    }
+
+
+def vector_ratios(roofs: Roofs) -> dict[str, float]:
+    """Return how many times as many weights as float32 ones one row of activations passes in a second."""
+    passed = {
+        rate["dtype"]: rate["weight_bytes_per_s"] * 8 / rate["weight_bits"]
+        for rate in roofs["rates"]
+        if rate.get("weight_bytes_per_s")
+    }
+    base = passed.pop(FLOAT, None)
+    return {kind: rate / base for kind, rate in passed.items()} if base else {}
+
+
+def machine_in_words(roofs: Roofs) -> list[str]:
+    """Return sentences on what fewer bits can gain on this machine at all, at one thread budget."""
+    told = []
+    budget = f"{roofs['threads']} thread{'' if roofs['threads'] == 1 else 's'}"
+    if products := product_ratios(roofs):
+        listed = ", ".join(f"{kind} {text}" for kind, text in products.items())
+        told.append(f"Measured roofs of this processor with {budget}, over its float32 roof: {listed}.")
+    if vectors := vector_ratios(roofs):
+        listed = ", ".join(f"{kind} {say.factor(ratio)} ×" for kind, ratio in vectors.items())
+        told.append(
+            f"One row times a matrix from memory, as in dense layers at batch 1, over float32: {listed}."
+        )
+    return told
+
+
+def _widened(rate: Mapping[str, Any]) -> str:
+    arithmetic = rate.get("arithmetic") or rate["dtype"]
+    return "" if arithmetic == rate["dtype"] else f" (multiplied in {arithmetic})"
