@@ -57,6 +57,7 @@ def test_a_qdq_graph_with_operators_left_in_float():
         "float_operator_names": ["MatMul a", "MatMul last"],
         "low_precision_flops_share": 0.25,
         "weight_only_flops_share": 0.25,
+        "flops_by_type": {"float32": 0.75, "int8": 0.25},
         "low_precision_weight_share": pytest.approx(16 / 80),
         "quantize_nodes": 1,
         "dequantize_nodes": 2,
@@ -114,6 +115,7 @@ def test_sixteen_bit_floats_are_low_precision():
     )
     found = report(model, graph([], []))
     assert found["half_operators"] == {"MatMul": 1}
+    assert found["flops_by_type"] == {"float16": 1.0}
     assert (found["low_precision_flops_share"], found["low_precision_weight_share"]) == (1.0, 1.0)
 
 

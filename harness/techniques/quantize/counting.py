@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.artifacts import onnx_graph
 from harness.artifacts.onnx_flops import is_product, node_flops
 from harness.errors import BuildError
+from harness.techniques.quantize.tally import FLOAT, Product, refuse_unchanged, tally
 
 if TYPE_CHECKING:
     import onnx
 
-Arithmetic = Literal["integer", "weight-only", "half", "float"]
-
 _INTEGER = {"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
 _PASSED_BY = ("Transpose", "Reshape", "Squeeze", "Unsqueeze")  # between a weight and its operator
-_NAMES_SHOWN = 20
+_HALF = {10: "float16", 16: "bfloat16"}  # by onnx.TensorProto's numbers
 _INT8_COMPUTE = 4  # MatMulNBits' accuracy_level at which activations are rounded to int8 as well
 
 
@@ -31,44 +29,37 @@ def report(model: onnx.ModelProto, source: onnx.ModelProto, *, integer: bool = F
     are those that the source did not have. Raises BuildError when nothing is in low precision, or nothing
     more than in the source, or with `integer`, when nothing computes in integers.
     """
-    kinds = _Graph(model).arithmetic()
-    flops = node_flops(model)
-    left = [model.graph.node[i] for i, kind in kinds.items() if kind == "float"]
-    if len(left) == len(kinds):
-        raise BuildError(f"nothing was quantized: the graph has {_only(left)}")
-    if Counter(kinds.values()) == Counter(_Graph(source).arithmetic().values()):
+    found = _Graph(model).products()
+    refuse_unchanged(found, "graph")
+    if _kinds(found) == _kinds(_Graph(source).products()):
         raise BuildError("nothing was quantized beyond what a step before had done")
-    hidden = [n for i, n in enumerate(model.graph.node) if flops[i] is None and i not in kinds]
-    if integer and "integer" not in kinds.values():
-        found = sorted({model.graph.node[i].op_type for i in kinds})
-        raise BuildError(
-            f"nothing computes in integers: ONNX Runtime has no integer kernel for {', '.join(found)} here"
-        )
+    if integer and not any(product.kind == "integer" for product in found):
+        names = ", ".join(sorted({product.type for product in found}))
+        raise BuildError(f"nothing computes in integers: ONNX Runtime has no integer kernel for {names} here")
     counts = onnx_graph.operators(model)
     low, total = weight_bytes(model)
-    by_kind = {kind: [i for i, k in kinds.items() if k == kind] for kind in set(kinds.values())}
-
-    def types(*wanted: Arithmetic) -> dict[str, int]:
-        found = Counter(model.graph.node[i].op_type for kind in wanted for i in by_kind.get(kind, ()))
-        return dict(sorted(found.items()))
-
-    def share(*wanted: Arithmetic) -> float | None:
-        return _share((flops[i] for kind in wanted for i in by_kind.get(kind, ())), flops)
-
     return {
-        "integer_operators": types("integer"),
-        "weight_only_operators": types("weight-only"),
-        "half_operators": types("half"),
-        "float_operators": types("float") | dict(sorted(Counter(n.op_type for n in hidden).items())),
-        "float_operator_names": [_name(node) for node in [*left, *hidden][:_NAMES_SHOWN]],
-        "low_precision_flops_share": share("integer", "half"),
-        "weight_only_flops_share": share("weight-only"),
+        **tally([*found, *_hidden(model)]),
         "low_precision_weight_share": low / total if total else 0.0,
         "quantize_nodes": counts["QuantizeLinear"] + counts["DynamicQuantizeLinear"],
         "dequantize_nodes": counts["DequantizeLinear"],
         "qdq_pairs": _pairs(model),
         "overhead_operators": _overhead(model, source),
     }
+
+
+def _kinds(products: list[Product]) -> Counter[str]:
+    return Counter(product.kind for product in products)
+
+
+def _hidden(model: onnx.ModelProto) -> list[Product]:
+    """Operators that multiply in ways that are not counted, such as an LSTM: they stay in float."""
+    pairs = zip(model.graph.node, node_flops(model), strict=True)
+    return [
+        Product(node.op_type, _name(node), None)
+        for node, flops in pairs
+        if flops is None and not is_product(node)
+    ]
 
 
 def weight_bytes(model: onnx.ModelProto) -> tuple[int, int]:
@@ -107,6 +98,7 @@ class _Graph:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.nodes = model.graph.node
+        self.flops = node_flops(model)
         self.made_by = {name: node for node in self.nodes for name in node.output}
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in self.nodes:
@@ -114,35 +106,38 @@ class _Graph:
                 self.readers.setdefault(name, []).append(node)
         self.types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
 
-    def arithmetic(self) -> dict[int, Arithmetic]:
-        """The arithmetic of each product and convolution, by its place among the nodes."""
-        return {i: self._kind(node) for i, node in enumerate(self.nodes) if is_product(node)}
+    def products(self) -> list[Product]:
+        """Each product and convolution, as it runs."""
+        pairs = zip(self.nodes, self.flops, strict=True)
+        return [
+            Product(node.op_type, _name(node), flops, *self._runs(node))
+            for node, flops in pairs
+            if is_product(node)
+        ]
 
-    def _kind(self, node: onnx.NodeProto) -> Arithmetic:
+    def _runs(self, node: onnx.NodeProto) -> tuple[str, bool]:
+        """The number type that is multiplied, and whether weights are stored in fewer bits."""
         if node.op_type in _INTEGER:
-            return "integer"
+            return "int8", True
         if node.op_type == "MatMulNBits":
             levels = [a.i for a in node.attribute if a.name == "accuracy_level"]
-            return "integer" if levels == [_INT8_COMPUTE] else "weight-only"
+            return "int8" if levels == [_INT8_COMPUTE] else FLOAT, True
         data, weight = (self._origin(name) for name in node.input[:2])
-        if weight == "widened":
-            return "weight-only"
         if weight == "dequantized":
-            return "integer" if data == "dequantized" and self._fuses(node) else "weight-only"
-        return "half" if weight == "half" else "float"
+            return "int8" if data == "dequantized" and self._fuses(node) else FLOAT, True
+        return (weight, True) if weight in _HALF.values() else (FLOAT, weight == "widened")
 
     def _origin(self, name: str) -> str:
-        """Where a tensor comes from: dequantized, half, widened (half, then cast), or other."""
+        """Where a tensor comes from: dequantized, a float of 16 bits, widened from one, or other."""
         node = self.made_by.get(name)
         while node is not None and node.op_type in _PASSED_BY:
             name = node.input[0]
             node = self.made_by.get(name)
         if node is None:
-            bits = element_bits(self.types[name]) if name in self.types else 32
-            return "half" if bits == 16 else "other"
+            return _HALF.get(self.types.get(name, 0), "other")
         if node.op_type == "DequantizeLinear":
             return "dequantized"
-        widened = node.op_type == "Cast" and self._origin(node.input[0]) == "half"
+        widened = node.op_type == "Cast" and self._origin(node.input[0]) in _HALF.values()
         return "widened" if widened else "other"
 
     def _fuses(self, node: onnx.NodeProto) -> bool:
@@ -160,13 +155,6 @@ class _Graph:
         return bool(readers) and all(reader.op_type == "QuantizeLinear" for reader in readers)
 
 
-def _share(part: Iterable[float | None], whole: Iterable[float | None]) -> float | None:
-    known = list(whole)
-    if None in known or not sum(flops or 0.0 for flops in known):
-        return None
-    return sum(flops or 0.0 for flops in part) / sum(flops or 0.0 for flops in known)
-
-
 def _pairs(model: onnx.ModelProto) -> int:
     """DequantizeLinear nodes that read what a QuantizeLinear made: activations through 8 bits and back."""
     quantized = {name for n in model.graph.node if n.op_type == "QuantizeLinear" for name in n.output}
@@ -179,11 +167,5 @@ def _overhead(model: onnx.ModelProto, source: onnx.ModelProto) -> dict[str, int]
     return {name: n for name, n in sorted(added.items()) if name not in products}
 
 
-def _only(nodes: list[onnx.NodeProto]) -> str:
-    if not nodes:
-        return "no dense or convolution operator"
-    return f"only {', '.join(sorted({node.op_type for node in nodes}))} in float"
-
-
 def _name(node: onnx.NodeProto) -> str:
-    return f"{node.op_type} {node.name or node.output[0]}"
+    return str(node.name or node.output[0])
