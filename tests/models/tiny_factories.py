@@ -41,6 +41,28 @@ def single_conv() -> nn.Module:
     return nn.Conv2d(2, 4, 3, padding=1)
 
 
+class Residual(nn.Module):
+    """A block as ResNets have it, one ReLU called twice, with an epsilon of its own: (2, 6, 6) → 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(2, 8, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(8, eps=1e-2)
+        self.conv2 = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(8)
+        self.shortcut = nn.Conv2d(2, 8, 1)
+        self.relu = nn.ReLU()
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        inner = self.relu(self.norm1(self.conv1(image)))
+        return self.head(self.relu(self.norm2(self.conv2(inner)) + self.shortcut(image)).mean((2, 3)))
+
+
+def residual() -> nn.Module:
+    return Residual()
+
+
 class Tied(nn.Module):
     """One parameter under two names, and its transposed view under a third."""
 

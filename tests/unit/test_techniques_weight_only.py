@@ -72,7 +72,7 @@ def blocks_rounded(w, bits, block, symmetric):
 
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("block", [16, 32, 128])
-@pytest.mark.parametrize(("dtype", "bits"), [("int4", 4), ("int8", 8)])
+@pytest.mark.parametrize(("dtype", "bits"), [("int2", 2), ("int4", 4), ("int8", 8)])
 def test_the_product_is_that_of_the_rounded_weights(dtype, bits, block, symmetric, tmp_path):
     artifact, about = tiny.build(
         "quantize/weight-only",

@@ -30,6 +30,7 @@ INPUTS = {
     "no_weights": VECTOR,
     "wide": (TensorSpec(name="x", shape=(64,)),),
     "conv": IMAGE,
+    "residual": (TensorSpec(name="image", shape=(2, 6, 6)),),
     "single_conv": (TensorSpec(name="image", shape=(2, 6, 6)),),
     "two_inputs": (TensorSpec(name="query", shape=(4,)), TensorSpec(name="key", shape=(4,))),
 }

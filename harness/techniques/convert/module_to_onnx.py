@@ -63,6 +63,16 @@ def export_onnx(config: ExportOnnx, source: Artifact, out: Path, context: BuildC
     return {"operators": dict(onnx_graph.operators(model)), "opset": config.opset}
 
 
+def exported_copy(module: torch.nn.Module, source: Artifact, folder: Path, context: BuildContext) -> Artifact:
+    """Export what a step made of the module of `source`, with the usual settings, below `folder`."""
+    changed, graph = folder / "module", folder / "onnx"
+    changed.mkdir()
+    graph.mkdir()
+    torch_module.save_changed(module, source.folder, changed)
+    export_onnx(ExportOnnx(), Artifact("changed", torch_module.FORM, changed), graph, context)
+    return Artifact("exported", onnx_graph.FORM, graph)
+
+
 def _output_names(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> list[str] | None:
     """Names of a dict's outputs, in its order; None leaves them to the exporter."""
     answer = module(*example)

@@ -15,7 +15,7 @@ from harness.artifacts import torch_module
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.exporting import example_tensors
 from harness.errors import BuildError
-from harness.techniques.prune.finetuning import Finetune, finetune
+from harness.techniques.finetuning import Finetune, finetune
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:

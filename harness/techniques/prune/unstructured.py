@@ -15,7 +15,7 @@ from pydantic import Field
 from harness.artifacts import torch_module
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
-from harness.techniques.prune.finetuning import Finetune, finetune
+from harness.techniques.finetuning import Finetune, finetune
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 

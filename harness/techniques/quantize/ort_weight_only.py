@@ -1,4 +1,4 @@
-"""Weight-only int4 and int8 for ONNX Runtime: MatMulNBits, weights in blocks, each with its own scale."""
+"""Weight-only int2, int4, int8 for ONNX Runtime: MatMulNBits, weights in blocks, each with its own scale."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     import onnx
 
 
+BITS = {"int2": 2, "int4": 4, "int8": 8}
+
+
 class WeightOnlyQuantize(StepConfig):
-    """Weights of matrix products in 4 or 8 bits; activations stay in float."""
+    """Weights of matrix products in 2, 4 or 8 bits; activations stay in float."""
 
     method: Literal["weight-only"] = "weight-only"
-    dtype: Literal["int4", "int8"] = "int4"
+    dtype: Literal["int2", "int4", "int8"] = "int4"
     block_size: Literal[16, 32, 64, 128, 256] = Field(
         default=32, description="weights along the depth of a product that share a scale"
     )
@@ -37,7 +40,7 @@ class WeightOnlyQuantize(StepConfig):
     select=("method", "weight-only"),
     takes=(onnx_graph.FORM,),
     yields=onnx_graph.FORM,
-    summary="int4 or int8 weights in blocks, activations in float: MatMulNBits (ONNX Runtime)",
+    summary="int2, int4 or int8 weights in blocks, activations in float: MatMulNBits (ONNX Runtime)",
     packages=("onnxruntime", "onnx", "onnx-ir"),
     devices=("cpu",),
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
@@ -67,7 +70,7 @@ def quantize_weight_only(
 def _quantized(model: onnx.ModelProto, config: WeightOnlyQuantize) -> onnx.ModelProto:
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    bits = {"int4": 4, "int8": 8}[config.dtype]
+    bits = BITS[config.dtype]
     quantizer = MatMulNBitsQuantizer(
         model,
         bits=bits,

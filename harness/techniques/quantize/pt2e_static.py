@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from harness.artifacts import aoti, torch_module
 from harness.artifacts.aoti_compiling import compiling, package
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.exporting import batch_shapes, example_tensors
+from harness.artifacts.exporting import example_tensors
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import BuildError
 from harness.techniques.quantize.calibration import Calibration, calibration_items
 from harness.techniques.quantize.exported_counting import report
+from harness.techniques.quantize.pt2e_exporting import exported_graph
 from harness.techniques.quantize.ranges import settle_range
 from harness.techniques.registry import BuildContext, StepConfig, transform
 from harness.zoo.registry import Data
+
+if TYPE_CHECKING:
+    import torch
 
 _KERNEL = re.compile(rb"aoti_torch_cpu__q(?:conv|linear)\w*\(")
 
@@ -57,14 +61,24 @@ class Pt2eStatic(StepConfig):
     needs_training_data=lambda _config: True,
 )
 def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
-    """Calibrate, quantize and compile; report what was quantized, and the integer kernels in the code."""
+    """Calibrate, quantize and compile the module as given."""
+    reduced = settle_range(config, context.target, context.cpu_features)["reduce_range"]
+    module = torch_module.load_module(source.folder)
+    return quantized_package(module, config.calibration, reduced, out, context)
+
+
+def quantized_package(
+    module: torch.nn.Module, calibration: Pt2eCalibration, reduced: bool, out: Path, context: BuildContext
+) -> dict[str, Any]:
+    """Write the package into `out`; report what was quantized, and the integer kernels in the code.
+
+    `reduced` keeps activations in 7 bits. Raises BuildError when nothing computes in integers.
+    """
     import torch
 
-    reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
-    module = torch_module.load_module(source.folder)
-    data = calibration_items(Calibration(samples=config.calibration.samples), context)
+    data = calibration_items(Calibration(samples=calibration.samples), context)
     with compiling(context.target):
-        converted = _converted(module, data, config.calibration.batch, context.inputs, reduced=reduce)
+        converted = _converted(module, data, calibration.batch, context.inputs, reduced=reduced)
         example = example_tensors(context.inputs, context.target.batch, context.seed)
         exported = torch.export.export(converted, example)
         details = report(exported.graph)
@@ -75,7 +89,7 @@ def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: Buil
     return {
         **details,
         "integer_kernels": kernels,
-        "reduced_range": reduce,
+        "reduced_range": reduced,
         "calibration_items": len(data),
         "batch": context.target.batch,
         "threads": context.target.threads,
@@ -88,10 +102,8 @@ def _converted(module: Any, data: Data, size: int, inputs: tuple[TensorSpec, ...
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
-    example = example_tensors(inputs, 2, seed=0)
-    exported = torch.export.export(module, example, dynamic_shapes=batch_shapes(inputs))
     settings = x86.get_default_x86_inductor_quantization_config(reduce_range=reduced)
-    prepared = prepare_pt2e(exported.module(), x86.X86InductorQuantizer().set_global(settings))
+    prepared = prepare_pt2e(exported_graph(module, inputs), x86.X86InductorQuantizer().set_global(settings))
     for i in range(0, len(data), size):
         prepared(*(torch.from_numpy(array[i : i + size]) for array in data.inputs))
     return convert_pt2e(prepared)

@@ -1,4 +1,4 @@
-"""What pruning methods share: fine-tuning afterwards, on the model's training data."""
+"""What pruning and quantization-aware training share: training on the model's data, seeded."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import torch
 
 
-class Finetune(StepConfig):
-    """Training after pruning, so that the remaining weights take over; zero epochs leaves it out."""
+class Training(StepConfig):
+    """How a step trains: AdamW, cross entropy, a one-cycle rate (zoo/fitting.py), seeded by the Suite."""
 
-    epochs: int = Field(default=1, ge=0, le=1000)
+    epochs: int = Field(default=1, ge=1, le=1000)
     learning_rate: float = Field(default=1e-3, gt=0, description="peak of a one-cycle schedule")
     batch: int = Field(default=64, ge=1, description="small: few items must still make many steps")
     samples: int | None = Field(
@@ -27,15 +27,38 @@ class Finetune(StepConfig):
     )
 
 
+class Finetune(Training):
+    """Training after pruning, so that the remaining weights take over; zero epochs leaves it out."""
+
+    epochs: int = Field(default=1, ge=0, le=1000)
+
+
 def finetune(module: torch.nn.Module, config: Finetune, context: BuildContext, *, keep_zeros: bool) -> None:
     """Train `module` in place on the training data; `keep_zeros` holds pruned weights at zero."""
-    if config.epochs == 0:
-        return
+    if config.epochs:
+        module.requires_grad_(True)
+        train(module, config, context, keep_zeros=keep_zeros, remedy=": set finetune.epochs to 0")
+        module.requires_grad_(False).eval()
+
+
+def train(
+    module: torch.nn.Module,
+    config: Training,
+    context: BuildContext,
+    *,
+    keep_zeros: bool = False,
+    remedy: str = "",
+) -> list[float]:
+    """Train what takes a gradient, in place; return the mean loss of each epoch (cross entropy, nats).
+
+    Raises BuildError when the data has no labels (`remedy` says what to do then) or does not fit, or when
+    training diverges.
+    """
     from harness.zoo.fitting import fit
 
     data = context.training_data()
     if data.labels is None:
-        raise BuildError("fine-tuning needs labels, and the dataset has none: set finetune.epochs to 0")
+        raise BuildError(f"training needs labels, and the dataset has none{remedy}")
     if faults := check_arrays(data.inputs, context.inputs, "training data"):
         raise BuildError("; ".join(faults))
     if config.samples is not None and config.samples < len(data):
@@ -44,7 +67,5 @@ def finetune(module: torch.nn.Module, config: Finetune, context: BuildContext, *
     recipe = Recipe(
         epochs=config.epochs, batch=config.batch, learning_rate=config.learning_rate, seed=context.seed
     )
-    module.requires_grad_(True)
     assert data.labels is not None  # noqa: S101
-    fit(module, data.inputs, data.labels, recipe, keep_zeros=keep_zeros)
-    module.requires_grad_(False).eval()
+    return fit(module, data.inputs, data.labels, recipe, keep_zeros=keep_zeros)

@@ -1,0 +1,132 @@
+"""Training with fake quantization: torchao's PT2E, whose weights then go back into the module.
+
+Forward, each quantized layer sees its inputs and weights rounded to the integers that the runtime will use;
+backward, the rounding is passed over (Jacob et al., "Quantization and Training of Neural Networks for
+Efficient Integer-Arithmetic-Only Inference", CVPR 2018). A batch norm is folded into the convolution before
+it, so that the weights are rounded as they will be after folding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import BuildError
+from harness.techniques.finetuning import Training, train
+from harness.techniques.quantize.pt2e_exporting import exported_graph
+from harness.techniques.registry import BuildContext
+
+if TYPE_CHECKING:
+    import torch
+
+_EPS = 2.0**-12
+"""Smallest scale, as torchao's quantizer for x86 has it."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The integers to train for: weights from -weight_most on to weight_most, activations from 0 on."""
+
+    weight_most: int
+    activation_most: int
+    per_channel: bool
+
+
+def train_quantized(
+    module: torch.nn.Module, grid: Grid, config: Training, context: BuildContext
+) -> list[float]:
+    """Train `module` in place as if in integers; return the mean loss of each epoch (nats).
+
+    Raises BuildError when nothing of it would be quantized, or when its weights cannot be put back.
+    """
+    module.requires_grad_(True).train()
+    prepared = fake_quantized(module, grid, context)
+    # Exported in training mode, it stays so: torchao's switch would put its own constants into batch norms.
+    prepared.train = prepared.eval = lambda *_: prepared
+    losses = train(prepared, config, context)
+    _put_back(prepared, module)
+    module.requires_grad_(False).eval()
+    return losses
+
+
+def fake_quantized(module: torch.nn.Module, grid: Grid, context: BuildContext) -> Any:
+    """Export `module` in its present mode, its batch free, and put fake quantization around its layers."""
+    from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+    quantizer = x86.X86InductorQuantizer().set_global(_settings(grid))
+    prepared = prepare_qat_pt2e(exported_graph(module, context.inputs), quantizer)
+    if not any(
+        node.op == "call_module" and "post_process" in str(node.target) for node in prepared.graph.nodes
+    ):
+        raise BuildError("nothing would be quantized: the module has no dense or convolution layer")
+    _restore_batch_norms(prepared, module)
+    return prepared
+
+
+def _settings(grid: Grid) -> Any:
+    """Quantizer settings: ranges of activations move slowly, those of weights are always the present ones.
+
+    torchao's fused fake quantization is faster, and rounds symmetric weights onto other scales.
+    """
+    import torch
+    from torchao.quantization.pt2e import (
+        FakeQuantize,
+        MovingAverageMinMaxObserver,
+        MovingAveragePerChannelMinMaxObserver,
+    )
+    from torchao.quantization.pt2e.quantizer import QuantizationSpec
+    from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import QuantizationConfig
+
+    def spec(observer: Any, averaging: float, **about: Any) -> Any:
+        fake = FakeQuantize.with_args(observer=observer, averaging_constant=averaging, eps=_EPS)
+        return QuantizationSpec(observer_or_fake_quant_ctr=fake, **about)
+
+    activations = spec(
+        MovingAverageMinMaxObserver,
+        0.01,
+        dtype=torch.uint8,
+        quant_min=0,
+        quant_max=grid.activation_most,
+        qscheme=torch.per_tensor_affine,
+    )
+    weights = spec(
+        MovingAveragePerChannelMinMaxObserver if grid.per_channel else MovingAverageMinMaxObserver,
+        1.0,
+        dtype=torch.int8,
+        quant_min=-grid.weight_most,
+        quant_max=grid.weight_most,
+        qscheme=torch.per_channel_symmetric if grid.per_channel else torch.per_tensor_symmetric,
+        ch_axis=0 if grid.per_channel else None,
+    )
+    return QuantizationConfig(activations, activations, weights, None, True)
+
+
+def _restore_batch_norms(prepared: Any, module: torch.nn.Module) -> None:
+    """Put back each batch norm's momentum and epsilon, for which torchao writes 0.1 and 1e-5."""
+    import torch
+
+    aten = torch.ops.aten
+
+    def norm(variance: Any) -> Any:
+        name, _, leaf = str(getattr(variance, "target", "")).rpartition(".")
+        return module.get_submodule(name) if leaf == "running_var" else None
+
+    for node in prepared.graph.nodes:
+        if node.target is aten.batch_norm.default and (found := norm(node.args[4])) is not None:
+            momentum = node.args[6] if found.momentum is None else found.momentum
+            node.args = (*node.args[:6], momentum, found.eps, *node.args[8:])
+        elif node.target is aten.add.Tensor and (found := norm(node.args[0])) is not None:
+            node.args = (node.args[0], found.eps)
+    prepared.recompile()
+
+
+def _put_back(prepared: Any, module: torch.nn.Module) -> None:
+    """Copy trained weights and statistics; a weight under two names is exported under one of them."""
+    trained = prepared.state_dict()
+    own = module.state_dict()
+    found = {name: trained[name] for name in own if name in trained}
+    shared = {own[name].data_ptr() for name in found}
+    if lost := [name for name in own if name not in found and own[name].data_ptr() not in shared]:
+        raise BuildError(f"the exported module has lost {', '.join(lost[:3])}: it cannot be trained this way")
+    module.load_state_dict(found, strict=False)
