@@ -10,12 +10,14 @@ from harness.artifacts.cache import Cache, digest
 from harness.artifacts.targets import Target
 from harness.errors import MissingPackageError
 from harness.measure.scenarios.registry import SCENARIOS
+from harness.runner.quality_data import reference_runtime
 from harness.runner.versions import versions_of
 from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
 from harness.suite.validation import CheckedSuite, Model
 from harness.techniques.registry import Transform
+from harness.zoo.registry import METRICS
 
 # What a build or a start takes where nothing better is known, seconds; only the dry run's estimate uses it.
 GUESS_BUILD_S, GUESS_START_S, GUESS_COMPILE_S = 2.5, 1.0, 12.0
@@ -214,7 +216,10 @@ class _Planner:
         if model.name in self.plan.data_keys:
             return
         metric = model.source.metric(model.config)
-        content = ["data", source.key, metric, self.seed, versions_of(("numpy",))]
+        packages = ["numpy"]
+        if METRICS.get(metric).needs_reference and (runtime := reference_runtime(model.source.form)):
+            packages += runtime.packages
+        content = ["data", source.key, metric, self.seed, versions_of(tuple(packages))]
         job = Job(digest(content), "data", model, (source.key,))
         self.plan.data_keys[model.name] = job.key
         self.plan.jobs[source.key] = source

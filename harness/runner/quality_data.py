@@ -12,7 +12,7 @@ from harness.artifacts.artifact import Artifact
 from harness.artifacts.targets import Target
 from harness.artifacts.tensors import Array, TensorSpec
 from harness.errors import BuildError
-from harness.runtimes.registry import RUNTIMES
+from harness.runtimes.registry import RUNTIMES, Runtime
 from harness.zoo.registry import METRICS, Data
 
 RANDOM_ITEMS = 256
@@ -76,12 +76,15 @@ def read_quality_data(folder: Path) -> QualityData:
     return QualityData(arrays, np.load(folder / "truth.npy", mmap_mode="r"), description["metric"])
 
 
+def reference_runtime(form: str) -> Runtime | None:
+    """The runtime that answers for the model as given: the first that takes its form on the CPU."""
+    fit = (r for r in RUNTIMES.values() if form in r.takes and "cpu" in r.devices and not r.missing())
+    return next(fit, None)
+
+
 def _reference_outputs(source: Artifact, data: Data) -> Array:
-    """First outputs of the model as given, run by the first runtime that takes its form, on the CPU."""
-    runtime = next(
-        (r for r in RUNTIMES.values() if source.form in r.takes and "cpu" in r.devices and not r.missing()),
-        None,
-    )
+    """First outputs of the model as given, on the CPU."""
+    runtime = reference_runtime(source.form)
     if runtime is None:
         raise BuildError(f"no runtime takes the form {source.form}: reference outputs cannot be computed")
     probe = runtime.open_session(runtime.config(), source, Target(batch=1))

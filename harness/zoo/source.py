@@ -52,6 +52,10 @@ ModelName = Annotated[str, AfterValidator(_known(MODELS))]
 MetricName = Annotated[str, AfterValidator(_known(METRICS))]
 DatasetReference = Annotated[str, AfterValidator(_dataset)]
 """A dataset's name, or ``package.module:function``."""
+Depends = Annotated[
+    tuple[str, ...], Field(description="files and folders beside the suite that the model or its data read")
+]
+"""What counts for an Artifact's address beside the code: a change of it builds anew."""
 
 
 class SourceConfig(BaseModel):

@@ -1,8 +1,7 @@
-"""A user's own Python: identified by its text, imported only by a worker."""
+"""A user's own Python: found without running it, imported only by a worker."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 from pathlib import Path
@@ -10,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.artifacts.cache import file_digest
 from harness.errors import DataError
 from harness.zoo.registry import DATASETS, Data, Split
 
 REFERENCE = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
-MAX_FILES = 2000
 
 
 def find_module(reference: str, folder: Path) -> Path:
@@ -42,27 +39,6 @@ def _installed(name: str) -> Path | None:
     except ValueError:  # __main__
         return None
     return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
-
-
-def code_identity(reference: str, folder: Path) -> str:
-    """Hash the module's file and, in a package, all Python files of its folder and below."""
-    path = find_module(reference, folder)
-    in_package = (path.parent / "__init__.py").is_file()
-    return folder_identity(path.parent) if in_package else file_digest(path)
-
-
-def folder_identity(folder: Path) -> str:
-    """Hash all Python files of a folder and below."""
-    total = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py"))[:MAX_FILES]:
-        total.update(file.relative_to(folder).as_posix().encode())
-        total.update(file.read_bytes())
-    return total.hexdigest()
-
-
-def dataset_identity(reference: str | None, folder: Path) -> str | None:
-    """Return a registered dataset's name, or the hash of the code that loads a user's."""
-    return code_identity(reference, folder) if reference and ":" in reference else reference
 
 
 def load_data(reference: str, folder: Path, split: Split) -> Data:

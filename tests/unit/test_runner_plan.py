@@ -11,8 +11,10 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from harness.artifacts.cache import Cache
+from harness.errors import SuiteError
 from harness.measure.scenarios.registry import SCENARIOS
 from harness.runner import plan as module
+from harness.runner import versions
 from harness.runner.plan import Place, Plan, make_plan
 from harness.suite.validation import read_suite
 from harness.techniques.registry import TRANSFORMS
@@ -230,6 +232,37 @@ def test_quality_data_change_with_metric_and_seed(folder: Path) -> None:
     assert address() != address(measure={"seed": 1})
     assert address() != address(models={"m": {"onnx": "m.onnx", "metric": "cosine"}})
     assert address() == address(techniques={"q": [QUANTIZE, ORT]})
+
+
+def test_reference_answers_change_with_the_runtime_that_gives_them(folder: Path, monkeypatch) -> None:
+    labels = {"m": {"onnx": "m.onnx", "metric": "top-1", "dataset": "my_code:data"}}
+    before = plan(folder).data_keys["m"], plan(folder, models=labels).data_keys["m"]
+    version = versions.package_version
+    newer = {"onnxruntime": "99"}
+    monkeypatch.setattr(versions, "package_version", lambda name: newer.get(name) or version(name))
+    after = plan(folder).data_keys["m"], plan(folder, models=labels).data_keys["m"]
+    assert after[0] != before[0]
+    assert after[1] == before[1], "labels do not"
+
+
+def test_models_change_with_the_files_that_they_are_said_to_read(folder: Path) -> None:
+    (folder / "table.csv").write_text("1")
+    models = {"m": {"onnx": "m.onnx", "dataset": "my_code:data", "depends": ["table.csv"]}}
+    before = plan(folder, models=models).data_keys["m"]
+    (folder / "table.csv").write_text("2")
+    assert plan(folder, models=models).data_keys["m"] != before
+    models["m"]["depends"] = ["none.csv"]
+    with pytest.raises(SuiteError, match=r"none\.csv: no such file or folder beside the suite"):
+        plan(folder, models=models)
+
+
+def test_what_float16_comes_to_is_told_for_each_machine(folder: Path) -> None:
+    technique = {"t": [{"precision": "fp16"}, ORT]}
+    keys = set()
+    for machine in ("here", "there"):
+        (planned,) = plan(folder, replace(PLACE, machine_id=machine), techniques=technique).cells.values()
+        keys.add(planned.artifact_key)
+    assert len(keys) == 2
 
 
 def test_threads_are_cores_that_the_process_is_given(folder: Path) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from harness.artifacts.cache import file_digest
 from harness.errors import DataError
+from harness.zoo import identities
+from harness.zoo.datasets import mnist as mnist_module
+from harness.zoo.datasets.mnist import MD5
+from harness.zoo.identities import code_identity, dataset_identity, depends_identity
 from harness.zoo.source import SOURCES
-from harness.zoo.user_code import as_data, code_identity, dataset_identity, find_module, load_data
+from harness.zoo.user_code import as_data, find_module, load_data
 
 RAISE = "raise AssertionError('it was run')\n"
 
@@ -78,9 +84,79 @@ def test_the_identity_follows_the_text_of_the_module_and_of_its_package(suite):
 
 
 def test_a_datasets_identity_is_its_name_or_its_text(suite):
-    assert dataset_identity("mnist", suite) == "mnist"
+    mnist = dataset_identity("mnist", suite)
+    assert mnist.startswith("mnist ")
+    assert MD5["t10k-images-idx3-ubyte"] in mnist
+    assert file_digest(Path(mnist_module.__file__)) in mnist
     assert dataset_identity(None, suite) is None
     assert dataset_identity("my_net:f", suite) == code_identity("my_net:f", suite)
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("import helper", "helper.py"),
+        ("import numpy, helper as h", "helper.py"),
+        ("from helper import f", "helper.py"),
+        ("def build():\n    import helper", "helper.py"),
+        ("from shared import layers", "shared/layers.py"),
+        ("from shared.layers import f", "shared/__init__.py"),
+        ("import shared.layers", "shared/layers.py"),
+        ("import in_cwd", "../cwd/in_cwd.py"),
+        ("import middle", "helper.py"),
+        ("from shared import *", "shared/__init__.py"),
+    ],
+)
+def test_what_a_module_imports_from_beside_it_counts_and_is_not_run(suite, line, file):
+    (suite / "shared").mkdir()
+    for name in ("helper", "shared/__init__", "shared/layers", "../cwd/in_cwd", "unrelated"):
+        (suite / f"{name}.py").write_text(RAISE)
+    (suite / "middle.py").write_text("import helper\nimport my_net\n")  # in a circle
+    (suite / "my_net.py").write_text(f"{line}\n")
+    before = code_identity("my_net:f", suite)
+    (suite / "unrelated.py").write_text("changed = 1\n")
+    assert code_identity("my_net:f", suite) == before
+    (suite / file).write_text("changed = 1\n")
+    assert code_identity("my_net:f", suite) != before
+
+
+def test_a_package_counts_with_what_it_imports_from_outside_itself(suite):
+    (suite / "helper.py").write_text(RAISE)
+    (suite / "my_pkg/net.py").write_text("from .sub import *\nfrom . import nothing\nimport helper\n")
+    before = code_identity("my_pkg.net:f", suite)
+    (suite / "helper.py").write_text("changed = 1\n")
+    assert code_identity("my_pkg.net:f", suite) != before
+
+
+def test_text_that_is_no_python_counts_as_text(suite):
+    (suite / "my_net.py").write_text("def f(:\n")
+    before = code_identity("my_net:f", suite)
+    (suite / "my_net.py").write_text("def g(:\n")
+    assert code_identity("my_net:f", suite) != before
+
+
+def test_installed_packages_are_not_followed(suite):
+    (suite / "my_net.py").write_text("import json, numpy, torch, harness.zoo.models\n")
+    root = suite.resolve()
+    assert identities._with_imports([suite / "my_net.py"], [root, *map(Path, sys.path)]) == [
+        root / "my_net.py"
+    ]
+
+
+def test_files_that_are_named_count_with_all_that_folders_hold(suite):
+    (suite / "data/deep").mkdir(parents=True)
+    (suite / "data/deep/a.npy").write_bytes(b"1")
+    (suite / "table.csv").write_bytes(b"1")
+    seen = {tuple(depends_identity(["data", "table.csv"], suite))}
+    (suite / "data/deep/a.npy").write_bytes(b"2")
+    seen.add(tuple(depends_identity(["data", "table.csv"], suite)))
+    (suite / "data/deep/a.npy").rename(suite / "data/b.npy")
+    seen.add(tuple(depends_identity(["data", "table.csv"], suite)))
+    (suite / "table.csv").write_bytes(b"2")
+    seen.add(tuple(depends_identity(["data", "table.csv"], suite)))
+    assert len(seen) == 4
+    with pytest.raises(DataError, match=r"none\.csv: no such file or folder beside the suite"):
+        depends_identity(["none.csv"], suite)
 
 
 # ------------------------------------------------------------------ data

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     yields=onnx_graph.FORM,
     summary="weights and arithmetic of an ONNX graph in float16 (ONNX Runtime)",
     packages=("onnxruntime", "onnx"),
-    specialises=("device",),
+    specialises=("device", "machine"),  # what is reported follows the processor's kernels
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
 )
 def to_half(_: Float16, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:

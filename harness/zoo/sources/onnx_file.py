@@ -12,9 +12,10 @@ from harness.artifacts.cache import file_digest
 from harness.artifacts.onnx_external import external_files
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
+from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
-from harness.zoo.source import SOURCES, DatasetReference, Inputs, MetricName, Source, SourceConfig
-from harness.zoo.user_code import dataset_identity, load_data
+from harness.zoo.source import SOURCES, DatasetReference, Depends, Inputs, MetricName, Source, SourceConfig
+from harness.zoo.user_code import load_data
 
 
 class OnnxSource(SourceConfig):
@@ -26,6 +27,7 @@ class OnnxSource(SourceConfig):
         default=None, description="a dataset's name, or package.module:function"
     )
     metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
+    depends: Depends = ()
 
 
 def _identity(config: OnnxSource, folder: Path) -> dict[str, Any]:
@@ -37,6 +39,7 @@ def _identity(config: OnnxSource, folder: Path) -> dict[str, Any]:
         "file": file_digest(path),
         "data": [file_digest(p) if p.is_file() else "missing" for p in beside],
         "dataset": dataset_identity(config.dataset, folder),
+        "depends": depends_identity(config.depends, folder),
         "inputs": [spec.model_dump() for spec in config.inputs or ()],
     }
 

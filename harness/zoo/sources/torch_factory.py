@@ -11,9 +11,10 @@ from harness.artifacts import torch_module
 from harness.artifacts.cache import file_digest
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
+from harness.zoo.identities import code_identity, dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
-from harness.zoo.source import SOURCES, DatasetReference, Inputs, MetricName, Source, SourceConfig
-from harness.zoo.user_code import REFERENCE, code_identity, dataset_identity, load_data
+from harness.zoo.source import SOURCES, DatasetReference, Depends, Inputs, MetricName, Source, SourceConfig
+from harness.zoo.user_code import REFERENCE, load_data
 
 
 class TorchSource(SourceConfig):
@@ -27,6 +28,7 @@ class TorchSource(SourceConfig):
         default=None, description="a dataset's name, or package.module:function"
     )
     metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
+    depends: Depends = ()
 
 
 def _identity(config: TorchSource, folder: Path) -> dict[str, Any]:
@@ -35,6 +37,7 @@ def _identity(config: TorchSource, folder: Path) -> dict[str, Any]:
         "kwargs": config.kwargs,
         "code": code_identity(config.torch, folder),
         "dataset": dataset_identity(config.dataset, folder),
+        "depends": depends_identity(config.depends, folder),
         "inputs": [spec.model_dump() for spec in config.inputs],
     }
     if config.weights:

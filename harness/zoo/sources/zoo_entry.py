@@ -10,9 +10,10 @@ from harness.artifacts.cache import file_digest
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
 from harness.zoo.assets import locate_asset
+from harness.zoo.identities import code_identity, dataset_identity, folder_identity
 from harness.zoo.registry import MODELS, Data, Split
 from harness.zoo.source import SOURCES, ModelName, Source, SourceConfig
-from harness.zoo.user_code import code_identity, folder_identity, load_data
+from harness.zoo.user_code import load_data
 
 NETS = Path(__file__).resolve().parents[1] / "nets"
 
@@ -33,6 +34,7 @@ def _identity(config: ZooSource, folder: Path) -> dict[str, Any]:
         "factory": model.factory,
         "code": code_identity(model.factory, folder),
         "nets": folder_identity(NETS),
+        "dataset": dataset_identity(model.dataset, folder),
     }
     if model.recipe is not None:
         path = _checkpoint(config, folder)
