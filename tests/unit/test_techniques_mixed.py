@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import tiny
 from layers import context, items, run, write
+from pydantic import ValidationError
 
 from harness.artifacts import onnx_graph
-from harness.errors import BuildError
+from harness.errors import BuildError, SuiteError
+from harness.suite.validation import read_suite
 from harness.techniques.quantize import sensitivity
+from harness.techniques.quantize.ort_mixed import MixedQuantize
 from harness.zoo.registry import Data
 
 onnx = pytest.importorskip("onnx")
@@ -176,3 +179,78 @@ def test_rounding_behind_a_float_layer_does_not_spoil_a_budget(tmp_path):
     _, _, about = build(tmp_path / "b", *SOUND, max_drop=None, min_sqnr_db=best - 0.5)
     assert about["layers_in_float"] == 2
     assert about["sqnr_db"] == pytest.approx(best, abs=0.5)
+
+
+# ------------------------------------------------------------------ what nothing can be done with
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"max_drop": None}, "there is no budget to hold: give max_drop or min_sqnr_db"),
+        ({"probe": 65, "calibration": {"samples": 32}}, "probe: 65 items, and calibration has 32"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(config, says):
+    with pytest.raises(ValidationError, match=says):
+        MixedQuantize(**config)
+
+
+def test_settings_may_be_written_out_and_read_again():
+    few = MixedQuantize(calibration={"samples": 8})  # fewer than the usual probe
+    assert MixedQuantize.model_validate(few.model_dump(mode="json")) == few
+
+
+def test_a_missing_budget_is_a_problem_of_the_suite_with_its_line(tmp_path):
+    lines = [
+        "suite: s",
+        "models: {m: {zoo: mnist-mlp}}",
+        "workloads: {w: {scenario: single-stream}}",
+        "techniques:",
+        "  t:",
+        "    - quantize: {method: mixed, max_drop: null}",
+        "    - runtime: onnxruntime",
+    ]
+    (tmp_path / "s.yaml").write_text("\n".join(lines))
+    with pytest.raises(SuiteError) as told:
+        read_suite(tmp_path / "s.yaml")
+    (problem,) = told.value.problems
+    assert problem.line == 6
+    assert "there is no budget to hold" in problem.message
+
+
+@pytest.mark.parametrize(("probe", "sizes"), [(16, [16]), (32, [32]), (48, [32, 16]), (128, [32] * 4)])
+def test_as_many_items_are_probed_as_are_asked_for(probe, sizes, tmp_path, monkeypatch):
+    seen = []
+    answers = sensitivity.answers
+
+    def watch(model, batches):
+        seen.append([len(next(iter(batch.values()))) for batch in batches])
+        return answers(model, batches)
+
+    monkeypatch.setattr(sensitivity, "answers", watch)
+    build(tmp_path, *SOUND, max_drop=0.5, probe=probe)
+    assert seen[0] == [32] * 4  # the float graph, on all
+    assert seen[1:4] == [sizes] * 3  # each layer alone
+
+
+def test_answers_that_are_no_numbers_hold_no_budget(tmp_path):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"], name="product"),
+        helper.make_node("Sqrt", ["h"], ["y"], name="root"),  # of negative numbers, too
+    ]
+    source = write(tmp_path / "f", nodes, [16], [16], {"w": SOUND[0]})
+    about = context((16,), Data((items((16,), 200),)))
+    with pytest.raises(BuildError, match="NaN or infinity"):
+        tiny.build("quantize/mixed", source, tmp_path / "q", about, calibration=CALIBRATION)
+
+
+def test_a_graph_without_constant_weights_has_nothing_to_choose(tmp_path):
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 1], name="turn"),
+        helper.make_node("MatMul", ["x", "t"], ["y"], name="product"),
+    ]
+    source = write(tmp_path / "f", nodes, [4, 4], [4, 4], {})
+    about = context((4, 4), Data((items((4, 4), 200),)))
+    with pytest.raises(BuildError, match="no layer has constant weights"):
+        tiny.build("quantize/mixed", source, tmp_path / "q", about, calibration=CALIBRATION)

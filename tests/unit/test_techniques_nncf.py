@@ -222,6 +222,32 @@ def test_items_for_calibration_and_validation_must_be_there(tmp_path):
         )
 
 
+def of_fixed_batch(folder, size=10):
+    """As from an ONNX file whose batch is a number."""
+    x = op.parameter([size, 64], np.float32, name="x")
+    return written(folder, [op.matmul(x, op.constant(WEIGHTS), False, True)], [x])
+
+
+FIXED = {
+    "nncf-static": {"calibration": CALIBRATION},
+    "nncf-accuracy": {"calibration": CALIBRATION, "validation_samples": 64, "max_drop": 0.5},
+    "nncf-weights": {
+        "dtype": "int4_sym", "group_size": 32, "all_layers": True, "awq": True, "scale_estimation": True,
+        "calibration": {"samples": 64, "batch": 1},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", FIXED)
+def test_a_graph_of_a_fixed_batch_is_given_whole_ones(method, tmp_path):
+    about = context(Data((items(200),)))
+    step = f"quantize/{method}"
+    _, told = tiny.build(step, of_fixed_batch(tmp_path / "f"), tmp_path / "q", about, **FIXED[method])
+    assert {told[name] for name in ("calibration_items", "validation_items") if name in told} <= {60}
+    with pytest.raises(BuildError, match="64 items do not fill a batch: the graph takes 65 at once"):
+        tiny.build(step, of_fixed_batch(tmp_path / "g", 65), tmp_path / "r", about, **FIXED[method])
+
+
 # ------------------------------------------------------------------ weights alone
 
 
@@ -325,6 +351,8 @@ def test_a_group_that_does_not_divide_is_told(tmp_path):
         ({"awq": True}, "awq: for int4_sym and int4_asym, not for int8_asym"),
         ({"dtype": "int4_sym", "group_size": 0}, "group_size: 0; allowed: -1, or 1 and more"),
         ({"dtype": "int4_sym", "ratio": 0}, "greater than 0"),
+        ({"calibration": {"samples": 9}}, "calibration: for awq and scale_estimation, of which neither"),
+        ({"dtype": "int4_sym", "calibration": {"samples": 9}}, "calibration: for awq and scale_estimation"),
     ],
 )
 def test_settings_that_would_not_count_are_refused(config, says):
@@ -334,7 +362,11 @@ def test_settings_that_would_not_count_are_refused(config, says):
 
 def test_settings_may_be_written_out_and_read_again():
     """As they are on their way to the build worker."""
-    for config in (NncfWeights(), NncfWeights(dtype="int4_sym", group_size=64)):
+    for config in (
+        NncfWeights(),
+        NncfWeights(dtype="int4_sym", group_size=64),
+        NncfWeights(**FIXED["nncf-weights"]),
+    ):
         assert NncfWeights.model_validate(config.model_dump(mode="json")) == config
 
 

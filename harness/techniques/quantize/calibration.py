@@ -39,15 +39,29 @@ class Calibration(StepConfig):
         return self
 
 
-def calibration_items(config: Calibration, context: BuildContext) -> Data:
-    """Draw the calibration items. Raises BuildError when there are too few or they do not fit the model."""
+def draw_items(context: BuildContext, **counts: int) -> list[Data]:
+    """Draw so many training items for each purpose, none of them twice, with their labels.
+
+    The purposes name what is told: Raises BuildError when there are too few items, or when they do not fit
+    the model.
+    """
     data = context.training_data()
-    if len(data) < config.samples:
-        raise BuildError(f"calibration wants {config.samples} items, the training data has {len(data)}")
+    wanted = sum(counts.values())
+    if len(data) < wanted:
+        purposes = " and ".join(counts)
+        numbers = " + ".join(map(str, counts.values()))
+        verb = "wants" if len(counts) == 1 else "want"
+        raise BuildError(f"{purposes} {verb} {numbers} items, the training data has {len(data)}")
     if faults := check_arrays(data.inputs, context.inputs, "calibration data"):
         raise BuildError("; ".join(faults))
-    chosen = np.sort(np.random.default_rng(context.seed).choice(len(data), config.samples, replace=False))
-    return Data(tuple(array[chosen] for array in data.inputs))
+    order = np.random.default_rng(context.seed).choice(len(data), wanted, replace=False)
+    parts = np.split(order, np.cumsum(list(counts.values()))[:-1])
+    return [_chosen(data, np.sort(part)) for part in parts]
+
+
+def _chosen(data: Data, places: Array) -> Data:
+    labels = None if data.labels is None else data.labels[places]
+    return Data(tuple(array[places] for array in data.inputs), labels)
 
 
 def largest_divisor(number: int, most: int) -> int:
@@ -60,7 +74,7 @@ def batches(config: Calibration, context: BuildContext, fixed: int | None = None
 
     Raises BuildError when the items do not fit the model, or do not fill one batch.
     """
-    data = calibration_items(config, context)
+    (data,) = draw_items(context, calibration=config.samples)
     count = len(data)
     size = fixed or largest_divisor(count, config.batch)
     if count < size:

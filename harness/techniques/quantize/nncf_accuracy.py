@@ -11,17 +11,19 @@ from pydantic import Field
 
 from harness.artifacts import openvino_ir
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.tensors import Array, check_arrays
-from harness.errors import BuildError
+from harness.artifacts.tensors import Array
+from harness.techniques.quantize.calibration import draw_items
 from harness.techniques.quantize.nncf_library import (
-    NncfCalibration,
+    NncfStaticSettings,
+    advanced,
+    arguments,
     batches,
+    fixed_batch,
     load_nncf,
-    quantization_settings,
 )
 from harness.techniques.quantize.openvino_counting import report
 from harness.techniques.quantize.ranges import settle_range
-from harness.techniques.registry import BuildContext, StepConfig, transform
+from harness.techniques.registry import BuildContext, transform
 from harness.zoo.registry import METRICS, Data
 
 Item = tuple[list[Array], Array]
@@ -29,18 +31,14 @@ Item = tuple[list[Array], Array]
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
-class NncfAccuracy(StepConfig):
+class NncfAccuracy(NncfStaticSettings):
     """Accuracy is top-1 on training items not calibrated on; without labels, agreement with float."""
 
     method: Literal["nncf-accuracy"] = "nncf-accuracy"
     max_drop: float = Field(
         default=0.005, gt=0, lt=1, description="accuracy that may be lost, as a share: 0.005 is half a point"
     )
-    preset: Literal["performance", "mixed"] = "performance"
-    transformer: bool = Field(default=False, description="NNCF's patterns and smoothing for transformers")
-    reduce_range: bool | Literal["auto"] = "auto"
     validation_samples: int = Field(default=1000, ge=1, le=100_000)
-    calibration: NncfCalibration = NncfCalibration()
 
 
 @transform(
@@ -65,9 +63,13 @@ def quantize_with_accuracy(
 
     nncf = load_nncf()
     reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
-    calibration, validation = _drawn(config, context)
     model = openvino_ir.read_model(source.file(openvino_ir.XML))
-    items = _with_truth(model, validation, config.calibration.batch)
+    fixed, size = fixed_batch(model), config.calibration.batch
+    calibration, validation = draw_items(
+        context, calibration=config.calibration.samples, validation=config.validation_samples
+    )
+    items = _with_truth(model, validation, size, fixed)
+    calibrating = batches(calibration, size, fixed)
     metric = METRICS.get("agreement" if validation.labels is None else "top-1")
 
     def validate(compiled: Any, chosen: Iterable[Item]) -> tuple[float, list[float]]:
@@ -76,15 +78,12 @@ def quantize_with_accuracy(
 
     quantized = nncf.quantize_with_accuracy_control(
         model,
-        nncf.Dataset(batches(calibration, config.calibration.batch)),
+        nncf.Dataset(calibrating),
         nncf.Dataset(items),
         validate,
         max_drop=config.max_drop,
-        preset=nncf.QuantizationPreset(config.preset),
-        target_device=nncf.TargetDevice.CPU,
-        subset_size=len(calibration),
-        model_type=nncf.ModelType.TRANSFORMER if config.transformer else None,
-        advanced_quantization_parameters=quantization_settings(reduce, config.calibration),
+        advanced_quantization_parameters=advanced(config.calibration, fixed or size, reduced=reduce),
+        **arguments(config, calibration),
     )
     openvino_ir.save_model(quantized, out)
     unquantized = openvino_ir.read_model(source.file(openvino_ir.XML))
@@ -92,39 +91,21 @@ def quantize_with_accuracy(
     return {
         **details,
         "reduced_range": reduce,
-        "calibration_items": len(calibration),
-        "validation_items": len(validation),
+        "calibration_items": sum(len(batch[0]) for batch in calibrating),
+        "validation_items": sum(len(inputs[0]) for inputs, _ in items),
         "validation_metric": metric.name,
         "validation_float": validate(openvino.Core().compile_model(unquantized, "CPU", F32), items)[0],
         "validation_quantized": validate(openvino.Core().compile_model(quantized, "CPU", F32), items)[0],
     }
 
 
-def _drawn(config: NncfAccuracy, context: BuildContext) -> tuple[Data, Data]:
-    """Draw calibration and validation items, none of them in both."""
-    data = context.training_data()
-    first, second = config.calibration.samples, config.validation_samples
-    if len(data) < first + second:
-        raise BuildError(
-            f"calibration and validation want {first} + {second} items, the training data has {len(data)}"
-        )
-    if faults := check_arrays(data.inputs, context.inputs, "calibration data"):
-        raise BuildError("; ".join(faults))
-    order = np.random.default_rng(context.seed).choice(len(data), first + second, replace=False)
-    return _chosen(data, order[:first]), _chosen(data, order[first:])
-
-
-def _chosen(data: Data, places: Array) -> Data:
-    labels = None if data.labels is None else data.labels[places]
-    return Data(tuple(array[places] for array in data.inputs), labels)
-
-
-def _with_truth(model: Any, data: Data, size: int) -> list[Item]:
+def _with_truth(model: Any, data: Data, size: int, fixed: int | None) -> list[Item]:
     """Batches with their labels; without labels, with the answers of the float model."""
     import openvino
 
-    parts = batches(data, size)
+    parts = batches(data, size, fixed)
     if data.labels is not None:
+        size = fixed or size
         return [(part, data.labels[i * size : (i + 1) * size]) for i, part in enumerate(parts)]
     reference = openvino.Core().compile_model(model, "CPU", F32)
     return [(part, _answers(reference, part)[0]) for part in parts]

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness.artifacts.tensors import Array
-from harness.techniques.quantize.calibration import Calibration, calibration_items
-from harness.techniques.registry import BuildContext, StepConfig
+from harness.errors import BuildError
+from harness.techniques.registry import StepConfig
 from harness.zoo.registry import Data
 
 
@@ -34,28 +34,60 @@ def load_nncf() -> Any:
     return nncf
 
 
-def drawn(calibration: NncfCalibration, context: BuildContext) -> Data:
-    """Draw the calibration items. Raises BuildError when there are too few or they do not fit the model."""
-    return calibration_items(Calibration(samples=calibration.samples), context)
+class NncfStaticSettings(StepConfig):
+    """What both static methods are told."""
+
+    preset: Literal["performance", "mixed"] = Field(
+        default="performance", description="activations: performance symmetric, mixed with a zero point"
+    )
+    transformer: bool = Field(default=False, description="NNCF's patterns and smoothing for transformers")
+    reduce_range: bool | Literal["auto"] = Field(
+        default="auto", description="7-bit weights; auto: where the CPU's 16-bit sums could saturate"
+    )
+    calibration: NncfCalibration = NncfCalibration()
 
 
-def batches(data: Data, size: int) -> list[list[Array]]:
-    """Cut items into batches of `size`, the last perhaps smaller; an array for each input."""
-    return [[array[i : i + size] for array in data.inputs] for i in range(0, len(data), size)]
+def batches(data: Data, size: int, fixed: int | None = None) -> list[list[Array]]:
+    """Cut items into batches of `size`, the last perhaps smaller; an array for each input.
+
+    A graph of a `fixed` batch gets whole ones of that. Raises BuildError when the items do not fill one.
+    """
+    count = len(data)
+    if fixed is not None:
+        size, count = fixed, count // fixed * fixed
+        if not count:
+            raise BuildError(f"{len(data)} items do not fill a batch: the graph takes {fixed} at once")
+    return [[array[i : i + size] for array in data.inputs] for i in range(0, count, size)]
 
 
-def quantization_settings(
-    reduced_range: bool, calibration: NncfCalibration, *, correct_biases: bool = True
-) -> Any:
-    """NNCF's advanced parameters: 7-bit weights where asked, ranges by item and not by batch."""
+def fixed_batch(model: Any) -> int | None:
+    """The only batch that an OpenVINO model takes, or None when any will do."""
+    shapes = [value.get_partial_shape() for value in model.inputs]
+    sizes = [shape[0] for shape in shapes if shape.rank.is_static and len(shape)]
+    return next((size.get_length() for size in sizes if size.is_static), None)
+
+
+def arguments(config: NncfStaticSettings, data: Data) -> dict[str, Any]:
+    """What nncf.quantize and its accuracy-aware brother are told alike."""
+    nncf = load_nncf()
+    return {
+        "preset": nncf.QuantizationPreset(config.preset),
+        "target_device": nncf.TargetDevice.CPU,
+        "subset_size": len(data),
+        "model_type": nncf.ModelType.TRANSFORMER if config.transformer else None,
+    }
+
+
+def advanced(calibration: NncfCalibration, size: int, *, reduced: bool, correct_biases: bool = True) -> Any:
+    """NNCF's advanced parameters: 7-bit weights where `reduced`, ranges by item in batches of `size`."""
     import nncf
     from nncf.quantization.advanced_parameters import OverflowFix
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Ranges
 
     methods = {"mean-minmax": Ranges.MEAN_MINMAX, "minmax": Ranges.MINMAX, "histogram": Ranges.HISTOGRAM}
     return nncf.AdvancedQuantizationParameters(
-        overflow_fix=OverflowFix.ENABLE if reduced_range else OverflowFix.DISABLE,
-        batchwise_statistics=calibration.batch > 1,
+        overflow_fix=OverflowFix.ENABLE if reduced else OverflowFix.DISABLE,
+        batchwise_statistics=size > 1,
         disable_bias_correction=not correct_biases,
         activations_range_estimator_params=methods[calibration.method],
     )

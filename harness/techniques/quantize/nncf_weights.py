@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from harness.artifacts import openvino_ir
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
-from harness.techniques.quantize.nncf_library import NncfCalibration, batches, drawn, load_nncf
+from harness.techniques.quantize.calibration import draw_items
+from harness.techniques.quantize.nncf_library import NncfCalibration, batches, fixed_batch, load_nncf
 from harness.techniques.quantize.openvino_counting import report
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
@@ -40,6 +41,8 @@ class NncfWeights(StepConfig):
         four = [name for name in names if getattr(self, name) != fields[name].default]
         if self.dtype.startswith("int8") and four:
             raise ValueError(f"{', '.join(four)}: for int4_sym and int4_asym, not for {self.dtype}")
+        if not self.reads_data and self.calibration != fields["calibration"].default:
+            raise ValueError("calibration: for awq and scale_estimation, of which neither is asked for")
         if self.group_size == 0:
             raise ValueError("group_size: 0; allowed: -1, or 1 and more")
         return self
@@ -71,7 +74,9 @@ def compress_weights(
     model = openvino_ir.read_model(source.file(openvino_ir.XML))
     try:
         compressed = nncf.compress_weights(
-            model, mode=nncf.CompressWeightsMode(config.dtype), **_four_bits(config, context)
+            model,
+            mode=nncf.CompressWeightsMode(config.dtype),
+            **_four_bits(config, fixed_batch(model), context),
         )
     except nncf.InvalidGroupSizeError as error:
         raise BuildError(
@@ -82,7 +87,7 @@ def compress_weights(
     return report(compressed, openvino_ir.read_model(source.file(openvino_ir.XML)))
 
 
-def _four_bits(config: NncfWeights, context: BuildContext) -> dict[str, Any]:
+def _four_bits(config: NncfWeights, fixed: int | None, context: BuildContext) -> dict[str, Any]:
     """Settings that NNCF takes with 4 bits only."""
     if not config.dtype.startswith("int4"):
         return {}
@@ -92,10 +97,11 @@ def _four_bits(config: NncfWeights, context: BuildContext) -> dict[str, Any]:
         "all_layers": config.all_layers,
     }
     if config.reads_data:
-        data = drawn(config.calibration, context)
+        (data,) = draw_items(context, calibration=config.calibration.samples)
+        parts = batches(data, config.calibration.batch, fixed)
         settings |= {
-            "dataset": load_nncf().Dataset(batches(data, config.calibration.batch)),
-            "subset_size": -(-len(data) // config.calibration.batch),
+            "dataset": load_nncf().Dataset(parts),
+            "subset_size": len(parts),
             "awq": config.awq,
             "scale_estimation": config.scale_estimation,
         }

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, model_validator
 
 from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
@@ -37,8 +38,19 @@ class MixedQuantize(StaticSettings):
         default=None, description="least ratio of signal to quantization noise of the outputs, decibels"
     )
     probe: int = Field(
-        default=64, ge=1, description="calibration items on which each layer's damage is measured"
+        default=64, ge=1, description="calibration items on which each layer's damage is measured, at most"
     )
+
+    @model_validator(mode="after")
+    def _budget_and_items(self) -> MixedQuantize:
+        if self.max_drop is None and self.min_sqnr_db is None:
+            raise ValueError("there is no budget to hold: give max_drop or min_sqnr_db")
+        if self.probe > self.calibration.samples and self.probe != type(self).model_fields["probe"].default:
+            raise ValueError(
+                f"probe: {self.probe} items, and calibration has {self.calibration.samples}; "
+                "allowed: as many at most"
+            )
+        return self
 
 
 @transform(
@@ -70,10 +82,12 @@ def quantize_mixed(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / onnx_graph.MODEL
         onnx.save(before, str(path))
-        search = _Search(config, settle(config, context.target, context.cpu_features), path, before, items)
+        search = _Search(
+            config, settle(config, context.target, context.cpu_features), path, before, items, fixed
+        )
         report(search.graph(), before, integer=True)  # fails where no layer can be quantized at all
         layers = search.layers()
-        context.say(f"{len(layers)} layers; worst: {layers[0].name if layers else 'none'}")
+        context.say(f"{len(layers)} layers; worst: {layers[0].name}")
         model, left, drop = search.fewest_in_float([layer.name for layer in layers])
     details = report(model, before, integer=True)
     made = out / onnx_graph.MODEL
@@ -96,20 +110,25 @@ class _Search:
     path: Path
     before: onnx.ModelProto
     items: list[dict[str, Array]]
+    fixed: int | None = None
 
     def __post_init__(self) -> None:
         from harness.techniques.quantize.static_graph import calibrate
 
         self.ranges = calibrate(self.path, self.config.calibration, self.items)
         self.exact = sensitivity.answers(self.path, self.items)
-        if self.config.min_sqnr_db is None and (
-            self.config.max_drop is None or sensitivity.disagreement(self.exact, self.exact) is None
-        ):
+        if not all(np.isfinite(answer).all() for answer in self.exact):
+            raise BuildError(
+                "the float graph answers calibration items with NaN or infinity: nothing to hold"
+            )
+        if self.config.min_sqnr_db is None and sensitivity.disagreement(self.exact, self.exact) is None:
             raise BuildError("there is no budget to hold: the answers are no classes; give min_sqnr_db")
 
     def layers(self) -> list[sensitivity.Layer]:
         """Quantize each layer alone; return their damage, the worst first."""
         found = sensitivity.candidates(self.before)
+        if not found:
+            raise BuildError("no layer has constant weights, so there is none to choose: use method static")
         work = [flops for _, flops in found.values()]
         total = None if None in work else sum(flops or 0.0 for flops in work)
         probes, exact = self._probes()
@@ -171,7 +190,14 @@ class _Search:
         return f"{changed}{lost['sqnr_db']:.1f} dB"
 
     def _probes(self) -> tuple[list[dict[str, Array]], sensitivity.Answers]:
-        """The first batches that hold the items to probe with, and the exact answers to them."""
-        size = len(next(iter(self.items[0].values())))
-        count = min(len(self.items), -(-self.config.probe // size))
-        return self.items[:count], [answer[: count * size] for answer in self.exact]
+        """The items to probe with, and the exact answers to them; a fixed batch is not cut."""
+        left, probes = self.config.probe, []
+        for batch in self.items:
+            size = len(next(iter(batch.values())))
+            taken = size if self.fixed else min(size, left)
+            probes.append({name: array[:taken] for name, array in batch.items()})
+            left -= taken
+            if left <= 0:
+                break
+        count = sum(len(next(iter(batch.values()))) for batch in probes)
+        return probes, [answer[:count] for answer in self.exact]

@@ -15,7 +15,7 @@ from harness.artifacts.artifact import Artifact
 from harness.artifacts.exporting import example_tensors
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import BuildError
-from harness.techniques.quantize.calibration import Calibration, calibration_items
+from harness.techniques.quantize.calibration import draw_items
 from harness.techniques.quantize.exported_counting import report
 from harness.techniques.quantize.pt2e_exporting import exported_graph
 from harness.techniques.quantize.ranges import settle_range
@@ -76,7 +76,7 @@ def quantized_package(
     """
     import torch
 
-    data = calibration_items(Calibration(samples=calibration.samples), context)
+    (data,) = draw_items(context, calibration=calibration.samples)
     with compiling(context.target):
         converted = _converted(module, data, calibration.batch, context.inputs, reduced=reduced)
         example = example_tensors(context.inputs, context.target.batch, context.seed)
