@@ -26,6 +26,7 @@ def train_model(name: str, suites: Path, *, quiet: bool) -> ExitCode:
     terminal.say(f"{name}: {recipe}")
     card = train_zoo_model(name, suites, progress=show)
     terminal.say(
-        f"{name}: {card['test_accuracy']:.2%} of {card['test_items']} test items, {card['train_s']} s"
+        f"{name}: {card['metric']} {card['quality']:.4f} on {card['test_items']} test items, "
+        f"{card['train_s']} s"
     )
     return ExitCode.OK

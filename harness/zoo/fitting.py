@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from harness.artifacts.tensors import Array
 from harness.errors import BuildError, DataError, UnknownNameError
 from harness.zoo.augment import AUGMENTS, augment_images
-from harness.zoo.registry import Data, Recipe
+from harness.zoo.registry import Data, Metric, Recipe
 
 WARMUP = 0.2
 """Share of the steps over which the learning rate rises."""
@@ -91,15 +91,21 @@ def fit(
     return [float(mean) for mean in losses.mean(axis=1)]
 
 
-def accuracy(module: torch.nn.Module, data: Data, batch: int = 500) -> float:
-    """Share of items (0 to 1) whose largest logit stands at their label; the module's mode is kept.
+def mean_score(module: torch.nn.Module, data: Data, metric: Metric, batch: int = 100) -> float:
+    """Mean of `metric` over all items of `data`; the module's mode is kept.
 
-    Raises DataError when `data` has no labels or no items.
+    Raises DataError when `data` has no labels or no items, or the metric does not fit them.
     """
     if data.labels is None or len(data) == 0:
-        raise DataError("accuracy needs items with labels, and there are none")
-    answers = predict(module, data.inputs, batch).argmax(axis=-1)
-    return float(np.mean(answers == data.labels))
+        raise DataError(f"{metric.name} needs items with labels, and there are none")
+    scores = [
+        metric.score(
+            (predict(module, tuple(x[start : start + batch] for x in data.inputs), batch),),
+            data.labels[start : start + batch],
+        )
+        for start in range(0, len(data), batch)
+    ]
+    return float(np.concatenate(scores).mean())
 
 
 def predict(module: torch.nn.Module, inputs: tuple[Array, ...], batch: int = 500) -> NDArray[np.float32]:

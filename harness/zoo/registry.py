@@ -36,12 +36,14 @@ class Dataset:
     """A named dataset; `load(split, root)` reads it from the folder `root` (a suite's `data/`).
 
     `md5` gives the published sum of each file that `load` verifies; a checkpoint's card repeats it.
+    `provenance` tells what else the training items come from, where that is not the same on all machines.
     """
 
     name: str
     summary: str
     load: Callable[[Split, Path], Data]
     md5: Mapping[str, str] = field(default_factory=dict)
+    provenance: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(frozen=True)

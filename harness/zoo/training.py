@@ -1,7 +1,4 @@
-"""Training a zoo model by its recipe: what `harness train NAME` does.
-
-`fit`, `accuracy` and `predict` come from harness/zoo/fitting.py and are given on here.
-"""
+"""Training a zoo model by its recipe: what `harness train NAME` does."""
 
 from __future__ import annotations
 
@@ -16,10 +13,8 @@ import torch
 from harness.artifacts.torch_module import call_factory
 from harness.errors import DataError
 from harness.zoo import checkpoints
-from harness.zoo.fitting import Progress, accuracy, fit, predict
-from harness.zoo.registry import DATASETS, MODELS, Dataset, Recipe, ZooModel
-
-__all__ = ["Progress", "accuracy", "fit", "predict", "train_zoo_model"]
+from harness.zoo.fitting import Progress, fit, mean_score
+from harness.zoo.registry import DATASETS, METRICS, MODELS, Dataset, Recipe, ZooModel
 
 
 def train_zoo_model(
@@ -32,7 +27,7 @@ def train_zoo_model(
     """Train the zoo model `name`, write its checkpoint under `suites_root` and return its card.
 
     The dataset is read from `suites_root`/data; weights and card go to `suites_root`/checkpoints. `recipe`
-    takes the place of the model's own. `test_accuracy` on the card is a share (0 to 1) of the whole test
+    takes the place of the model's own. `quality` on the card is the mean of `metric` over the whole test
     split, which plays no part in training. Raises UnknownNameError for a name the zoo does not have,
     DataError for a model that cannot be trained or data that cannot be read, BuildError when training
     diverges.
@@ -52,7 +47,8 @@ def train_zoo_model(
     facts = {
         "model": name,
         **_origin(recipe, dataset),
-        "test_accuracy": round(accuracy(module, test), 6),
+        "metric": model.metric,
+        "quality": round(mean_score(module, test, METRICS.get(model.metric)), 6),
         "test_items": len(test),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "train_s": round(train_s, 1),
@@ -67,6 +63,7 @@ def _origin(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
         "recipe": asdict(recipe),
         "dataset": dataset.name,
         "dataset_md5": dict(dataset.md5),
+        **({"dataset_provenance": dict(found)} if (found := dataset.provenance()) else {}),
         "epochs": recipe.epochs,
         "seed": recipe.seed,
         "torch": torch.__version__,

@@ -27,13 +27,14 @@ def slow_cosine(a, b):
 
 
 def test_every_metric_says_what_it_is():
-    for name in ("top-1", "agreement", "cosine", "max-error"):
+    units = {"top-1": "pt", "agreement": "pt", "bits-per-byte": "bits"}
+    for name in ("top-1", "agreement", "cosine", "max-error", "bits-per-byte"):
         metric = METRICS.get(name)
         assert metric.name == name
         assert metric.summary
-        assert metric.unit == ("pt" if name in ("top-1", "agreement") else "")
-        assert metric.higher_is_better is (name != "max-error")
-        assert metric.needs_reference is (name != "top-1")
+        assert metric.unit == units.get(name, "")
+        assert metric.higher_is_better is (name not in ("max-error", "bits-per-byte"))
+        assert metric.needs_reference is (name not in ("top-1", "bits-per-byte"))
 
 
 def test_top1_equals_a_plain_loop():
@@ -130,3 +131,39 @@ def test_fidelity_refuses_unequal_shapes(name, found, reference):
 def test_no_outputs_are_refused(name):
     with pytest.raises(DataError, match=f"{name} takes"):
         METRICS.get(name).score((), np.zeros(3, int))
+
+
+def test_bits_per_byte_equals_a_plain_loop():
+    logits, truth = 3 * RNG.standard_normal((4, 6, 5)), RNG.integers(0, 5, (4, 6))
+    expected = [
+        math.fsum(
+            -math.log2(math.exp(row[label]) / math.fsum(map(math.exp, row)))
+            for row, label in zip(item, labels, strict=True)
+        )
+        / 6
+        for item, labels in zip(logits, truth, strict=True)
+    ]
+    np.testing.assert_allclose(score("bits-per-byte", logits, truth), expected, rtol=1e-12)
+
+
+def test_bits_per_byte_of_a_model_that_knows_nothing_is_8_and_large_logits_do_not_overflow():
+    truth = RNG.integers(0, 256, (3, 7))
+    np.testing.assert_allclose(score("bits-per-byte", np.zeros((3, 7, 256), np.float32), truth), 8.0)
+    sure = np.zeros((1, 2, 256), np.float32)
+    sure[0, 0, 3] = sure[0, 1, 4] = 1e30
+    np.testing.assert_allclose(score("bits-per-byte", sure, np.array([[3, 4]])), 0.0)
+    assert score("bits-per-byte", np.full((1, 2, 256), NAN), np.array([[3, 4]])) == INF
+
+
+@pytest.mark.parametrize(
+    ("logits", "truth", "complaint"),
+    [
+        (np.zeros((2, 5)), np.zeros(2, int), "logits"),
+        (np.zeros((2, 3, 5)), np.zeros((2, 4), int), "labels"),
+        (np.zeros((2, 3, 5)), np.zeros((2, 3)), "integer labels"),
+        (np.zeros((2, 3, 5)), np.full((2, 3), 5), "from 0 to 4"),
+    ],
+)
+def test_bits_per_byte_refuses_what_does_not_fit(logits, truth, complaint):
+    with pytest.raises(DataError, match=complaint):
+        score("bits-per-byte", logits, truth)

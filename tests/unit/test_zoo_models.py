@@ -84,8 +84,8 @@ def test_its_channels_can_be_pruned_and_it_trains_on(model):
     module = build(model)
     import torch_pruning as tp
 
+    from harness.zoo.fitting import fit
     from harness.zoo.registry import Recipe
-    from harness.zoo.training import fit
 
     before, _ = tp.utils.count_ops_and_params(module, images(2))
     head = [part for part in module.modules() if type(part).__name__ == "Linear"][-1]

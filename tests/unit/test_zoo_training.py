@@ -9,13 +9,14 @@ import pytest
 
 from harness.errors import BuildError, DataError, UnknownNameError
 from harness.zoo import checkpoints
-from harness.zoo.registry import DATASETS, MODELS, Data, Dataset, Recipe
+from harness.zoo.registry import DATASETS, METRICS, MODELS, Data, Dataset, Recipe
 
 torch = pytest.importorskip("torch")
 
-from harness.zoo.fitting import OPTIMIZERS, one_cycle  # noqa: E402
-from harness.zoo.training import accuracy, fit, predict, train_zoo_model  # noqa: E402
+from harness.zoo.fitting import OPTIMIZERS, fit, mean_score, one_cycle, predict  # noqa: E402
+from harness.zoo.training import train_zoo_model  # noqa: E402
 
+TOP1, BITS = METRICS.get("top-1"), METRICS.get("bits-per-byte")
 RECIPE = Recipe(epochs=3, batch=16, learning_rate=0.02, seed=5)
 
 
@@ -81,7 +82,7 @@ def test_training_learns_and_leaves_the_module_as_it_is_laid_out():
     losses = fit(module, (images,), labels, RECIPE)
     assert len(losses) == RECIPE.epochs
     assert losses[-1] < losses[0]
-    assert accuracy(module, Data(blobs(seed=9)[:1], blobs(seed=9)[1])) > 0.9
+    assert mean_score(module, Data(blobs(seed=9)[:1], blobs(seed=9)[1]), TOP1) > 0.9
     assert not module.training
     assert all(p.is_contiguous() for p in module.parameters())
 
@@ -164,7 +165,7 @@ def test_sequences_and_several_inputs_and_outputs_can_be_trained():
     module = Tagger()
     losses = fit(module, (ids, np.ones(64, np.float32)), ids, Recipe(epochs=10, batch=8, learning_rate=0.05))
     assert losses[-1] < 0.3 * losses[0]
-    assert accuracy(module, Data((ids, np.ones(64, np.float32)), ids)) > 0.9
+    assert mean_score(module, Data((ids, np.ones(64, np.float32)), ids), BITS) < 0.3
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ def test_data_that_does_not_fit_is_told():
     with pytest.raises(DataError, match="do not fit labels"):
         fit(net(), (images,), np.stack([labels, labels], axis=1), RECIPE)
     with pytest.raises(DataError, match="labels"):
-        accuracy(net(), Data((images,)))
+        mean_score(net(), Data((images,)), TOP1)
 
 
 def test_predict_does_not_depend_on_the_batch_and_keeps_the_mode():
@@ -203,10 +204,17 @@ def test_predict_does_not_depend_on_the_batch_and_keeps_the_mode():
     assert module.training
 
 
+def test_the_mean_score_is_over_all_items_whatever_the_batch():
+    images, labels = blobs(10)
+    expected = np.mean(predict(net(), (images,)).argmax(axis=1) == labels)
+    for batch in (3, 10, 100):
+        assert mean_score(net(), Data((images,), labels), TOP1, batch) == pytest.approx(expected)
+
+
 def test_a_zoo_model_is_trained_written_and_verified(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     data = Data((rng.standard_normal((64, 1, 28, 28)).astype(np.float32),), rng.integers(0, 10, 64))
-    small = Dataset("mnist", "a few", lambda split, root: data, {"file": "sum"})
+    small = Dataset("mnist", "a few", lambda split, root: data, {"file": "sum"}, lambda: {"python": "3"})
     DATASETS.names()
     monkeypatch.setitem(DATASETS._items, "mnist", small)
     recipe = Recipe(epochs=1, batch=32, learning_rate=1e-3, seed=3)
@@ -215,6 +223,9 @@ def test_a_zoo_model_is_trained_written_and_verified(tmp_path, monkeypatch):
     path = checkpoints.locate("mnist-mlp", tmp_path / "a")
     assert checkpoints.verify(path) == cards[0]
     assert cards[0]["dataset_md5"] == {"file": "sum"}
+    assert cards[0]["dataset_provenance"] == {"python": "3"}
+    assert cards[0]["metric"] == "top-1"
+    assert 0 < cards[0]["quality"] < 1
     assert cards[0]["test_items"] == 64
     assert cards[0]["parameters"] == 784 * 64 + 64 + 64 * 64 + 64 + 64 * 10 + 10
     assert set(checkpoints.load_weights(path)) == {

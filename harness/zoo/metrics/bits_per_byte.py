@@ -1,0 +1,54 @@
+"""Bits per byte: how many bits a code made from the model's forecasts would spend on each byte."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.artifacts.tensors import Array
+from harness.errors import DataError
+from harness.zoo.registry import METRICS
+
+
+class BitsPerByte:
+    """Mean of -log2 of the probability given to each next byte of an item; NaN scores infinity.
+
+    The cross entropy of Shannon, "A Mathematical Theory of Communication", 1948; 8 is what a model that
+    knows nothing needs.
+    """
+
+    name = "bits-per-byte"
+    summary = "mean bits for each next byte of an item; less is better"
+    unit = "bits"
+    higher_is_better = False
+    needs_reference = False
+
+    def score(self, outputs: tuple[Array, ...], truth: Array) -> NDArray[np.float64]:
+        """Score logits `outputs[0]` (items, positions, values) against next bytes (items, positions).
+
+        Raises DataError when the shapes do not fit, or a label is no integer in [0, values).
+        """
+        logits = outputs[0] if outputs else np.empty(0)
+        if logits.ndim != 3 or truth.shape != logits.shape[:2] or logits.size == 0:
+            raise DataError(
+                "bits-per-byte takes logits (items, positions, values) and labels (items, positions), "
+                f"not {logits.shape} and {truth.shape}"
+            )
+        if truth.dtype.kind not in "iu":
+            raise DataError(f"bits-per-byte takes integer labels, not {truth.dtype}")
+        most = logits.shape[2] - 1
+        if not 0 <= int(truth.min()) <= int(truth.max()) <= most:
+            raise DataError(
+                f"bits-per-byte takes labels from 0 to {most}, not {truth.min()} to {truth.max()}"
+            )
+        scores = logits.astype(np.float64)
+        scores -= scores.max(axis=2, keepdims=True)  # so that the exponential does not overflow
+        nats = (
+            np.log(np.exp(scores).sum(axis=2))
+            - np.take_along_axis(scores, truth[:, :, np.newaxis].astype(np.int64), 2)[..., 0]
+        )
+        bits = nats.mean(axis=1) / np.log(2)
+        return np.asarray(np.where(np.isnan(bits), np.inf, bits), dtype=np.float64)
+
+
+METRICS.add("bits-per-byte", BitsPerByte())
