@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import logging
 from collections.abc import Iterator
@@ -26,12 +27,20 @@ def example_tensors(specs: tuple[TensorSpec, ...], batch: int, seed: int) -> tup
     return tuple(torch.from_numpy(spec.random(batch, rng)) for spec in specs)
 
 
-def batch_shapes(specs: tuple[TensorSpec, ...]) -> tuple[dict[int, Any], ...]:
-    """Dynamic shapes in which the first dimension of every input is one free batch."""
+def batch_shapes(module: torch.nn.Module, specs: tuple[TensorSpec, ...]) -> tuple[Any, ...]:
+    """Dynamic shapes in which the first dimension of every input is one free batch.
+
+    One for each parameter of the module's `forward`; what goes into ``*arguments`` is a tuple in it.
+    """
     import torch
 
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
-    return tuple({0: batch} for _ in specs)
+    shapes = tuple({0: batch} for _ in specs)
+    parameters = inspect.signature(module.forward).parameters.values()
+    for index, parameter in enumerate(parameters):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            return (*shapes[:index], shapes[index:])
+    return shapes
 
 
 @contextlib.contextmanager

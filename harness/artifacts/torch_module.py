@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.artifacts import torch_execution
 from harness.artifacts.forms import FORMS, Form
 from harness.artifacts.tensors import TensorSpec
+from harness.artifacts.torch_flops import flop_counter
 from harness.artifacts.torch_traffic import count_traffic
 from harness.errors import BuildError, DataError
 
@@ -81,7 +82,7 @@ def save_module(
         }
         if differing:
             changed[name] = differing
-    tensors, aliases = _unique_tensors(module)
+    tensors, aliases = unique_tensors(module)
     save_file(tensors, str(folder / WEIGHTS))
     description = {"factory": factory, "kwargs": kwargs, "attributes": changed, "aliases": aliases}
     description["execution"] = execution or {}
@@ -116,11 +117,19 @@ def load_module(folder: Path) -> torch.nn.Module:
 def place_tensors(
     module: torch.nn.Module, tensors: dict[str, torch.Tensor], aliases: dict[str, str] | None = None
 ) -> None:
-    """Replace parameters and buffers by `tensors`, whatever their shapes. Raises DataError for odd names."""
+    """Replace parameters and buffers by `tensors`, whatever their shapes. Raises DataError for odd names.
+
+    Of names that share a parameter in the module (tied weights) one is enough.
+    """
     import torch
 
     expected = set(module.state_dict())
     given = {**tensors, **{alias: tensors[name] for alias, name in (aliases or {}).items()}}
+    firsts: dict[int, str] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        first = firsts.setdefault(id(parameter), name)
+        if name not in given and first in given:
+            given[name] = given[first]
     if missing := sorted(expected - set(given)):
         raise DataError(f"the weights lack {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}")
     if odd := sorted(set(given) - expected):
@@ -139,13 +148,12 @@ def place_tensors(
 def count_facts(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
     """Count parameters, those not zero, FLOPs of one item (2 × multiply-accumulates), and what it moves."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from harness.artifacts.exporting import example_tensors
 
     module = load_module(folder)
     example = example_tensors(inputs, 1, seed=0)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), flop_counter() as counter:
         module(*example)
     parameters = list(module.parameters())
     traffic = count_traffic(module, example)
@@ -172,8 +180,8 @@ def _attributes(part: torch.nn.Module) -> dict[str, Any]:
     }
 
 
-def _unique_tensors(module: torch.nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Split a state dict into tensors and the names that share one (tied weights)."""
+def unique_tensors(module: torch.nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Split a module's state into tensors and the names that share one (tied weights)."""
     tensors: dict[str, torch.Tensor] = {}
     owners: dict[tuple[Any, ...], str] = {}
     aliases: dict[str, str] = {}

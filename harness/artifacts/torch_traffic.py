@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.artifacts.torch_flops import formulas
+
 if TYPE_CHECKING:
     import torch
 
@@ -15,9 +17,8 @@ def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
-    from torch.utils.flop_counter import flop_registry
 
-    parameters = list(module.parameters())
+    parameters, known = list(module.parameters()), formulas()
     weights = {parameter.untyped_storage().data_ptr() for parameter in parameters}
     seen = {"bytes": 0.0, "all": 0.0, "float32": 0.0}
 
@@ -29,7 +30,7 @@ def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
 
         def __torch_dispatch__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = function(*args, **(kwargs or {}))
-            counter = flop_registry.get(function._overloadpacket)
+            counter = known.get(function._overloadpacket)
             if counter is not None:
                 operands, results = tensors([args, kwargs or {}]), tensors(result)
                 moved = [t for t in operands if t.untyped_storage().data_ptr() not in weights] + results

@@ -16,7 +16,6 @@ from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
 from harness.suite.validation import CheckedSuite, Model
-from harness.techniques.registry import Transform
 from harness.zoo.registry import METRICS
 
 # What a build or a start takes where nothing better is known, seconds; only the dry run's estimate uses it.
@@ -169,6 +168,8 @@ class _Planner:
 
     def _chain(self, cell: Cell, target: Target) -> tuple[Job, ...] | str:
         model = cell.model
+        if missing := missing_package(*model.source.needs(model.config)):
+            return missing
         try:
             stages = cell.pipeline.stages(model.source.form)
         except ValueError as error:
@@ -178,7 +179,7 @@ class _Planner:
             step = stage.step
             if target.device not in step.devices:
                 return f"{step.name} does not run on {target.device}"
-            if missing := missing_package(step):
+            if missing := missing_package(step.packages, step.extra):
                 return missing
             if step.needs_training_data(stage.config) and not model.source.has_data(model.config):
                 return f"{step.name} needs training data; give the model a dataset"
@@ -190,7 +191,7 @@ class _Planner:
             "source",
             model.content(),
             model.identity,
-            versions_of(("torch", "onnx", "safetensors")),
+            versions_of(("torch", "onnx", "safetensors", *model.source.needs(model.config)[0])),
         ]
         return Job(digest(content), "source", model)
 
@@ -226,10 +227,10 @@ class _Planner:
         self.plan.jobs[job.key] = job
 
 
-def missing_package(step: Transform) -> str | None:
-    """Return why a step's libraries are not here, or None; imports nothing."""
-    for package in step.packages:
+def missing_package(packages: tuple[str, ...], extra: str | None) -> str | None:
+    """Return which of the packages is not here and what installs it, or None; imports nothing."""
+    for package in packages:
         module = package.replace("-", "_")
         if importlib.util.find_spec(module) is None:
-            return str(MissingPackageError(package, step.extra))
+            return str(MissingPackageError(package, extra))
     return None

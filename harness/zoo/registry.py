@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.artifacts.tensors import Array, TensorSpec
+from harness.errors import DataError
 from harness.registry import Registry
 
 Split = Literal["train", "test"]
@@ -33,7 +34,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named dataset; `load(split, root)` reads it from the folder `root` (a suite's `data/`).
+    """A named dataset: `load(split, root)` reads it from the folder `root` (a suite's `data/`), or
+    `generate(split, inputs)` makes items for whatever inputs a model has.
 
     `md5` gives the published sum of each file that `load` verifies; a checkpoint's card repeats it.
     `provenance` tells what else the training items come from, where that is not the same on all machines.
@@ -41,9 +43,18 @@ class Dataset:
 
     name: str
     summary: str
-    load: Callable[[Split, Path], Data]
+    load: Callable[[Split, Path], Data] | None = None
     md5: Mapping[str, str] = field(default_factory=dict)
     provenance: Callable[[], Mapping[str, str]] = dict
+    generate: Callable[[Split, tuple[TensorSpec, ...]], Data] | None = None
+
+    def items(self, split: Split, root: Path, inputs: tuple[TensorSpec, ...]) -> Data:
+        """Return a split for a model with these `inputs`. Raises DataError for files that cannot be read."""
+        if self.generate is not None:
+            return self.generate(split, inputs)
+        if self.load is None:
+            raise DataError(f"the dataset {self.name!r} has neither load nor generate")
+        return self.load(split, root)
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,9 @@ class ZooModel:
     (``harness.zoo.models.mnist_mlp:build``). The checkpoint is `checkpoints/<name>.safetensors` beside the
     suites. Random weights are drawn by the factory after seeding with `seed`: the same bytes each time with
     the same version of torch; they tell speed and size, not accuracy.
+
+    `tokens_per_item`: tokens that one item holds, of a language model, so that its speed is given in tokens
+    as well.
     """
 
     name: str
@@ -84,6 +98,7 @@ class ZooModel:
     recipe: Recipe | None
     source: str = ""
     seed: int = 0
+    tokens_per_item: int | None = None
 
 
 class Metric(Protocol):

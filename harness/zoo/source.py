@@ -75,6 +75,8 @@ class Source:
     data(config, folder, split): items of the dataset, or None when the model has none.
     has_data(config): whether `data` gives anything, without loading it.
     metric(config): name of the quality metric.
+    tokens(config): tokens that one item holds, None where it has none.
+    needs(config): packages that building imports beside torch and onnx, and the extra that installs them.
     """
 
     key: str
@@ -86,6 +88,8 @@ class Source:
     has_data: Callable[[Any], bool]
     metric: Callable[[Any], str]
     summary: str
+    tokens: Callable[[Any], int | None] = lambda _: None
+    needs: Callable[[Any], tuple[tuple[str, ...], str]] = lambda _: ((), "")
 
 
 SOURCES: Registry[Source] = Registry("model source", "harness.zoo.sources", "harness.zoo")

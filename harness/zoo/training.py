@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harness.artifacts.torch_module import call_factory
+from harness.artifacts.torch_module import call_factory, unique_tensors
 from harness.errors import DataError
 from harness.zoo import checkpoints
 from harness.zoo.fitting import Progress, fit, mean_score
@@ -37,7 +37,7 @@ def train_zoo_model(
     if recipe is None or model.dataset is None:
         raise DataError(f"the model {name!r} has no recipe to train it by")
     dataset = DATASETS.get(model.dataset)
-    train, test = (dataset.load(split, suites_root / "data") for split in ("train", "test"))
+    train, test = (dataset.items(split, suites_root / "data", model.inputs) for split in ("train", "test"))
     if train.labels is None:
         raise DataError(f"the dataset {dataset.name!r} has no labels to train {name!r} with")
     module = _untrained(model, recipe.seed)
@@ -53,7 +53,7 @@ def train_zoo_model(
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "train_s": round(train_s, 1),
     }
-    tensors = {key: value.detach().cpu().contiguous().numpy() for key, value in module.state_dict().items()}
+    tensors = {key: value.cpu().numpy() for key, value in unique_tensors(module)[0].items()}
     return checkpoints.save(checkpoints.place(name, suites_root), tensors, facts)
 
 

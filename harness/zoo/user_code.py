@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
 from harness.zoo.registry import DATASETS, Data, Split
 
@@ -41,8 +42,8 @@ def _installed(name: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
 
-def load_data(reference: str, folder: Path, split: Split) -> Data:
-    """Load a dataset by registered name or from a user's function `data(split)`.
+def load_data(reference: str, folder: Path, split: Split, inputs: tuple[TensorSpec, ...]) -> Data:
+    """Load a dataset by registered name or from a user's function `data(split)`, for a model's `inputs`.
 
     The function returns `inputs`, or `(inputs, labels)`; `inputs` is one array or a tuple of arrays, first
     dimension items. Raises DataError when it does not.
@@ -50,7 +51,7 @@ def load_data(reference: str, folder: Path, split: Split) -> Data:
     from harness.zoo.assets import locate_asset
 
     if ":" not in reference:
-        return DATASETS.get(reference).load(split, locate_asset("data", folder))
+        return DATASETS.get(reference).items(split, locate_asset("data", folder), inputs)
     module, _, function = reference.partition(":")
     try:
         result = getattr(importlib.import_module(module), function)(split)

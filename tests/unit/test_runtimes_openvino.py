@@ -218,7 +218,7 @@ def test_what_is_not_installed_is_named_with_its_extra(module, step, extra, monk
         importlib.util, "find_spec", lambda name, *rest: None if name == module else real(name, *rest)
     )
     entry = (TRANSFORMS if step in TRANSFORMS else CONVERSIONS).get(step)
-    told = missing_package(entry)
+    told = missing_package(entry.packages, entry.extra)
     assert module in told
     assert f"accel-harness[{extra}]" in told
     if module == "openvino":

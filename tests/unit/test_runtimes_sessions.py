@@ -168,14 +168,17 @@ def test_the_packages_that_a_missing_step_needs_are_named(monkeypatch):
     from harness.techniques.registry import TRANSFORMS
 
     step = TRANSFORMS.get("prune/channel")
-    assert missing_package(step) is None
+    assert missing_package(step.packages, step.extra) is None
     real = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util,
         "find_spec",
         lambda name, *rest: None if name == "torch_pruning" else real(name, *rest),
     )
-    assert missing_package(step) == "torch-pruning is not installed: pip install torch-pruning"
+    assert (
+        missing_package(step.packages, step.extra)
+        == "torch-pruning is not installed: pip install torch-pruning"
+    )
 
 
 def test_a_runtime_of_a_users_own_is_one_class_and_one_function():

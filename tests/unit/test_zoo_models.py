@@ -73,7 +73,7 @@ def test_it_exports_with_a_free_batch(model):
     module = build(model)
     import torch
 
-    program = torch.export.export(module, (images(2),), dynamic_shapes=batch_shapes(model.inputs))
+    program = torch.export.export(module, (images(2),), dynamic_shapes=batch_shapes(module, model.inputs))
     for count in (1, 5):
         torch.testing.assert_close(
             program.module()(images(count)), module(images(count)), rtol=1e-4, atol=1e-5
@@ -116,7 +116,12 @@ def test_the_deepest_becomes_an_onnx_graph_with_the_same_answers(tmp_path):
     path = tmp_path / "model.onnx"
     with quiet_exporter():
         torch.onnx.export(
-            module, (images(2),), path, dynamo=True, dynamic_shapes=batch_shapes(model.inputs), verbose=False
+            module,
+            (images(2),),
+            path,
+            dynamo=True,
+            dynamic_shapes=batch_shapes(module, model.inputs),
+            verbose=False,
         )
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     for count in (1, 5):

@@ -20,7 +20,9 @@ PARAMETERS = {"dense-4096": 3 * (4096 * 4096 + 4096), "resnet18": 11_689_512, "m
 def items(name: str, count: int = 3) -> torch.Tensor:
     model = MODELS.get(name)
     if model.dataset:
-        return torch.from_numpy(DATASETS.get(model.dataset).load("test", Path()).inputs[0][:count])
+        return torch.from_numpy(
+            DATASETS.get(model.dataset).items("test", Path(), model.inputs).inputs[0][:count]
+        )
     return torch.from_numpy(model.inputs[0].random(count, np.random.default_rng(0)))
 
 

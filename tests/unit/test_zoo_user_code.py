@@ -202,7 +202,7 @@ def test_a_dataset_that_fails_is_told_by_name(tmp_path, monkeypatch, text, says)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "my_data", raising=False)
     with pytest.raises(DataError, match=says):
-        load_data("my_data:data", tmp_path, "train")
+        load_data("my_data:data", tmp_path, "train", ())
     sys.modules.pop("my_data", None)
 
 

@@ -49,7 +49,7 @@ def export_onnx(config: ExportOnnx, source: Artifact, out: Path, context: BuildC
             opset_version=config.opset,
             input_names=names,
             output_names=_output_names(module, example),
-            dynamic_shapes=batch_shapes(context.inputs),
+            dynamic_shapes=batch_shapes(module, context.inputs),
             external_data=False,
             verbose=False,
         )

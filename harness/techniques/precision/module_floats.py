@@ -10,6 +10,7 @@ from harness.artifacts import torch_module
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.exporting import example_tensors
 from harness.artifacts.tensors import TensorSpec
+from harness.artifacts.torch_flops import formulas
 from harness.errors import BuildError
 from harness.techniques.precision.settings import BFloat16, Float16
 from harness.techniques.registry import BuildContext, transform
@@ -83,17 +84,17 @@ def _computed(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> list[t
     """Name, whether in 16 bits, and FLOPs of each product and convolution."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils.flop_counter import flop_registry
 
     found: list[tuple[str, bool, float]] = []
+    known = formulas()
 
     class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch types it in part
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
             packet = func._overloadpacket
-            if packet in flop_registry:
+            if packet in known:
                 first = result[0] if isinstance(result, (tuple, list)) else result
-                flops = flop_registry[packet](*args, **(kwargs or {}), out_val=result)
+                flops = known[packet](*args, **(kwargs or {}), out_val=result)
                 found.append((packet.__name__, first.itemsize == 2, float(flops)))
             return result
 

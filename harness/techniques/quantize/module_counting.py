@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.exporting import example_tensors
 from harness.artifacts.tensors import TensorSpec
+from harness.artifacts.torch_flops import flop_counter
 from harness.errors import BuildError
 
 if TYPE_CHECKING:
@@ -63,10 +64,9 @@ def _flops(
 ) -> tuple[dict[str, float], float]:
     """FLOPs of each layer and of the whole module for one item."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     found: dict[str, float] = {}
-    counter = FlopCounterMode(display=False)
+    counter = flop_counter()
 
     def hooks(name: str) -> tuple[Callable[..., None], Callable[..., None]]:
         def before(*_: Any) -> None:

@@ -16,7 +16,7 @@ def exported_graph(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> A
     import torch
 
     example = example_tensors(inputs, 2, seed=0)
-    graph = torch.export.export(module, example, dynamic_shapes=batch_shapes(inputs)).module()
+    graph = torch.export.export(module, example, dynamic_shapes=batch_shapes(module, inputs)).module()
     _tell_calls_apart(graph)
     return graph
 

@@ -29,12 +29,17 @@ class DecoderShape:
     heads: int
 
 
-class Attention(nn.Module):
-    """Causal self-attention in `heads` heads; one product makes queries, keys and values."""
+GPT2_SMALL = DecoderShape(vocabulary=50_257, context=1024, width=768, layers=12, heads=12)
+"""As transformers' default GPT2Config has it."""
 
-    def __init__(self, width: int, heads: int) -> None:
+
+class Attention(nn.Module):
+    """Self-attention in `heads` heads; one product makes queries, keys and values."""
+
+    def __init__(self, width: int, heads: int, *, causal: bool = True) -> None:
         super().__init__()
         self.heads = heads
+        self.causal = causal
         self.inputs = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
 
@@ -42,7 +47,7 @@ class Attention(nn.Module):
         """Map (batch, positions, width) to the same shape; return the keys and values of these positions too.
 
         `past` holds those of the positions before, all of which each position sees; then there is one
-        position. Without it each position sees itself and those before.
+        position. Without it each position sees itself and those before; all, where it is not causal.
         """
         batch, positions, width = features.shape
         split = self.inputs(features).view(batch, positions, 3, self.heads, width // self.heads)
@@ -50,7 +55,7 @@ class Attention(nn.Module):
         new = (key, value)
         if past is not None:
             key, value = torch.cat((past[0], key), dim=2), torch.cat((past[1], value), dim=2)
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=past is None)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal and past is None)
         result: torch.Tensor = self.output(mixed.transpose(1, 2).reshape(batch, positions, width))
         return result, new
 
@@ -73,7 +78,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Embedding, blocks and a last norm; weights are drawn as in GPT-2."""
+    """Embedding, blocks, a last norm and the head; weights are drawn as in GPT-2."""
 
     def __init__(self, shape: DecoderShape) -> None:
         super().__init__()
@@ -81,6 +86,8 @@ class Decoder(nn.Module):
         self.positions = nn.Parameter(torch.empty(shape.context, shape.width))
         self.blocks = nn.ModuleList(Block(shape.width, shape.heads) for _ in range(shape.layers))
         self.norm = nn.LayerNorm(shape.width)
+        self.head = nn.Linear(shape.width, shape.vocabulary, bias=False)
+        self.head.weight = self.tokens.weight
         self._draw(shape.layers)
 
     def forward(
@@ -97,10 +104,6 @@ class Decoder(nn.Module):
             features, new = block(features, past[index] if past else None)
             pairs.append(new)
         return self.norm(features), pairs
-
-    def logits(self, features: torch.Tensor) -> torch.Tensor:
-        """Scores (…, vocabulary) of features (…, width), by the embedding's own weights."""
-        return F.linear(features, self.tokens.weight)
 
     def _draw(self, layers: int) -> None:
         """Draw weights; what adds to a shortcut is divided by the root of the number of such additions."""
@@ -121,4 +124,36 @@ class LanguageModel(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (batch, positions, vocabulary) of token ids (batch, positions)."""
-        return self.decoder.logits(self.decoder(tokens)[0])
+        logits: torch.Tensor = self.decoder.head(self.decoder(tokens)[0])
+        return logits
+
+
+class Prefill(nn.Module):
+    """A decoder that reads a prompt: what comes after it, and the cache to go on from."""
+
+    def __init__(self, shape: DecoderShape) -> None:
+        super().__init__()
+        self.decoder = Decoder(shape)
+
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Logits (batch, vocabulary) after the last of the token ids (batch, positions); then keys and values
+        of the first layer, of the second … each (batch, heads, positions, width / heads).
+        """
+        features, pairs = self.decoder(tokens)
+        return (self.decoder.head(features[:, -1]), *(part for pair in pairs for part in pair))
+
+
+class Decode(nn.Module):
+    """A decoder that goes on from a cache by one token."""
+
+    def __init__(self, shape: DecoderShape) -> None:
+        super().__init__()
+        self.decoder = Decoder(shape)
+
+    def forward(self, token: torch.Tensor, *cache: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Logits (batch, vocabulary) after the token id (batch, 1), and this token's keys and values.
+
+        `cache` is laid out as `Prefill` returns it; so is what is returned, with one position each.
+        """
+        features, pairs = self.decoder(token, list(zip(cache[::2], cache[1::2], strict=True)))
+        return (self.decoder.head(features[:, -1]), *(part for pair in pairs for part in pair))

@@ -57,7 +57,10 @@ def _build(config: OnnxSource, folder: Path, out: Path) -> tuple[TensorSpec, ...
 
 
 def _data(config: OnnxSource, folder: Path, split: Split) -> Data | None:
-    return load_data(config.dataset, folder, split) if config.dataset else None
+    if config.dataset is None:
+        return None
+    inputs = config.inputs or tuple(onnx_graph.input_specs(onnx_graph.load_checked(folder / config.onnx)))
+    return load_data(config.dataset, folder, split, inputs)
 
 
 SOURCES.add(

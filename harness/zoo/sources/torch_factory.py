@@ -67,7 +67,7 @@ def _build(config: TorchSource, folder: Path, out: Path) -> tuple[TensorSpec, ..
 
 
 def _data(config: TorchSource, folder: Path, split: Split) -> Data | None:
-    return load_data(config.dataset, folder, split) if config.dataset else None
+    return load_data(config.dataset, folder, split, config.inputs) if config.dataset else None
 
 
 SOURCES.add(

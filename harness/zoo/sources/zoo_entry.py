@@ -62,8 +62,8 @@ def _build(config: ZooSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]
 
 
 def _data(config: ZooSource, folder: Path, split: Split) -> Data | None:
-    dataset = MODELS.get(config.zoo).dataset
-    return load_data(dataset, folder, split) if dataset else None
+    model = MODELS.get(config.zoo)
+    return load_data(model.dataset, folder, split, model.inputs) if model.dataset else None
 
 
 SOURCES.add(
@@ -77,6 +77,7 @@ SOURCES.add(
         data=_data,
         has_data=lambda config: MODELS.get(config.zoo).dataset is not None,
         metric=lambda config: MODELS.get(config.zoo).metric,
+        tokens=lambda config: MODELS.get(config.zoo).tokens_per_item,
         summary="a model of the zoo, with its shipped checkpoint or random weights",
     ),
 )

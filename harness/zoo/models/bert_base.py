@@ -1,0 +1,36 @@
+"""BERT base as an encoder of 128 tokens: large dense layers, bound by compute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.artifacts.tensors import TensorSpec
+from harness.zoo.registry import MODELS, ZooModel
+
+if TYPE_CHECKING:
+    import torch
+
+TOKENS, VOCABULARY = 128, 30_522
+
+
+def build() -> torch.nn.Module:
+    """Make the encoder with random weights: token ids (batch, 128) to features (batch, 128, 768)."""
+    from harness.zoo.nets.encoder import BERT_BASE, Encoder
+
+    return Encoder(BERT_BASE)
+
+
+MODELS.add(
+    "bert-base",
+    ZooModel(
+        name="bert-base",
+        summary="BERT base encoder, random weights: 109 M parameters, 128 tokens a call",
+        factory="harness.zoo.models.bert_base:build",
+        inputs=(TensorSpec(name="tokens", shape=(TOKENS,), dtype="int64", high=VOCABULARY),),
+        dataset="random-tokens",
+        metric="cosine",
+        recipe=None,
+        source="Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, 2018",
+        tokens_per_item=TOKENS,
+    ),
+)

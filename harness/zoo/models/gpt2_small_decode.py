@@ -1,0 +1,49 @@
+"""GPT-2 small makes one token from a cache of 256: a call reads all weights once, so memory bounds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.artifacts.tensors import TensorSpec
+from harness.zoo.registry import MODELS, ZooModel
+
+if TYPE_CHECKING:
+    import torch
+
+VOCABULARY, LAYERS = 50_257, 12
+CACHED = (12, 256, 64)
+"""Heads, positions and features of the keys, and of the values, of one layer."""
+
+
+def build() -> torch.nn.Module:
+    """Make the decoder with the weights of ``gpt2-small-prefill``.
+
+    A token id (batch, 1) and a cache of 24 arrays (batch, 12, 256, 64), keys and values of each layer, to
+    the logits after the token and its own keys and values.
+    """
+    from harness.zoo.nets.decoder import GPT2_SMALL, Decode
+
+    return Decode(GPT2_SMALL)
+
+
+MODELS.add(
+    "gpt2-small-decode",
+    ZooModel(
+        name="gpt2-small-decode",
+        summary="GPT-2 small makes a token from a cache of 256, random weights: 124 M parameters",
+        factory="harness.zoo.models.gpt2_small_decode:build",
+        inputs=(
+            TensorSpec(name="token", shape=(1,), dtype="int64", high=VOCABULARY),
+            *(
+                TensorSpec(name=f"past_{part}_{layer}", shape=CACHED)
+                for layer in range(LAYERS)
+                for part in ("key", "value")
+            ),
+        ),
+        dataset="random-tokens",
+        metric="cosine",
+        recipe=None,
+        source="Radford et al., Language Models are Unsupervised Multitask Learners, 2019",
+        tokens_per_item=1,
+    ),
+)

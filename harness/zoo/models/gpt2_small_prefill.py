@@ -1,0 +1,40 @@
+"""GPT-2 small reading a prompt of 256 tokens: large dense layers, bound by compute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.artifacts.tensors import TensorSpec
+from harness.zoo.registry import MODELS, ZooModel
+
+if TYPE_CHECKING:
+    import torch
+
+TOKENS, VOCABULARY = 256, 50_257
+
+
+def build() -> torch.nn.Module:
+    """Make the decoder with random weights.
+
+    Token ids (batch, 256) to the logits after the last (batch, 50257) and the cache: keys and values of each
+    layer, 24 arrays (batch, 12, 256, 64).
+    """
+    from harness.zoo.nets.decoder import GPT2_SMALL, Prefill
+
+    return Prefill(GPT2_SMALL)
+
+
+MODELS.add(
+    "gpt2-small-prefill",
+    ZooModel(
+        name="gpt2-small-prefill",
+        summary="GPT-2 small reads 256 tokens and fills its cache, random weights: 124 M parameters",
+        factory="harness.zoo.models.gpt2_small_prefill:build",
+        inputs=(TensorSpec(name="tokens", shape=(TOKENS,), dtype="int64", high=VOCABULARY),),
+        dataset="random-tokens",
+        metric="cosine",
+        recipe=None,
+        source="Radford et al., Language Models are Unsupervised Multitask Learners, 2019",
+        tokens_per_item=TOKENS,
+    ),
+)
