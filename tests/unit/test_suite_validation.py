@@ -56,7 +56,7 @@ exclude:
         "exclude, hardware, include, measure, models, quality, suite, techniques, workloads",
         f"s.yaml:4: models.a.zoo: unknown model 'mnist-mpl'; did you mean 'mnist-mlp'? Known: {ALL_MODELS}",
         "s.yaml:5: models.b.dataset: unknown key 'dataset'. Known: zoo",
-        "s.yaml:6: models.c: takes exactly one of the keys onnx, torch, zoo; found zoo, torch",
+        "s.yaml:6: models.c: takes exactly one of the keys hf, onnx, torch, zoo; found zoo, torch",
         "s.yaml:7: models.d: found 5; allowed: a mapping",
         "s.yaml:9: workloads.w.scenario: unknown scenario 'offlin'; did you mean 'offline'? "
         "Known: loadgen-multi-stream, loadgen-offline, loadgen-server, loadgen-single-stream, multi-stream, "
@@ -154,8 +154,8 @@ def test_units_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("model", "where", "says"),
     [
-        ({}, "", "takes exactly one of the keys onnx, torch, zoo; found nothing"),
-        ({"zooo": "x"}, "", "takes exactly one of the keys onnx, torch, zoo; found zooo"),
+        ({}, "", "takes exactly one of the keys hf, onnx, torch, zoo; found nothing"),
+        ({"zooo": "x"}, "", "takes exactly one of the keys hf, onnx, torch, zoo; found zooo"),
         ({"zoo": 5}, ".zoo", "found 5; allowed: text"),
         ({"onnx": "none.onnx"}, ".onnx", "none.onnx: no such file beside the suite"),
         (

@@ -1,0 +1,67 @@
+"""A model of transformers as a plain module: tensors in by position, one tensor out. For workers only."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+from harness.errors import DataError
+
+
+class OneOutput(nn.Module):
+    """`inputs` names the keywords that the model's inputs go to; `last`: only the last position answers."""
+
+    def __init__(self, model: Any, inputs: tuple[str, ...], *, last: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.inputs = inputs
+        self.last = last
+        known = inspect.signature(model.forward).parameters
+        settings = {"return_dict": True, "use_cache": False, "logits_to_keep": 1 if last else 0}
+        self._settings = {name: value for name, value in settings.items() if name in known}
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        """The model's first output: logits where it has a head, else features; all inputs are real."""
+        named = dict(zip(self.inputs, tensors, strict=True))
+        first: torch.Tensor = self.model(**named, **self._settings)[0]
+        return first[:, -1] if self.last else first
+
+
+def build(config: dict[str, Any], model: str, inputs: list[str], *, last: bool) -> nn.Module:
+    """Make `model` (the name of one of transformers' auto classes) by `config`, untrained."""
+    made = transformers.AutoConfig.for_model(**config)
+    return OneOutput(getattr(transformers, model).from_config(made), tuple(inputs), last=last)
+
+
+def load(where: str, model: str, inputs: list[str], *, last: bool, **settings: Any) -> nn.Module:
+    """Load `model` from a folder or by its name on the hub: safetensors only, none of its own code, float32.
+
+    Raises DataError, in one line, for what is not there, cannot be reached or would need other code.
+    """
+    try:
+        loaded = getattr(transformers, model).from_pretrained(
+            where, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, **settings
+        )
+    except Exception as error:  # transformers has many errors for a file that is not there
+        raise _refusal(where, error) from error
+    return OneOutput(loaded, tuple(inputs), last=last)
+
+
+def read_config(where: str, **settings: Any) -> Any:
+    """Read a checkpoint's configuration. Raises DataError."""
+    try:
+        return transformers.AutoConfig.from_pretrained(where, trust_remote_code=False, **settings)
+    except Exception as error:
+        raise _refusal(where, error) from error
+
+
+def _refusal(where: str, error: Exception) -> DataError:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return DataError(
+        f"{where}: no checkpoint that transformers can load from a folder, its cache or the hub "
+        f"(safetensors weights, no code of its own): {first}"
+    )

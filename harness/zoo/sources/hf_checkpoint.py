@@ -1,0 +1,144 @@
+"""``{hf: folder-or-name, task: text-generation}``: a checkpoint of transformers, local or from the hub."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from harness.artifacts import torch_module
+from harness.artifacts.cache import file_digest
+from harness.artifacts.tensors import TensorSpec
+from harness.errors import DataError
+from harness.zoo.registry import Data, Split
+from harness.zoo.source import SOURCES, DatasetReference, MetricName, Source, SourceConfig
+from harness.zoo.user_code import dataset_identity, load_data
+
+if TYPE_CHECKING:
+    import torch
+
+FACTORY = "harness.zoo.hf_module:build"
+RANDOM = "random-tokens"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a task is done with: one of transformers' auto classes, and whether it takes images."""
+
+    model: str
+    images: bool = False
+    last: bool = False
+
+
+TASKS = {
+    "feature-extraction": Task("AutoModel"),
+    "fill-mask": Task("AutoModelForMaskedLM"),
+    "image-classification": Task("AutoModelForImageClassification", images=True),
+    "text-classification": Task("AutoModelForSequenceClassification"),
+    "text-generation": Task("AutoModelForCausalLM", last=True),
+}
+
+
+class HfSource(SourceConfig):
+    """`hf` is a folder, relative to the suite, or a name on the hub; `task` as transformers names tasks."""
+
+    hf: str = Field(min_length=1, description="a checkpoint's folder, or owner/name on the hub")
+    task: Literal[
+        "feature-extraction", "fill-mask", "image-classification", "text-classification", "text-generation"
+    ]
+    revision: str = Field(default="main", description="commit, branch or tag on the hub")
+    tokens: int = Field(default=128, ge=1, description="tokens of an item, where the task takes text")
+    dataset: DatasetReference | None = Field(
+        default=None, description="a dataset's name, or package.module:function; random items without one"
+    )
+    metric: MetricName | None = Field(default=None, description="a metric's name; cosine without a dataset")
+
+
+def _identity(config: HfSource, folder: Path) -> dict[str, Any]:
+    place = folder / config.hf
+    files: dict[str, str] = {}
+    if place.is_dir():
+        weights = sorted(place.glob("*.safetensors"))
+        if not weights:
+            raise DataError(f"{config.hf} holds no *.safetensors; pickled weights are not read")
+        if not (place / "config.json").is_file():
+            raise DataError(f"{config.hf} holds no config.json")
+        files = {path.name: file_digest(path) for path in [*weights, *sorted(place.glob("*.json"))]}
+    elif place.exists():
+        raise DataError(f"{config.hf} is a file; name the checkpoint's folder")
+    elif config.hf.startswith((".", "/")) or config.hf.count("/") > 1:
+        raise DataError(f"{config.hf}: no such folder beside the suite")
+    return {
+        "files": files,
+        "revision": config.revision,
+        "dataset": dataset_identity(config.dataset, folder),
+    }
+
+
+def _place(config: HfSource, folder: Path) -> tuple[str, dict[str, Any]]:
+    """The checkpoint's folder, or its name on the hub with its revision."""
+    place = folder / config.hf
+    return (
+        (str(place), {"local_files_only": True})
+        if place.is_dir()
+        else (config.hf, {"revision": config.revision})
+    )
+
+
+def _inputs(config: HfSource, made: Any) -> tuple[TensorSpec, ...]:
+    """Inputs as the checkpoint's configuration has them. Raises DataError for a length it does not take."""
+    if TASKS[config.task].images:
+        size, channels = getattr(made, "image_size", None), getattr(made, "num_channels", 3)
+        if size is None:
+            raise DataError(f"{config.hf}: its configuration names no image_size")
+        height, width = size if isinstance(size, (list, tuple)) else (size, size)
+        return (TensorSpec(name="pixel_values", shape=(channels, height, width)),)
+    most, vocabulary = getattr(made, "max_position_embeddings", None), getattr(made, "vocab_size", None)
+    if vocabulary is None:
+        raise DataError(f"{config.hf}: its configuration names no vocab_size, so it takes no text")
+    if most is not None and config.tokens > most:
+        raise DataError(f"{config.hf} takes at most {most} tokens, not {config.tokens}")
+    return (TensorSpec(name="input_ids", shape=(config.tokens,), dtype="int64", high=vocabulary),)
+
+
+def _build(config: HfSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
+    from harness.zoo import hf_module
+
+    where, settings = _place(config, folder)
+    inputs = _inputs(config, hf_module.read_config(where, **settings))
+    task = TASKS[config.task]
+    names = [spec.name for spec in inputs]
+    module: torch.nn.Module = hf_module.load(where, task.model, names, last=task.last, **settings).eval()
+    made = json.loads(module.model.config.to_json_string(use_diff=False))  # type: ignore[union-attr,operator]
+    kwargs = {"config": made, "model": task.model, "inputs": names, "last": task.last}
+    torch_module.save_module(module, out, FACTORY, kwargs)
+    return inputs
+
+
+def _data(config: HfSource, folder: Path, split: Split) -> Data:
+    from harness.zoo import hf_module
+
+    where, settings = _place(config, folder)
+    inputs = _inputs(config, hf_module.read_config(where, **settings))
+    return load_data(config.dataset or RANDOM, folder, split, inputs)
+
+
+SOURCES.add(
+    "hf",
+    Source(
+        key="hf",
+        config=HfSource,
+        form=torch_module.FORM,
+        identity=_identity,
+        build=_build,
+        data=_data,
+        has_data=lambda _: True,
+        metric=lambda config: config.metric or ("top-1" if config.dataset else "cosine"),
+        summary="a checkpoint of transformers: a local folder, or a name on the hub",
+        tokens=lambda config: None if TASKS[config.task].images else config.tokens,
+        needs=lambda _: (("transformers",), "hf"),
+    ),
+)

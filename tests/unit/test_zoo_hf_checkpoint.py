@@ -1,0 +1,126 @@
+"""A checkpoint of transformers as a model: made here, saved, loaded, and answering as transformers does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from harness.errors import DataError
+from harness.zoo.source import SOURCES
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+SOURCE = SOURCES.get("hf")
+GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": 100}
+BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+
+
+def saved(folder, model):
+    torch.manual_seed(0)
+    model.save_pretrained(folder)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def gpt2(tmp_path):
+    config = transformers.GPT2Config(**GPT2, bos_token_id=1, eos_token_id=2)
+    return saved(tmp_path / "gpt2", transformers.GPT2LMHeadModel(config))
+
+
+def built(tmp_path, **settings):
+    from harness.artifacts.torch_module import load_module
+
+    config, out = SOURCE.config(**settings), tmp_path / "out"
+    out.mkdir()
+    inputs = SOURCE.build(config, tmp_path, out)
+    return load_module(out), inputs, config
+
+
+def test_a_decoder_answers_for_its_last_position_as_transformers_does(tmp_path, gpt2):
+    module, (spec,), config = built(tmp_path, hf="gpt2", task="text-generation", tokens=16)
+    assert (spec.name, spec.shape, spec.dtype, spec.high) == ("input_ids", (16,), "int64", 100)
+    data = SOURCE.data(config, tmp_path, "test")
+    ids = torch.from_numpy(data.inputs[0][:3])
+    torch.testing.assert_close(module(ids), gpt2(ids).logits[:, -1])
+    assert SOURCE.metric(config) == "cosine"
+    assert SOURCE.tokens(config) == 16
+    assert SOURCE.needs(config) == (("transformers",), "hf")
+    weight = module.model.lm_head.weight
+    assert weight is module.model.transformer.wte.weight  # still tied
+
+
+def test_encoders_and_classifiers_answer_as_transformers_does(tmp_path):
+    config = transformers.BertConfig(**BERT, vocab_size=90, num_labels=3)
+    model = saved(tmp_path / "bert", transformers.BertForSequenceClassification(config))
+    module, (spec,), _ = built(tmp_path, hf="bert", task="text-classification", tokens=8)
+    ids = torch.from_numpy(spec.random(2, np.random.default_rng(0)))
+    torch.testing.assert_close(module(ids), model(ids).logits)
+
+
+def test_images_take_their_size_from_the_configuration(tmp_path):
+    config = transformers.ViTConfig(**BERT, image_size=32, patch_size=8, num_labels=5)
+    model = saved(tmp_path / "vit", transformers.ViTForImageClassification(config))
+    module, (spec,), source = built(tmp_path, hf="vit", task="image-classification")
+    assert spec.shape == (3, 32, 32)
+    assert SOURCE.tokens(source) is None
+    images = torch.from_numpy(spec.random(2, np.random.default_rng(0)))
+    torch.testing.assert_close(module(images), model(images).logits)
+
+
+def test_its_identity_follows_the_files(tmp_path, gpt2):
+    config = SOURCE.config(hf="gpt2", task="text-generation")
+    before = SOURCE.identity(config, tmp_path)
+    assert before == SOURCE.identity(config, tmp_path)
+    path = tmp_path / "gpt2" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "n_head": 4}))
+    assert SOURCE.identity(config, tmp_path) != before
+
+
+def test_pickled_weights_files_and_folders_that_are_not_there_are_refused(tmp_path, gpt2):
+    (tmp_path / "gpt2" / "model.safetensors").rename(tmp_path / "gpt2" / "pytorch_model.bin")
+    for name, complaint in (
+        ("gpt2", "pickled weights are not read"),
+        ("gpt2/config.json", "is a file"),
+        ("./none", "no such folder"),
+    ):
+        with pytest.raises(DataError, match=complaint):
+            SOURCE.identity(SOURCE.config(hf=name, task="text-generation"), tmp_path)
+
+
+def test_too_many_tokens_and_models_of_another_kind_are_refused(tmp_path, gpt2):
+    with pytest.raises(DataError, match="takes at most 64 tokens, not 128"):
+        built(tmp_path, hf="gpt2", task="text-generation")
+    with pytest.raises(DataError, match="names no image_size"):
+        SOURCE.data(SOURCE.config(hf="gpt2", task="image-classification"), tmp_path, "test")
+
+
+def test_code_of_a_checkpoint_is_never_run(tmp_path, gpt2):
+    path = tmp_path / "gpt2" / "config.json"
+    content = json.loads(path.read_text()) | {"model_type": "own", "auto_map": {"AutoConfig": "own.Config"}}
+    path.write_text(json.dumps(content))
+    (tmp_path / "gpt2" / "own.py").write_text("raise SystemExit('it was run')\n")
+    with pytest.raises(DataError, match="no code of its own"):
+        SOURCE.data(SOURCE.config(hf="gpt2", task="text-generation"), tmp_path, "test")
+
+
+def test_a_name_that_cannot_be_reached_is_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    code = (
+        "from pathlib import Path\n"
+        "from harness.errors import DataError\n"
+        "from harness.zoo.source import SOURCES\n"
+        "source = SOURCES.get('hf')\n"
+        "try:\n"
+        "    source.build(source.config(hf='owner/none', task='fill-mask'), Path(), Path())\n"
+        "except DataError as error:\n"
+        "    print(error)\n"
+    )
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("owner/none: no checkpoint that transformers can load"), done.stderr
+    assert len(done.stdout.splitlines()) == 1
