@@ -174,8 +174,7 @@ def _by(row: Row) -> str:
 
 def _costs(row: Row, baseline: Row | None) -> Iterator[str]:
     if baseline is not None and row.get("drop") is not None:
-        unit = "points" if row["quality_unit"] == "pt" else row["quality_unit"]
-        yield f"Quality changes by {say.signed(-row['drop'])} {unit}.".replace(" .", ".")
+        yield f"Quality changes by {say.change_words(row)}."
     items = row.get("break_even_items")
     if items and row.get("build_s") and row.get("verdict") == "faster":
         yield (

@@ -78,6 +78,11 @@ class Board:
         return next((row for row in self.records if row["arm"] == "baseline"), None)
 
     @property
+    def less_is_better(self) -> bool:
+        """Whether a smaller score is better."""
+        return any(row["quality_higher_is_better"] is False for row in self.records)
+
+    @property
     def unit(self) -> str:
         """Unit of a drop in quality; empty where nothing was judged."""
         return next((row["quality_unit"] for row in self.records if row["quality_unit"]), "")

@@ -146,10 +146,9 @@ def _costs(row: Row, board: Board) -> list[str]:
             return [*parts, ", quality not measured"]
         quality = say.score(row["quality"], row["quality_unit"] or "")
         return [*parts, f", quality {quality}, but the baseline’s is missing: no budget was applied"]
-    unit = "points" if board.unit == "pt" else board.unit
-    parts.append(f", {say.signed(-row['drop'])} {unit}".rstrip())
+    parts.append(f", {say.change_words(row)}")
     if board.max_drop is not None and row["drop_high"] is not None and row["drop_high"] > board.max_drop:
-        parts.append(f" (a drop of {say.signed(row['drop_high'])[1:]} is not ruled out)")
+        parts.append(f" (a drop of {say.change_text(row, 'drop_high')[1:]} is not ruled out)")
     return parts
 
 
@@ -192,9 +191,7 @@ def _smallest(board: Board) -> list[Sentence]:
         interval = say.factors(row["speedup_low"], row["speedup_high"])
         speed = [", ", f"{say.factor(row['speedup'])} × ({interval}) the baseline’s speed{known}"]
     if row["drop"] is not None:
-        speed.append(
-            f", {say.signed(-row['drop'])} {'points' if board.unit == 'pt' else board.unit}".rstrip()
-        )
+        speed.append(f", {say.change_words(row)}")
     elif row["quality"] is not None:
         speed.append(f", quality {say.score(row['quality'], row['quality_unit'] or '')}")
     bytes_ = say.quantity(row["artifact_bytes"], "bytes")
@@ -217,12 +214,12 @@ def _beyond(board: Board) -> list[Sentence]:
     over = [row for row in board.records if row["within"] is False and row["verdict"] == "faster"]
     if not over or (best is not None and over[0]["speedup"] <= best["speedup"]):
         return []
-    top, unit = over[0], "points" if board.unit == "pt" else board.unit
+    top = over[0]
     return [
         sentence(
             "Faster, but over the budget: ",
             code(top["technique"]),
-            f" — {say.factor(top['speedup'])} ×, {say.signed(-top['drop'])} {unit}.",
+            f" — {say.factor(top['speedup'])} ×, {say.change_words(top)}.",
         )
     ]
 

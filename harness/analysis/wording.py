@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
@@ -12,6 +13,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 _STEPS = {
     "s": ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s")),
     "bytes": ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")),
+    "tokens/s": ((1.0, "tokens/s"), (1e3, "k tokens/s"), (1e6, "M tokens/s")),
     "items/s": ((1.0, "items/s"), (1e3, "k items/s"), (1e6, "M items/s")),
     "queries/s": ((1.0, "queries/s"), (1e3, "k queries/s"), (1e6, "M queries/s")),
     "FLOP": ((1.0, "FLOP"), (1e3, "kFLOP"), (1e6, "MFLOP"), (1e9, "GFLOP"), (1e12, "TFLOP")),
@@ -77,7 +79,33 @@ def score(value: float | None, unit: str) -> str:
     """Return a quality: as a percentage with two decimals where its drop counts in points."""
     if value is None:
         return "–"
-    return f"{100 * value:.2f} %" if unit == "pt" else digits(value, 4, 4)
+    return f"{100 * value:.2f} %" if unit == "pt" else f"{digits(value, 4, 4)} {unit}".rstrip()
+
+
+def unit_word(unit: str | None) -> str:
+    """Return the unit of a change in quality as a word: pt → points; bits stay bits."""
+    return "points" if unit == "pt" else unit or ""
+
+
+def change(row: Mapping[str, Any], of: str = "drop") -> float | None:
+    """Return a Record's change of its own metric: what it lost (column `of`) is less of it, or more where
+    less is better.
+    """
+    lost = row.get(of)
+    if lost is None:
+        return None
+    return (float(lost) if row.get("quality_higher_is_better") is False else -float(lost)) + 0.0
+
+
+def change_text(row: Mapping[str, Any], of: str = "drop") -> str:
+    """Return that change as signed text: two decimals for points, four for others; empty where unknown."""
+    value = change(row, of)
+    return "" if value is None else signed(value, 2 if row.get("quality_unit") == "pt" else 4)
+
+
+def change_words(row: Mapping[str, Any]) -> str:
+    """Return that change with its unit: −0.04 points, +0.0123 bits."""
+    return f"{change_text(row)} {unit_word(row.get('quality_unit'))}".rstrip()
 
 
 def signed(value: float, decimals: int = 2) -> str:

@@ -44,6 +44,12 @@ def cold_start(row: Row) -> float | None:
     return None if None in parts else float(sum(parts))
 
 
+def tokens_per_s(row: Row) -> float | None:
+    """Tokens answered a second: throughput × tokens of an item; None where items are no tokens."""
+    items, tokens = row["throughput_items_per_s"], row.get("tokens_per_item")
+    return None if items is None or tokens is None else float(items * tokens)
+
+
 def peak_memory(row: Row) -> float | None:
     """Highest resident memory of any phase, bytes."""
     names = ("peak_rss_load_bytes", "peak_rss_first_call_bytes", "peak_rss_steady_bytes")
@@ -81,6 +87,9 @@ COLUMNS = (
         "items answered in all Blocks over the Blocks' time",
         _plain("throughput_items_per_s"),
         more=True,
+    ),
+    Column(
+        "tokens", "Tokens", "tokens/s", "throughput × tokens that one item holds", tokens_per_s, more=True
     ),
     Column(
         "qps",

@@ -133,6 +133,5 @@ def point_title(row: Row) -> str:
     if row["speedup"] is not None:
         parts.append(f"{say.factor(row['speedup'])} × the baseline’s speed")
     if row["drop"] is not None:
-        unit = "points" if row["quality_unit"] == "pt" else row["quality_unit"] or ""
-        parts.append(f"{say.signed(-row['drop'])} {unit}".rstrip())
+        parts.append(say.change_words(row))
     return " · ".join(parts)

@@ -9,7 +9,7 @@ from harness.analysis import wording as say
 from harness.analysis.frames import Row, records
 from harness.analysis.leaderboard import Board, boards
 from harness.analysis.summary import markdown_code, markdown_text
-from harness.report.columns import peak_memory
+from harness.report.columns import peak_memory, tokens_per_s
 from harness.report.page import machine_name
 from harness.report.tables import VERDICTS
 from harness.store.reading import Run
@@ -66,16 +66,17 @@ def _line(row: Row, board: Board) -> str:
     interval = (
         "" if row["speedup"] is None or baseline else say.factors(row["speedup_low"], row["speedup_high"])
     )
-    change = "–" if row["drop"] is None else say.signed(-row["drop"])
+    change = say.change_text(row) or "–"
     over = " (over the budget)" if row["within"] is False else ""
-    throughput = row["throughput_items_per_s"]
+    throughput, rate = row["throughput_items_per_s"], tokens_per_s(row)
+    tokens = [] if rate is None else [say.quantity(rate, "tokens/s")]
     cells = [
         f"**{name}**" if row["cell_id"] == board.best else name,
         f"**{speed}**" if row["cell_id"] == board.best else speed,
         interval,
         VERDICTS[row["verdict"]][1] if row["verdict"] in VERDICTS else "–",
         say.quantity(row["latency_p50_s"], "s"),
-        say.quantity(throughput, "items/s"),
+        ", ".join([say.quantity(throughput, "items/s"), *tokens]),
         say.quantity(row["artifact_bytes"], "bytes"),
         say.quantity(peak_memory(row), "bytes"),
         say.score(row["quality"], board.unit),

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.wording import unit_word
 from harness.report import links
 from harness.report.drawing.palette import variables
 from harness.report.pages.registry import Document
@@ -71,6 +72,7 @@ def _environment() -> Environment:
     paths = {name: getattr(links, name) for name in ("board_path", "cell_path", "model_path", "family_path")}
     environment.globals |= paths | {
         "verdicts": VERDICTS,
+        "unit_word": unit_word,
         "needed": {q: min_samples(q) for q in (0.9, 0.99)},
     }
     return environment

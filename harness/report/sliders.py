@@ -32,8 +32,7 @@ class Slider:
 
 
 def _drop(value: float, row: Row) -> str:
-    unit = "points" if row["quality_unit"] == "pt" else row["quality_unit"] or ""
-    return f"{say.digits(value)} {unit}".rstrip()
+    return f"{say.digits(value)} {say.unit_word(row['quality_unit'])}".rstrip()
 
 
 BUDGETS = (

@@ -156,14 +156,15 @@ def _interval(row: Row) -> str:
 def _change_interval(row: Row) -> str:
     if row["drop_low"] is None or row["drop_high"] is None or row["arm"] == "baseline":
         return ""
-    return f"{say.signed(-row['drop_high'])} … {say.signed(-row['drop_low'])}"
+    ends = sorted(("drop_low", "drop_high"), key=lambda end: say.change(row, end) or 0.0)
+    return " … ".join(say.change_text(row, end) for end in ends)
 
 
 def _changes(rows: Sequence[Row], unit: str) -> list[Value]:
-    texts = aligned([None if row["drop"] is None else say.signed(-row["drop"]) for row in rows])
-    label = "Change, " + ("points" if unit == "pt" else unit or "score")
+    texts = aligned([say.change_text(row) or None for row in rows])
+    label = f"Change, {say.unit_word(unit) or 'score'}"
     return [
-        Value("change", label, text, None if row["drop"] is None else -row["drop"], "no paired answers")
+        Value("change", label, text, say.change(row), "no paired answers")
         for row, text in zip(rows, texts, strict=True)
     ]
 

@@ -10,7 +10,7 @@ from harness.analysis import wording as say
 from harness.analysis.frames import Row, records
 from harness.analysis.leaderboard import Board, boards
 from harness.analysis.summary import answers, conditions, place, speed_of
-from harness.report.columns import peak_memory, scaled
+from harness.report.columns import peak_memory, scaled, tokens_per_s
 from harness.report.tables import VERDICTS
 from harness.store.reading import Run
 
@@ -70,11 +70,14 @@ def _table(board: Board, width: int) -> Table:
         ("size", scaled([row["artifact_bytes"] for row in rows], "bytes")),
         ("RSS", scaled([peak_memory(row) for row in rows], "bytes")),
     ]
+    tokens = [tokens_per_s(row) for row in rows]
+    if any(tokens):
+        columns.insert(1, ("tokens", scaled(tokens, "tokens/s")))
     heads = [
         "speed-up",
         "95 %",
         *[f"{name}\n{column.unit.replace(name, '').replace(' ', '')}" for name, column in columns],
-        "change" if board.unit != "pt" else "change\npoints ",
+        f"change\n{say.unit_word(board.unit)} " if board.unit else "change",
         "verdict",
     ]
     body = [
@@ -114,7 +117,7 @@ def _cells(row: Row, board: Board, numbers: list[str]) -> list[Text]:
     interval = (
         "" if row["speedup"] is None or baseline else say.factors(row["speedup_low"], row["speedup_high"])
     )
-    change = "–" if row["drop"] is None else say.signed(-row["drop"])
+    change = say.change_text(row) or "–"
     verdict = VERDICTS.get(row["verdict"])
     shown = f"{verdict[0]} {verdict[1]}" if verdict else "–"
     return [

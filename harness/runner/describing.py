@@ -34,6 +34,7 @@ def describe_cell(planned: PlannedCell, group: Group) -> dict[str, Any]:
         "pipeline": json.dumps(pipeline.content()),
         "scenario": cell.workload.scenario,
         "batch": cell.workload.batch,
+        "tokens_per_item": cell.model.source.tokens(cell.model.config),
         "device": planned.target.device,
         "threads": planned.target.threads,
         "replicas": pipeline.replicas,

@@ -62,6 +62,7 @@ CELLS = _columns(
     parameters                | int   | weights and biases
     nonzero_parameters        | int   | those of them that are not zero
     flops_per_item            | float | FLOPs (2 × multiply-accumulates) of one item, from the graph
+    tokens_per_item           | int   | tokens that one item holds; null where the model has none
     arithmetic                | str   | types of the low-precision arithmetic, and what decided them
     flops_by_type             | json  | share of the FLOPs by the number type that is multiplied
     low_precision_flops_share | float | share of the FLOPs computed in fewer than 32 bits

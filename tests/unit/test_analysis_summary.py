@@ -119,3 +119,34 @@ def test_trust_line_and_conditions(tmp_path):
 )
 def test_numbers_read_well(text, expected):
     assert text == expected
+
+
+def bits(name, speed, drop):
+    less = {"quality_metric": "bits-per-byte", "quality_unit": "bits", "quality_higher_is_better": False}
+    return Technique(name, speed, drop=drop, columns={**less, "tokens_per_item": 256})
+
+
+def test_where_less_is_better_a_change_keeps_the_metrics_own_sign(tmp_path):
+    run = make_run(
+        tmp_path / "run",
+        (Group(),),
+        (bits("eager", 1.0, 0.0), bits("better", 2.0, 0.02)),
+        quality={"by_metric": {"bits-per-byte": 0.01}},
+    )
+    (board,) = boards(run)
+    row = next(row for row in board.records if row["technique"] == "better")
+    assert row["drop"] < 0
+    assert row["within"] is True
+    assert board.less_is_better
+    first = answers(board)[0].plain()
+    assert first.startswith("Fastest within 0.01 bits of the baseline’s 0.9")
+    assert "−0.0200 bits" in first
+    assert say.change_words({**row, "drop": 0.0123}) == "+0.0123 bits"
+
+
+def test_a_change_is_written_in_the_unit_of_its_metric():
+    assert say.change_words({"drop": 0.5, "quality_unit": "pt"}) == "−0.50 points"
+    assert say.change_words({"drop": 0.00031, "quality_unit": ""}) == "−0.0003"
+    assert say.change({"drop": None}) is None
+    assert say.change_text({"drop": None, "quality_unit": "pt"}) == ""
+    assert say.score(2.1234, "bits") == "2.123 bits"

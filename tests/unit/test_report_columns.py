@@ -68,7 +68,8 @@ def test_columns_that_nobody_has_are_left_out_but_latency_stays(tmp_path):
 def test_every_row_has_every_column(tmp_path):
     found = made(tmp_path)
     assert all(len(line.values) == len(found.heads) for line in found.lines)
-    known = [column.key for column in COLUMNS if column.key != "qps"]  # of the server's scenario only
+    special = ("qps", "tokens")  # of the server's scenario, and of language models only
+    known = [column.key for column in COLUMNS if column.key not in special]
     assert [head.key for head in found.heads] == known
 
 
@@ -101,3 +102,11 @@ def test_one_technique_and_no_speedups_still_make_a_table(tmp_path):
     assert len(made(tmp_path, TECHNIQUES[:1]).lines) == 1
     lines = made(tmp_path / "b", vary("eager", status="failed", reason="boom")).lines
     assert all(line.span is None and line.verdict is None for line in lines)
+
+
+def test_language_models_have_their_throughput_in_tokens_too(tmp_path):
+    told = Technique("eager", columns={"tokens_per_item": 128, "throughput_items_per_s": 2.0})
+    (line,) = made(tmp_path, (told,)).lines
+    values = {value.key: value for value in line.values}
+    assert (values["throughput"].sort, values["tokens"].sort) == (2.0, 256.0)
+    assert values["tokens"].label == "Tokens, tokens/s"

@@ -75,11 +75,12 @@ def _y_axis(axes: Axes, rows: list[Row], board: Board) -> None:
         pad = 0.09 * (high - low)
         axes.set_ylim(low - pad, high + pad)
         ticks = _linear_ticks(low - pad, high + pad)
-    axes.set_yticks(ticks, [_change(tick) for tick in ticks])
+    axes.set_yticks(ticks, [_change(-tick if board.less_is_better else tick) for tick in ticks])
     axes.set_yticks([], minor=True)
-    unit = "points" if board.unit == "pt" else board.unit
+    unit = say.unit_word(board.unit)
     metric = next((row["quality_metric"] for row in rows if row["quality_metric"]), "quality")
     title = f"change in {say.short(metric, 30)}" + (f", {unit}" if unit else "")
+    title += " (less is better)" if board.less_is_better else ""
     write(axes, -40 / (WIDTH - 64), 1 + 14 / (HEIGHT - 66), title, transform=axes.transAxes,
           fontsize=SMALL, color=color("muted"))  # fmt: skip
 
@@ -107,7 +108,8 @@ def _regions(axes: Axes, board: Board) -> None:
     bottom = axes.get_ylim()[0]
     axes.axhspan(bottom, -board.max_drop, color=color("wash"), linewidth=0, zorder=-1)
     axes.axhline(-board.max_drop, color=color("warn"), linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    text = f"budget: {say.MINUS}{say.points(board.max_drop, board.unit)}"
+    sign = "+" if board.less_is_better else say.MINUS
+    text = f"budget: {sign}{say.points(board.max_drop, board.unit)}"
     axes.annotate(
         text,
         (1, -board.max_drop),
