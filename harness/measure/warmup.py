@@ -24,25 +24,35 @@ RECENT = 5
 class Warmth:
     """How warm-up ended: calls made, seconds spent, whether steady, and seconds of one call at the end.
 
-    `search` says how a load was found, where one was looked for.
+    `call_s` is by wall time, `item_s` is seconds an item as comparisons take them. `search` says how a load
+    was found, where one was looked for.
     """
 
     calls: int
     seconds: float
     steady: bool
     call_s: float
+    item_s: float
     search: dict[str, Any] = field(default_factory=dict)
 
 
-def warm_up(run: Callable[[int], Block], block_s: float, cap_s: float, lanes: int = 1) -> Warmth:
+def warm_up(
+    run: Callable[[int], Block],
+    block_s: float,
+    cap_s: float,
+    lanes: int = 1,
+    item_s: Callable[[Block], float] = lambda block: float(np.median(block.samples_ns)) / 1e9,
+) -> Warmth:
     """Call `run(count)` until the last Blocks' medians are steady (stats/steady.py) or `cap_s` has passed.
 
     `lanes` calls are answered side by side: a Block has a multiple of it, and of more lanes than one at least
-    two calls each, so that none is idle while a call's length is taken.
+    two calls each, so that none is idle while a call's length is taken. `item_s` is what comparisons take
+    for a Block's speed.
     """
     short_s = min(block_s * SHARE_OF_BLOCK, cap_s / (WINDOW + 2))
     medians: list[float] = []
     lengths: list[float] = []
+    speeds: list[float] = []
     calls, seconds, steady, per_call = 0, 0.0, False, 0.0
     least = 1 if lanes == 1 else 2 * lanes
     count = least
@@ -53,10 +63,11 @@ def warm_up(run: Callable[[int], Block], block_s: float, cap_s: float, lanes: in
         # the Block's wall time, not its median call: replicas answer several calls at once
         lengths.append(max(block.duration_ns / block.calls / 1e9, 1e-9))
         per_call = float(np.median(lengths[-RECENT:]))
+        speeds.append(item_s(block))
         medians.append(max(float(np.median(block.samples_ns)) / 1e9, 1e-9))
         count = max(whole(calls_for(short_s, per_call), lanes), least)
         steady = find_steady(medians[-WINDOW:]).steady
-    return Warmth(calls, seconds, steady, per_call)
+    return Warmth(calls, seconds, steady, per_call, float(np.median(speeds[-RECENT:])))
 
 
 def whole(count: int, lanes: int) -> int:

@@ -51,6 +51,7 @@ class Experiments:
         self.plan, self.planned, self.builds, self.effects = plan, planned, builds, effects
         self.measure, self.observer, self.record, self.logs = measure, observer, record, logs
         self._arms = [Arm(planned, kind) for kind in (BASELINE, SHADOW, *effects)]
+        self._waits_ns: dict[tuple[str, int], int] = {}
 
     def make(self, number: int) -> None:
         """Make one experiment and record each of its Trials. Raises WorkerError when an arm cannot run."""
@@ -102,6 +103,8 @@ class Experiments:
 
         def note(event: str, **content: Any) -> None:
             history.note({"event": event, **content})
+            if event == "warm":
+                self._waits_ns[arm.kind, trial] = content["wait_ns"]
             if event == "trial-failed":
                 self.record(event, **content)
 
@@ -117,13 +120,16 @@ class Experiments:
         before_s: dict[str, float],
         wall_s: float,
     ) -> None:
-        """Record one Trial: each arm's Blocks as rounds and seconds an item, and what it took."""
+        """Record one Trial: each arm's Blocks as rounds and seconds an item, by how much each call was
+        slowed down, and what it took.
+        """
         found: dict[str, Any] = {}
         for arm in arms:
             timing = history.arm(arm.key).timing
             if trial in timing.seconds:
                 rounds, seconds = timing.rounds[trial], timing.seconds[trial]
                 found[arm.kind] = [rounds.tolist(), [float(f"{value:.7g}") for value in seconds]]
+        waits_ns = {arm.kind: self._waits_ns.get((arm.kind, trial), 0) for arm in arms}
         timed_s = {arm.kind: history.arm(arm.key).timed_s - before_s[arm.kind] for arm in arms}
         self.record(
             "noise-trial",
@@ -131,6 +137,7 @@ class Experiments:
             experiment=number,
             trial=trial,
             arms=found,
+            waits_ns=waits_ns,
             timed_s=timed_s,
             wall_s=wall_s,
         )

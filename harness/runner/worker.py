@@ -133,9 +133,8 @@ class Trial:
         """
         self.load_on = self._load(message)
         warmth = self.load_on.warm()
-        calls_a_sample = self.load_on.items / self.target.batch
-        if wait_s := self.spec.get("slowdown", 0.0) * warmth.call_s / calls_a_sample:
-            self.calls = slow_down(self.calls, round(wait_s * 1e9), self.clock)
+        if wait_ns := round(self.spec.get("slowdown", 0.0) * warmth.item_s * self.target.batch * 1e9):
+            self.calls = slow_down(self.calls, wait_ns, self.clock)
             self.load_on = self._load(message)
             warmth = self.load_on.warm()
         self._settle()
@@ -146,6 +145,7 @@ class Trial:
             steady=warmth.steady,
             block_calls=self.load_on.count,
             search=warmth.search,
+            wait_ns=wait_ns,
         )
 
     def block(self, _message: Message) -> None:

@@ -94,6 +94,19 @@ def test_calls_that_are_answered_side_by_side_are_counted_by_wall_time() -> None
     assert counts[-1] == round(4 * 0.1 * SHARE_OF_BLOCK / (CALL_NS / 1e9))
 
 
+def test_a_call_that_is_disturbed_now_and_then_is_as_long_as_comparisons_take_it() -> None:
+    def run(count: int) -> Block:
+        samples = np.full(max(count, 10), CALL_NS)
+        samples[0] = 21 * CALL_NS
+        return Block(samples, int(samples.sum()), None, 0)
+
+    warmth = warm_up(run, block_s=0.01, cap_s=60.0)
+    assert warmth.item_s == pytest.approx(CALL_NS / 1e9)
+    assert warmth.call_s == pytest.approx(3 * CALL_NS / 1e9)
+    by_wall = warm_up(run, 0.01, 60.0, item_s=lambda block: block.duration_ns / 1e9 / block.calls / 4)
+    assert by_wall.item_s == pytest.approx(warmth.call_s / 4)
+
+
 def test_calls_too_fast_for_the_clock_do_not_break_it() -> None:
     run, counts = calls_of(repeat(0))
     warmth = warm_up(run, block_s=0.1, cap_s=1e-6)

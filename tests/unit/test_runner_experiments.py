@@ -47,7 +47,8 @@ class Fake:
 
     def load(self) -> None:
         self._say("loaded", load_s=0.1, first_call_s=0.1)
-        self._say("warm", seconds=0.1)
+        wait_ns = round(CALL_NS * self.spec.get("slowdown", 0.0))
+        self._say("warm", seconds=0.1, wait_ns=wait_ns)
 
     def block(self, round_: int, order: int) -> None:
         call_ns = round(CALL_NS * (1 + self.spec.get("slowdown", 0.0)))
@@ -139,6 +140,8 @@ def test_trials_are_recorded_with_what_was_injected_in_them(bench):
             )
             assert ratio == pytest.approx(times)
     assert all(event["experiment"] == 7 for event in bench.events)
+    injected = {"baseline": 0, "shadow": 0, "identical": 0, "2% slower": 20_000, "50% slower": 500_000}
+    assert [event["waits_ns"] for event in bench.events[:-1]] == [injected] * 3
     assert found.timed_s == pytest.approx(dict.fromkeys(range(3), 0.05))  # a third of max_time, not the sum
 
 

@@ -94,7 +94,7 @@ class Load(ABC):
 
     def warm(self) -> Warmth:
         """Call until steady; settle how many Samples make a Block."""
-        warmth = warm_up(self.run, self.seat.block_s, self.seat.cap_s, self.lanes)
+        warmth = warm_up(self.run, self.seat.block_s, self.seat.cap_s, self.lanes, self.seconds_per_item)
         self.count = whole(calls_for(self.seat.block_s, warmth.call_s), self.lanes)
         if self.lanes > 1:
             self.count = max(self.count, CALLS_A_LANE * self.lanes)
