@@ -87,6 +87,11 @@ class Board:
         """Unit of a drop in quality; empty where nothing was judged."""
         return next((row["quality_unit"] for row in self.records if row["quality_unit"]), "")
 
+    @property
+    def metric(self) -> str:
+        """Name of the quality metric; empty where nothing was judged."""
+        return next((row["quality_metric"] for row in self.records if row["quality_metric"]), "")
+
 
 def boards(run: Run, comparison: pd.DataFrame | None = None) -> list[Board]:
     """Return the boards of all Groups of a Run, in the suite's order."""

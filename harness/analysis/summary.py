@@ -106,6 +106,20 @@ def speed_of(group: GroupInfo) -> str:
     return group.speed or ("throughput" if group.scenario == "offline" else "latency")
 
 
+def sample_of(group: GroupInfo) -> str:
+    """Return what one timed Sample of a Group is; older Runs do not say it."""
+    older = {"server": "latency of one query since it was due", "multi-stream": "time of one query"}
+    return group.sample or older.get(group.scenario.removeprefix("loadgen-"), "time of one call")
+
+
+def speed_meaning(group: GroupInfo) -> str:
+    """Return what a speed-up of a Group is, in words."""
+    return {
+        "throughput": "items a second over the baseline’s",
+        "rate": "queries a second within the bound, over the baseline’s",
+    }.get(speed_of(group), f"the baseline’s median over the Cell’s ({sample_of(group)})")
+
+
 def trust(info: RunInfo) -> str:
     """Say how much of the wall time was measurement: measured 61 % of 4 m 02 s."""
     if info.times.wall_s <= 0:
@@ -148,7 +162,8 @@ def _costs(row: Row, board: Board) -> list[str]:
         return [*parts, f", quality {quality}, but the baseline’s is missing: no budget was applied"]
     parts.append(f", {say.change_words(row)}")
     if board.max_drop is not None and row["drop_high"] is not None and row["drop_high"] > board.max_drop:
-        parts.append(f" (a drop of {say.change_text(row, 'drop_high')[1:]} is not ruled out)")
+        way = "rise" if board.less_is_better else "drop"
+        parts.append(f" (a {way} of {say.change_text(row, 'drop_high')[1:]} is not ruled out)")
     return parts
 
 

@@ -104,8 +104,9 @@ def change_text(row: Mapping[str, Any], of: str = "drop") -> str:
 
 
 def change_words(row: Mapping[str, Any]) -> str:
-    """Return that change with its unit: −0.04 points, +0.0123 bits."""
-    return f"{change_text(row)} {unit_word(row.get('quality_unit'))}".rstrip()
+    """Return that change with its unit, or its metric's name: −0.04 points, +0.0123 bits, −0.0051 cosine."""
+    unit = unit_word(row.get("quality_unit")) or row.get("quality_metric") or ""
+    return f"{change_text(row)} {unit}".rstrip()
 
 
 def signed(value: float, decimals: int = 2) -> str:

@@ -61,6 +61,10 @@ class ServerWorkload(Workload):
         """The rate where it is searched; latency where it is given."""
         return "rate" if self.qps is None else "latency"
 
+    def sample(self) -> str:
+        """In words."""
+        return "latency of one query since it was due"
+
     def conditions(self) -> str:
         """In words."""
         which = f"p{100 * self.percentile:g}"

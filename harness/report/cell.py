@@ -16,8 +16,8 @@ from harness.analysis.leaderboard import Board
 from harness.analysis.roofline import roofs_for
 from harness.store.schema import CELLS
 
-Calls = Mapping[tuple[str, str], NDArray[np.int64]]
-"""Timed calls in nanoseconds, by (cell_id, arm)."""
+Calls = Mapping[tuple[str, str], Sequence[NDArray[np.int64]]]
+"""Timed calls in nanoseconds, by (cell_id, arm): one array a Trial."""
 
 ELSEWHERE = {
     "pipeline",
@@ -34,12 +34,17 @@ ELSEWHERE = {
 
 @dataclass(frozen=True)
 class Arm:
-    """One line of a Cell's figures: its name, its colour's role, its calls in seconds, and its Blocks."""
+    """One line of a Cell's figures: name, its colour's role, calls in seconds by Trial, and Blocks."""
 
     name: str
     role: str
-    calls_s: NDArray[np.float64]
+    trials_s: Sequence[NDArray[np.float64]]
     blocks: pd.DataFrame
+
+    @property
+    def samples(self) -> int:
+        """Timed calls of all Trials."""
+        return sum(part.size for part in self.trials_s)
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def cell_view(
         name = (board.baseline or {}).get("technique") or "baseline"
         wanted.append(((base, "baseline"), f"{say.short(name, 20)} (baseline)", "muted"))
     arms = tuple(
-        Arm(name, role, calls.get(key, np.zeros(0, np.int64)) / 1e9, blocks[key])
+        Arm(name, role, [part / 1e9 for part in calls.get(key, ())], blocks[key])
         for key, name, role in wanted
         if key in blocks
     )

@@ -16,7 +16,8 @@ PERCENTILES = {"latency_p50_s": 0.5, "latency_p90_s": 0.9, "latency_p99_s": 0.99
 class Column:
     """A column of numbers: what it is called, in what unit it counts, what it says, and how to get it.
 
-    `kind` is a kind of `wording.step`. `more` says whether more is better. Columns of the same
+    `about` may hold ``{sample}``, what one timed Sample is; `paced` is said instead where queries come by
+    themselves. `kind` is a kind of `wording.step`. `more` says whether more is better. Columns of the same
     `unit_of` are written in the same unit. `missing` says why a value is not there.
     """
 
@@ -28,6 +29,7 @@ class Column:
     more: bool = False
     unit_of: str = ""
     missing: Callable[[Row], str] = lambda _row: "not measured"
+    paced: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,10 @@ COLUMNS = (
         "throughput",
         "Throughput",
         "items/s",
-        "items answered in all Blocks over the Blocks' time",
+        "items answered over the Blocks’ time, mean over Trials",
         _plain("throughput_items_per_s"),
         more=True,
+        paced="items answered over the Blocks’ time: as many as came, not as many as it could answer",
     ),
     Column(
         "tokens", "Tokens", "tokens/s", "throughput × tokens that one item holds", tokens_per_s, more=True
@@ -99,9 +102,9 @@ COLUMNS = (
         _plain("qps"),
         more=True,
     ),
-    _percentile("latency_p50_s", "p50", "median time of one call"),
-    _percentile("latency_p90_s", "p90", "nine of ten calls are faster"),
-    _percentile("latency_p99_s", "p99", "99 of 100 calls are faster"),
+    _percentile("latency_p50_s", "p50", "median {sample}"),
+    _percentile("latency_p90_s", "p90", "nine of ten take less: {sample}"),
+    _percentile("latency_p99_s", "p99", "99 of 100 take less: {sample}"),
     Column("cold", "Cold start", "s", "start of the process until the first answer", cold_start),
     Column("rss", "Peak RSS", "bytes", "highest resident memory of any phase", peak_memory),
     Column("size", "Size", "bytes", "the Artifact's files on disk", _plain("artifact_bytes")),
@@ -114,6 +117,7 @@ COLUMNS = (
         "FLOPs of one item × throughput",
         _plain("achieved_flop_per_s"),
         more=True,
+        paced="FLOPs of one item × throughput; the time between queries counts too",
     ),
 )
 

@@ -12,6 +12,7 @@ from harness.analysis import wording as say
 from harness.analysis.comparison import precision
 from harness.analysis.frames import Row
 from harness.report.arrivals import arrivals
+from harness.report.payback import pay_back
 from harness.report.precision import low_precision
 from harness.report.roofline import roofline
 from harness.store.info import RunInfo
@@ -73,7 +74,7 @@ def _speed(row: Row, info: RunInfo) -> Pairs:
         ("noise floor", "" if row["floor"] is None else f"±{say.percent(row['floor'])}"),
         ("wanted", f"±{say.percent(precision(info))}" if row["speedup_method"] else ""),
         ("ended", _stopped(row)),
-        ("pays back after", _pay_back(row)),
+        ("pays back after", "" if row["arm"] == "baseline" else pay_back(row)),
     ]
     return _known(pairs)
 
@@ -166,13 +167,6 @@ def _warmup(row: Row) -> str:
         return ""
     unsteady = ", not steady in every Trial" if row["steady"] is False else ""
     return f"{int(row['warmup_calls']):,} calls{unsteady}"
-
-
-def _pay_back(row: Row) -> str:
-    items = row["break_even_items"]
-    if row["arm"] == "baseline" or items is None:
-        return ""
-    return "at once" if items < 1 else f"{say.quantity(items, 'count')} items"
 
 
 def _step(step: Row) -> str:

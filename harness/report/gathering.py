@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from harness.errors import StoreError
-from harness.report.links import slugged
-from harness.report.page import RunView, run_view
+from harness.report.links import unique
+from harness.report.page import RunView, machine_name, run_view
 from harness.store.info import RunInfo
 from harness.store.reading import Run
 
@@ -20,12 +21,13 @@ MOST = 12
 class Site:
     """All that pages are made of.
 
-    `views`: Runs shown in full, newest first. `infos`: every Run that can be read, newest first.
-    `faults`: a sentence for each that cannot.
+    `views`: Runs shown in full, newest first. `infos`: every Run that can be read, newest first. `machines`:
+    what each machine is called, by its key. `faults`: a sentence for each Run that cannot be read.
     """
 
     views: list[RunView]
     infos: list[RunInfo]
+    machines: dict[str, str]
     faults: list[str]
 
     @cached_property
@@ -43,6 +45,10 @@ class Site:
         """Whether the site holds more than one Run in full."""
         return len(self.views) > 1
 
+    def machine_of(self, info: RunInfo) -> str:
+        """What a Run's machine is called."""
+        return self.machines[machine_key(info)]
+
     def named(self, view: RunView) -> str:
         """Tell a shown Run from the others: its machine, and its suite where there are several."""
         return f"{view.run.info.suite} · {view.machine}" if len(self.suites) > 1 else view.machine
@@ -52,19 +58,18 @@ def gather(runs: Sequence[Run], faults: Sequence[str] = ()) -> Site:
     """Prepare the site. A Run that turns out damaged is named, and the one before it takes its place."""
     views: list[RunView] = []
     told = list(faults)
-    taken: set[str] = set()
+    infos = sorted((run.info for run in runs), key=lambda info: info.started_at, reverse=True)
+    machines = machine_names(infos)
     for history in newest(runs)[:MOST]:
         for index, run in enumerate(history):
-            key = run_key(run.info, taken)
+            machine = machines[machine_key(run.info)]
             try:
-                views.append(run_view(run, key, len(history) - 1 - index))
+                views.append(run_view(run, run_key(run.info), machine, len(history) - 1 - index))
             except StoreError as error:
                 told.append(str(error))
                 continue
-            taken.add(key)
             break
-    infos = sorted((run.info for run in runs), key=lambda info: info.started_at, reverse=True)
-    return Site(views, infos, told)
+    return Site(views, infos, machines, told)
 
 
 def newest(runs: Sequence[Run]) -> list[list[Run]]:
@@ -80,14 +85,13 @@ def machine_key(info: RunInfo) -> str:
     return str(info.machine.get("id") or info.machine.get("slug") or "unknown")
 
 
-def run_key(info: RunInfo, taken: set[str]) -> str:
-    """Return a short name for a Run's pages that stays the same when newer Runs come."""
-    stem = slugged(machine_key(info)) or "machine"
-    if stem not in taken:
-        return stem
-    longer = f"{slugged(info.suite) or 'suite'}-{stem}"
-    return next(
-        name
-        for name in (longer, *(f"{longer}-{index}" for index in range(2, len(taken) + 3)))
-        if name not in taken
-    )
+def machine_names(infos: Sequence[RunInfo]) -> dict[str, str]:
+    """Name all machines; those that would be called the same have their key behind the name."""
+    names = {machine_key(info): machine_name(info.machine) for info in reversed(infos)}
+    often = Counter(names.values())
+    return {key: name if often[name] == 1 else f"{name} ({key})" for key, name in names.items()}
+
+
+def run_key(info: RunInfo) -> str:
+    """Return a name for the pages of a suite on a machine that is the same in every site."""
+    return unique(info.suite, machine_key(info))

@@ -53,6 +53,11 @@ class GroupView:
         return next((item for item in self.drawings if item.name == name), None)
 
     @property
+    def speed(self) -> str:
+        """What its speed-ups are."""
+        return summary.speed_meaning(self.board.group)
+
+    @property
     def judged(self) -> bool:
         """Whether any Cell of the Group has a quality."""
         return any(line.record["quality"] is not None for line in self.table.lines)
@@ -82,11 +87,11 @@ class GroupView:
         return say.factors(self.best["speedup_low"], self.best["speedup_high"]) if self.best else ""
 
 
-def group_view(board: Board, run: str, index: int) -> GroupView:
-    """Prepare the Group number `index` of the Run whose key is `run`; both make its ids unique."""
-    key = f"m-{run}-g{index}"
+def group_view(board: Board, run: str) -> GroupView:
+    """Prepare a Group of the Run whose key is `run`; its ids do not depend on what else is in the suite."""
+    key = f"g-{unique(board.group.group_id)}-{run}"
     made = table(board)
-    unique = {line.family.key: line.family for line in made.lines}
+    families = {line.family.key: line.family for line in made.lines}
     return GroupView(
         key,
         board,
@@ -95,7 +100,7 @@ def group_view(board: Board, run: str, index: int) -> GroupView:
         summary.answers(board),
         board.row(board.best),
         made,
-        list(unique.values()),
+        list(families.values()),
         drawings(board, "group", key, f"{group_stem(board)}-{run}"),
         "" if board.floor is None else f"±{say.percent(board.floor)}",
     )

@@ -50,10 +50,10 @@ class RunView:
         return any(row["within"] is not None for row in lines)
 
 
-def run_view(run: Run, key: str, earlier: int = 0) -> RunView:
+def run_view(run: Run, key: str, machine: str, earlier: int = 0) -> RunView:
     """Prepare one Run for the page; `key` makes ids unique, `earlier` Runs of its machine are not shown."""
     all_boards = boards(run)
-    groups = [group_view(board, key, index) for index, board in enumerate(all_boards)]
+    groups = [group_view(board, key) for board in all_boards]
     notices = list(run.info.notices)
     if run.info.status != "complete":
         notices.insert(0, f"this Run is {run.info.status}: what is not there yet is shown as skipped")
@@ -61,8 +61,8 @@ def run_view(run: Run, key: str, earlier: int = 0) -> RunView:
         key,
         run,
         all_boards,
-        machine_name(run.info.machine),
-        facts(run),
+        machine,
+        facts(run, machine),
         notices,
         groups,
         glance(groups),
@@ -85,7 +85,7 @@ def machine_name(machine: dict[str, Any]) -> str:
     return ", ".join(part for part in parts if part) or str(machine.get("slug") or "unknown machine")
 
 
-def facts(run: Run) -> list[tuple[str, str]]:
+def facts(run: Run, machine: str) -> list[tuple[str, str]]:
     """Return when, where and at which commit, and how much of the time was measurement."""
     info = run.info
     state = info.machine.get("state") or {}
@@ -100,7 +100,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     system = ", ".join(str(state[name]) for name in ("os", "kernel", "python") if state.get(name))
     pairs = [
         ("When", info.started_at.replace("T", " ").replace("+00:00", " UTC")),
-        ("Machine", machine_name(info.machine)),
+        ("Machine", machine),
         ("System", system),
         ("Commit", commit),
         ("Cells", cells or "none"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
+from harness.analysis.leaderboard import Board
 from harness.report.columns import peak_memory
 
 STOPS = 60
@@ -14,49 +15,78 @@ STOPS = 60
 
 @dataclass(frozen=True)
 class Budget:
-    """One thing that a row must not exceed."""
+    """One thing that a row must not exceed. One of quality has a slider for each metric: units do not mix."""
 
     key: str
     label: str
     value: Callable[[Row], float | None]
     text: Callable[[float, Row], str]
+    of_quality: bool = False
 
 
 @dataclass(frozen=True)
 class Slider:
-    """A budget with its stops, smallest first: values and what they are called."""
+    """A budget with its stops, smallest first: values and what they are called.
 
-    budget: Budget
+    With a `metric` it asks only rows that are judged by it.
+    """
+
+    name: str
+    key: str
+    label: str
     values: list[float]
     texts: list[str]
+    metric: str = ""
 
 
 def _drop(value: float, row: Row) -> str:
-    return f"{say.digits(value)} {say.unit_word(row['quality_unit'])}".rstrip()
+    return f"{say.digits(value, 3, 4)} {say.unit_word(row['quality_unit'])}".rstrip()
 
 
 BUDGETS = (
-    Budget("drop", "Quality drop", lambda row: None if row["drop"] is None else max(row["drop"], 0.0), _drop),
+    Budget(
+        "drop",
+        "Quality",
+        lambda row: None if row["drop"] is None else max(row["drop"], 0.0),
+        _drop,
+        of_quality=True,
+    ),
     Budget("p50", "Latency p50", lambda row: row["latency_p50_s"], lambda v, _: say.quantity(v, "s")),
     Budget("rss", "Peak RSS", peak_memory, lambda v, _: say.quantity(v, "bytes")),
     Budget("size", "Size", lambda row: row["artifact_bytes"], lambda v, _: say.quantity(v, "bytes")),
 )
 
 
-def sliders(rows: Sequence[Row]) -> list[Slider]:
-    """Return the sliders of rows; a budget that all or none of them hold has none."""
+def sliders(boards: Sequence[Board]) -> list[Slider]:
+    """Return the sliders of a page; a budget that all or none of the rows hold has none."""
     found = []
     for budget in BUDGETS:
-        known = {value: row for row in rows if (value := budget.value(row)) is not None}
-        values = _spread(sorted(known))
-        if len(values) > 1:
-            found.append(Slider(budget, values, [budget.text(value, known[value]) for value in values]))
-    return found
+        metrics = dict.fromkeys(board.metric for board in boards if board.metric)
+        for number, metric in enumerate(metrics if budget.of_quality else [""], start=1):
+            rows = [row for board in boards if metric in ("", board.metric) for row in board.records]
+            name = budget.key if number == 1 else f"{budget.key}-{number}"
+            found.append(_slider(budget, name, rows, metric))
+    return [slider for slider in found if len(slider.values) > 1]
 
 
-def limits(row: Row) -> dict[str, float | None]:
-    """Return what a row takes of each budget, by its key."""
-    return {budget.key: budget.value(row) for budget in BUDGETS}
+def _slider(budget: Budget, name: str, rows: Sequence[Row], metric: str) -> Slider:
+    known = {value: row for row in rows if (value := budget.value(row)) is not None}
+    values = _spread(sorted(known))
+    texts = [budget.text(value, known[value]) for value in values]
+    return Slider(name, budget.key, _label(budget, rows, metric), values, texts, metric)
+
+
+def _label(budget: Budget, rows: Sequence[Row], metric: str) -> str:
+    if not metric:
+        return budget.label
+    less = any(row.get("quality_higher_is_better") is False for row in rows)
+    return f"{'Rise' if less else 'Drop'} in {say.short(metric, 24)}"
+
+
+def limits(row: Row) -> dict[str, float]:
+    """Return what a row takes of each budget, by its key; what is not known is left out."""
+    taken = {budget.key: budget.value(row) for budget in BUDGETS}
+    return {key: value for key, value in taken.items() if value is not None}
 
 
 def _spread(values: list[float]) -> list[float]:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.analysis import summary
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
 from harness.report.columns import COLUMNS, aligned, best_unit, scaled
 from harness.report.drawing.palette import Family, family_of
-from harness.report.sliders import limits
 
 VERDICTS = {
     "faster": ("▲", "faster", "faster than the baseline, beyond noise"),
@@ -73,7 +73,6 @@ class Line:
     change: Value
     change_interval: str
     values: tuple[Value, ...]
-    limits: dict[str, float | None]
 
     @property
     def build(self) -> str:
@@ -92,7 +91,7 @@ class Table:
 def table(board: Board) -> Table:
     """Return a Group's leaderboard, ready for the page."""
     rows = board.records
-    heads, columns = _columns(rows)
+    heads, columns = _columns(rows, summary.sample_of(board.group))
     values = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
     spans, changes, qualities = _spans(rows), _changes(rows, board.unit), _qualities(rows, board.unit)
     lines = [
@@ -109,16 +108,16 @@ def table(board: Board) -> Table:
             changes[index],
             _change_interval(row),
             tuple(values[index]),
-            limits(row),
         )
         for index, row in enumerate(rows)
     ]
     return Table(tuple(heads), tuple(lines))
 
 
-def _columns(rows: Sequence[Row]) -> tuple[list[Head], list[list[Value]]]:
+def _columns(rows: Sequence[Row], sample: str) -> tuple[list[Head], list[list[Value]]]:
     """Write the columns of numbers; those that nobody has are left out, but for the percentiles."""
     heads, columns, units = [], [], _shared_units(rows)
+    paced = any(row.get("qps") is not None for row in rows)
     for column in COLUMNS:
         numbers = [column.value(row) for row in rows]
         if all(number is None for number in numbers) and not column.unit_of:
@@ -126,7 +125,8 @@ def _columns(rows: Sequence[Row]) -> tuple[list[Head], list[list[Value]]]:
         written = scaled(numbers, column.kind, units.get(column.unit_of))
         label = f"{column.label}, {written.unit}" if written.unit else column.label
         first = "descending" if column.more else "ascending"
-        heads.append(Head(column.key, column.label, written.unit, column.about, first))
+        about = (column.paced if paced and column.paced else column.about).format(sample=sample)
+        heads.append(Head(column.key, column.label, written.unit, about, first))
         columns.append(
             [
                 Value(column.key, label, text, number, "" if text else column.missing(row))
@@ -164,7 +164,7 @@ def _changes(rows: Sequence[Row], unit: str) -> list[Value]:
     texts = aligned([say.change_text(row) or None for row in rows])
     label = f"Change, {say.unit_word(unit) or 'score'}"
     return [
-        Value("change", label, text, say.change(row), "no paired answers")
+        Value("change", label, text, None if row["drop"] is None else -row["drop"], "no paired answers")
         for row, text in zip(rows, texts, strict=True)
     ]
 

@@ -28,6 +28,7 @@ class GroupInfo(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict, description="the workload, defaults filled in")
     speed: str = Field(default="", description="what stands for speed: latency, throughput or rate")
     conditions: str = Field(default="", description="what is measured, in words")
+    sample: str = Field(default="", description="what one timed Sample is, in words")
     batch: int
     device: str
     threads: int

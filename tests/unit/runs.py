@@ -51,6 +51,9 @@ class Group:
     noise: float = 0.01
     size: int = 420_000
     quality: float | None = 0.9912
+    metric: str = "top1"
+    unit: str = "pt"
+    more_is_better: bool = True
 
 
 TECHNIQUES = (
@@ -94,8 +97,9 @@ def make_run(
                 _add(tables, group, technique, ids[technique.name], arm, trials, rounds, rng)
             if technique.status == "measured" and baseline_scores is not None:
                 scores = _worse(baseline_scores, technique.drop, rng)
+                scores = scores if group.more_is_better else 1 - scores
                 tables["answers"] += _answer_rows(ids[technique.name], scores)
-                _note_quality(tables["cells"], ids[technique.name], scores, technique)
+                _note_quality(tables["cells"], ids[technique.name], scores, technique, group)
     folder.mkdir(parents=True, exist_ok=True)
     _write_logs(folder, tables["cells"])
     write_run(folder, _info(infos, info), {**tables, "samples": _samples(tables["blocks"])})
@@ -339,15 +343,20 @@ def _answer_rows(cell_id: str, scores: np.ndarray[Any, Any]) -> list[dict[str, A
 
 
 def _note_quality(
-    cells: list[dict[str, Any]], cell_id: str, scores: np.ndarray[Any, Any], technique: Technique
+    cells: list[dict[str, Any]],
+    cell_id: str,
+    scores: np.ndarray[Any, Any],
+    technique: Technique,
+    group: Group,
 ) -> None:
     mean = float(scores.mean())
     half = 1.96 * (mean * (1 - mean) / len(scores)) ** 0.5
     for row in cells:
         if row["cell_id"] == cell_id and row["arm"] != "shadow":
             row |= {
-                "quality_metric": "top1",
-                "quality_unit": "pt",
+                "quality_metric": group.metric,
+                "quality_unit": group.unit,
+                "quality_higher_is_better": group.more_is_better,
                 "quality": mean,
                 "quality_low": mean - half,
                 "quality_high": min(1.0, mean + half),

@@ -110,3 +110,31 @@ def test_language_models_have_their_throughput_in_tokens_too(tmp_path):
     values = {value.key: value for value in line.values}
     assert (values["throughput"].sort, values["tokens"].sort) == (2.0, 256.0)
     assert values["tokens"].label == "Tokens, tokens/s"
+
+
+def test_a_change_is_told_in_the_metrics_own_direction(tmp_path):
+    group = Group(metric="max-error", unit="", more_is_better=False)
+    lines = {line.record["technique"]: line for line in made(tmp_path, group=group).lines}
+    worse = lines["pruned-int8"]
+    assert worse.record["drop"] == pytest.approx(0.0085)
+    assert worse.change.text == "+0.0085"
+    assert worse.change.sort < 0  # better is more: best first
+    low, high = worse.change_interval.split(" … ")
+    assert low.startswith("+0.0")
+    assert float(low) < 0.0085 < float(high)
+    better = made(tmp_path / "b", group=Group(metric="cosine", unit="")).lines
+    texts = {line.record["technique"]: line.change.text for line in better}
+    assert texts["pruned-int8"] == "−0.0085"
+
+
+def test_headers_say_what_was_timed_in_this_scenario(tmp_path):
+    def about(group, **columns):
+        techniques = tuple(
+            Technique(t.name, t.speed, runtime=t.runtime, columns=columns) for t in TECHNIQUES[:3]
+        )
+        return {head.key: head.about for head in made(tmp_path / group.scenario, techniques, group).heads}
+
+    assert about(Group())["p99"] == "99 of 100 take less: time of one call"
+    server = about(Group(scenario="server"), qps=900.0)
+    assert server["p50"] == "median latency of one query since it was due"
+    assert "as many as came" in server["throughput"]

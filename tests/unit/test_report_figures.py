@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from runs import TECHNIQUES, Group, Technique, make_run, vary
 
@@ -14,6 +15,7 @@ from harness.analysis.leaderboard import boards
 from harness.report.cell import by_arm, cell_view
 from harness.report.drawing.palette import FAMILIES, ROLES, family_of
 from harness.report.drawing.svg import drawn, inlined
+from harness.report.figures.distribution import spread_of
 from harness.report.figures.registry import figures
 from harness.store.reading import read_calls
 
@@ -209,7 +211,7 @@ def test_a_cells_figures_have_axes_with_units_and_name_both_arms(tmp_path):
     found = cell(tmp_path)
     spread, blocks = words(drawing("distribution", found)), words(drawing("blocks", found))
     assert any(word.startswith("time of one call, µs") for word in spread)
-    assert "median call of a Block, µs" in blocks
+    assert "time of one call, median of a Block, µs" in blocks
     for shown in (spread, blocks):
         assert any(word.startswith("int8-static: ") for word in shown)
         assert any(word.startswith("eager (baseline): ") for word in shown)
@@ -230,8 +232,32 @@ def test_a_baseline_stands_beside_its_shadow(tmp_path):
 
 def test_too_few_calls_have_no_distribution(tmp_path):
     found = cell(tmp_path)
-    few = replace(found, arms=(replace(found.arms[0], calls_s=found.arms[0].calls_s[:2]), *found.arms[1:]))
+    first = found.arms[0]
+    few = replace(found, arms=(replace(first, trials_s=[first.trials_s[0][:2]]), *found.arms[1:]))
     assert drawing("distribution", few) is None
+
+
+def test_percentiles_are_marked_only_where_enough_was_timed_and_trials_count_the_same(tmp_path):
+    first = cell(tmp_path).arms[0]
+    fast, slow = np.full(900, 1e-3), np.full(100, 2e-3)
+    uneven = spread_of(replace(first, trials_s=[fast, slow]))
+    assert [mark.q for mark in uneven.marks] == [0.5, 0.9]  # as good as 360 calls: too few for the 99th
+    assert {mark.q: mark.value for mark in uneven.marks}[0.9] == pytest.approx(2e-3)  # pooled: 1 ms
+    assert [mark.q for mark in spread_of(replace(first, trials_s=[fast[:40]])).marks] == [0.5]
+    assert [mark.q for mark in spread_of(replace(first, trials_s=[fast])).marks] == [0.5, 0.9, 0.99]
+
+
+def test_axes_name_what_was_timed(tmp_path):
+    run = make_run(tmp_path / "run", (Group(scenario="server"),), TECHNIQUES[:3])
+    found = boards(run)[0]
+    view = cell_view(found.records[0], found, by_arm(run.blocks), read_calls(run.folder))
+    assert any(
+        w.startswith("latency of one query since it was due, µs")
+        for w in words(drawing("distribution", view))
+    )
+    assert "latency of one query since it was due, µs (logarithmic)" in drawn(
+        figure("latency").draw(found), "x"
+    )
 
 
 def test_the_roofline_says_the_share_of_the_roof(tmp_path):

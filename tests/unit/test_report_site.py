@@ -8,9 +8,9 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
+from pages import page, whole
 from runs import GROUPS, MACHINE, TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
 from harness.errors import StoreError
@@ -20,49 +20,6 @@ from harness.report.links import unique
 from harness.report.logs import excerpt
 from harness.report.rendering import tight
 from harness.report.site import write
-
-VOID = {"meta", "link", "input", "br", "img", "hr"}
-
-
-class Reader(HTMLParser):
-    """Collects tags, attributes and text, and checks that tags nest."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.open, self.words, self.unbalanced = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.unbalanced.append(tag)
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    def all(self, tag, **attrs):
-        return [a for t, a in self.tags if t == tag and all(a.get(k) == v for k, v in attrs.items())]
-
-    @property
-    def text(self):
-        return " ".join("".join(self.words).split())
-
-
-def page(out, runs, faults=()):
-    return Reader(write(runs, out, list(faults)).read_text("utf-8"))
-
-
-def whole(out, runs, faults=()):
-    """Write the site; return every page by its path."""
-    write(runs, out, list(faults))
-    return {p.relative_to(out).as_posix(): Reader(p.read_text("utf-8")) for p in sorted(out.rglob("*.html"))}
 
 
 def usual(tmp_path, **kwargs):

@@ -33,6 +33,10 @@ class MultiStreamWorkload(Workload):
         """Calls that answer one query."""
         return self.samples_per_query // self.batch
 
+    def sample(self) -> str:
+        """In words."""
+        return "time of one query"
+
     def conditions(self) -> str:
         """In words."""
         return (

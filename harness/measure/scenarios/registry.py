@@ -53,6 +53,10 @@ class Workload(BaseModel):
         """What is measured, in words."""
         return f"{say_items(self.batch)} a call, one call after the other"
 
+    def sample(self) -> str:
+        """What one timed Sample is, in words."""
+        return "time of one call"
+
     def search_s(self) -> float:
         """Seconds of a Trial, at most, that go into finding the load before anything is timed."""
         return 0.0

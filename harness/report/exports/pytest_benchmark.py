@@ -19,6 +19,7 @@ from harness.store.info import RunInfo
 from harness.store.reading import Run, read_calls
 
 VERSION = "5.0.0"
+NONE = np.zeros(0, np.int64)
 EXTRA = (
     *("cell_id", "runtime", "batch", "threads", "replicas", "speedup", "speedup_low", "speedup_high"),
     *("verdict", "quality", "quality_metric", "drop", "throughput_items_per_s", "artifact_bytes"),
@@ -35,7 +36,7 @@ def convert(run: Run) -> str:
         _benchmark(row, board, seconds)
         for board in boards(run)
         for row in board.records
-        if len(seconds := calls.get((row["cell_id"], row["arm"]), np.zeros(0, np.int64)) / 1e9)
+        if len(seconds := np.concatenate([NONE, *calls.get((row["cell_id"], row["arm"]), [])]) / 1e9)
     ]
     content = {
         "machine_info": _machine(run.info),

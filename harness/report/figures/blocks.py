@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from harness.analysis import wording as say
+from harness.analysis.summary import sample_of
 from harness.report.cell import Arm, CellView
 from harness.report.columns import best_unit
 from harness.report.drawing.canvas import log_ticks
@@ -20,7 +21,7 @@ NAMED = 8
 @figure(
     "blocks",
     "Block by Block",
-    "Each dot is a Block’s median call; dots above each other ran in the same round. Ringed: something "
+    "Each dot is a Block’s median; dots above each other ran in the same round. Ringed: something "
     "disturbed the machine. Lines part the Trials. Logarithmic.",
     order=20,
     of="cell",
@@ -46,7 +47,7 @@ def draw(view: CellView) -> str | None:
         made.line([(x(start - 1), made.top), (x(start - 1), made.height - made.bottom)], "line", 1)
     for arm in reversed(arms):
         _dots(made, arm, starts, x, y)
-    made.text(10, 46, f"median call of a Block, {name}", "muted")
+    made.text(10, 46, f"{sample_of(view.board.group)}, median of a Block, {name}", "muted")
     for index, arm in enumerate(arms):
         made.text(52, 14 + 15 * index, f"{arm.name}: {len(arm.blocks):,} Blocks", arm.role, bold=True)
     return made.svg(f"Blocks of {say.short(view.row['technique'], 60)} beside the baseline’s")

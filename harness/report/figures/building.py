@@ -1,15 +1,15 @@
-"""What a technique costs once: its build time, and after how many items that is paid back."""
+"""What a technique costs once: its build time, and after how many calls that is paid back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from harness.analysis import wording as say
-from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
 from harness.report.drawing.canvas import log_ticks
 from harness.report.drawing.rows import end_label, rows_figure
 from harness.report.figures.registry import figure
+from harness.report.payback import pay_back
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @figure(
     "building",
     "Build time and its pay-back",
-    "Logarithmic. Behind the time: after how many items the longer build is paid back by the faster calls.",
+    "Logarithmic. Behind the time: after how many calls the longer build is paid back by the faster calls.",
     order=50,
 )
 def draw(board: Board) -> Figure | None:
@@ -29,7 +29,7 @@ def draw(board: Board) -> Figure | None:
     values = [row["build_s"] for row in rows]
     low, high = min(values) / 1.6, max(values) * 1.15
     unit, name = say.step(max(values), "s")
-    made = rows_figure(rows, f"build time, {name} (logarithmic)", room=104)
+    made = rows_figure(rows, f"build time, {name} (logarithmic)", room=132)
     made.axes.set_xscale("log")
     made.axes.set_xlim(low / unit, high / unit)
     ticks = log_ticks(low / unit, high / unit, 4)
@@ -41,12 +41,6 @@ def draw(board: Board) -> Figure | None:
         made.axes.plot(
             [value], [index], family.marker, color=family.role.light, markersize=7, gid=made.gid(index)
         )
-        end_label(made, index, value, f"{say.digits(value)}{_pay_back(row)}")
+        after = "" if row["arm"] == "baseline" else f" · {pay_back(row)}"
+        end_label(made, index, value, f"{say.digits(value)}{after}")
     return made.figure
-
-
-def _pay_back(row: Row) -> str:
-    items = row["break_even_items"]
-    if row["arm"] == "baseline" or items is None:
-        return "" if row["arm"] == "baseline" or row["speedup"] is None else " · never"
-    return " · at once" if items < 1 else f" · {say.quantity(items, 'count')} items"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.leaderboard import Board
+from harness.analysis.summary import sample_of
 from harness.report.columns import best_unit
 from harness.report.drawing.canvas import SMALL, log_ticks, write
 from harness.report.drawing.palette import color
@@ -19,8 +20,8 @@ SHOWN = {"latency_p50_s": "p50", "latency_p90_s": "p90", "latency_p99_s": "p99"}
 
 @figure(
     "latency",
-    "Latency of a call",
-    "Filled: the median. Open: the 90th percentile. Bar: the 99th; missing where too few calls were timed. "
+    "Latency",
+    "Filled: the median. Open: the 90th percentile. Bar: the 99th; missing where too little was timed. "
     "Logarithmic: equal distances are equal factors.",
     order=20,
 )
@@ -32,7 +33,7 @@ def draw(board: Board) -> Figure | None:
     values = [row[name] for row in rows for name in SHOWN if row[name]]
     low, high = min(values) / 1.12, max(values) * 1.12
     unit, name = best_unit(values, "s")
-    made = rows_figure(rows, f"time of one call, {name} (logarithmic)", key=18)
+    made = rows_figure(rows, f"{sample_of(board.group)}, {name} (logarithmic)", key=18)
     made.axes.set_xscale("log")
     made.axes.set_xlim(low / unit, high / unit)
     ticks = log_ticks(low / unit, high / unit, 5)

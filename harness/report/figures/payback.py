@@ -13,6 +13,7 @@ from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, 
 from harness.report.drawing.palette import color, family_of
 from harness.report.drawing.svg import MARK
 from harness.report.figures.registry import figure
+from harness.report.payback import break_even_calls
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +27,8 @@ FIRST, LAST = 1e2, 1e9
 @figure(
     "payback",
     "When the build has paid back",
-    "Build time and calls together, over the calls made; below the baseline’s line time is saved. The dot is "
-    "where the two cross. Both axes logarithmic.",
+    "Build time and calls together, over the calls made; below the baseline’s line time is saved. The mark "
+    "is where the two cross, for what is certainly faster. Both axes logarithmic.",
     order=20,
     of="family",
 )
@@ -66,9 +67,7 @@ def _total(row: Row, calls: np.ndarray) -> np.ndarray:
 
 def _range(rows: list[Row]) -> tuple[float, float]:
     """From where building is all to a decade behind the last crossing."""
-    crossings = [
-        row["break_even_items"] / max(row["batch"] or 1, 1) for row in rows if row["break_even_items"]
-    ]
+    crossings = [calls for row in rows if (calls := break_even_calls(row))]
     last = min(max([*crossings, FIRST * 100]) * 10, LAST)
     return max(min([*crossings, last]) / 100, 1.0), last
 
@@ -103,12 +102,10 @@ def _line(axes: Axes, row: Row, base: Row, calls: np.ndarray, total: np.ndarray)
     family, gid = family_of(row["families"], row["arm"]), f"{MARK}{row['cell_id']}"
     style = (0, (4, 3)) if row is base else "-"
     axes.plot(calls, total, color=family.role.light, linewidth=1.5, linestyle=style, gid=gid)
-    items = row["break_even_items"]
-    if row is not base and items:
-        at = items / max(row["batch"] or 1, 1)
-        if calls[0] <= at <= calls[-1]:
-            spent = float(_total(row, np.array([at]))[0])
-            axes.plot([at], [spent], "o", color=family.role.light, markersize=6.5, gid=gid)
+    at = break_even_calls(row)
+    if row is not base and at and calls[0] <= at <= calls[-1]:
+        spent = float(_total(row, np.array([at]))[0])
+        axes.plot([at], [spent], family.marker, color=family.role.light, markersize=6.5, gid=gid)
 
 
 def _names(axes: Axes, rows: list[Row], totals: list[np.ndarray]) -> None:
@@ -123,11 +120,16 @@ def _names(axes: Axes, rows: list[Row], totals: list[np.ndarray]) -> None:
     for index, spot in zip(order, spots, strict=True):
         row = rows[index]
         name = say.short(row["technique"], 18)
-        while text_size(name, SMALL)[0] > RIGHT - 10 and len(name) > 6:
+        while text_size(name, SMALL)[0] > RIGHT - 18 and len(name) > 6:
             name = say.short(row["technique"], len(name) - 1)
-        hue, gid = family_of(row["families"], row["arm"]).role.light, f"{MARK}{row['cell_id']}"
-        write(axes, 1 + 6 / (WIDTH - 52 - RIGHT), spot / height, name, transform=axes.transAxes,
-              fontsize=SMALL, color=hue, gid=gid)  # fmt: skip
+        family, gid = family_of(row["families"], row["arm"]), f"{MARK}{row['cell_id']}"
+        face = color("paper") if row["arm"] == "baseline" else family.role.light
+        wide = WIDTH - 52 - RIGHT
+        axes.plot([1 + 7 / wide], [spot / height], family.marker, transform=axes.transAxes, clip_on=False,
+                  markersize=5.5, markerfacecolor=face, markeredgecolor=family.role.light,
+                  gid=gid)  # fmt: skip
+        write(axes, 1 + 15 / wide, spot / height, name, transform=axes.transAxes,
+              fontsize=SMALL, color=color("ink"), gid=gid)  # fmt: skip
 
 
 def spread(wanted: list[float], apart: float, top: float) -> list[float]:

@@ -34,7 +34,10 @@ def draw(board: Board) -> Figure | None:
         return None
     made, axes = canvas(WIDTH, HEIGHT, 46, 38, 16, 26)
     _axis(axes, "x", [row["size_ratio"] for row in rows], "%")
-    _axis(axes, "y", [row["speedup"] for row in rows], "×")
+    ends = [row[name] or row["speedup"] for row in rows for name in ("speedup_low", "speedup_high")]
+    # An interval that knows nothing must not squeeze the others: ends count up to twice the estimates.
+    low, high = min(row["speedup"] for row in rows) / 2, max(row["speedup"] for row in rows) * 2
+    _axis(axes, "y", [min(max(end, low), high) for end in ends], "×")
     axis_title(axes, "size, share of the baseline’s (logarithmic)")
     write(axes, -36 / (WIDTH - 62), 1 + 14 / (HEIGHT - 64), "speed-up over the baseline (logarithmic)",
           transform=axes.transAxes, fontsize=SMALL, color=color("muted"))  # fmt: skip

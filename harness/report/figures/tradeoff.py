@@ -78,9 +78,8 @@ def _y_axis(axes: Axes, rows: list[Row], board: Board) -> None:
     axes.set_yticks(ticks, [_change(-tick if board.less_is_better else tick) for tick in ticks])
     axes.set_yticks([], minor=True)
     unit = say.unit_word(board.unit)
-    metric = next((row["quality_metric"] for row in rows if row["quality_metric"]), "quality")
-    title = f"change in {say.short(metric, 30)}" + (f", {unit}" if unit else "")
-    title += " (less is better)" if board.less_is_better else ""
+    title = f"change in {say.short(board.metric or 'quality', 30)}" + (f", {unit}" if unit else "")
+    title += "; less is better" if board.less_is_better else ""
     write(axes, -40 / (WIDTH - 64), 1 + 14 / (HEIGHT - 66), title, transform=axes.transAxes,
           fontsize=SMALL, color=color("muted"))  # fmt: skip
 

@@ -11,7 +11,7 @@ from harness.report.group import GroupView
 from harness.report.links import board_path
 from harness.report.page import RunView
 from harness.report.pages.registry import Document, page
-from harness.report.sliders import sliders
+from harness.report.sliders import limits, sliders
 
 
 @page("board", "Leaderboards", order=20)
@@ -46,6 +46,7 @@ def _data(view: RunView, groups: list[GroupView], name: str) -> dict[str, Any]:
         "families": sorted({line.family.label for line in lines}),
         "runtimes": sorted({line.record["runtime"] for line in lines if line.record["runtime"]}),
         "has_budget": any(line.record["within"] is not None for line in lines),
-        "sliders": sliders([line.record for line in lines]),
+        "sliders": sliders([group.board for group in groups]),
+        "limits": limits,
         "absent": [item.within(places) for item in view.absent if item.within(places).where],
     }

@@ -17,6 +17,7 @@ from harness.report.group import Drawing, GroupView, drawings, group_stem
 from harness.report.links import family_path, unique
 from harness.report.page import RunView
 from harness.report.pages.registry import Document, page
+from harness.report.payback import pay_back
 from harness.report.tables import Line
 
 
@@ -96,14 +97,3 @@ def _machine(view: RunView, lines: list[Line]) -> list[str]:
         return []
     roofs = roofs_for(lines[0].record, view.run.info.roofs)
     return machine_in_words(roofs) if roofs else []
-
-
-def pay_back(row: Row) -> str:
-    """Say after how many calls the longer build is paid back."""
-    if row["speedup"] is None or row["build_s"] is None:
-        return "unknown"
-    items = row["break_even_items"]
-    if items is None:
-        return "never"
-    calls = items / max(row["batch"] or 1, 1)
-    return "at once" if calls < 1 else f"{say.quantity(calls, 'count')} calls"

@@ -8,8 +8,11 @@ from typing import Any
 
 from harness.analysis import wording as say
 from harness.report.gathering import Site, machine_key
-from harness.report.page import RunView, machine_name
+from harness.report.group import GroupView
+from harness.report.links import cell_path
+from harness.report.page import RunView
 from harness.report.pages.registry import Document, page
+from harness.report.tables import Line
 from harness.store.info import RunInfo
 
 
@@ -31,7 +34,7 @@ class Beside:
 
     place: str
     views: list[RunView]
-    rows: list[tuple[str, list[str]]]
+    rows: list[tuple[str, list[tuple[str, str]]]]
 
 
 @page("machines", "Machines", order=60)
@@ -45,13 +48,17 @@ def _data(site: Site) -> dict[str, Any]:
     found: dict[str, list[RunInfo]] = {}
     for info in site.infos:
         found.setdefault(machine_key(info), []).append(info)
-    return {"machines": [_machine(infos) for infos in found.values()], "beside": beside(site.views)}
+    return {
+        "machines": [_machine(site.machines[key], infos) for key, infos in found.items()],
+        "beside": beside(site.views),
+        "unlike": unlike(site.views),
+    }
 
 
-def _machine(infos: list[RunInfo]) -> Machine:
+def _machine(name: str, infos: list[RunInfo]) -> Machine:
     machine = infos[0].machine
     return Machine(
-        machine_name(machine),
+        name,
         str(machine.get("slug") or machine.get("id") or "unknown"),
         _pairs(machine.get("identity")),
         _pairs(machine.get("state")),
@@ -104,24 +111,41 @@ def _text(name: str, value: Any) -> str:
 
 
 def beside(views: list[RunView]) -> list[Beside]:
-    """Return the Groups that more than one machine has measured for the same suite."""
-    found: dict[tuple[str, str], dict[str, list[Any]]] = {}
+    """Return the Groups that more than one machine has measured for the same suite.
+
+    Groups and Cells are the same when their content is, of which their ids are hashes; names do not count.
+    """
+    found: dict[tuple[str, str], list[tuple[RunView, GroupView]]] = {}
     for view in views:
         for group in view.groups:
-            found.setdefault((view.run.info.suite, group.place), {})[view.key] = [view, group]
+            found.setdefault((view.run.info.suite, group.board.group.group_id), []).append((view, group))
     made = []
-    for (suite, place), parts in found.items():
-        if len(parts) < 2:
+    for (suite, _), shown in found.items():
+        if len(shown) < 2:
             continue
-        shown = list(parts.values())
-        names = dict.fromkeys(line.record["technique"] for _, group in shown for line in group.table.lines)
-        rows = [(name, [_speed(group, name) for _, group in shown]) for name in names]
-        made.append(Beside(f"{suite} · {place}", [view for view, _ in shown], rows))
+        lines = [{line.record["cell_id"]: line for line in group.table.lines} for _, group in shown]
+        names = {key: line.record["technique"] for part in reversed(lines) for key, line in part.items()}
+        order = dict.fromkeys(key for part in lines for key in part)
+        columns = [(view, part) for (view, _), part in zip(shown, lines, strict=True)]
+        rows = [(names[key], [_speed(view, part.get(key)) for view, part in columns]) for key in order]
+        made.append(Beside(f"{suite} · {shown[0][1].place}", [view for view, _ in shown], rows))
     return made
 
 
-def _speed(group: Any, technique: str) -> str:
-    line = next((line for line in group.table.lines if line.record["technique"] == technique), None)
+def unlike(views: list[RunView]) -> list[str]:
+    """Name the Groups of one suite that are called the same and are not: other settings, weights or data."""
+    found: dict[tuple[str, str, str, str], set[str]] = {}
+    for view in views:
+        for board in view.boards:
+            group = board.group
+            names = (view.run.info.suite, group.model, group.workload, group.hardware)
+            found.setdefault(names, set()).add(group.group_id)
+    return [" · ".join(say.short(name, 40) for name in names) for names, ids in found.items() if len(ids) > 1]
+
+
+def _speed(view: RunView, line: Line | None) -> tuple[str, str]:
+    """A Cell's speed-up on one machine, and its page."""
     if line is None or not line.speedup:
-        return "–"
-    return "1 ×" if line.record["arm"] == "baseline" else f"{line.speedup} × ({line.interval})"
+        return "–", ""
+    text = "1 ×" if line.record["arm"] == "baseline" else f"{line.speedup} × ({line.interval})"
+    return text, cell_path(view.key, line.record["cell_id"])

@@ -7,7 +7,6 @@ from typing import Any
 
 from harness.analysis import summary
 from harness.report.gathering import Site
-from harness.report.page import machine_name
 from harness.report.pages.registry import Document, page
 from harness.store.info import RunInfo
 
@@ -23,7 +22,7 @@ def _rows(site: Site) -> list[dict[str, Any]]:
     return [
         {
             "info": info,
-            "machine": machine_name(info.machine),
+            "machine": site.machine_of(info),
             "trust": summary.trust(info),
             "shown": key in shown,
         }

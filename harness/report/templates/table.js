@@ -44,15 +44,17 @@
   };
 
   // A slider's last stop asks for nothing; any other leaves out rows that take more, or of which it is not known.
+  // One of a quality metric asks only rows that are judged by it.
   const limit = (slider) => {
     const values = JSON.parse(slider.dataset.values), texts = JSON.parse(slider.dataset.texts);
-    const key = slider.name.slice("limit-".length), shown = slider.parentElement.querySelector(".at");
+    const { key, metric } = slider.dataset, shown = slider.parentElement.querySelector(".at");
     return {
       read: () => {
         const at = Number(slider.value), open = at >= values.length;
         shown.textContent = open ? "any" : "≤ " + texts[at];
         slider.setAttribute("aria-valuetext", open ? "any" : "at most " + texts[at]);
-        return open ? null : (d) => d[key] !== undefined && Number(d[key]) <= values[at] * (1 + 1e-12);
+        const holds = (d) => d[key] !== undefined && Number(d[key]) <= values[at] * (1 + 1e-12);
+        return open ? null : (d) => (metric && d.metric !== metric) || holds(d);
       },
     };
   };

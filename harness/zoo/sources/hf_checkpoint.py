@@ -13,9 +13,10 @@ from harness.artifacts import torch_module
 from harness.artifacts.cache import file_digest
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
+from harness.zoo.identities import dataset_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import SOURCES, DatasetReference, MetricName, Source, SourceConfig
-from harness.zoo.user_code import dataset_identity, load_data
+from harness.zoo.user_code import load_data
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,58 @@
+"""Machines: told apart by what they are, side by side by content, at addresses that stay."""
+
+from __future__ import annotations
+
+from pages import whole
+from runs import GROUPS, MACHINE, TECHNIQUES, Group, make_run
+
+from harness.report.gathering import gather, run_key
+from harness.report.pages.machines import beside, unlike
+
+
+def machine(identity, cpu="AMD EPYC 7B13"):
+    return {**MACHINE, "id": identity, "identity": {**MACHINE["identity"], "cpu": cpu}}
+
+
+def test_machines_that_are_called_the_same_are_told_apart_everywhere(tmp_path):
+    runs = [
+        make_run(tmp_path / "a", GROUPS[:1], TECHNIQUES[:3], machine=machine("aaaa")),
+        make_run(tmp_path / "b", GROUPS[:1], TECHNIQUES[:4], machine=machine("bbbb"), seed=1),
+    ]
+    pages = whole(tmp_path / "out", runs)
+    for name in ("index.html", "machines.html", "runs.html"):
+        for key in ("aaaa", "bbbb"):
+            assert f"AMD EPYC 7B13, 2 cores, 8 GiB ({key})" in pages[name].text, name
+    heads = [words for words in pages["machines.html"].words if words.startswith("AMD EPYC 7B13,")]
+    assert len(set(heads)) == 2
+
+
+def test_a_group_stands_side_by_side_only_with_its_like(tmp_path):
+    long = "m" * 60
+    groups = (Group(f"{long}-a-{long}"), Group(f"{long}-b-{long}"))  # cut to the same short name
+    runs = [
+        make_run(tmp_path / name, groups, TECHNIQUES[:3], machine=machine(name), seed=seed)
+        for seed, name in enumerate(("aaaa", "bbbb"))
+    ]
+    views = gather(runs).views
+    assert len(beside(views)) == 2
+    assert unlike(views) == []
+    for found in beside(views):
+        assert [len(speeds) for _, speeds in found.rows] == [2, 2, 2]
+        assert {view.key for view in found.views} == {"digits.aaaa", "digits.bbbb"}
+    for group in runs[1].info.groups:  # other content under the same names
+        runs[1].cells.loc[runs[1].cells["group_id"] == group.group_id, "group_id"] = f"other-{group.group_id}"
+        group.group_id = f"other-{group.group_id}"
+    views = gather(runs).views
+    assert beside(views) == []
+    assert len(unlike(views)) == 2
+
+
+def test_addresses_do_not_change_when_another_suite_or_machine_is_there(tmp_path):
+    first = make_run(tmp_path / "a", GROUPS[:1], TECHNIQUES[:3])
+    other = make_run(
+        tmp_path / "b", GROUPS[:1], TECHNIQUES[:3], suite="other", started_at="2026-01-01T00:00:00+00:00"
+    )
+    third = make_run(tmp_path / "c", GROUPS[:1], TECHNIQUES[:3], machine=machine("aaaa"))
+    alone = set(whole(tmp_path / "alone", [first]))
+    assert alone < set(whole(tmp_path / "all", [first, other, third]))
+    assert run_key(first.info) == "digits.9c41d2aa"

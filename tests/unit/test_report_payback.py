@@ -1,0 +1,27 @@
+"""Pay-back: counted in calls, and only for what is certainly faster."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.report.payback import break_even_calls, pay_back
+
+ROW = {"speedup": 2.0, "build_s": 3.0, "break_even_items": 25_600.0, "verdict": "faster", "batch": 256}
+
+
+@pytest.mark.parametrize(
+    ("changes", "calls", "said"),
+    [
+        ({}, 100.0, "100 calls"),
+        ({"batch": 1}, 25_600.0, "25.6k calls"),
+        ({"break_even_items": 0.0}, 0.0, "at once"),
+        ({"verdict": "ambiguous"}, None, "not known to be faster"),
+        ({"verdict": "same"}, None, "no gain seen"),
+        ({"verdict": "slower", "break_even_items": None}, None, "never"),
+        ({"speedup": None, "verdict": None, "break_even_items": None}, None, "unknown"),
+        ({"build_s": None, "break_even_items": None}, None, "unknown"),
+    ],
+)
+def test_only_what_is_certainly_faster_pays_back(changes, calls, said):
+    assert break_even_calls(ROW | changes) == calls
+    assert pay_back(ROW | changes) == said
