@@ -12,7 +12,7 @@ NAME   := $(basename $(notdir $(SUITE)))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench report test unit lint format perf clean
+.PHONY: help setup bench report showcase test unit lint format perf clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,11 @@ bench: $(READY) ## measure SUITE on this machine and write its report
 
 report: $(READY) ## write the reports of the Runs that are there, without measuring
 	@$(BIN)/harness report $(ARGS)
+
+showcase: $(READY) ## write the site of the committed Runs into reports/showcase
+	@rm -rf .cache/showcase && mkdir -p .cache/showcase
+	@git archive HEAD results | tar -x -C .cache/showcase
+	@$(BIN)/harness report --results .cache/showcase/results --out reports/showcase $(ARGS)
 
 test: lint unit ## lint, then all tests
 

@@ -78,12 +78,13 @@ def report(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print a summary for a pull request instead.")
     ] = False,
+    png: Annotated[bool, typer.Option("--png", help="Figures as PNG files too.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Make the HTML report of the Runs that are there."""
     from harness.commands.reporting import report_runs
 
-    raise typer.Exit(report_runs(suite, results, out, markdown=markdown, quiet=quiet))
+    raise typer.Exit(report_runs(suite, results, out, markdown=markdown, quiet=quiet, png=png))
 
 
 @app.command()

@@ -15,7 +15,7 @@ from harness.store.reading import Run, find, load
 
 
 def report_runs(
-    suite: str | None, results: Path, out: Path | None, *, markdown: bool, quiet: bool
+    suite: str | None, results: Path, out: Path | None, *, markdown: bool, quiet: bool, png: bool = False
 ) -> ExitCode:
     """Write the report of one suite, of all suites, or of one Run's folder."""
     terminal = Terminal(quiet=quiet)
@@ -27,10 +27,10 @@ def report_runs(
             return ExitCode.OK
         names = sorted({run.info.suite for run in runs})
         if out is not None and len(names) > 1:  # one folder, one site: the suites stand beside each other
-            terminal.say(f"Report: {_write(runs, None, out, faults)}")
+            terminal.say(f"Report: {_write(runs, None, out, faults, png=png)}")
             return ExitCode.OK
         for name in names:
-            page = _write(runs, name, out or Path("reports") / name, faults)
+            page = _write(runs, name, out or Path("reports") / name, faults, png=png)
             terminal.say(f"Report: {page}")
     return ExitCode.OK
 
@@ -41,10 +41,10 @@ def write_report(name: str, results: Path, out: Path) -> Path:
         return _write(runs, name, out, faults)
 
 
-def _write(runs: list[Run], name: str | None, out: Path, faults: list[str]) -> Path:
+def _write(runs: list[Run], name: str | None, out: Path, faults: list[str], *, png: bool = False) -> Path:
     from harness.report.site import write
 
-    return write([run for run in runs if name in (None, run.info.suite)], out, faults)
+    return write([run for run in runs if name in (None, run.info.suite)], out, faults, png=png)
 
 
 @contextmanager

@@ -23,12 +23,14 @@ class Site:
 
     `views`: Runs shown in full, newest first. `infos`: every Run that can be read, newest first. `machines`:
     what each machine is called, by its key. `faults`: a sentence for each Run that cannot be read.
+    `png`: whether figures are PNG files too.
     """
 
     views: list[RunView]
     infos: list[RunInfo]
     machines: dict[str, str]
     faults: list[str]
+    png: bool = False
 
     @cached_property
     def suites(self) -> list[str]:
@@ -49,12 +51,16 @@ class Site:
         """What a Run's machine is called."""
         return self.machines[machine_key(info)]
 
+    def placed(self, view: RunView, place: str) -> str:
+        """Name something of a shown Run, so that it is told from the same of another."""
+        return f"{place} · {self.named(view)}" if self.mixed else place
+
     def named(self, view: RunView) -> str:
         """Tell a shown Run from the others: its machine, and its suite where there are several."""
         return f"{view.run.info.suite} · {view.machine}" if len(self.suites) > 1 else view.machine
 
 
-def gather(runs: Sequence[Run], faults: Sequence[str] = ()) -> Site:
+def gather(runs: Sequence[Run], faults: Sequence[str] = (), *, png: bool = False) -> Site:
     """Prepare the site. A Run that turns out damaged is named, and the one before it takes its place."""
     views: list[RunView] = []
     told = list(faults)
@@ -64,12 +70,13 @@ def gather(runs: Sequence[Run], faults: Sequence[str] = ()) -> Site:
         for index, run in enumerate(history):
             machine = machines[machine_key(run.info)]
             try:
-                views.append(run_view(run, run_key(run.info), machine, len(history) - 1 - index))
+                earlier = len(history) - 1 - index
+                views.append(run_view(run, run_key(run.info), machine, earlier, png=png))
             except StoreError as error:
                 told.append(str(error))
                 continue
             break
-    return Site(views, infos, machines, told)
+    return Site(views, infos, machines, told, png)
 
 
 def newest(runs: Sequence[Run]) -> list[list[Run]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.analysis import summary
 from harness.analysis import wording as say
@@ -10,10 +10,12 @@ from harness.analysis.comparison import LOUD
 from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
 from harness.analysis.summary import Sentence
+from harness.report.drawing.light import standalone
 from harness.report.drawing.palette import Family
-from harness.report.drawing.svg import drawn, inlined
+from harness.report.drawing.svg import drawn, inlined, raster
 from harness.report.figures.registry import figures
 from harness.report.links import unique
+from harness.report.payback import pay_back
 from harness.report.tables import Table, table
 
 MOST_DRAWN = 40
@@ -22,15 +24,14 @@ MOST_DRAWN = 40
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure on the page and as a file of its own."""
+    """A figure on the page, and its files by name: what is downloaded."""
 
     name: str
     title: str
     note: str
     wide: bool
     svg: str
-    file: str
-    content: str
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,28 @@ class GroupView:
         return say.factor(self.best["speedup"]) if self.best else ""
 
     @property
+    def against(self) -> str:
+        """What the winner is compared with."""
+        return say.short((self.board.baseline or {}).get("technique") or "the baseline", 28)
+
+    @property
+    def gains(self) -> list[tuple[str, str]]:
+        """What the winner costs or saves beside its speed: size, quality, build."""
+        best = self.best
+        if best is None:
+            return []
+        pairs = [
+            ("size", "" if best["size_ratio"] is None else say.percent(best["size_ratio"])),
+            (self._metric, "" if best["drop"] is None else say.change(best)),
+            ("pays back after", "" if best["build_s"] is None else pay_back(best)),
+        ]
+        return [(say.short(label, 20), text) for label, text in pairs if text]
+
+    @property
+    def _metric(self) -> str:
+        return f"{self.board.metric}, points" if self.board.unit == "pt" else self.board.metric
+
+    @property
     def no_winner(self) -> str:
         """What stands in the place of a winner's name."""
         if self.board.rows.empty:
@@ -87,8 +110,11 @@ class GroupView:
         return say.factors(self.best["speedup_low"], self.best["speedup_high"]) if self.best else ""
 
 
-def group_view(board: Board, run: str) -> GroupView:
-    """Prepare a Group of the Run whose key is `run`; its ids do not depend on what else is in the suite."""
+def group_view(board: Board, run: str, *, png: bool = False) -> GroupView:
+    """Prepare a Group of the Run whose key is `run`; its ids do not depend on what else is in the suite.
+
+    With `png` its figures are files of that kind too.
+    """
     key = f"g-{unique(board.group.group_id)}-{run}"
     made = table(board)
     families = {line.family.key: line.family for line in made.lines}
@@ -101,7 +127,7 @@ def group_view(board: Board, run: str) -> GroupView:
         board.row(board.best),
         made,
         list(families.values()),
-        drawings(board, "group", key, f"{group_stem(board)}-{run}"),
+        drawings(board, "group", key, f"{group_stem(board)}-{run}", png=png),
         "" if board.floor is None else f"±{say.percent(board.floor)}",
     )
 
@@ -112,7 +138,7 @@ def group_stem(board: Board) -> str:
     return unique(group.model, group.workload, group.hardware)
 
 
-def drawings(board: Board, of: str, key: str, stem: str) -> list[Drawing]:
+def drawings(board: Board, of: str, key: str, stem: str, *, png: bool = False) -> list[Drawing]:
     """Draw all figures of a board; `key` makes their ids unique on the page, `stem` their files."""
     found = []
     board = board.leading(MOST_DRAWN)
@@ -121,14 +147,16 @@ def drawings(board: Board, of: str, key: str, stem: str) -> list[Drawing]:
         figure = item.draw(board)
         if figure is None:
             continue
+        file = f"{stem}-{item.name}"
         if isinstance(figure, str):
-            found.append(Drawing(item.name, item.title, item.note, item.wide, figure, "", ""))
+            files = {f"{file}.svg": standalone(figure).encode()}
+            found.append(Drawing(item.name, item.title, item.note, item.wide, figure, files))
             continue
         label = f"{item.title}, {summary.place(board.group)}. The table holds the same numbers."
-        content = drawn(figure, f"{stem}-{item.name}")
+        content = drawn(figure, file)
         svg = inlined(content, f"{key}-{item.name}", label, titles)
-        file = f"{stem}-{item.name}.svg"
-        found.append(Drawing(item.name, item.title, item.note, item.wide, svg, file, content))
+        files = {f"{file}.svg": content.encode()} | ({f"{file}.png": raster(figure)} if png else {})
+        found.append(Drawing(item.name, item.title, item.note, item.wide, svg, files))
     return found
 
 

@@ -50,10 +50,10 @@ class RunView:
         return any(row["within"] is not None for row in lines)
 
 
-def run_view(run: Run, key: str, machine: str, earlier: int = 0) -> RunView:
+def run_view(run: Run, key: str, machine: str, earlier: int = 0, *, png: bool = False) -> RunView:
     """Prepare one Run for the page; `key` makes ids unique, `earlier` Runs of its machine are not shown."""
     all_boards = boards(run)
-    groups = [group_view(board, key) for board in all_boards]
+    groups = [group_view(board, key, png=png) for board in all_boards]
     notices = list(run.info.notices)
     if run.info.status != "complete":
         notices.insert(0, f"this Run is {run.info.status}: what is not there yet is shown as skipped")

@@ -18,13 +18,14 @@ MANIFEST = "site.json"
 """What was written last time: what of it is written no more is removed, and nothing else ever is."""
 
 
-def write(runs: Sequence[Run], out: Path, faults: Sequence[str] = ()) -> Path:
+def write(runs: Sequence[Run], out: Path, faults: Sequence[str] = (), *, png: bool = False) -> Path:
     """Write the report of the Runs into the folder `out`; return its front page.
 
     The newest Run of each suite and machine is shown in full, one by one and never pooled. `faults` are
-    sentences about Runs that could not be read. Raises StoreError when `out` cannot be written.
+    sentences about Runs that could not be read; with `png` figures are files of that kind too. Raises
+    StoreError when `out` cannot be written.
     """
-    site = gather(runs, faults)
+    site = gather(runs, faults, png=png)
     names: list[str] = []
     for name, content in _files(site):
         target = out / name
@@ -47,8 +48,8 @@ def _files(site: Site) -> Iterator[tuple[str, bytes]]:
     yield "board.json", board_json(kept).encode()
     for view in site.views:
         for group in view.groups:
-            for drawing in filter(lambda one: one.file, group.drawings):
-                yield f"figures/{drawing.file}", drawing.content.encode()
+            for drawing in group.drawings:
+                yield from ((f"figures/{name}", content) for name, content in drawing.files.items())
     made = [(page, list(page.make(site))) for page in pages()]
     navigation = [(page.label, found[0].path, page.name) for page, found in made if page.label and found]
     for page, documents in made:

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.artifacts.cache import Cache
 from harness.devices import cuda
+from harness.devices.doctor import examine
 from harness.devices.fingerprint import Machine, cores_given, fingerprint
 from harness.errors import ExitCode, StoreError
 from harness.measure.scenarios.registry import SCENARIOS
@@ -104,6 +105,7 @@ class LocalRun:
             started_at=now.isoformat(timespec="seconds"),
             commit=commit,
             machine=self.machine.to_dict(),
+            doctor=[finding.to_dict() for finding in examine()],
             versions=_versions(self.plan),
             seed=spec.measure.seed,
             settings=spec.measure.model_dump(mode="json"),

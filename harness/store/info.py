@@ -81,4 +81,8 @@ class RunInfo(BaseModel):
     roofs: list[dict[str, Any]] = Field(
         default_factory=list, description="measured roofs by thread budget: devices/peaks.py"
     )
+    doctor: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="what the machine's check-up found before the Run: devices/doctor.py",
+    )
     clock: dict[str, float] = Field(default_factory=dict, description="the timer's own cost")

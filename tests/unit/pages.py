@@ -44,7 +44,7 @@ def page(out, runs, faults=()):
     return Reader(write(runs, out, list(faults)).read_text("utf-8"))
 
 
-def whole(out, runs, faults=()):
+def whole(out, runs, faults=(), **options):
     """Write the site; return every page by its path."""
-    write(runs, out, list(faults))
+    write(runs, out, list(faults), **options)
     return {p.relative_to(out).as_posix(): Reader(p.read_text("utf-8")) for p in sorted(out.rglob("*.html"))}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from pages import whole
 from runs import GROUPS, MACHINE, TECHNIQUES, Group, make_run
 
 from harness.report.gathering import gather, run_key
 from harness.report.pages.machines import beside, unlike
+from harness.store.reading import load
 
 
 def machine(identity, cpu="AMD EPYC 7B13"):
@@ -56,3 +59,30 @@ def test_addresses_do_not_change_when_another_suite_or_machine_is_there(tmp_path
     alone = set(whole(tmp_path / "alone", [first]))
     assert alone < set(whole(tmp_path / "all", [first, other, third]))
     assert run_key(first.info) == "digits.9c41d2aa"
+
+
+FINDINGS = [
+    {
+        "name": "steal",
+        "level": "bad",
+        "value": "12 % <stolen>",
+        "why": "others had the cores",
+        "remedy": "move away",
+    },
+    {"name": "swap", "level": "note", "value": "on", "why": "pages may be fetched", "remedy": None},
+    {"name": "load", "level": "ok", "value": "0.1", "why": "", "remedy": None},
+]
+
+
+def test_a_machines_check_up_is_shown_and_an_older_run_without_one_too(tmp_path):
+    run = make_run(tmp_path / "a", GROUPS[:1], TECHNIQUES[:3], doctor=FINDINGS)
+    text = whole(tmp_path / "out", [run])["machines.html"].text
+    assert "badsteal12 % <stolen>others had the coresmove away" in text
+    assert "noteswaponpages may be fetched–" in text
+    assert "Found in order: load." in text
+    older = make_run(tmp_path / "b", GROUPS[:1], TECHNIQUES[:3])
+    content = json.loads((older.folder / "run.json").read_text("utf-8"))
+    del content["doctor"]
+    (older.folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    text = whole(tmp_path / "older", [load(older.folder)])["machines.html"].text
+    assert "Its Runs hold no check-up" in text

@@ -11,8 +11,16 @@ from dataclasses import dataclass, field
 from html import escape
 
 from harness.report.drawing.canvas import SMALL
+from harness.report.drawing.palette import substitutions
 
 Ticks = Sequence[tuple[float, str]]
+
+
+def standalone(svg: str) -> str:
+    """Return a drawing as a file of its own: the light theme's colours instead of the page's variables."""
+    for light, variable in substitutions().items():
+        svg = svg.replace(variable, light)
+    return svg.replace("<svg ", '<svg font-family="Helvetica, Arial, sans-serif" ', 1)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from harness.report.drawing.palette import substitutions
+from harness.report.drawing.canvas import DPI
+from harness.report.drawing.palette import color, substitutions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,12 +39,28 @@ def drawn(figure: Figure, name: str) -> str:
 
     buffer = io.StringIO()
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": name}
-    with mpl.rc_context(settings), warnings.catch_warnings():
-        # A name may hold letters that DejaVu lacks: the browser has them, since text stays text.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    with mpl.rc_context(settings), _any_letters():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": name})
     return _trimmed(buffer.getvalue())
+
+
+def raster(figure: Figure) -> bytes:
+    """Return a figure as a PNG file, three pixels for each of the SVG's, on white."""
+    buffer = io.BytesIO()
+    with _any_letters():
+        figure.savefig(
+            buffer, format="png", dpi=3 * DPI, facecolor=color("paper"), metadata={"Software": None}
+        )
+    return buffer.getvalue()
+
+
+@contextmanager
+def _any_letters() -> Iterator[None]:
+    """A name may hold letters that DejaVu lacks; of an SVG the browser has them, since text stays text."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+        yield
 
 
 def inlined(svg: str, prefix: str, label: str, titles: Mapping[str, str]) -> str:

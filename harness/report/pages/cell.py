@@ -115,7 +115,7 @@ def _drawings(shown: CellView) -> list[Drawing]:
     """Draw all figures of a Cell. They are no files of their own: there would be hundreds."""
     drawn = [(item, item.draw(shown)) for item in figures("cell")]
     return [
-        Drawing(item.name, item.title, item.note, item.wide, svg, "", "")
+        Drawing(item.name, item.title, item.note, item.wide, svg)
         for item, svg in drawn
         if isinstance(svg, str)
     ]

@@ -67,16 +67,19 @@ def _data(site: Site, key: str, label: str) -> dict[str, Any]:
     shown = []
     for view in site.views:
         for group in view.groups:
-            part = _shown(view, group, key)
+            part = _shown(view, group, key, png=site.png)
             if part:
                 shown.append(part)
     files = {
-        f"figures/{item.file}": item.content.encode() for part in shown for item in part.drawings if item.file
+        f"figures/{name}": content
+        for part in shown
+        for drawing in part.drawings
+        for name, content in drawing.files.items()
     }
     return {"name": label, "shown": shown, "files": files}
 
 
-def _shown(view: RunView, group: GroupView, key: str) -> Shown | None:
+def _shown(view: RunView, group: GroupView, key: str, *, png: bool) -> Shown | None:
     lines = [line for line in group.table.lines if key in families_of(line.record)]
     if not lines:
         return None
@@ -86,7 +89,7 @@ def _shown(view: RunView, group: GroupView, key: str) -> Shown | None:
         view,
         group,
         [(line, pay_back(line.record)) for line in lines],
-        drawings(board, "family", f"{group.key}-{len(lines)}", stem),
+        drawings(board, "family", f"{group.key}-{len(lines)}", stem, png=png),
         _machine(view, lines),
     )
 

@@ -18,7 +18,10 @@ from harness.store.info import RunInfo
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine: its fingerprint as of its newest Run, and all its Runs, newest first."""
+    """One machine: its fingerprint as of its newest Run, and all its Runs, newest first.
+
+    `findings` of the newest check-up (devices/doctor.py), worst first; what was found `fine` by name alone.
+    """
 
     name: str
     slug: str
@@ -26,6 +29,8 @@ class Machine:
     state: list[tuple[str, str]]
     runs: list[RunInfo]
     roofs: list[tuple[str, str]]
+    findings: list[dict[str, Any]]
+    fine: list[str]
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,14 @@ def _machine(name: str, infos: list[RunInfo]) -> Machine:
         _pairs(machine.get("state")),
         infos,
         _roofs(infos),
+        *_findings(infos),
     )
+
+
+def _findings(infos: list[RunInfo]) -> tuple[list[dict[str, Any]], list[str]]:
+    found = next((info.doctor for info in infos if info.doctor), [])
+    fine = [str(finding.get("name")) for finding in found if finding.get("level") == "ok"]
+    return [finding for finding in found if finding.get("level") != "ok"], fine
 
 
 def _roofs(infos: list[RunInfo]) -> list[tuple[str, str]]:
