@@ -81,7 +81,7 @@ class GroupView:
             return []
         pairs = [
             ("size", "" if best["size_ratio"] is None else say.percent(best["size_ratio"])),
-            (self._metric, "" if best["drop"] is None else say.change(best)),
+            (self._metric, say.change_text(best)),
             ("pays back after", "" if best["build_s"] is None else pay_back(best)),
         ]
         return [(say.short(label, 20), text) for label, text in pairs if text]
