@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts import aoti
+from harness.artifacts.aoti_graph import CompiledGraph, watch
 from harness.artifacts.exporting import example_tensors, quiet_exporter
 from harness.artifacts.targets import Target
 from harness.artifacts.tensors import TensorSpec
@@ -26,8 +27,8 @@ def compile_module(
     *,
     seed: int,
     freezing: bool,
-) -> None:
-    """Export `module` for the target's batch and write its package into `folder`.
+) -> CompiledGraph:
+    """Export `module` for the target's batch, write its package into `folder`, return what its code calls.
 
     With `freezing`, what can be computed from the weights alone is computed now; low-precision weights would
     be unpacked by it.
@@ -37,14 +38,17 @@ def compile_module(
     placed = module.to(target.device)
     example = tuple(t.to(target.device) for t in example_tensors(inputs, target.batch, seed))
     with compiling(target):
-        package(torch.export.export(placed, example), folder, freezing=freezing)
+        return package(torch.export.export(placed, example), folder, freezing=freezing)
 
 
-def package(exported: Any, folder: Path, **settings: Any) -> None:
-    """Compile an exported program into `folder`, with Inductor's `settings`."""
+def package(exported: Any, folder: Path, **settings: Any) -> CompiledGraph:
+    """Compile an exported program into `folder`, with Inductor's `settings`; return what its code calls."""
     from torch._inductor import aoti_compile_and_package
 
-    aoti_compile_and_package(exported, package_path=str(folder / aoti.PACKAGE), inductor_configs=settings)
+    note, seen = watch()
+    configs = {**settings, "post_grad_custom_post_pass": note}
+    aoti_compile_and_package(exported, package_path=str(folder / aoti.PACKAGE), inductor_configs=configs)
+    return seen
 
 
 @contextlib.contextmanager

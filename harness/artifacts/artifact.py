@@ -40,6 +40,11 @@ class Artifact:
         """Highest resident memory of any build step."""
         return max((int(step["build_peak_rss_bytes"]) for step in self.steps), default=0)
 
+    @property
+    def lowered(self) -> bool:
+        """Whether a step reports low precision: the step that compiles has the last word on it."""
+        return any("low_precision_weight_share" in (step.get("details") or {}) for step in self.steps)
+
     def file(self, name: str) -> Path:
         """Path of one of the Artifact's files."""
         return self.folder / name

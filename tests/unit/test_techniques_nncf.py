@@ -403,9 +403,20 @@ def test_what_was_compiled_has_the_last_word_on_low_precision(tmp_path):
     _, about = tiny.build("compile-openvino", integers, tmp_path / "c", context())
     assert about["integer_operators"] == {"MatMul": 1}
     assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 1.0
+    assert about["flops_by_type"] == {"int8": 1.0} and about["arithmetic"].startswith("int8 (")
 
 
-def test_an_operator_that_the_device_runs_in_float_is_counted_so(tmp_path, monkeypatch):
+def test_compressed_weights_are_told_to_compute_in_float_by_the_kernel_that_runs(tmp_path):
+    source, _ = tiny.build("quantize/nncf-weights", dense(tmp_path / "f"), tmp_path / "q", context())
+    told = ({"step": "quantize/dynamic", "details": {"low_precision_weight_share": 1.0, "arithmetic": "x"}},)
+    lowered = tiny.Artifact("g", openvino_ir.FORM, source.folder, steps=told)
+    _, about = tiny.build("compile-openvino", lowered, tmp_path / "b", context())
+    assert about["flops_by_type"] == {"float32": 1.0}
+    assert about["weight_only_operators"] == {"MatMul": 1}
+    assert about["arithmetic"].startswith("float32 (") and "overhead_operators" in about
+
+
+def test_an_operator_that_the_device_runs_in_float_is_counted_so(tmp_path):
     from harness.techniques.quantize import openvino_counting
 
     artifact, _ = tiny.build(
@@ -417,8 +428,7 @@ def test_an_operator_that_the_device_runs_in_float_is_counted_so(tmp_path, monke
     )
     model = openvino_ir.read_model(artifact.file(openvino_ir.XML))
     names = {node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() == "MatMul"}
-    monkeypatch.setattr(openvino_counting, "_run_in_float", lambda _compiled: names)
-    about = openvino_counting.count(model, object())
+    about = openvino_counting.count(model, dict.fromkeys(names, "float32"))
     assert about["integer_operators"] == {}
     assert about["weight_only_operators"] == {"MatMul": 1}
     assert about["low_precision_flops_share"] == 0.0

@@ -56,7 +56,10 @@ def test_dense_layers_compute_what_numpy_computes_without_torchao(method, tmp_pa
     source = tiny.source("dense", tmp_path / "m")
     _, about = tiny.build(f"quantize/{method}", source, tmp_path / "q", context())
     dynamic = method == "torchao-dynamic"
-    assert about["integer_operators" if dynamic else "weight_only_operators"] == {"Linear": 2}
+    kernels = {"_int_mm": 2} if dynamic else {"mm": 2}
+    assert about["integer_operators" if dynamic else "weight_only_operators"] == kernels
+    assert about["flops_by_type"] == {"int8" if dynamic else "float32": 1.0}
+    assert about["overhead_operators"] == ({} if dynamic else {"unpacking of weights": 2})
     assert about["low_precision_flops_share" if dynamic else "weight_only_flops_share"] == 1.0
     assert about["low_precision_weight_share"] == 1.0
     (x,) = tiny.items(tiny.VECTOR, BATCH)
@@ -86,8 +89,9 @@ def test_int4_weights_compute_what_numpy_computes_and_what_does_not_fit_stays_fl
     artifact, about = tiny.build(
         "quantize/torchao-weight-only", source, tmp_path / "q", context(specs), dtype="int4", group_size=32
     )
-    assert about["weight_only_operators"] == about["float_operators"] == {"Linear": 1}
-    assert about["float_operator_names"] == ["Linear 2"]
+    assert about["weight_only_operators"] == {"_weight_int4pack_mm_for_cpu": 1}
+    assert sum(about["float_operators"].values()) == 1
+    assert about["flops_by_type"] == {"float32": 1.0}
     assert about["low_precision_weight_share"] == pytest.approx(1024 / (1024 + 4 * 320))
     first, second = (p for p in torch_module.load_module(source.folder).modules() if hasattr(p, "weight"))
     groups = first.weight.numpy().reshape(32, 2, 32)
@@ -156,8 +160,9 @@ def pt2e(name, folder, data=None, **config):
 @pytest.mark.slow
 def test_static_int8_runs_in_integer_kernels_and_stays_near(tmp_path):
     source, artifact, about, specs = pt2e("conv", tmp_path, reduce_range=False)
-    assert about["integer_operators"] == {"conv2d": 2, "linear": 1}
-    assert about["integer_kernels"] == 3
+    assert about["integer_operators"] == {"qconv": 2, "qlinear": 1}
+    assert about["flops_by_type"] == {"int8": 1.0}
+    assert about["arithmetic"] == "int8 (qconv, qlinear)"
     assert about["float_operators"] == {}
     assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 1.0
     assert about["calibration_items"] == 64

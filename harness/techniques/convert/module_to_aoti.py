@@ -8,6 +8,7 @@ from typing import Any
 from harness.artifacts import aoti, torch_module
 from harness.artifacts.aoti_compiling import compile_module
 from harness.artifacts.artifact import TRAFFIC, Artifact
+from harness.techniques.quantize.compiled_counting import report
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 
@@ -26,6 +27,7 @@ class CompileAheadOfTime(StepConfig):
     packages=("torch",),
     specialises=("batch", "device", "threads", "machine"),
     keeps=("parameters", "nonzero_parameters", "flops_per_item", *TRAFFIC),
+    version=2,
 )
 def compile_aoti(
     config: CompileAheadOfTime, source: Artifact, out: Path, context: BuildContext
@@ -33,5 +35,6 @@ def compile_aoti(
     """Export for the target's batch and compile into a package that holds code and weights."""
     target = context.target
     module = torch_module.load_module(source.folder)
-    compile_module(module, context.inputs, target, out, seed=context.seed, freezing=config.freezing)
-    return {"batch": target.batch, "threads": target.threads}
+    made = compile_module(module, context.inputs, target, out, seed=context.seed, freezing=config.freezing)
+    counted = report(made) if source.lowered else {}
+    return {**counted, "batch": target.batch, "threads": target.threads}

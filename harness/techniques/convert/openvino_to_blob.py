@@ -8,7 +8,7 @@ from typing import Any
 from harness.artifacts import openvino_blob, openvino_ir
 from harness.artifacts.artifact import TRAFFIC, Artifact
 from harness.errors import BuildError
-from harness.techniques.quantize.openvino_counting import count
+from harness.techniques.quantize.openvino_counting import report_compiled
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 
@@ -27,6 +27,7 @@ class CompileOpenVino(StepConfig):
     devices=("cpu",),
     specialises=("batch", "machine"),
     keeps=("parameters", "nonzero_parameters", "flops_per_item", *TRAFFIC),
+    version=2,
 )
 def compile_openvino(
     _config: CompileOpenVino, source: Artifact, out: Path, context: BuildContext
@@ -43,13 +44,7 @@ def compile_openvino(
     except RuntimeError as error:
         raise BuildError(f"OpenVINO cannot compile the model: {openvino_ir.reason(error)}") from error
     (out / openvino_blob.BLOB).write_bytes(blob.getvalue())
-    return {"batch": batch, **(count(model, compiled) if _was_lowered(source) else {})}
-
-
-def _was_lowered(source: Artifact) -> bool:
-    """Whether a step before reports low precision: what is compiled has the last word on it."""
-    told = [step.get("details") or {} for step in source.steps]
-    return any("low_precision_weight_share" in details for details in told)
+    return {"batch": batch, **(report_compiled(model, compiled) if source.lowered else {})}
 
 
 def _with_batch(shape: Any, batch: int) -> list[Any]:

@@ -24,6 +24,7 @@ _ABOUT: dict[str, Any] = {
     "yields": torch_module.FORM,
     "packages": ("torch",),
     "keeps": ("parameters", "nonzero_parameters", "flops_per_item"),
+    "version": 2,
 }
 
 

@@ -53,6 +53,7 @@ class NncfAccuracy(NncfStaticSettings):
     devices=("cpu",),
     settles=settle_range,
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    version=2,
     needs_training_data=lambda _config: True,
 )
 def quantize_with_accuracy(

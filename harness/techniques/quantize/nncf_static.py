@@ -44,6 +44,7 @@ class NncfStatic(NncfStaticSettings):
     devices=("cpu",),
     settles=settle_range,
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    version=2,
     needs_training_data=lambda _config: True,
 )
 def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:

@@ -64,6 +64,7 @@ class NncfWeights(StepConfig):
     extra="openvino",
     devices=("cpu",),
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    version=2,
     needs_training_data=lambda config: config.reads_data,
 )
 def compress_weights(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.errors import BuildError
+from harness.techniques.quantize.tally import FLOAT, Product, in_words, tally
 
 if TYPE_CHECKING:
     import openvino
@@ -26,8 +28,22 @@ _PASSED_BY = (
     "Slice",
     "StridedSlice",
 )
+_UNCOUNTED = (
+    *("Einsum", "GRUCell", "GRUSequence", "LSTMCell", "LSTMSequence", "Loop", "RNNCell", "RNNSequence"),
+    *("ScaledDotProductAttention", "TensorIterator"),
+)
+_PRODUCT_LAYERS = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
+_ADDED_LAYERS = ("Convert", "FakeQuantize")
+_TYPES = {
+    "i8": "int8",
+    "u8": "int8",
+    "f32": FLOAT,
+    "fp32": FLOAT,
+    "bf16": "bfloat16",
+    "f16": "float16",
+    "fp16": "float16",
+}
 _LOW_BITS = 8
-_NAMES_SHOWN = 20
 
 
 def report(model: openvino.Model, source: openvino.Model) -> dict[str, Any]:
@@ -44,39 +60,50 @@ def report(model: openvino.Model, source: openvino.Model) -> dict[str, Any]:
     return {**counted, "overhead_operators": _overhead(model, source)}
 
 
-def count(model: openvino.Model, compiled: openvino.CompiledModel | None = None) -> dict[str, Any]:
-    """Count as `report` does. What `compiled`, the same model, runs in float is counted as float."""
-    single = _one_item(model)
-    floats = _run_in_float(compiled) if compiled is not None else set()
-    kinds: dict[str, list[Any]] = {"integer": [], "weight-only": [], "float": []}
-    for node in single.get_ordered_ops():
-        if node.get_type_name() in _PRODUCTS:
-            kinds[_kind(node, node.get_friendly_name() in floats)].append(node)
-    low, total = _weight_bytes(single)
-    flops = {kind: _sum(nodes) for kind, nodes in kinds.items()}
+def report_compiled(model: openvino.Model, compiled: openvino.CompiledModel) -> dict[str, Any]:
+    """Report as `report` does, by what `compiled`, the same model, really runs: the last word on it."""
+    layers = [_Layer(node.get_rt_info()) for node in compiled.get_runtime_model().get_ordered_ops()]
+    runs = {name: layer for layer in layers for name in layer.names}
+    counted = count(model, {name: layer.computes for name, layer in runs.items()})
+    kernels = sorted({layer.kernel for layer in layers if layer.kind in _PRODUCT_LAYERS})
+    added = Counter(layer.kind for layer in layers if layer.kind in _ADDED_LAYERS)
     return {
-        "integer_operators": _types(kinds["integer"]),
-        "weight_only_operators": _types(kinds["weight-only"]),
-        "float_operators": _types(kinds["float"]),
-        "float_operator_names": [_name(node) for node in kinds["float"][:_NAMES_SHOWN]],
-        "low_precision_flops_share": _share(flops, "integer"),
-        "weight_only_flops_share": _share(flops, "weight-only"),
+        **counted,
+        "arithmetic": f"{in_words(counted['flops_by_type'])} ({', '.join(kernels)})",
+        "overhead_operators": dict(sorted(added.items())),
+    }
+
+
+def count(model: openvino.Model, computes: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Count as `report` does; `computes` gives the number type by operator's name where it is known."""
+    single = _one_item(model)
+    operators = single.get_ordered_ops()
+    products = [_product(node, computes or {}) for node in operators if node.get_type_name() in _PRODUCTS]
+    hidden = [Product(n.get_type_name(), n.get_friendly_name(), None) for n in operators if _is_hidden(n)]
+    low, total = _weight_bytes(single)
+    counted = tally([*products, *hidden])
+    return {
+        **counted,
         "low_precision_weight_share": low / total if total else 0.0,
+        "arithmetic": in_words(counted["flops_by_type"]),
         "qdq_pairs": sum(
             node.get_type_name() == "FakeQuantize" and not _is_constant(node.input_value(0).get_node())
-            for node in single.get_ordered_ops()
+            for node in operators
         ),
     }
 
 
-def _run_in_float(compiled: openvino.CompiledModel) -> set[str]:
-    """Names of the original operators in layers whose data is in a type of float."""
-    layers = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
-    found: set[str] = set()
-    for layer in layers:
-        if layer["runtimePrecision"].value in ("f32", "bf16", "f16"):
-            found.update(layer["originalLayersNames"].value.split(","))
-    return found
+class _Layer:
+    """One layer of what a compiled model runs, by what it tells of itself."""
+
+    def __init__(self, info: Any) -> None:
+        self.kind = str(info["layerType"].value)
+        self.kernel = str(info["primitiveType"].value)
+        self.names = str(info["originalLayersNames"].value).split(",")
+        # The kernel's name ends in its type. The layer's own precision is that of its data or its weights,
+        # which a kernel for compressed weights widens.
+        kind = self.kernel.rpartition("_")[2].lower()
+        self.computes = _TYPES.get(kind) or _TYPES.get(str(info["runtimePrecision"].value), FLOAT)
 
 
 def _one_item(model: openvino.Model) -> openvino.Model:
@@ -89,12 +116,16 @@ def _one_item(model: openvino.Model) -> openvino.Model:
     return single
 
 
-def _kind(node: Any, in_float: bool) -> str:
+def _product(node: Any, computes: Mapping[str, str]) -> Product:
     data, weight = (node.input_value(i).get_node() for i in range(2))
-    stored = _is_stored_low(weight)
-    if not in_float and _is_quantized(data) and (stored or _is_quantized(weight)):
-        return "integer"
-    return "weight-only" if stored else "float"
+    stored, name = _is_stored_low(weight), str(node.get_friendly_name())
+    meant = "int8" if _is_quantized(data) and (stored or _is_quantized(weight)) else FLOAT
+    return Product(node.get_type_name(), name, _flops(node), computes.get(name, meant), stored)
+
+
+def _is_hidden(node: Any) -> bool:
+    """Whether it multiplies and accumulates in a way that is not counted."""
+    return str(node.get_type_name()) in _UNCOUNTED
 
 
 def _source(node: Any) -> Any:
@@ -144,20 +175,14 @@ def _is_index(constant: Any) -> bool:
     return bool(kind.is_integral() and kind.bitwidth > _LOW_BITS)
 
 
-def _sum(nodes: list[Any]) -> float | None:
-    """FLOPs, 2 × multiply-accumulates, of products and convolutions; None where a shape is not known."""
-    total = 0.0
-    for node in nodes:
-        shapes = [node.get_output_partial_shape(0), *(node.input_value(i).partial_shape for i in range(2))]
-        if any(shape.is_dynamic for shape in shapes):
-            return None
-        out, data, weight = (tuple(shape.to_shape()) for shape in shapes)
-        total += (
-            2.0
-            * float(np.prod(data if "Backprop" in node.get_type_name() else out))
-            * _depth(node, data, weight)
-        )
-    return total
+def _flops(node: Any) -> float | None:
+    """FLOPs, 2 × multiply-accumulates, of a product or convolution; None where a shape is not known."""
+    shapes = [node.get_output_partial_shape(0), *(node.input_value(i).partial_shape for i in range(2))]
+    if any(shape.is_dynamic for shape in shapes):
+        return None
+    out, data, weight = (tuple(shape.to_shape()) for shape in shapes)
+    places = data if "Backprop" in node.get_type_name() else out
+    return 2.0 * float(np.prod(places)) * _depth(node, data, weight)
 
 
 def _depth(node: Any, data: tuple[int, ...], weight: tuple[int, ...]) -> float:
@@ -169,13 +194,6 @@ def _depth(node: Any, data: tuple[int, ...], weight: tuple[int, ...]) -> float:
     return float(np.prod(weight[2 if kind.startswith("Group") else 1 :]))
 
 
-def _share(flops: dict[str, float | None], kind: str) -> float | None:
-    known = [value for value in flops.values() if value is not None]
-    if len(known) < len(flops) or not sum(known):
-        return None
-    return (flops[kind] or 0.0) / sum(known)
-
-
 def _overhead(model: openvino.Model, source: openvino.Model) -> dict[str, int]:
     added = _operators(model) - _operators(source)
     return {name: n for name, n in sorted(added.items()) if name not in (*_PRODUCTS, "Constant")}
@@ -183,14 +201,6 @@ def _overhead(model: openvino.Model, source: openvino.Model) -> dict[str, int]:
 
 def _operators(model: openvino.Model) -> Counter[str]:
     return Counter(node.get_type_name() for node in model.get_ops())
-
-
-def _types(nodes: list[Any]) -> dict[str, int]:
-    return dict(sorted(Counter(node.get_type_name() for node in nodes).items()))
-
-
-def _name(node: Any) -> str:
-    return f"{node.get_type_name()} {node.get_friendly_name()}"
 
 
 def _only(types: dict[str, int]) -> str:

@@ -40,7 +40,7 @@ class DynamicQuantize(StepConfig):
     devices=("cpu",),
     settles=settle_range,
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
-    version=2,
+    version=3,
 )
 def quantize_dynamic(
     config: DynamicQuantize, source: Artifact, out: Path, context: BuildContext

@@ -56,7 +56,7 @@ def settle(config: StaticSettings, target: Target, cpu_features: frozenset[str])
     devices=("cpu",),
     settles=settle,
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
-    version=2,
+    version=3,
     needs_training_data=lambda _config: True,
 )
 def quantize_static(

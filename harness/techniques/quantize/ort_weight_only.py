@@ -44,6 +44,7 @@ class WeightOnlyQuantize(StepConfig):
     packages=("onnxruntime", "onnx", "onnx-ir"),
     devices=("cpu",),
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    version=2,
 )
 def quantize_weight_only(
     config: WeightOnlyQuantize, source: Artifact, out: Path, context: BuildContext

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +13,7 @@ from harness.artifacts.artifact import Artifact
 from harness.artifacts.exporting import example_tensors
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import BuildError
+from harness.techniques.quantize import compiled_counting
 from harness.techniques.quantize.calibration import draw_items
 from harness.techniques.quantize.exported_counting import report
 from harness.techniques.quantize.pt2e_exporting import exported_graph
@@ -24,8 +23,6 @@ from harness.zoo.registry import Data
 
 if TYPE_CHECKING:
     import torch
-
-_KERNEL = re.compile(rb"aoti_torch_cpu__q(?:conv|linear)\w*\(")
 
 
 class Pt2eCalibration(StepConfig):
@@ -58,6 +55,7 @@ class Pt2eStatic(StepConfig):
     specialises=("batch", "device", "threads", "machine"),
     settles=settle_range,
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    version=2,
     needs_training_data=lambda _config: True,
 )
 def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
@@ -82,13 +80,13 @@ def quantized_package(
         example = example_tensors(context.inputs, context.target.batch, context.seed)
         exported = torch.export.export(converted, example)
         details = report(exported.graph)
-        package(exported, out, freezing=True)  # packs the weights as the integer kernels read them
-    kernels = _integer_kernels(out / aoti.PACKAGE)
-    if not kernels:
+        made = package(exported, out, freezing=True)  # packs the weights as the integer kernels read them
+    counted = compiled_counting.report(made)
+    if not counted["integer_operators"]:
         raise BuildError("nothing computes in integers: the compiler left every operator in float")
     return {
         **details,
-        "integer_kernels": kernels,
+        **counted,
         "reduced_range": reduced,
         "calibration_items": len(data),
         "batch": context.target.batch,
@@ -107,10 +105,3 @@ def _converted(module: Any, data: Data, size: int, inputs: tuple[TensorSpec, ...
     for i in range(0, len(data), size):
         prepared(*(torch.from_numpy(array[i : i + size]) for array in data.inputs))
     return convert_pt2e(prepared)
-
-
-def _integer_kernels(path: Path) -> int:
-    """Count calls of oneDNN's quantized convolution and dense kernels in a package's source."""
-    with zipfile.ZipFile(path) as archive:
-        sources = [name for name in archive.namelist() if name.endswith(".cpp")]
-        return sum(len(_KERNEL.findall(archive.read(name))) for name in sources)

@@ -11,6 +11,7 @@ from harness.artifacts import aoti, torch_module
 from harness.artifacts.aoti_compiling import compile_module
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
+from harness.techniques.quantize import compiled_counting
 from harness.techniques.quantize.module_counting import report
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
@@ -27,6 +28,7 @@ _ABOUT: dict[str, Any] = {
     "extra": "torchao",
     "specialises": ("batch", "device", "threads", "machine"),
     "keeps": ("parameters", "nonzero_parameters", "flops_per_item"),
+    "version": 2,
 }
 
 
@@ -117,5 +119,8 @@ def _build(
     details = report(module, context.inputs, is_dense, integers=integers, bits=bits)
     quantize_(module, recipe, filter_fn=lambda part, _name: is_dense(part))
     # Frozen, the weights would be unpacked to float and stored so.
-    compile_module(module, context.inputs, context.target, out, seed=context.seed, freezing=False)
-    return {**details, "batch": context.target.batch, "threads": context.target.threads}
+    made = compile_module(module, context.inputs, context.target, out, seed=context.seed, freezing=False)
+    counted = compiled_counting.report(made)
+    if integers and not counted["integer_operators"]:
+        raise BuildError("nothing computes in integers: the compiler left every operator in float")
+    return {**details, **counted, "batch": context.target.batch, "threads": context.target.threads}
