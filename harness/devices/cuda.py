@@ -102,6 +102,16 @@ def visible(found: tuple[Gpu, ...], nvml: Any = None) -> tuple[Gpu, ...]:
     return tuple(kept)
 
 
+def capability(nvml: Any = None) -> tuple[int, int] | None:
+    """Return the compute capability of the first GPU that this process sees; None where nobody tells."""
+    found = visible(gpus(nvml), nvml)
+    if not found:
+        return None
+    library = _nvml(nvml)
+    answer = _ask(library, "nvmlDeviceGetCudaComputeCapability", _handle(library, found[0].index))
+    return (int(answer[0]), int(answer[1])) if answer is not None else None
+
+
 def sample(index: int, own_pids: Collection[int] = (), nvml: Any = None) -> GpuSample:
     """Read the state of GPU `index`; takes about a millisecond.
 

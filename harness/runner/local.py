@@ -48,6 +48,7 @@ def this_place() -> tuple[Place, Machine]:
         cuda_missing=cuda.available(),
         cpu_features=frozenset(machine.identity.isa),
         machine_id=machine.id,
+        cuda_capability=cuda.capability(),
     )
     return place, machine
 

@@ -26,12 +26,13 @@ GUESS_AROUND_S = 0.05
 
 @dataclass(frozen=True)
 class Place:
-    """The machine as the Plan needs it: cores given, GPUs, instruction set, identity."""
+    """The machine as the Plan needs it: cores given, GPUs, instruction set, identity, GPU's capability."""
 
     cores: tuple[int, ...]
     cuda_missing: str | None
     cpu_features: frozenset[str]
     machine_id: str
+    cuda_capability: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -179,12 +180,22 @@ class _Planner:
             step = stage.step
             if target.device not in step.devices:
                 return f"{step.name} does not run on {target.device}"
+            if weak := self._too_old(step, target):
+                return weak
             if missing := missing_package(step.packages, step.extra):
                 return missing
             if step.needs_training_data(stage.config) and not model.source.has_data(model.config):
                 return f"{step.name} needs training data; give the model a dataset"
             jobs.append(self._step(model, jobs[-1], stage, target))
         return tuple(jobs)
+
+    def _too_old(self, step: Transform, target: Target) -> str | None:
+        """Why the GPU lacks what a step needs; None where it has it, or where nobody knows."""
+        has, needs = self.plan.place.cuda_capability, step.cuda_capability
+        if target.device != "cuda" or has is None or needs is None or has >= needs:
+            return None
+        named = (".".join(map(str, version)) for version in (needs, has))
+        return "{} needs a GPU of compute capability {}; this one has {}".format(step.name, *named)
 
     def _source(self, model: Model) -> Job:
         content = [

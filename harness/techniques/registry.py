@@ -56,7 +56,8 @@ class Transform:
     `build(config, source, out, context)` writes the new Artifact's files into the empty folder `out` and
     returns what it has to report (shown with the Record). `settles(config, target, cpu_features)` returns
     what settings that follow the machine come to; it goes into the content address. `keeps` names facts of
-    the source that the step does not change; others are counted anew where the form allows it. `version`
+    the source that the step does not change; others are counted anew where the form allows it.
+    `cuda_capability` is the least compute capability of a GPU that it can be for. `version`
     goes into the content address: raise it when the step's result changes.
 
     One entry of a suite may be done by several steps, each for other forms (``precision`` on a module and on
@@ -75,6 +76,7 @@ class Transform:
     packages: tuple[str, ...] = ()
     extra: str | None = None
     devices: tuple[str, ...] = ("cpu", "cuda")
+    cuda_capability: tuple[int, int] | None = None
     specialises: tuple[Aspect, ...] = ()
     settles: Callable[[Any, Target, frozenset[str]], dict[str, Any]] = lambda *_: {}
     keeps: tuple[str, ...] = ()

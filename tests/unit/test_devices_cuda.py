@@ -55,6 +55,11 @@ class FakeNvml:
     def nvmlDeviceGetPowerUsage(self, handle: int) -> int:  # noqa: N802
         return 312_500
 
+    def nvmlDeviceGetCudaComputeCapability(self, handle: int) -> tuple[int, int]:  # noqa: N802
+        if handle:
+            raise FakeError("Not Supported")
+        return (9, 0)
+
     def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[SimpleNamespace]:  # noqa: N802
         return [SimpleNamespace(pid=pid, usedGpuMemory=7 << 20) for pid in self.pids]
 
@@ -149,3 +154,11 @@ def test_a_real_gpu_tells_its_state() -> None:
         pytest.skip(reason)
     state = cuda.sample(0)
     assert state.sm_clock_mhz and state.used_memory_bytes is not None
+
+
+def test_the_compute_capability_is_that_of_the_first_gpu_that_is_seen(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert cuda.capability(FakeNvml()) == (9, 0)
+    assert cuda.capability(FakeNvml(count=0)) is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert cuda.capability(FakeNvml()) is None, "a driver that does not tell"

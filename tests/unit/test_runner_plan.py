@@ -270,3 +270,24 @@ def test_threads_are_cores_that_the_process_is_given(folder: Path) -> None:
     made = plan(folder, place, hardware={"one": {"threads": 1}, "all": {"threads": "all"}})
     targets = [planned.target for planned in made.cells.values()]
     assert [(target.threads, target.cores) for target in targets] == [(1, (3,)), (3, (3, 5, 7))]
+
+
+FLOAT8 = {
+    "models": {"m": FACTORY},
+    "techniques": {"t": [{"quantize": "torchao-fp8"}, {"runtime": "torch-compile"}]},
+}
+GPU = {"hardware": {"gpu": {"device": "cuda"}}}
+
+
+def test_float8_is_skipped_where_the_device_lacks_it(folder: Path) -> None:
+    pytest.importorskip("torchao")
+    assert skip(plan(folder, **FLOAT8)) == "quantize/torchao-fp8 does not run on cpu"
+    old = replace(PLACE, cuda_missing=None, cuda_capability=(8, 0))
+    assert skip(plan(folder, old, **FLOAT8, **GPU)) == (
+        "quantize/torchao-fp8 needs a GPU of compute capability 8.9; this one has 8.0"
+    )
+    for has in ((8, 9), (9, 0), (12, 0), None):
+        new = replace(PLACE, cuda_missing=None, cuda_capability=has)
+        assert skip(plan(folder, new, **FLOAT8, **GPU)) is None
+    other = {"techniques": {"t": [{"precision": "fp16"}, {"runtime": "torch-compile"}]}}
+    assert skip(plan(folder, old, models=FLOAT8["models"], **other, **GPU)) is None

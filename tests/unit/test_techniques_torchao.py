@@ -15,6 +15,7 @@ from harness.artifacts.targets import Target
 from harness.errors import BuildError
 from harness.runtimes.registry import RUNTIMES
 from harness.techniques.quantize.module_counting import report
+from harness.techniques.quantize.torchao_float8 import TorchaoFloat8, fits
 from harness.techniques.quantize.torchao_linear import TorchaoWeightOnly
 
 torch = pytest.importorskip("torch")
@@ -181,22 +182,23 @@ def test_pt2e_tells_what_it_cannot_do(tmp_path):
         pt2e("conv", tmp_path / "f", few)
 
 
-def test_the_quantized_graph_computes_what_numpy_computes():
-    """One dense layer: uint8 activations over the calibrated range, int8 weights for each output channel."""
+@pytest.mark.parametrize(("reduced", "most"), [(False, 255), (True, 127)])
+def test_the_quantized_graph_computes_what_numpy_computes(reduced, most):
+    """One dense layer: activations over the calibrated range, int8 weights for each output channel."""
     from harness.techniques.quantize.pt2e_static import _converted
     from harness.zoo.registry import Data
 
     torch.manual_seed(0)
     layer = torch.nn.Linear(8, 4).eval().requires_grad_(False)
     data = np.random.default_rng(1).uniform(-1, 3, (200, 8)).astype(np.float32)
-    graph = _converted(layer, Data((data,)), 64, tiny.VECTOR, reduced=False)
+    graph = _converted(layer, Data((data,)), 64, tiny.VECTOR, reduced=reduced)
     ends = np.float32([-1, 3])
-    step = (ends[1] - ends[0]) / 255
+    step = (ends[1] - ends[0]) / most
     zero = np.rint(-ends[0] / step)
     weights = layer.weight.numpy()
     scale = np.abs(weights).max(axis=1, keepdims=True) / 127.5
     x = data[:32]
-    rounded = (np.clip(np.rint(x / step) + zero, 0, 255) - zero) * step
+    rounded = (np.clip(np.rint(x / step) + zero, 0, most) - zero) * step
     expected = rounded @ (np.clip(np.rint(weights / scale), -128, 127) * scale).T + layer.bias.numpy()
     found = graph(torch.from_numpy(x)).numpy()
     exact = layer(torch.from_numpy(x)).numpy()
@@ -211,3 +213,16 @@ def test_an_operator_left_in_float_is_counted_in_the_exported_graph():
     exported = torch.export.export(module.eval(), (torch.randn(2, 2, 8, 8),))
     with pytest.raises(BuildError, match="only conv2d, linear in float"):
         count(exported.graph)
+
+
+# ------------------------------------------------------------------ float8
+
+
+def test_float8_takes_dense_layers_of_sides_in_sixteens():
+    layers = {torch.nn.Linear(32, 16): True, torch.nn.Linear(32, 10): False, torch.nn.Linear(8, 16): False}
+    layers[torch.nn.Conv2d(16, 16, 1)] = False
+    assert all(fits(layer) is expected for layer, expected in layers.items())
+    config = TorchaoFloat8(activations="float")
+    assert TorchaoFloat8.model_validate(config.model_dump(mode="json")) == config
+    with pytest.raises(ValidationError, match="activations"):
+        TorchaoFloat8(activations="int8")

@@ -107,10 +107,28 @@ def test_int8_compute_rounds_activations_too_and_counts_as_integer(tmp_path):
     assert (np.abs(run(artifact) - run(plain)) <= step).all()
 
 
+@pytest.mark.parametrize("block", [16, 32])
+def test_int8_compute_is_that_of_activations_rounded_in_blocks(block, tmp_path):
+    """Symmetric, with a scale for each block of a row: nearer to it than to float activations."""
+    made, _ = tiny.build(
+        "quantize/weight-only", gemm(tmp_path / "f"), tmp_path / "q", tiny.Context(SPECS),
+        compute="int8", block_size=block,
+    )  # fmt: skip
+    padded = np.zeros((len(X), -(-DEPTH // block) * block))
+    padded[:, :DEPTH] = X
+    cut = padded.reshape(len(X), -1, block)
+    scale = np.abs(cut).max(axis=-1, keepdims=True) / 127
+    seen = (np.rint(cut / scale) * scale).reshape(len(X), -1)[:, :DEPTH]
+    weights = blocks_rounded(W, 4, block, symmetric=True)
+    expected, exact = seen @ weights + B, X @ weights + B
+    error = np.abs(run(made) - expected).max()
+    assert error < 0.1 * np.abs(exact - expected).max()
+
+
 def test_fewer_bits_take_less_room(tmp_path):
     sizes = []
     weight = RNG.standard_normal((512, 256)).astype(np.float32)
-    for dtype in ("int8", "int4"):
+    for dtype in ("int8", "int4", "int2"):
         node = helper.make_node("MatMul", ["x", "w"], ["y"])
         source = write(tmp_path / f"f{dtype}", [node], {"w": weight}, 256, (512,))
         specs = (TensorSpec(name="x", shape=(512,)),)
@@ -120,6 +138,7 @@ def test_fewer_bits_take_less_room(tmp_path):
         sizes.append(made.file(onnx_graph.MODEL).stat().st_size)
     assert sizes[0] < 0.3 * weight.nbytes
     assert sizes[1] < 0.55 * sizes[0]
+    assert sizes[2] < 0.55 * sizes[1]
 
 
 def test_a_weight_that_two_products_share_is_quantized_once(tmp_path):
