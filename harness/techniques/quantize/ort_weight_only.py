@@ -72,16 +72,16 @@ def _quantized(model: onnx.ModelProto, config: WeightOnlyQuantize) -> onnx.Model
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     bits = BITS[config.dtype]
-    quantizer = MatMulNBitsQuantizer(
-        model,
-        bits=bits,
-        block_size=config.block_size,
-        is_symmetric=config.symmetric,
-        accuracy_level=4 if config.compute == "int8" else None,
-    )
     try:
+        quantizer = MatMulNBitsQuantizer(
+            model,
+            bits=bits,
+            block_size=config.block_size,
+            is_symmetric=config.symmetric,
+            accuracy_level=4 if config.compute == "int8" else None,
+        )
         quantizer.process()
-    except Exception as error:  # an older release knows 4 bits only, and says so by an assertion
+    except Exception as error:  # a release that does not know so few bits says so by an assertion
         raise BuildError(f"onnxruntime cannot quantize to {bits} bits: {error}") from error
     result: onnx.ModelProto = quantizer.model.model
     _drop_twins(result)
