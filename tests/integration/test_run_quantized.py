@@ -18,11 +18,13 @@ TECHNIQUES = {
         {"quantize": {"method": "mixed", "max_drop": 0.2, "calibration": {"samples": 64}}},
         RUNTIME,
     ],
+    "trained": [{"quantize": {"method": "qat", "epochs": 2, "calibration": {"samples": 64}}}, RUNTIME],
+    "trained weights": [{"quantize": {"method": "qat-weights", "block_size": 16}}, RUNTIME],
     "half": [{"precision": "fp16"}, RUNTIME],
     "too many": [{"quantize": {"method": "static", "calibration": {"samples": 1000}}}, RUNTIME],
 }
-WEIGHTS_ONLY = {"int4 weights", "int8 weights"}
-LOW = {"static", "mixed"}
+WEIGHTS_ONLY = {"int4 weights", "int8 weights", "trained weights"}
+LOW = {"static", "mixed", "trained"}
 
 
 def test_low_precision_cells(bench: Bench) -> None:

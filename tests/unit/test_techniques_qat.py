@@ -100,6 +100,38 @@ def test_training_goes_back_into_the_module_and_statistics_with_it():
     assert not any(parameter.requires_grad for parameter in artifact_module.parameters())
 
 
+@pytest.mark.parametrize("method", ["qat/onnx", "qat-weights"])
+def test_what_was_pruned_stays_so(method, tmp_path, monkeypatch):
+    source = tiny.source("wide", tmp_path / "m")
+    module = torch_module.load_module(source.folder)
+    module[0].weight[:, ::2] = 0
+    (tmp_path / "pruned").mkdir()
+    torch_module.save_changed(module, source.folder, tmp_path / "pruned")
+    kept = []
+    monkeypatch.setattr(
+        torch_module,
+        "save_changed",
+        lambda changed, *rest, save=torch_module.save_changed: (kept.append(changed), save(changed, *rest))[
+            1
+        ],
+    )
+    pruned = Artifact("p", torch_module.FORM, tmp_path / "pruned")
+    about = context("wide", tiny.training(tiny.INPUTS["wide"], 512))
+    tiny.build(f"quantize/{method}", pruned, tmp_path / "q", about, epochs=1)
+    (trained,) = kept
+    assert not torch.equal(trained[0].weight, module[0].weight)
+    assert (trained[0].weight[:, ::2] == 0).all()
+
+
+def test_a_batch_norm_that_multiplies_by_zero_is_told():
+    module = torch_module.call_factory("tiny_factories:residual")
+    with torch.no_grad():
+        module.norm2.weight[3] = 0
+    about = context("residual", tiny.training(tiny.INPUTS["residual"]))
+    with pytest.raises(BuildError, match="the batch norm 'norm2' has factors of zero"):
+        train_quantized(module, Grid(*EIGHT, True), QuantizationAware(), about)
+
+
 def teacher(name, count=512):
     """Items labelled by the float module itself: its accuracy is 1, and rounding costs some of it."""
     inputs = tiny.items(tiny.INPUTS[name], count, seed=4)

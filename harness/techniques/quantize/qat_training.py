@@ -37,13 +37,15 @@ def train_quantized(
 ) -> list[float]:
     """Train `module` in place as if in integers; return the mean loss of each epoch (nats).
 
-    Raises BuildError when nothing of it would be quantized, or when its weights cannot be put back.
+    Weights that are zero stay so, as pruning left them. Raises BuildError when nothing of it would be
+    quantized, or when its weights cannot be put back.
     """
+    _check_batch_norms(module)
     module.requires_grad_(True).train()
     prepared = fake_quantized(module, grid, context)
     # Exported in training mode, it stays so: torchao's switch would put its own constants into batch norms.
     prepared.train = prepared.eval = lambda *_: prepared
-    losses = train(prepared, config, context)
+    losses = train(prepared, config, context, keep_zeros=True)
     _put_back(prepared, module)
     module.requires_grad_(False).eval()
     return losses
@@ -100,6 +102,15 @@ def _settings(grid: Grid) -> Any:
         ch_axis=0 if grid.per_channel else None,
     )
     return QuantizationConfig(activations, activations, weights, None, True)
+
+
+def _check_batch_norms(module: torch.nn.Module) -> None:
+    """Refuse factors of zero: training divides by them, to undo the folding."""
+    import torch
+
+    for name, part in module.named_modules():
+        if isinstance(part, torch.nn.BatchNorm2d) and part.affine and (part.weight == 0).any():
+            raise BuildError(f"the batch norm {name!r} has factors of zero, which training cannot fold")
 
 
 def _restore_batch_norms(prepared: Any, module: torch.nn.Module) -> None:

@@ -60,7 +60,8 @@ def train_rounded(
     """Train `module` in place, the weights of its dense layers rounded; return each epoch's loss (nats).
 
     The rounding is passed over backward (the straight-through estimator: Bengio et al., "Estimating or
-    Propagating Gradients Through Stochastic Neurons", 2013). The weights are left as rounded.
+    Propagating Gradients Through Stochastic Neurons", 2013). The weights are left as rounded, and zeros, as
+    pruning left them, stay zero.
     """
     import torch
     from torch.nn.utils import parametrize
@@ -75,7 +76,7 @@ def train_rounded(
         raise BuildError("nothing would be quantized: the module has no dense layer")
     for layer in layers:
         parametrize.register_parametrization(layer, "weight", Rounded())
-    losses = train(module, config, context)
+    losses = train(module, config, context, keep_zeros=True)
     for layer in layers:
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
     module.requires_grad_(False).eval()
