@@ -195,6 +195,11 @@ def deployment(
     return register
 
 
+def versions_within(*names: str) -> dict[str, int]:
+    """Versions of the steps that a step runs inside itself, for its `settles`: its result follows them."""
+    return {name: (TRANSFORMS if name in TRANSFORMS else CONVERSIONS).get(name).version for name in names}
+
+
 def families() -> dict[str, Family]:
     """All transforms by family."""
     found: dict[str, Family] = {}

@@ -265,6 +265,32 @@ def test_what_float16_comes_to_is_told_for_each_machine(folder: Path) -> None:
     assert len(keys) == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "runtime", "inside"),
+    [
+        ("qat", "onnxruntime", "quantize/static"),
+        ("qat", "torch-compile", "quantize/pt2e-static"),
+        ("qat-weights", "onnxruntime", "quantize/weight-only"),
+    ],
+)
+def test_a_step_changes_with_those_that_it_runs_inside(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, method: str, runtime: str, inside: str
+) -> None:
+    pytest.importorskip("torchao")
+
+    def address() -> str:
+        technique = {"t": [{"quantize": method}, {"runtime": runtime}]}
+        models = {"m": {**FACTORY, "dataset": "my_code:data"}}
+        (planned,) = plan(folder, models=models, techniques=technique).cells.values()
+        assert planned.artifact_key
+        return planned.artifact_key
+
+    before = address()
+    newer = replace(TRANSFORMS.get(inside), version=99)
+    monkeypatch.setitem(TRANSFORMS._items, inside, newer)
+    assert address() != before
+
+
 def test_threads_are_cores_that_the_process_is_given(folder: Path) -> None:
     place = replace(PLACE, cores=(3, 5, 7))
     made = plan(folder, place, hardware={"one": {"threads": 1}, "all": {"threads": "all"}})

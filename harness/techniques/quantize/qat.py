@@ -19,7 +19,7 @@ from harness.techniques.quantize.calibration import Calibration
 from harness.techniques.quantize.pt2e_static import Pt2eCalibration
 from harness.techniques.quantize.qat_training import Grid, train_quantized
 from harness.techniques.quantize.ranges import settle_range
-from harness.techniques.registry import BuildContext, transform
+from harness.techniques.registry import BuildContext, transform, versions_within
 
 if TYPE_CHECKING:
     import torch
@@ -59,8 +59,13 @@ def _static(config: QuantizationAware) -> ort_static.StaticQuantize:
     )
 
 
-def _settle(config: QuantizationAware, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
-    return ort_static.settle(_static(config), target, cpu_features)
+def _settle_onnx(config: QuantizationAware, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
+    settled = ort_static.settle(_static(config), target, cpu_features)
+    return {**settled, **versions_within("export-onnx", "quantize/static")}
+
+
+def _settle_pt2e(config: QuantizationAware, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
+    return {**settle_range(config, target, cpu_features), **versions_within("quantize/pt2e-static")}
 
 
 @transform(
@@ -70,14 +75,14 @@ def _settle(config: QuantizationAware, target: Target, cpu_features: frozenset[s
     yields=onnx_graph.FORM,
     summary="int8 by quantization-aware training (torchao), QDQ (ONNX Runtime, OpenVINO)",
     packages=("torchao", "torch", "onnx", "onnxscript", "onnxruntime"),
-    settles=_settle,
+    settles=_settle_onnx,
     **_ABOUT,
 )
 def quantize_to_onnx(
     config: QuantizationAware, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Train, export, calibrate and quantize; report as the static step does."""
-    reduced = _settle(config, context.target, context.cpu_features)["reduce_range"]
+    reduced = _settle_onnx(config, context.target, context.cpu_features)["reduce_range"]
     grid = Grid(weight_most=64 if reduced else 127, activation_most=255, per_channel=config.per_channel)
     module, about = _trained(config, grid, source, context)
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +98,7 @@ def quantize_to_onnx(
     summary="int8 by quantization-aware training (torchao, for torch-compile)",
     packages=("torchao", "torch"),
     specialises=("batch", "device", "threads", "machine"),
-    settles=settle_range,
+    settles=_settle_pt2e,
     **_ABOUT,
 )
 def quantize_to_package(

@@ -14,7 +14,7 @@ from harness.errors import BuildError
 from harness.techniques.convert.module_to_onnx import exported_copy
 from harness.techniques.finetuning import Training, train
 from harness.techniques.quantize.ort_weight_only import BITS, WeightOnlyQuantize, quantize_weight_only
-from harness.techniques.registry import BuildContext, transform
+from harness.techniques.registry import BuildContext, transform, versions_within
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,7 @@ class QatWeights(Training):
     summary="int2 or int4 weights by quantization-aware training, activations in float (ONNX Runtime)",
     packages=("torch", "onnx", "onnxscript", "onnxruntime", "onnx-ir"),
     devices=("cpu",),
+    settles=lambda *_: versions_within("export-onnx", "quantize/weight-only"),
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
     needs_training_data=lambda _config: True,
 )
