@@ -23,9 +23,12 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
     """Return `weight_bytes`, `activation_bytes` (inputs and outputs of convolutions and matrix products) and
     `float32_flops_share`, for a batch of one where the batch is free; what cannot be inferred is left out.
 
+    Tables that rows are looked up in alone (embeddings) are no weights here: a call reads a few rows of them.
     The share is of FLOPs known to be float32: what comes out of integers may be multiplied as integers.
     """
-    facts = {"weight_bytes": sum(_bytes(t.data_type, tuple(t.dims)) for t in model.graph.initializer)}
+    tables = _tables(model)
+    weights = [tensor for tensor in model.graph.initializer if tensor.name not in tables]
+    facts = {"weight_bytes": sum(_bytes(t.data_type, tuple(t.dims)) for t in weights)}
     kinds, shapes = _kinds(model), tensor_shapes(model)
     constants = _constants(model)
     activations = 0.0
@@ -35,6 +38,16 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
                 return facts | _share(model, kinds)
             activations += _bytes(kinds[name], shapes[name])
     return facts | {"activation_bytes": activations} | _share(model, kinds)
+
+
+def _tables(model: onnx.ModelProto) -> set[str]:
+    """Names of what only look-ups of rows read."""
+    looked_up, read = set(), {value.name for value in model.graph.output}
+    for node in model.graph.node:
+        rows = node.op_type == "Gather" and not any(a.name == "axis" and a.i for a in node.attribute)
+        looked_up.update(node.input[:1] if rows else ())
+        read.update(node.input[1:] if rows else node.input)
+    return looked_up - read
 
 
 def _share(model: onnx.ModelProto, kinds: dict[str, int]) -> dict[str, float]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, float]:
     """Return what answering `example`, one item, moves: `weight_bytes`, and of the products (what torch's
     FLOP counter counts) `activation_bytes`, their inputs and outputs, and `float32_flops_share`, 0 without.
+    Tables that rows are looked up in alone (embeddings) are no weights here: a call reads a few rows of them.
     """
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -20,6 +21,8 @@ def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
 
     parameters, known = list(module.parameters()), formulas()
     weights = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+    looked_up: set[int] = set()
+    read: set[int] = set()
     seen = {"bytes": 0.0, "all": 0.0, "float32": 0.0}
 
     def tensors(tree: Any) -> list[torch.Tensor]:
@@ -30,6 +33,8 @@ def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
 
         def __torch_dispatch__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = function(*args, **(kwargs or {}))
+            used = {part.untyped_storage().data_ptr() for part in tensors([args, kwargs or {}])}
+            (looked_up if function._overloadpacket is torch.ops.aten.embedding else read).update(used)
             counter = known.get(function._overloadpacket)
             if counter is not None:
                 operands, results = tensors([args, kwargs or {}]), tensors(result)
@@ -42,8 +47,10 @@ def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
 
     with torch.no_grad(), Watch():  # type: ignore[no-untyped-call]
         module(*example)
+    tables = looked_up - read
+    weighed = [p for p in parameters if p.untyped_storage().data_ptr() not in tables]
     return {
-        "weight_bytes": float(sum(parameter.nbytes for parameter in parameters)),
+        "weight_bytes": float(sum(parameter.nbytes for parameter in weighed)),
         "activation_bytes": seen["bytes"],
         "float32_flops_share": seen["float32"] / seen["all"] if seen["all"] else 0.0,
     }

@@ -170,5 +170,25 @@ def test_random_tokens_are_seeded_fit_the_model_and_stay_small():
         assert 0 <= first.inputs[0].min() <= first.inputs[0].max() < specs[0].high
         np.testing.assert_array_equal(first.inputs[0], again.inputs[0])
         assert not np.array_equal(first.inputs[0], other.inputs[0][: len(first)])
-        assert 4 <= len(first) <= 64
+        assert 4 <= len(first) <= 16
         assert sum(x.nbytes for x in first.inputs) <= 160_000_000
+
+
+def test_a_table_of_embeddings_is_no_weight_that_a_call_reads_but_a_tied_head_is(case, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    from harness.artifacts.onnx_traffic import count_traffic as of_graph
+    from harness.artifacts.torch_traffic import count_traffic as of_module
+
+    module, specs = case
+    example = example_tensors(specs, 1, seed=0)
+    parameters = 4 * sum(p.numel() for p in module.parameters())
+    table = 4 * 100 * 64 if isinstance(module, encoder.Encoder) else 0
+    moved = of_module(module, example)
+    assert moved["weight_bytes"] == parameters - table
+    with quiet_exporter():
+        torch.onnx.export(module, example, tmp_path / "model.onnx", dynamo=True, verbose=False)
+    graph = of_graph(onnx.load(tmp_path / "model.onnx"))
+    # The graph keeps the positions that are used, and equal ones of the untrained biases once.
+    assert graph["weight_bytes"] == pytest.approx(parameters - table, abs=4 * 32 * 64 + 6000)
+    products = moved["activation_bytes"]
+    assert 0.9 * products < graph["activation_bytes"] < 2 * products  # attention is one operator in torch

@@ -7,7 +7,7 @@ import numpy as np
 from harness.artifacts.tensors import TensorSpec
 from harness.zoo.registry import DATASETS, Data, Dataset, Split
 
-ITEMS, SEEDS = {"train": 128, "test": 64}, {"train": 1, "test": 2}
+ITEMS, SEEDS = {"train": 64, "test": 16}, {"train": 1, "test": 2}
 MOST_BYTES, FEWEST = 160_000_000, 4
 """A split is cut to so many bytes, where an item is large, but not below so many items."""
 
