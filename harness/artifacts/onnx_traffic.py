@@ -42,7 +42,8 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
 
 def _tables(model: onnx.ModelProto) -> set[str]:
     """Names of what only look-ups of rows read."""
-    looked_up, read = set(), {value.name for value in model.graph.output}
+    looked_up: set[str] = set()
+    read = {value.name for value in model.graph.output}
     for node in model.graph.node:
         rows = node.op_type == "Gather" and not any(a.name == "axis" and a.i for a in node.attribute)
         looked_up.update(node.input[:1] if rows else ())

@@ -110,7 +110,7 @@ CELLS = _columns(
     pss_bytes                 | int   | proportional set size after the Blocks, replicas included
     huge_page_bytes           | int   | of its memory, what lay in transparent huge pages after the Blocks
     achieved_flop_per_s       | float | flops_per_item × throughput
-    weight_bytes              | int   | the graph's weights, each read once a call; without tables of embeddings
+    weight_bytes              | int   | the graph's weights, read once a call; without embeddings
     activation_bytes_per_item | float | inputs and outputs of one item's convolutions and matrix products
     float32_flops_share       | float | share of the FLOPs known to be float32
     arithmetic_intensity_flops_per_byte | float | FLOPs over bytes of one item, weights divided by the batch

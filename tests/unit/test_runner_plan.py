@@ -111,6 +111,16 @@ def test_a_cell_whose_packages_are_not_installed(folder: Path, monkeypatch: pyte
     assert reason == "no-such-package is not installed: pip install 'accel-harness[more]'"
 
 
+def test_a_model_whose_packages_are_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = module.importlib.util.find_spec
+    gone = {"transformers"}
+    monkeypatch.setattr(
+        module.importlib.util, "find_spec", lambda name, *rest: None if name in gone else real(name, *rest)
+    )
+    made = plan(folder, models={"m": {"hf": "owner/name", "task": "fill-mask"}})
+    assert skip(made) == "transformers is not installed: pip install 'accel-harness[hf]'"
+
+
 def test_a_scenario_whose_library_is_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     SCENARIOS.get("server")
     entry = replace(SCENARIOS.get("loadgen-server"), imports=("no_such_loadgen",))

@@ -1,0 +1,36 @@
+"""The zoo's language model: a small decoder that forecasts the next byte of Python source text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.artifacts.tensors import TensorSpec
+from harness.zoo.registry import MODELS, Recipe, ZooModel
+
+if TYPE_CHECKING:
+    import torch
+
+CONTEXT, BYTES = 256, 256
+
+
+def build() -> torch.nn.Module:
+    """Make two layers of 256 features, untrained; bytes (batch, 256) to logits (batch, 256, 256)."""
+    from harness.zoo.nets.decoder import DecoderShape, LanguageModel
+
+    return LanguageModel(DecoderShape(BYTES, CONTEXT, width=256, layers=2, heads=4))
+
+
+MODELS.add(
+    "byte-lm",
+    ZooModel(
+        name="byte-lm",
+        summary="byte-level language model of Python source: 1.7 M parameters, 256 bytes a call",
+        factory="harness.zoo.models.byte_lm:build",
+        inputs=(TensorSpec(name="tokens", shape=(CONTEXT,), dtype="int64", high=BYTES),),
+        dataset="stdlib-bytes",
+        metric="bits-per-byte",
+        recipe=Recipe(epochs=1, batch=8, learning_rate=2e-3, weight_decay=0.1, seed=1),
+        tokens_per_item=CONTEXT,
+        source="Radford et al., Language Models are Unsupervised Multitask Learners, 2019, made small",
+    ),
+)
