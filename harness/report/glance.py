@@ -11,8 +11,8 @@ from harness.report.drawing.palette import Family, family_of
 from harness.report.group import GroupView
 from harness.report.tables import VERDICTS
 
-MOST = 60
-"""Techniques at most: an overview of thousands is none, and the front page must open at once."""
+MOST = 24
+"""Techniques at most: an overview of hundreds is none."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,20 @@ class Glance:
 
 
 def glance(groups: list[GroupView]) -> Glance:
-    """Return the overview of a Run's Groups."""
+    """Return the overview of a Run's Groups; where it is cut, winners and baselines stay."""
     names: dict[str, Family] = {}
     for view in groups:
         for line in view.table.lines:
             names.setdefault(line.record["technique"], family_of(line.record["families"], line.record["arm"]))
-    shown = list(names.items())[:MOST]
-    rows = [(name, family, [_glimpse(view, name) for view in groups]) for name, family in shown]
-    return Glance(list(groups), rows, len(names) - len(shown))
+    lines = [line for view in groups for line in view.table.lines]
+    wanted = [line.record["technique"] for line in lines if line.best or line.record["arm"] == "baseline"]
+    chosen = set(list(dict.fromkeys([*wanted, *names]))[:MOST])
+    rows = [
+        (name, family, [_glimpse(view, name) for view in groups])
+        for name, family in names.items()
+        if name in chosen
+    ]
+    return Glance(list(groups), rows, len(names) - len(rows))
 
 
 def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:

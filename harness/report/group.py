@@ -18,7 +18,7 @@ from harness.report.links import unique
 from harness.report.payback import pay_back
 from harness.report.tables import Table, table
 
-MOST_DRAWN = 40
+MOST_DRAWN = 30
 """Rows of a figure at most: more are read in the table."""
 
 

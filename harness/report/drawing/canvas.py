@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from harness.report.drawing.labels import Placed, nearest_edge
 from harness.report.drawing.palette import color
 
 if TYPE_CHECKING:
@@ -76,6 +77,17 @@ def write(axes: Axes, x: float, y: float, text: str, **style: Any) -> Any:
     """Write plain text: a dollar sign in a name is no formula."""
     style = {"fontsize": TEXT, "color": color("ink"), "va": "center", "parse_math": False, **style}
     return axes.text(x, y, text, **style)
+
+
+def name_point(axes: Axes, point: tuple[float, float], spot: Placed, text: str, **style: Any) -> None:
+    """Write a point's name where `labels.place` found room, with a line to the point if that is far."""
+    back = axes.transData.inverted()
+    if spot.leads:
+        pixel = axes.transData.transform(point)
+        end = back.transform(nearest_edge((float(pixel[0]), float(pixel[1])), spot.box))
+        axes.plot([point[0], end[0]], [point[1], end[1]], color=color("muted"), linewidth=0.7, zorder=2)
+    x, y = back.transform(spot.center)
+    write(axes, x, y, text, ha="center", **style)
 
 
 def axis_title(axes: Axes, text: str) -> None:

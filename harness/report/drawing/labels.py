@@ -58,11 +58,15 @@ def place(
     and all start again, a few times; the arrangement with the least distance in all is the answer.
     """
     marks = [(x - radius, y - radius, x + radius, y + radius) for x, y in points]
+    spots = [
+        [spot for spot in _candidates(point, size) if _may_be(spot.box, bounds, (*taken, *marks))]
+        for point, size in zip(points, sizes, strict=True)
+    ]
     order = list(range(len(points)))
     best: list[Placed | None] = []
     least = math.inf
     for _ in range(TRIES):
-        found = _in_turn(order, points, sizes, bounds, (taken, avoid), marks)
+        found = _in_turn(order, points, spots, (taken, avoid), marks)
         costs = [NO_ROOM if spot is None else spot.cost for spot in found]
         if sum(costs) < least:
             best, least = found, sum(costs)
@@ -78,22 +82,21 @@ def place(
 def _in_turn(
     order: Sequence[int],
     points: Sequence[tuple[float, float]],
-    sizes: Sequence[tuple[float, float]],
-    bounds: Box,
+    spots: Sequence[Sequence[Placed]],
     busy: tuple[Sequence[Box], Sequence[Box]],
     marks: Sequence[Box],
 ) -> list[Placed | None]:
-    """Give each label, in this order, the best spot that is still free."""
-    occupied = list(busy[0])
+    """Give each label, in this order, the best of its spots that is still free."""
+    occupied: list[Box] = []
     result: list[Placed | None] = [None] * len(points)
     leaders: list[Line] = []
     for index in order:
         point = points[index]
         spot: Placed | None = None
-        for candidate in _candidates(point, sizes[index]):
+        for candidate in spots[index]:
             if spot is not None and candidate.cost >= spot.cost:
                 break
-            if _free(candidate, point, bounds, occupied, marks, leaders):
+            if _free(candidate, point, (busy[0], occupied, marks), leaders):
                 covered = sum(overlap(candidate.box, other) for other in busy[1])
                 cost = candidate.cost + DETOUR * covered
                 if spot is None or cost < spot.cost:
@@ -107,21 +110,25 @@ def _in_turn(
     return result
 
 
+def _may_be(box: Box, bounds: Box, fixed: Sequence[Box]) -> bool:
+    """Whether a label may ever go there: within the bounds, and over nothing that stays where it is."""
+    room = grown(box)
+    return inside(box, bounds) and not any(overlap(room, other) for other in fixed)
+
+
 def _free(
     spot: Placed,
     point: tuple[float, float],
-    bounds: Box,
-    occupied: Sequence[Box],
-    marks: Sequence[Box],
+    busy: tuple[Sequence[Box], Sequence[Box], Sequence[Box]],
     leaders: Sequence[Line],
 ) -> bool:
-    """Whether a label may go there at all."""
+    """Whether a label may go there beside those that are placed; `busy` is taken, labels and marks."""
+    taken, occupied, marks = busy
     room = grown(spot.box)
     return (
-        inside(spot.box, bounds)
-        and not any(overlap(room, other) for other in (*occupied, *marks))
+        not any(overlap(room, other) for other in occupied)
         and not any(_crosses(line, spot.box) for line in leaders)
-        and not (spot.leads and _leader_blocked(point, spot, marks, occupied))
+        and not (spot.leads and _leader_blocked(point, spot, marks, (*taken, *occupied)))
     )
 
 

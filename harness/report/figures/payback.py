@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 440.0, 300.0
 RIGHT, APART = 118.0, 13.0
 FIRST, LAST = 1e2, 1e9
+MOST = 14
+"""Lines at most, the fastest: more names have no room beside each other."""
 
 
 @figure(
@@ -34,7 +36,11 @@ FIRST, LAST = 1e2, 1e9
 )
 def draw(board: Board) -> Figure | None:
     """Lines of total time by calls on logarithmic axes, break-even marked."""
-    rows = [r for r in board.records if r["seconds_per_item"] and (r["build_s"] or r["arm"] == "baseline")]
+    rows = [
+        r
+        for r in board.leading(MOST).records
+        if r["seconds_per_item"] and (r["build_s"] or r["arm"] == "baseline")
+    ]
     base = next((row for row in rows if row["arm"] == "baseline"), None)
     if base is None or len(rows) < 2:
         return None

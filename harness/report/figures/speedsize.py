@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
-from harness.report.drawing.canvas import SMALL, TEXT, axis_title, canvas, log_ticks, text_size, write
+from harness.report.drawing.canvas import (
+    SMALL,
+    TEXT,
+    axis_title,
+    canvas,
+    log_ticks,
+    name_point,
+    text_size,
+    write,
+)
 from harness.report.drawing.labels import place
 from harness.report.drawing.palette import color, family_of
 from harness.report.drawing.svg import MARK
@@ -76,9 +85,8 @@ def _labels(axes: Axes, rows: list[Row]) -> None:
     area = axes.get_window_extent()
     bounds = (area.x0, area.y0, area.x1 + 10, area.y1 + 4)
     found = place(points, [text_size(name, TEXT) for name in names], bounds, [], [], radius=7)
-    back = axes.transData.inverted()
     for row, name, spot in zip(rows, names, found, strict=True):
         if spot is not None:
-            x, y = back.transform(spot.center)
-            tone = "muted" if row["arm"] == "baseline" else "ink"
-            write(axes, x, y, name, ha="center", color=color(tone), gid=f"{MARK}{row['cell_id']}")
+            tone = color("muted" if row["arm"] == "baseline" else "ink")
+            point = (row["size_ratio"], row["speedup"])
+            name_point(axes, point, spot, name, color=tone, gid=f"{MARK}{row['cell_id']}")

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
-from harness.report.drawing.canvas import SMALL, TEXT, axis_title, canvas, log_ticks, text_size, write
-from harness.report.drawing.labels import Box, nearest_edge, place
+from harness.report.drawing.canvas import (
+    SMALL,
+    TEXT,
+    axis_title,
+    canvas,
+    log_ticks,
+    name_point,
+    text_size,
+    write,
+)
+from harness.report.drawing.labels import Box, place
 from harness.report.drawing.palette import color, family_of
 from harness.report.drawing.svg import MARK
 from harness.report.figures.registry import figure
@@ -62,7 +71,9 @@ def _x_axis(axes: Axes, rows: list[Row]) -> None:
 def _y_axis(axes: Axes, rows: list[Row], board: Board) -> None:
     """Linear where all is near the baseline; else logarithmic beyond the budget, on both sides of zero."""
     changes = [-row["drop"] for row in rows]
-    allowed = board.max_drop or 0.5
+    # Half a point is what people ask for; other units have no such number: the changes set the scale.
+    largest = max(abs(change) for change in changes)
+    allowed = board.max_drop or (0.5 if board.unit == "pt" else largest or 1e-3)
     low, high = min([*changes, -1.25 * allowed]), max([*changes, 0.25 * allowed])
     if low < -6 * allowed or high > 6 * allowed:
         axes.set_yscale("symlog", linthresh=allowed, linscale=0.8)
@@ -174,32 +185,11 @@ def _labels(made: Figure, axes: Axes, rows: list[Row], board: Board, front: list
     area = axes.get_window_extent()
     bounds = (area.x0, area.y0, area.x1 + 10, area.y1 + 4)
     found = place(points, sizes, bounds, _taken(made, axes), front, radius=7)
-    back = axes.transData.inverted()
-    for row, name, weight, point, spot in zip(order, names, weights, points, found, strict=True):
-        if spot is None:
-            continue
-        x, y = back.transform(spot.center)
-        if spot.leads:
-            end = back.transform(nearest_edge(point, spot.box))
-            axes.plot(
-                [row["speedup"], end[0]],
-                [-row["drop"], end[1]],
-                color=color("muted"),
-                linewidth=0.7,
-                zorder=2,
-            )
-        tone = "muted" if row["arm"] == "baseline" else "ink"
-        write(
-            axes,
-            x,
-            y,
-            name,
-            ha="center",
-            weight=weight,
-            color=color(tone),
-            gid=f"{MARK}{row['cell_id']}",
-            zorder=6,
-        )
+    for row, name, weight, spot in zip(order, names, weights, found, strict=True):
+        if spot is not None:
+            tone = color("muted" if row["arm"] == "baseline" else "ink")
+            style = {"weight": weight, "color": tone, "gid": f"{MARK}{row['cell_id']}", "zorder": 6}
+            name_point(axes, (row["speedup"], -row["drop"]), spot, name, **style)
 
 
 def _taken(made: Figure, axes: Axes) -> list[Box]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +36,15 @@ class Machine:
 
 @dataclass(frozen=True)
 class Beside:
-    """One Group of a suite on several machines: technique × machine, each over its own baseline."""
+    """One Group of a suite on several machines: technique × machine, each over its own baseline.
+
+    `alone`: techniques that only one of them has measured; they are not among the rows.
+    """
 
     place: str
     views: list[RunView]
     rows: list[tuple[str, list[tuple[str, str]]]]
+    alone: int
 
 
 @page("machines", "Machines", order=60)
@@ -137,10 +142,15 @@ def beside(views: list[RunView]) -> list[Beside]:
             continue
         lines = [{line.record["cell_id"]: line for line in group.table.lines} for _, group in shown]
         names = {key: line.record["technique"] for part in reversed(lines) for key, line in part.items()}
-        order = dict.fromkeys(key for part in lines for key in part)
+        often = Counter(key for part in lines for key in part)
+        order = [key for key, count in often.items() if count > 1]
         columns = [(view, part) for (view, _), part in zip(shown, lines, strict=True)]
         rows = [(names[key], [_speed(view, part.get(key)) for view, part in columns]) for key in order]
-        made.append(Beside(f"{suite} · {shown[0][1].place}", [view for view, _ in shown], rows))
+        made.append(
+            Beside(
+                f"{suite} · {shown[0][1].place}", [view for view, _ in shown], rows, len(often) - len(order)
+            )
+        )
     return made
 
 
