@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "unit"))
 
-from runs import GROUPS, MACHINE, TECHNIQUES, Technique, make_run, vary
+from runs import GROUPS, MACHINE, TECHNIQUES, Group, Technique, make_run, vary
 
 from harness.report.site import write
 
@@ -53,6 +53,16 @@ def driver(tmp_path_factory):
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "w" * 200, "עברית-🔥")
 
 
+COSINE = Group("embedder", metric="cosine", unit="")
+"""Its quality does not count in points, unlike that of the other models."""
+
+
+CHECK_UP = [
+    {"name": "steal", "level": "bad", "value": "12 %", "why": "others had the cores", "remedy": "move"},
+    {"name": "load", "level": "ok", "value": "0.1", "why": "", "remedy": None},
+]
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
     """A site of two machines: usual techniques, one without percentiles, hostile names, absent ones."""
@@ -62,11 +72,17 @@ def site(tmp_path_factory):
         Technique("gone", status="skipped", reason="needs an NVIDIA GPU"),
         Technique("broken", status="failed", reason="boom"),
     )
-    hostile = (TECHNIQUES[0], *(Technique(name, 1.5 + i) for i, name in enumerate(HOSTILE)))
+    hostile = (TECHNIQUES[0], *(Technique(name, 1.5 + i, drop=0.002 * i) for i, name in enumerate(HOSTILE)))
     other = {**MACHINE, "id": "ffff", "identity": {"cpu": "Other CPU"}}
     runs = [
-        make_run(folder / "a", GROUPS, techniques),
-        make_run(folder / "b", GROUPS[:1], hostile, machine=other, started_at="2025-01-01T00:00:00+00:00"),
+        make_run(folder / "a", GROUPS, techniques, doctor=CHECK_UP),
+        make_run(
+            folder / "b",
+            (*GROUPS[:1], COSINE),
+            hostile,
+            machine=other,
+            started_at="2025-01-01T00:00:00+00:00",
+        ),
     ]
     return write(runs, folder / "site")
 

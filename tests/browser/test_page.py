@@ -170,6 +170,25 @@ def test_a_slider_leaves_what_holds_its_budget_and_says_how_much_it_is(page, key
     assert shown.text == "any"
 
 
+def test_a_budget_of_one_metric_leaves_models_of_another_alone(driver, site):
+    page = opened(driver, board_of(site, "ffff"))
+    metrics = page.execute_script(
+        "return [...document.querySelectorAll('input[data-key=drop]')].map(e => [e.name, e.dataset.metric])"
+    )
+    assert [metric for _, metric in metrics] == ["top1", "cosine"]
+    for turn, (name, _) in enumerate(metrics):
+        before = names(page, 1 - turn)
+        set_value(page, name, 0)
+        assert names(page, 1 - turn) == before
+        kept = page.execute_script(
+            "return [...document.querySelectorAll('table.board')[arguments[0]].tBodies]"
+            ".filter(b => !b.hidden).map(b => Number(b.dataset.drop))",
+            turn,
+        )
+        assert set(kept) == {0}
+        set_value(page, name, 99)
+
+
 def test_budgets_and_filters_hold_together(page):
     set_value(page, "limit-drop", 0)
     set_value(page, "family", "quantized")

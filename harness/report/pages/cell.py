@@ -40,6 +40,7 @@ class Recorded:
 
     def __init__(self, view: RunView) -> None:
         self.view = view
+        self.fault = ""
 
     @cached_property
     def blocks(self) -> dict[tuple[str, str], pd.DataFrame]:
@@ -48,10 +49,11 @@ class Recorded:
 
     @cached_property
     def calls(self) -> Calls:
-        """Timed calls by (cell_id, arm); none where they cannot be read: the page stays."""
+        """Timed calls by (cell_id, arm); none where they cannot be read: the page stays, and says so."""
         try:
             return read_calls(self.view.run.folder)
-        except StoreError:
+        except StoreError as error:
+            self.fault = str(error)
             return {}
 
 
@@ -103,6 +105,7 @@ def _data(view: RunView, group: GroupView, row: Row, recorded: Recorded) -> dict
         "build": details.build_steps(row),
         "phases": _phases(row),
         "drawings": _drawings(shown) if shown else [],
+        "fault": recorded.fault,
         "disturbed": _disturbed(recorded, row) if measured else [],
         "blocks": len(recorded.blocks.get((row["cell_id"], row["arm"]), ())) if measured else 0,
         "record": figures_of_record(row),
