@@ -16,6 +16,7 @@ from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
 from harness.suite.validation import CheckedSuite, Model
+from harness.techniques.registry import Transform
 from harness.zoo.registry import METRICS
 
 # What a build or a start takes where nothing better is known, seconds; only the dry run's estimate uses it.
