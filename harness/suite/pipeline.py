@@ -102,7 +102,12 @@ class Pipeline:
         for stage in stages:
             chain += [*_convert(form, stage.step.takes, stage.step.name), stage]
             form = stage.step.yields
-        return chain + _convert(form, self.runtime.takes, f"the runtime {self.runtime.name}")
+        chain += _convert(form, self.runtime.takes, f"the runtime {self.runtime.name}")
+        for i, stage in enumerate(chain):
+            lost = [one.step for one in chain[i:] if one.step.yields not in stage.step.shows_in]
+            if stage.step.shows_in and lost:
+                raise ValueError(f"{stage.step.name} does nothing there: {lost[0].name} does not keep it")
+        return chain
 
     def _detours(self, chain: list[Stage]) -> tuple[int, int]:
         """Order chains: the fewest conversions first, then those whose transforms stand near the runtime."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.artifacts import torch_module
+from harness.artifacts import aoti, torch_module
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.torch_execution import CHANNELS_LAST
 from harness.errors import BuildError
@@ -26,6 +26,7 @@ class ChannelsLast(StepConfig):
     yields=torch_module.FORM,
     summary="convolutions of a PyTorch module on channels-last memory",
     packages=("torch",),
+    shows_in=(torch_module.FORM, aoti.FORM),
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
 )
 def channels_last(_: ChannelsLast, source: Artifact, out: Path, _context: BuildContext) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class Transform:
     `cuda_capability` is the least compute capability of a GPU that it can be for. `version`
     goes into the content address: raise it when the step's result changes.
 
+    `shows_in` are the forms that keep what the step did; a pipeline whose runtime takes another is skipped.
+
     One entry of a suite may be done by several steps, each for other forms (``precision`` on a module and on
     an ONNX graph): they share family, variant and config class and differ by `implementation`; the pipeline
     takes the one that fits.
@@ -83,6 +85,7 @@ class Transform:
     needs_training_data: Callable[[Any], bool] = lambda _config: False
     version: int = 1
     implementation: str | None = None
+    shows_in: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -59,6 +59,8 @@ def test_everything_computes_in_16_bits_and_answers_stay_near(name, dtype, tmp_p
     assert about["float_operators"] == {}
     assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 1.0
     assert sum(about["half_operators"].values()) >= 1
+    assert about["flops_by_type"] == {about["arithmetic"]: 1.0}
+    assert about["arithmetic"] == {"bf16": "bfloat16", "fp16": "float16"}[dtype]
     sizes = [a.file(torch_module.WEIGHTS).stat().st_size for a in (artifact, source)]
     assert sizes[0] < sizes[1]
     inputs = tiny.items(specs, 3)
@@ -156,3 +158,17 @@ def test_the_runtime_decides_which_form_is_cast(runtime, names):
     entry = RUNTIMES.get(runtime)
     pipeline = Pipeline("t", (Choice(steps, steps[0].config()),), entry, entry.config())
     assert [stage.step.name for stage in pipeline.stages(torch_module.FORM)] == names
+
+
+@pytest.mark.parametrize(
+    ("runtime", "fits"), [("torch-eager", True), ("torch-compile", True), ("onnxruntime", False)]
+)
+def test_a_layout_that_a_conversion_drops_is_refused(runtime, fits):
+    steps = families()["layout"].variants["channels-last"]
+    entry = RUNTIMES.get(runtime)
+    pipeline = Pipeline("t", (Choice(steps, steps[0].config()),), entry, entry.config())
+    if fits:
+        assert pipeline.stages(torch_module.FORM)[0].step.name == "layout/channels-last"
+    else:
+        with pytest.raises(ValueError, match="layout/channels-last does nothing there: export-onnx does not"):
+            pipeline.stages(torch_module.FORM)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from harness.artifacts.tensors import TensorSpec
 from harness.artifacts.torch_flops import formulas
 from harness.errors import BuildError
 from harness.techniques.precision.settings import BFloat16, Float16
+from harness.techniques.quantize.tally import FLOAT, Product, in_words, tally
 from harness.techniques.registry import BuildContext, transform
 
 if TYPE_CHECKING:
@@ -61,22 +61,23 @@ def _cast(dtype: str, source: Artifact, out: Path, context: BuildContext) -> dic
     if lost := sorted(n for n, t in module.state_dict().items() if n in finite and not t.isfinite().all()):
         raise BuildError(f"{', '.join(lost[:3])}: weights beyond the largest number of {dtype}")
     torch_module.save_changed(module, source.folder, out, dtype=dtype)
-    return _report(torch_module.load_module(out), context.inputs)
+    return _report(torch_module.load_module(out), context.inputs, dtype)
 
 
-def _report(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> dict[str, Any]:
+def _report(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str) -> dict[str, Any]:
     """Count, in a run on one item, products and convolutions by their type of float, and weights' bytes."""
-    found = _computed(module, inputs)
-    flops = {half: sum(n for name, is_half, n in found if is_half is half) for half in (True, False)}
-    types = {half: Counter(name for name, is_half, _ in found if is_half is half) for half in (True, False)}
-    if not any(is_half for _, is_half, _ in found):
+    found = [
+        Product(name, str(i), flops, dtype if is_half else FLOAT)
+        for i, (name, is_half, flops) in enumerate(_computed(module, inputs))
+    ]
+    if all(product.kind == "float" for product in found):
         raise BuildError("nothing computes in 16 bits: the module has no dense or convolution operator")
+    counted = tally(found)
     weights = [tensor for tensor in module.parameters() if tensor.dim() > 1]
     total = sum(tensor.nbytes for tensor in weights)
     return {
-        "half_operators": dict(sorted(types[True].items())),
-        "float_operators": dict(sorted(types[False].items())),
-        "low_precision_flops_share": flops[True] / sum(flops.values()),
+        **counted,
+        "arithmetic": in_words(counted["flops_by_type"]),
         "low_precision_weight_share": sum(t.nbytes for t in weights if t.itemsize == 2) / max(total, 1),
     }
 

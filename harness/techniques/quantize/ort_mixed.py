@@ -64,6 +64,7 @@ class MixedQuantize(StaticSettings):
     devices=("cpu",),
     settles=settle,
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    version=2,
     needs_training_data=lambda _config: True,
 )
 def quantize_mixed(
