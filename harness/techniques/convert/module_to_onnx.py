@@ -11,6 +11,7 @@ from pydantic import Field
 from harness.artifacts import onnx_graph, torch_module
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.exporting import batch_shapes, example_tensors, quiet_exporter
+from harness.artifacts.onnx_folding import fold_transposes
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class ExportOnnx(StepConfig):
     summary="export the module to ONNX with a free batch dimension",
     packages=("torch", "onnx", "onnxscript"),
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    version=2,
 )
 def export_onnx(config: ExportOnnx, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Export with torch's exporter (torch.export based); batch norms are folded by its optimiser."""
@@ -59,6 +61,7 @@ def export_onnx(config: ExportOnnx, source: Artifact, out: Path, context: BuildC
     del model.graph.metadata_props[:]
     for part in [*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info]:
         del part.metadata_props[:]  # stack traces and paths of the exporting machine
+    fold_transposes(model)
     onnx.save(model, str(out / onnx_graph.MODEL))
     return {"operators": dict(onnx_graph.operators(model)), "opset": config.opset}
 

@@ -1,0 +1,50 @@
+"""Transposed weights become constants, and the answers stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import TensorProto, checker, helper, numpy_helper
+
+from harness.artifacts.onnx_folding import fold_transposes
+
+ort = pytest.importorskip("onnxruntime")
+TABLE = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)
+
+
+def graph(tied: bool):
+    """Rows of a table, looked up or given, times the table transposed."""
+    look_up = [helper.make_node("Gather", ["table", "x"], ["rows"])] if tied else []
+    nodes = [
+        *look_up,
+        helper.make_node("Transpose", ["table"], ["turned"], perm=[1, 0]),
+        helper.make_node("MatMul", ["rows" if tied else "x", "turned"], ["y"]),
+    ]
+    kind, shape = (TensorProto.INT64, ["n"]) if tied else (TensorProto.FLOAT, ["n", 4])
+    made = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 7])],
+        [numpy_helper.from_array(TABLE, "table")],
+    )
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_weight_is_stored_as_it_is_read_and_kept_where_it_is_read_otherwise(tied):
+    model = graph(tied)
+    assert fold_transposes(model) == 1
+    checker.check_model(model, full_check=True)
+    assert "Transpose" not in {node.op_type for node in model.graph.node}
+    assert {t.name for t in model.graph.initializer} == ({"table", "turned"} if tied else {"turned"})
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    given = np.array([3, 0, 6]) if tied else TABLE[[3, 0, 6]]
+    np.testing.assert_allclose(session.run(None, {"x": given})[0], TABLE[[3, 0, 6]] @ TABLE.T, rtol=1e-5)
+
+
+def test_transposes_of_activations_stay():
+    model = graph(tied=False)
+    model.graph.node[0].input[0] = "x"
+    assert fold_transposes(model) == 0
+    assert len(model.graph.node) == 2
