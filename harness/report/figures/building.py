@@ -29,10 +29,10 @@ def draw(board: Board) -> Figure | None:
     values = [row["build_s"] for row in rows]
     low, high = min(values) / 1.6, max(values) * 1.15
     unit, name = say.step(max(values), "s")
-    made = rows_figure(rows, f"build time, {name} (logarithmic)", room=132)
+    made = rows_figure(rows, f"build time, {name} (logarithmic)", room=104)
     made.axes.set_xscale("log")
     made.axes.set_xlim(low / unit, high / unit)
-    ticks = log_ticks(low / unit, high / unit, 4)
+    ticks = log_ticks(low / unit, high / unit, 3)
     made.axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     made.axes.set_xticks([], minor=True)
     for index, row in enumerate(rows):
@@ -41,6 +41,6 @@ def draw(board: Board) -> Figure | None:
         made.axes.plot(
             [value], [index], family.marker, color=family.role.light, markersize=7, gid=made.gid(index)
         )
-        after = "" if row["arm"] == "baseline" else f" · {pay_back(row)}"
+        after = f" · {pay_back(row)}" if row["verdict"] in ("faster", "slower") else ""
         end_label(made, index, value, f"{say.digits(value)}{after}")
     return made.figure

@@ -11,6 +11,7 @@ from harness.analysis import wording as say
 from harness.analysis.frames import Row
 from harness.analysis.roofline import roofs_for
 from harness.analysis.roofwords import machine_in_words
+from harness.analysis.summary import Sentence, code, sentence, strong
 from harness.report.drawing.palette import BY_KEY
 from harness.report.gathering import Site
 from harness.report.group import Drawing, GroupView, drawings, group_stem
@@ -76,7 +77,24 @@ def _data(site: Site, key: str, label: str) -> dict[str, Any]:
         for drawing in part.drawings
         for name, content in drawing.files.items()
     }
-    return {"name": label, "shown": shown, "files": files}
+    return {"name": label, "shown": shown, "files": files, "lead": lead(site, shown)}
+
+
+def lead(site: Site, shown: list[Shown]) -> Sentence:
+    """Say in one sentence what the family is good for: how many Cells gain, and the best of them."""
+    rows = [(part, line.record) for part in shown for line, _ in part.lines]
+    faster = [(part, row) for part, row in rows if row["verdict"] == "faster"]
+    over = sum(row["within"] is False for _, row in faster)
+    counts = f"{len(faster)} of {len(rows)} Cells are certainly faster than their baseline"
+    counts += f", {over} of them over the quality budget" if over else ""
+    good = [(part, row) for part, row in faster if row["within"] is not False]
+    if not good:
+        return sentence(f"{counts}.")
+    part, best = max(good, key=lambda found: found[1]["speedup"])
+    where = site.placed(part.view, part.group.place)
+    gain = f" ({say.factors(best['speedup_low'], best['speedup_high'])}), {where}."
+    speed = strong(f"{say.factor(best['speedup'])} ×")
+    return sentence(f"{counts}. The largest gain: ", code(best["technique"]), " — ", speed, gain)
 
 
 def _shown(view: RunView, group: GroupView, key: str, *, png: bool) -> Shown | None:
