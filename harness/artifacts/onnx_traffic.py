@@ -1,6 +1,7 @@
 """What an ONNX graph moves through memory: weights, and the activations of its products, from shapes.
 
-Element-wise operators are taken as fused into the products before them, as runtimes do.
+Element-wise operators are taken as fused into the products before them, as runtimes do; so are quantize and
+dequantize pairs around a product for which there is an integer kernel.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.artifacts.onnx_flops import inferred, is_product, node_flops, tensor_shapes
+from harness.artifacts.onnx_qdq import DEQUANTIZE, Neighbours
 
 if TYPE_CHECKING:
     import onnx
 
 _FLOAT = 1  # onnx.TensorProto.FLOAT
-_DEQUANTIZE = "DequantizeLinear"
 
 
 def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
@@ -31,9 +32,11 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
     facts = {"weight_bytes": sum(_bytes(t.data_type, tuple(t.dims)) for t in weights)}
     kinds, shapes = _kinds(model), tensor_shapes(model)
     constants = _constants(model)
+    around = Neighbours(model)
     activations = 0.0
     for node in filter(is_product, model.graph.node):
-        for name in {*(n for n in node.input if n and n not in constants), *filter(None, node.output)}:
+        given = [name for name in node.input if name and name not in constants]
+        for name in _moved(node, given, around):
             if name not in shapes or name not in kinds:
                 return facts | _share(model, kinds)
             activations += _bytes(kinds[name], shapes[name])
@@ -51,9 +54,18 @@ def _tables(model: onnx.ModelProto) -> set[str]:
     return looked_up - read
 
 
+def _moved(node: onnx.NodeProto, given: list[str], around: Neighbours) -> set[str]:
+    """Tensors that a product reads and writes: integers where quantize and dequantize are fused into it."""
+    made = [name for name in node.output if name]
+    if any(around.quantized_from(name) is None for name in node.input[:2]) or not around.fuses(node):
+        return {*given, *made}
+    sources = {around.quantized_from(name) or name for name in given}
+    return {*sources, around.quantized_to(node) or made[0], *made[1:]}
+
+
 def _share(model: onnx.ModelProto, kinds: dict[str, int]) -> dict[str, float]:
     """Share of the FLOPs known to be float32; none where FLOPs are not known."""
-    integer = {name for node in model.graph.node if node.op_type == _DEQUANTIZE for name in node.output}
+    integer = {name for node in model.graph.node if node.op_type == DEQUANTIZE for name in node.output}
     flops = node_flops(model)
     if None in flops or not sum(each or 0.0 for each in flops):
         return {"float32_flops_share": 0.0}

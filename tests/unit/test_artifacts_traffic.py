@@ -53,6 +53,41 @@ def test_weights_in_integers_count_by_their_own_size_and_are_no_activation() -> 
     assert facts == {"weight_bytes": 32 + 4, "activation_bytes": 4 * 12, "float32_flops_share": 0.0}
 
 
+SCALES = {"s": np.float32(0.1), "z": np.int8(0)}
+
+
+@pytest.mark.parametrize(("quantized_after", "moved"), [(True, 8 + 4), (False, 8 + 4 * 4)])
+def test_activations_between_quantize_and_dequantize_are_a_byte_wide(
+    quantized_after: bool, moved: int
+) -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["w"]),
+        helper.make_node("MatMul", ["xd", "w"], ["p"]),
+        helper.make_node("Relu", ["p"], ["r"]),
+    ]
+    if quantized_after:
+        nodes += [
+            helper.make_node("QuantizeLinear", ["r", "s", "z"], ["rq"]),
+            helper.make_node("DequantizeLinear", ["rq", "s", "z"], ["y"]),
+        ]
+    facts = count_traffic(graph(nodes, {"q": W.astype(np.int8), **SCALES}))
+    assert facts["activation_bytes"] == moved
+
+
+def test_a_convolution_that_no_integer_kernel_takes_moves_floats() -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xd"]),
+        helper.make_node("Reshape", ["xd", "shape"], ["image"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["w"]),
+        helper.make_node("Conv", ["image", "w"], ["y"]),
+    ]
+    weights = {"q": np.ones((1, 1, 1, 1), np.int8), "shape": np.array([-1, 1, 2, 4]), **SCALES}
+    assert count_traffic(graph(nodes, weights))["activation_bytes"] == 4 * (8 + 8)
+
+
 def test_a_fixed_batch_is_shared_out_among_its_items() -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     fixed = onnx_graph.count_facts(graph(nodes, {"w": W}, batch=5))

@@ -84,6 +84,30 @@ def test_dense_layers_compute_what_numpy_computes_without_torchao(method, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("features", "levels"), [({"avx2"}, 64), ({"avx2", "avx512_vnni"}, 128)])
+def test_the_range_follows_the_machine_and_is_told(features, levels, tmp_path):
+    source = tiny.source("linear", tmp_path / "m")
+    about = tiny.Context(tiny.VECTOR, target=Target(batch=BATCH, threads=1))
+    about.cpu_features = frozenset(features)
+    artifact, told = tiny.build("quantize/torchao-dynamic", source, tmp_path / "q", about)
+    assert told["reduced_range"] == (levels == 64)
+    assert ("weights in 7 bits: without a dot product" in told["arithmetic"]) == (levels == 64)
+    layer = next(p for p in torch_module.load_module(source.folder).modules() if hasattr(p, "weight"))
+    w = layer.weight.numpy()
+    scale = np.abs(w).max(axis=1, keepdims=True) / (levels - 0.5)
+    (x,) = tiny.items(tiny.VECTOR, BATCH)
+    step = np.abs(x).max(axis=1, keepdims=True) / (levels - 0.5)
+    bias = 0.0 if layer.bias is None else layer.bias.numpy()
+    rounded = np.clip(np.rint(x / step), -levels, levels - 1) * step
+    expected = rounded @ (np.clip(np.rint(w / scale), -levels, levels - 1) * scale).T + bias
+    entry = RUNTIMES.get("torch-compile")
+    found = entry.open_session(entry.config(), artifact, Target(BATCH, threads=1)).run([x])[0]
+    exact = tiny.eager(source, (x,))[0]
+    # The largest number of a row lies at half a level, where the last bit decides: most others are exact.
+    assert np.median(np.abs(found - expected)) < 0.1 * np.median(np.abs(found - exact))
+
+
+@pytest.mark.slow
 def test_int4_weights_compute_what_numpy_computes_and_what_does_not_fit_stays_float(tmp_path):
     specs = tiny.INPUTS["wide"]
     source = tiny.source("wide", tmp_path / "m")

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.artifacts import onnx_graph
 from harness.artifacts.onnx_flops import is_product, node_flops
+from harness.artifacts.onnx_qdq import Neighbours
 from harness.errors import BuildError
 from harness.techniques.quantize.tally import FLOAT, Product, refuse_unchanged, tally
 
@@ -99,11 +100,7 @@ class _Graph:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.nodes = model.graph.node
         self.flops = node_flops(model)
-        self.made_by = {name: node for node in self.nodes for name in node.output}
-        self.readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in self.nodes:
-            for name in node.input:
-                self.readers.setdefault(name, []).append(node)
+        self.around = Neighbours(model)
         self.types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
 
     def products(self) -> list[Product]:
@@ -124,35 +121,21 @@ class _Graph:
             return "int8" if levels == [_INT8_COMPUTE] else FLOAT, True
         data, weight = (self._origin(name) for name in node.input[:2])
         if weight == "dequantized":
-            return "int8" if data == "dequantized" and self._fuses(node) else FLOAT, True
+            return "int8" if data == "dequantized" and self.around.fuses(node) else FLOAT, True
         return (weight, True) if weight in _HALF.values() else (FLOAT, weight == "widened")
 
     def _origin(self, name: str) -> str:
         """Where a tensor comes from: dequantized, a float of 16 bits, widened from one, or other."""
-        node = self.made_by.get(name)
+        node = self.around.made_by.get(name)
         while node is not None and node.op_type in _PASSED_BY:
             name = node.input[0]
-            node = self.made_by.get(name)
+            node = self.around.made_by.get(name)
         if node is None:
             return _HALF.get(self.types.get(name, 0), "other")
         if node.op_type == "DequantizeLinear":
             return "dequantized"
         widened = node.op_type == "Cast" and self._origin(node.input[0]) in _HALF.values()
         return "widened" if widened else "other"
-
-    def _fuses(self, node: onnx.NodeProto) -> bool:
-        """Whether ONNX Runtime has an integer kernel for this QDQ pattern.
-
-        Convolutions need their output quantized, through a Relu or Clip at most; products do not.
-        """
-        if node.op_type == "ConvTranspose":
-            return False
-        if node.op_type != "Conv":
-            return True
-        readers = self.readers.get(node.output[0], [])
-        if len(readers) == 1 and readers[0].op_type in ("Relu", "Clip"):
-            readers = self.readers.get(readers[0].output[0], [])
-        return bool(readers) and all(reader.op_type == "QuantizeLinear" for reader in readers)
 
 
 def _pairs(model: onnx.ModelProto) -> int:

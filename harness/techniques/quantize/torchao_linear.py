@@ -13,6 +13,7 @@ from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
 from harness.techniques.quantize import compiled_counting
 from harness.techniques.quantize.module_counting import report
+from harness.techniques.quantize.ranges import settle_range, weights_in_words
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class TorchaoDynamic(StepConfig):
 
     method: Literal["torchao-dynamic"] = "torchao-dynamic"
     dtype: Literal["int8"] = "int8"
+    reduce_range: bool | Literal["auto"] = Field(
+        default="auto", description="7-bit weights and activations; auto: where 16-bit sums could saturate"
+    )
 
 
 class TorchaoWeightOnly(StepConfig):
@@ -61,17 +65,21 @@ class TorchaoWeightOnly(StepConfig):
     TorchaoDynamic,
     select=("method", "torchao-dynamic"),
     summary="int8 dense layers, activations quantized at run time (torchao, for torch-compile)",
+    settles=settle_range,
     **_ABOUT,
 )
 def quantize_dynamic(
-    _config: TorchaoDynamic, source: Artifact, out: Path, context: BuildContext
+    config: TorchaoDynamic, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
-    """Quantize the dense layers and compile."""
+    """Quantize the dense layers and compile; report the range and why where this machine decided it."""
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 
-    return _build(
-        Int8DynamicActivationInt8WeightConfig(set_inductor_config=False), source, out, context, integers=True
-    )
+    reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
+    recipe = Int8DynamicActivationInt8WeightConfig(set_inductor_config=False, reduce_range=reduce)
+    details = _build(recipe, source, out, context, integers=True)
+    weights = weights_in_words(config, reduce, context.target, context.cpu_features)
+    arithmetic = f"{details['arithmetic']}; {weights}"
+    return {**details, "reduced_range": reduce, "arithmetic": arithmetic}
 
 
 @transform(
