@@ -64,7 +64,11 @@ class OpenVinoSession(Session):
     packages=("openvino",),
     extra="openvino",
     devices=("cpu",),
-    arithmetic=lambda config: {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}[config.precision],
+    arithmetic=lambda config: (
+        "float32 or int8"  # which products round their activations is not told, so no roof is held against it
+        if config.dynamic_quantization_group
+        else {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}[config.precision]
+    ),
 )
 def open_session(config: OpenVino, artifact: Artifact, target: Target) -> Session:
     """Load the compiled model with the thread budget, one stream.
