@@ -197,3 +197,21 @@ def test_without_fine_tuning_no_data_is_asked_for(sources):
         step = TRANSFORMS.get(name)
         assert not step.needs_training_data(step.config(sparsity=0.5, **PLAIN))
         assert step.needs_training_data(step.config(sparsity=0.5))
+
+
+def test_attention_whose_heads_no_longer_fit_is_told(tmp_path):
+    from harness.artifacts import torch_module
+    from harness.artifacts.artifact import Artifact
+    from harness.zoo.registry import MODELS
+
+    model = MODELS.get("byte-lm")
+    torch_module.save_module(torch_module.call_factory(model.factory), tmp_path, model.factory, {})
+    with pytest.raises(BuildError, match=r"does not fit this model: .*attention heads"):
+        tiny.build(
+            "prune/channel",
+            Artifact("s", torch_module.FORM, tmp_path),
+            tmp_path / "out",
+            tiny.Context(model.inputs, None, 0),
+            sparsity=0.5,
+            **PLAIN,
+        )

@@ -253,3 +253,24 @@ def test_an_operator_that_the_runtime_does_not_know_is_told(method, tmp_path):
     config = {"calibration": CALIBRATION} if method in ("static", "mixed") else {}
     with pytest.raises(BuildError, match=r"of\.somebody"):
         tiny.build(f"quantize/{method}", source, tmp_path / "q", about, **config)
+
+
+def test_a_masks_minus_infinity_does_not_round_the_scores_beside_it_away(tmp_path):
+    mask = np.triu(np.full((4, 4), np.finfo(np.float32).min, np.float32), 1)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["scores"]),
+        helper.make_node("Add", ["scores", "mask"], ["masked"]),
+        helper.make_node("Softmax", ["masked"], ["shares"]),
+        helper.make_node("MatMul", ["shares", "v"], ["y"]),
+    ]
+    rng = np.random.default_rng(3)
+    values = {
+        name: rng.standard_normal(size).astype(np.float32) for name, size in (("w", (8, 4)), ("v", (4, 5)))
+    }
+    source = write(tmp_path / "f", nodes, (4, 8), (4, 5), {**values, "mask": mask})
+    about = context((4, 8), Data((items((4, 8), 64),)), cpu_features=VNNI)
+    artifact, told = tiny.build("quantize/static", source, tmp_path / "q", about, calibration=CALIBRATION)
+    x = items((4, 8), 16, seed=2)
+    exact, found = run(source, x), run(artifact, x)
+    assert np.abs(found - exact).max() < 0.1 * np.abs(exact).max()
+    assert told["integer_operators"] == {"MatMul": 2}

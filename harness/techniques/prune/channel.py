@@ -60,8 +60,15 @@ def prune_channels(
     )
     macs_before, _ = tp.utils.count_ops_and_params(module, example)
     pruner.step()
+    try:
+        after = module(*example)
+    except RuntimeError as error:  # widths that the code counts on, as attention's heads are
+        raise BuildError(
+            "channel pruning does not fit this model: its code counts on the widths that were pruned "
+            f"(attention heads, say): {str(error).splitlines()[0]}"
+        ) from error
     macs_after, _ = tp.utils.count_ops_and_params(module, example)
-    if output_shapes(module(*example)) != output_shapes(before):
+    if output_shapes(after) != output_shapes(before):
         raise BuildError("channel pruning changed the shape of the model's output: it cannot be used here")
     if macs_after >= macs_before:
         raise BuildError(

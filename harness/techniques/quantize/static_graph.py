@@ -9,6 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from harness.artifacts.tensors import Array
 from harness.errors import BuildError
 from harness.techniques.quantize.calibration import Calibration, reader
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 # The histogram must be finer than the 128 levels that the entropy method tries to keep: with as many bins,
 # ONNX Runtime's default, the whole range is its only candidate.
 _ENTROPY_BINS, _ENTROPY_LEVELS = 1024, 128
+MASK = 1e30
+"""Numbers from here on stand for infinity: what attention's masks add to scores that do not count."""
 
 
 def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]) -> Any:
@@ -64,24 +68,27 @@ def quantized(
 ) -> onnx.ModelProto:
     """Return the QDQ form of the graph at `source`.
 
-    Nodes named in `exclude` stay in float; with `only`, all others do.
+    Nodes named in `exclude` stay in float; with `only`, all others do. So does what reads or writes a mask's
+    minus infinity: a scale that reaches so far would round all else to zero.
 
     Raises BuildError when the quantizer fails.
     """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+    graph = _with_shapes(source)
+    name_nodes(graph)
     try:
         with _quiet():
             quantizer = QDQQuantizer(
-                _with_shapes(source),
+                graph,
                 per_channel,
                 settled["reduce_range"],
                 QuantType.QInt8,
                 QuantType.QUInt8 if settled["types"] == "u8s8" else QuantType.QInt8,
                 ranges,
                 list(only),
-                list(exclude),
+                [*exclude, *_masked(graph, ranges)],
                 _operator_types(),
                 {},
             )
@@ -93,6 +100,16 @@ def quantized(
         ) from error
     model: onnx.ModelProto = quantizer.model.model
     return model
+
+
+def _masked(graph: onnx.ModelProto, ranges: Any) -> list[str]:
+    """Names of the nodes that read or write a tensor whose range reaches `MASK`."""
+    far = {
+        name
+        for name, data in ranges.items()
+        if not all(np.abs(np.ravel(end)).max() < MASK for end in data.range_value)
+    }
+    return [node.name for node in graph.graph.node if far & {*node.input, *node.output}]
 
 
 def name_nodes(model: onnx.ModelProto) -> None:
