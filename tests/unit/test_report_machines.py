@@ -70,6 +70,7 @@ FINDINGS = [
         "remedy": "move away",
     },
     {"name": "swap", "level": "note", "value": "on", "why": "pages may be fetched", "remedy": None},
+    {"name": "turbo", "level": "unknown", "value": "not told", "why": "heat", "remedy": None},
     {"name": "load", "level": "ok", "value": "0.1", "why": "", "remedy": None},
 ]
 
@@ -79,7 +80,7 @@ def test_a_machines_check_up_is_shown_and_an_older_run_without_one_too(tmp_path)
     text = whole(tmp_path / "out", [run])["machines.html"].text
     assert "badsteal12 % <stolen>others had the coresmove away" in text
     assert "noteswaponpages may be fetched–" in text
-    assert "Found in order: load." in text
+    assert "Found in order: load. This system does not tell: turbo." in text
     older = make_run(tmp_path / "b", GROUPS[:1], TECHNIQUES[:3])
     content = json.loads((older.folder / "run.json").read_text("utf-8"))
     del content["doctor"]

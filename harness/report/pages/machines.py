@@ -21,7 +21,8 @@ from harness.store.info import RunInfo
 class Machine:
     """One machine: its fingerprint as of its newest Run, and all its Runs, newest first.
 
-    `findings` of the newest check-up (devices/doctor.py), worst first; what was found `fine` by name alone.
+    `findings` of the newest check-up (devices/doctor.py), worst first; what was found `fine`, and what could
+    not be read, by name alone.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Machine:
     roofs: list[tuple[str, str]]
     findings: list[dict[str, Any]]
     fine: list[str]
+    unread: list[str]
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,13 @@ def _machine(name: str, infos: list[RunInfo]) -> Machine:
     )
 
 
-def _findings(infos: list[RunInfo]) -> tuple[list[dict[str, Any]], list[str]]:
+def _findings(infos: list[RunInfo]) -> tuple[list[dict[str, Any]], list[str], list[str]]:
     found = next((info.doctor for info in infos if info.doctor), [])
-    fine = [str(finding.get("name")) for finding in found if finding.get("level") == "ok"]
-    return [finding for finding in found if finding.get("level") != "ok"], fine
+    fine, unread = (
+        [str(finding.get("name")) for finding in found if finding.get("level") == level]
+        for level in ("ok", "unknown")
+    )
+    return [finding for finding in found if finding.get("level") not in ("ok", "unknown")], fine, unread
 
 
 def _roofs(infos: list[RunInfo]) -> list[tuple[str, str]]:
