@@ -36,13 +36,14 @@ class Head:
 
 @dataclass(frozen=True)
 class Value:
-    """A cell: its text (None: missing, with the reason in `note`), and what it sorts by."""
+    """A cell: its text (None: missing, with the reason in `note`), what it sorts by, and its interval."""
 
     key: str
     label: str
     text: str | None
     sort: float | None
     note: str = ""
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,6 @@ class Line:
     span: Span | None
     quality: Value
     change: Value
-    change_interval: str
     values: tuple[Value, ...]
 
     @property
@@ -106,7 +106,6 @@ def table(board: Board) -> Table:
             spans[index],
             qualities[index],
             changes[index],
-            _change_interval(row),
             tuple(values[index]),
         )
         for index, row in enumerate(rows)
@@ -163,9 +162,10 @@ def _change_interval(row: Row) -> str:
 def _changes(rows: Sequence[Row], unit: str) -> list[Value]:
     texts = aligned([say.change_text(row) or None for row in rows])
     label = f"Change, {say.unit_word(unit) or 'score'}"
+    sorts = [None if row["drop"] is None else -row["drop"] for row in rows]
     return [
-        Value("change", label, text, None if row["drop"] is None else -row["drop"], "no paired answers")
-        for row, text in zip(rows, texts, strict=True)
+        Value("change", label, text, by, "no paired answers", _change_interval(row))
+        for row, text, by in zip(rows, texts, sorts, strict=True)
     ]
 
 
@@ -173,11 +173,12 @@ def _qualities(rows: Sequence[Row], unit: str) -> list[Value]:
     found = []
     for row in rows:
         text = None if row["quality"] is None else say.score(row["quality"], unit)
-        note = "quality was not measured"
+        note, interval = "quality was not measured", ""
         if text is not None and row["quality_low"] is not None and row["quality_high"] is not None:
             low, high = say.score(row["quality_low"], unit), say.score(row["quality_high"], unit)
             note = f"95 % interval {low} to {high}, {int(row['quality_items'] or 0):,} items"
-        found.append(Value("quality", "Quality", text, row["quality"], note))
+            interval = f"{low.removesuffix(' %')}–{high.removesuffix(' %')}"
+        found.append(Value("quality", "Quality", text, row["quality"], note, interval))
     return found
 
 

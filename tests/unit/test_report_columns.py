@@ -119,7 +119,7 @@ def test_a_change_is_told_in_the_metrics_own_direction(tmp_path):
     assert worse.record["drop"] == pytest.approx(0.0085)
     assert worse.change.text == "+0.0085"
     assert worse.change.sort < 0  # better is more: best first
-    low, high = worse.change_interval.split(" … ")
+    low, high = worse.change.interval.split(" … ")
     assert low.startswith("+0.0")
     assert float(low) < 0.0085 < float(high)
     better = made(tmp_path / "b", group=Group(metric="cosine", unit="")).lines
@@ -138,3 +138,10 @@ def test_headers_say_what_was_timed_in_this_scenario(tmp_path):
     server = about(Group(scenario="server"), qps=900.0)
     assert server["p50"] == "median latency of one query since it was due"
     assert "as many as came" in server["throughput"]
+
+
+def test_quality_and_its_change_have_their_intervals_beside_them(tmp_path):
+    for line in made(tmp_path).lines:
+        low, high = (float(end) for end in line.quality.interval.split("–"))
+        assert low < 100 * line.record["quality"] < high
+        assert bool(line.change.interval) == (line.record["arm"] != "baseline")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis import wording as say
 from harness.analysis.leaderboard import Board
+from harness.report.columns import best_unit
 from harness.report.drawing.canvas import few_ticks
 from harness.report.drawing.rows import end_label, rows_figure
 from harness.report.figures.registry import figure
@@ -21,7 +22,7 @@ def draw(board: Board) -> Figure | None:
     if not rows:
         return None
     top = max(row["artifact_bytes"] for row in rows)
-    unit, name = say.step(top, "bytes")
+    unit, name = best_unit([row["artifact_bytes"] for row in rows], "bytes")
     made = rows_figure(rows, f"Artifact size, {name}", room=84)
     made.axes.set_xlim(0, top / unit)
     made.axes.xaxis.set_major_locator(few_ticks())
