@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+LAID_OUT = 250
+"""Rows of a leaderboard that are laid out at once; the others on request."""
 STYLE, SCRIPT = "assets/site.css", "assets/site.js"
 
 
@@ -51,6 +53,11 @@ def tight(text: str) -> str:
     return re.sub(r"(?<=\d) (?=[^\s\d(])", "\N{NO-BREAK SPACE}", text)
 
 
+def brief(value: float | None) -> str:
+    """Return a number that scripts sort and compare by: more digits than anybody sees, and no more."""
+    return "" if value is None else f"{value:.9g}"
+
+
 def _joined(kind: str, first: str, last: str) -> str:
     order = {first: -1, last: 1}
     paths: Sequence[Path] = sorted(TEMPLATES.glob(f"*.{kind}"), key=lambda p: (order.get(p.name, 0), p.name))
@@ -68,9 +75,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["tight"] = tight
+    environment.filters |= {"tight": tight, "brief": brief}
     paths = {name: getattr(links, name) for name in ("board_path", "cell_path", "model_path", "family_path")}
     environment.globals |= paths | {
+        "laid_out": LAID_OUT,
         "verdicts": VERDICTS,
         "unit_word": unit_word,
         "needed": {q: min_samples(q) for q in (0.9, 0.99)},

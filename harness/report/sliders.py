@@ -70,7 +70,7 @@ def sliders(boards: Sequence[Board]) -> list[Slider]:
 
 
 def _slider(budget: Budget, name: str, rows: Sequence[Row], metric: str) -> Slider:
-    known = {value: row for row in rows if (value := budget.value(row)) is not None}
+    known = {value: row for row in rows if (value := _taken(budget, row)) is not None}
     values = _spread(sorted(known))
     texts = [budget.text(value, known[value]) for value in values]
     return Slider(name, budget.key, _label(budget, rows, metric), values, texts, metric)
@@ -85,8 +85,14 @@ def _label(budget: Budget, rows: Sequence[Row], metric: str) -> str:
 
 def limits(row: Row) -> dict[str, float]:
     """Return what a row takes of each budget, by its key; what is not known is left out."""
-    taken = {budget.key: budget.value(row) for budget in BUDGETS}
+    taken = {budget.key: _taken(budget, row) for budget in BUDGETS}
     return {key: value for key, value in taken.items() if value is not None}
+
+
+def _taken(budget: Budget, row: Row) -> float | None:
+    """What a row takes, in the digits that the page holds: a stop and its own row must be equal."""
+    value = budget.value(row)
+    return None if value is None else float(f"{value:.9g}")
 
 
 def _spread(values: list[float]) -> list[float]:

@@ -164,7 +164,7 @@ def _changes(rows: Sequence[Row], unit: str) -> list[Value]:
     label = f"Change, {say.unit_word(unit) or 'score'}"
     sorts = [None if row["drop"] is None else -row["drop"] for row in rows]
     return [
-        Value("change", label, text, by, "no paired answers", _change_interval(row))
+        Value("change", label, text, by, "" if text else "no paired answers", _change_interval(row))
         for row, text, by in zip(rows, texts, sorts, strict=True)
     ]
 

@@ -270,6 +270,14 @@ def test_on_a_phone_rows_are_cards_and_sort_by_a_list(page):
     assert names(page) == sorted(t.name for t in TECHNIQUES)
 
 
+def test_on_a_phone_a_filter_hides_cards_too(page):
+    resize(page, 390, 844)
+    set_value(page, "runtime", "torch-compile")
+    cards = page.find_elements(By.CSS_SELECTOR, f"{FIRST} tbody")
+    shown = [card.get_attribute("data-runtime") for card in cards if card.is_displayed()]
+    assert shown == ["torch-compile"]
+
+
 @pytest.mark.parametrize("width", [390, 1400])
 def test_no_text_of_a_figure_covers_another(front, site, width):
     """Texts of all figures, as this browser sets them, in its own font."""

@@ -43,7 +43,7 @@ def test_stops_are_few_and_hold_both_ends(tmp_path):
     groups = tuple(Group(f"m{i}", call_s=1e-4 * (i + 1)) for i in range(12))
     found = boards(make_run(tmp_path / "run", groups, TECHNIQUES[:8], trials=2, rounds=2))
     latency = next(slider for slider in sliders(found) if slider.key == "p50")
-    taken = [row["latency_p50_s"] for board in found for row in board.records]
+    taken = [limits(row)["p50"] for board in found for row in board.records]
     assert len(latency.values) == STOPS < len(taken)
     assert (latency.values[0], latency.values[-1]) == (min(taken), max(taken))
 

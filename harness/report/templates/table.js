@@ -16,8 +16,6 @@
     table.append(...keyed.map(([, body]) => body));
     table.dispatchEvent(new Event("sorted", { bubbles: true }));
   };
-  const MOST = 250; // Rows that are laid out at once; the others on request.
-
   for (const table of document.querySelectorAll("table.board")) {
     table.addEventListener("click", (event) => {
       const header = event.target.closest("thead button");
@@ -68,7 +66,7 @@
         if (!points.has(point.dataset.cell)) points.set(point.dataset.cell, []);
         points.get(point.dataset.cell).push(point);
       }
-      const rest = group.querySelector(".rest"), board = { table, points, rest, most: MOST, empty: group.querySelector(".empty") };
+      const rest = group.querySelector(".rest"), board = { table, points, rest, most: Number(table.dataset.most), empty: group.querySelector(".empty") };
       rest.querySelector("button").addEventListener("click", () => { board.most = Infinity; filter(); });
       return board;
     });
