@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tiny
+from pydantic import ValidationError
 
 from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
@@ -15,6 +16,7 @@ from harness.artifacts.tensors import TensorSpec
 from harness.errors import BuildError
 from harness.runtimes.registry import RUNTIMES
 from harness.techniques.quantize.gemm import gemm_to_matmul
+from harness.techniques.quantize.ort_weight_only import WeightOnlyQuantize
 from harness.techniques.quantize.probing import check_runs
 
 onnx = pytest.importorskip("onnx")
@@ -107,22 +109,27 @@ def test_int8_compute_rounds_activations_too_and_counts_as_integer(tmp_path):
     assert (np.abs(run(artifact) - run(plain)) <= step).all()
 
 
-@pytest.mark.parametrize("block", [16, 32])
-def test_int8_compute_is_that_of_activations_rounded_in_blocks(block, tmp_path):
+@pytest.mark.parametrize(("dtype", "block"), [("int4", 16), ("int4", 32), ("int2", 32), ("int2", 128)])
+def test_int8_compute_is_that_of_activations_rounded_in_blocks(dtype, block, tmp_path):
     """Symmetric, with a scale for each block of a row: nearer to it than to float activations."""
     made, _ = tiny.build(
         "quantize/weight-only", gemm(tmp_path / "f"), tmp_path / "q", tiny.Context(SPECS),
-        compute="int8", block_size=block,
+        compute="int8", dtype=dtype, block_size=block,
     )  # fmt: skip
     padded = np.zeros((len(X), -(-DEPTH // block) * block))
     padded[:, :DEPTH] = X
     cut = padded.reshape(len(X), -1, block)
     scale = np.abs(cut).max(axis=-1, keepdims=True) / 127
     seen = (np.rint(cut / scale) * scale).reshape(len(X), -1)[:, :DEPTH]
-    weights = blocks_rounded(W, 4, block, symmetric=True)
+    weights = blocks_rounded(W, int(dtype[3:]), block, symmetric=True)
     expected, exact = seen @ weights + B, X @ weights + B
     error = np.abs(run(made) - expected).max()
     assert error < 0.1 * np.abs(exact - expected).max()
+
+
+def test_blocks_that_no_integer_kernel_takes_are_refused():
+    with pytest.raises(ValidationError, match="compute: int8 with int2 takes blocks of 32 and more"):
+        WeightOnlyQuantize(dtype="int2", block_size=16, compute="int8")
 
 
 def test_fewer_bits_take_less_room(tmp_path):

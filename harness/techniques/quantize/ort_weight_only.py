@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
@@ -32,6 +32,14 @@ class WeightOnlyQuantize(StepConfig):
     compute: Literal["float32", "int8"] = Field(
         default="float32", description="int8: activations are rounded to 8 bits for each product"
     )
+
+    @model_validator(mode="after")
+    def _has_a_kernel(self) -> WeightOnlyQuantize:
+        if (self.dtype, self.block_size, self.compute) == ("int2", 16, "int8"):
+            raise ValueError(
+                "compute: int8 with int2 takes blocks of 32 and more; smaller ones stay in float"
+            )
+        return self
 
 
 @transform(
