@@ -16,6 +16,9 @@ from harness.analysis.roofwords import types_in_words, vector_ratios
 
 FAR = 0.10
 """Below this share of both roofs a call is bound by neither compute nor memory."""
+LONG_CALL_S = 2e-3
+"""Calls that take longer, far from both roofs, do not spend their time on starting operators: a runtime starts
+one in microseconds, and models have up to some hundreds."""
 SAME_WORK = 0.02
 """FLOPs that differ by less count as the same."""
 LITTLE = 1.25
@@ -115,10 +118,7 @@ def _bound(row: Row, compute: float | None, memory: float | None) -> Iterator[st
     if row.get("utilisation") is not None:  # it waits for queries, which says nothing of the work
         return
     if max(compute, memory) < FAR:
-        yield (
-            "It is far from both roofs: most of a call goes into starting operators, not into their work. "
-            "Fewer operators, or more items a call, help more than cheaper arithmetic."
-        )
+        yield _far(row)
     elif row["bound"] == "memory":
         yield (
             "By its intensity it is bound by memory: smaller weights help, faster arithmetic does not"
@@ -126,6 +126,20 @@ def _bound(row: Row, compute: float | None, memory: float | None) -> Iterator[st
         )
     else:
         yield "By its intensity it is bound by compute: less work or faster arithmetic helps."
+
+
+def _far(row: Row) -> str:
+    """What keeps a call from both roofs: the starting of operators, or kernels that do their work slowly."""
+    if (row.get("latency_mean_s") or 0.0) > LONG_CALL_S:
+        return (
+            "It is far from both roofs, and its calls are too long for that to be the starting of operators: "
+            "its kernels are slow ones here, such as those that unpack, scan or convert as they go. "
+            "Another runtime or method may have better ones."
+        )
+    return (
+        "It is far from both roofs: most of a call goes into starting operators, not into their work. "
+        "Fewer operators, or more items a call, help more than cheaper arithmetic."
+    )
 
 
 def _precision(row: Row, _baseline: Row | None) -> Iterator[str]:

@@ -52,6 +52,13 @@ def roofs(compute: float, memory: float, bound: str) -> dict[str, Any]:
     )
 
 
+def test_a_long_call_far_from_both_roofs_has_slow_kernels() -> None:
+    long = explain({**roofs(0.003, 0.011, "memory"), "latency_mean_s": 0.127}, BASE)[-1]
+    assert "kernels are slow ones here" in long
+    short = explain({**roofs(0.003, 0.011, "memory"), "latency_mean_s": 60e-6}, BASE)[-1]
+    assert "starting operators, not into their work" in short
+
+
 def test_what_bounds_a_call_follows_from_both_roofs() -> None:
     assert "starting operators" in explain(roofs(0.02, 0.03, "memory"), BASE)[-1]
     assert explain(roofs(0.02, 0.7, "memory"), BASE)[-1].endswith("faster arithmetic does not.")
