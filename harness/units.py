@@ -53,3 +53,6 @@ Seconds = Annotated[
 ]
 Share = Annotated[float, _FINITE, BeforeValidator(parse_share), _or_text({"type": "number"})]
 Points = Annotated[float, _FINITE, BeforeValidator(parse_points), _or_text({"type": "number"})]
+
+POINTS = "pt"
+"""Unit of metrics whose items are right or wrong: a difference of their means counts in hundredths."""

@@ -19,6 +19,7 @@ from harness.stats.ratio import Ratio
 from harness.stats.verdict import Verdict, decide, floor_magnitude
 from harness.store.info import RunInfo
 from harness.store.reading import Run
+from harness.units import POINTS
 
 PRECISION = 0.02
 """Half-width that counts as the same where the Run does not say its own (settings.precision)."""
@@ -108,7 +109,8 @@ def _result(row: Row, base: Row | None, timed: Timings, scores: dict[str, pd.Ser
     result.ratio = ratio_of(reference, mine)
     if result.ratio is None:
         result.notes.append("no Blocks to compare: no speed-up")
-    result.drop = _difference(scores.get(base["cell_id"]), scores.get(row["cell_id"]))
+    shares = row["quality_unit"] == POINTS
+    result.drop = _difference(scores.get(base["cell_id"]), scores.get(row["cell_id"]), shares=shares)
     result.found["break_even_items"] = _break_even(row, base, reference, result.ratio)
     return result
 
@@ -119,13 +121,15 @@ def _scores(answers: pd.DataFrame) -> dict[str, pd.Series[float]]:
     return {str(cell): part.set_index("item")["score"] for cell, part in first.groupby("cell_id")}
 
 
-def _difference(baseline: pd.Series[float] | None, candidate: pd.Series[float] | None) -> Difference | None:
+def _difference(
+    baseline: pd.Series[float] | None, candidate: pd.Series[float] | None, *, shares: bool
+) -> Difference | None:
     """Candidate minus baseline over the items that both answered; None where they share none."""
     if baseline is None or candidate is None:
         return None
     both = pd.concat([baseline, candidate], axis=1, join="inner")
     try:
-        return paired_difference(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
+        return paired_difference(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy(), shares=shares)
     except HarnessError:  # no common items, or scores that are no numbers
         return None
 

@@ -11,14 +11,15 @@ from typing import Any
 
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
+from harness.analysis.payback import pay_back
 from harness.analysis.roofline import FLOAT, Roofs, flops_by_type, roofs_for
 from harness.analysis.roofwords import types_in_words, vector_ratios
 
 FAR = 0.10
 """Below this share of both roofs a call is bound by neither compute nor memory."""
 LONG_CALL_S = 2e-3
-"""Calls that take longer, far from both roofs, do not spend their time on starting operators: a runtime starts
-one in microseconds, and models have up to some hundreds."""
+"""Calls that take longer, far from both roofs, do not spend their time on starting operators: a runtime
+starts one in microseconds, and models have up to some hundreds."""
 SAME_WORK = 0.02
 """FLOPs that differ by less count as the same."""
 LITTLE = 1.25
@@ -99,10 +100,9 @@ def _roofs(row: Row, _baseline: Row | None) -> Iterator[str]:
         if ratio := row.get("roof_over_float32"):
             yield f"That roof is {say.factor(ratio)} × this processor's float32 roof{_little(ratio)}."
     elif achieved:
-        kinds = types_in_words(shares) if shares else ""
-        why = f"no roof was measured for {kinds or 'it'}"
-        if shares is None and row.get("low_precision_weight_share"):
-            why = "in which number types is not known, so it is held against no roof"
+        why = "in which number types is not known, so it is held against no roof"
+        if shares:
+            why = f"no roof was measured for {types_in_words(shares)}"
         yield f"It computes {say.quantity(achieved, 'FLOP/s')}; {why}."
     if memory is not None and intensity:
         yield (
@@ -175,6 +175,8 @@ def _weights(row: Row, roofs: Roofs | None) -> Iterator[str]:
     ratios = vector_ratios(roofs) if roofs else {}
     if not ratios or row.get("bound") != "memory" or not row.get("low_precision_weight_share"):
         return
+    if row.get("batch") != 1 or not FAR <= (row.get("copy_fraction") or 0.0) <= 1:
+        return  # more rows a call, weights from caches, or bound by something else: the limit does not hold
     listed = ", ".join(f"{kind} {say.factor(ratio)} ×" for kind, ratio in ratios.items())
     yield (
         "Weights from memory times one row, as this machine was measured to pass them, against float32: "
@@ -189,12 +191,10 @@ def _by(row: Row) -> str:
 def _costs(row: Row, baseline: Row | None) -> Iterator[str]:
     if baseline is not None and row.get("drop") is not None:
         yield f"Quality changes by {say.change_words(row)}."
-    items = row.get("break_even_items")
-    if items and row.get("build_s") and row.get("verdict") == "faster":
-        yield (
-            f"Building takes {say.quantity(row['build_s'], 's')}, paid back after "
-            f"{say.quantity(items, 'count')} items."
-        )
+    if row.get("build_s") and row.get("break_even_items") and row.get("verdict") == "faster":
+        paid = pay_back(row)
+        when = paid if paid == "at once" else f"after {paid}"
+        yield f"Building takes {say.quantity(row['build_s'], 's')}, paid back {when}."
 
 
 def _doubts(row: Row, _baseline: Row | None) -> Iterator[str]:

@@ -131,7 +131,7 @@ def board(group: GroupInfo, compared: pd.DataFrame, left_out: pd.DataFrame, max_
     rows["pareto"] = pareto_front(np.where(over, np.nan, numbers(rows, "speedup")), drops)
     eligible = np.array([flag is True for flag in within], dtype=bool)
     if not judged or max_drop is None:
-        eligible = np.ones(len(rows), dtype=bool)
+        eligible = ~_answers_are_no_numbers(rows)
     floors = numbers(rows, "floor")
     return Board(
         group,
@@ -144,6 +144,12 @@ def board(group: GroupInfo, compared: pd.DataFrame, left_out: pd.DataFrame, max_
         _smallest(rows, eligible),
         float(np.nanmax(floors)) if np.isfinite(floors).any() else None,
     )
+
+
+def _answers_are_no_numbers(rows: pd.DataFrame) -> np.ndarray:
+    """Rows whose quality was asked for and is infinite or NaN: without a budget they win nothing either."""
+    asked = rows["quality_metric"].notna().to_numpy(dtype=bool)
+    return np.asarray(asked & ~np.isfinite(numbers(rows, "quality")))
 
 
 def ranked(rows: pd.DataFrame) -> pd.DataFrame:

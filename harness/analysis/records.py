@@ -22,6 +22,7 @@ from harness.stats import mixture, proportion
 from harness.store.arrays import unpack
 from harness.store.info import RunInfo, Times
 from harness.store.schema import CELLS
+from harness.units import POINTS
 
 QUANTILES = {0.5: "latency_p50_s", 0.9: "latency_p90_s", 0.95: "latency_p95_s", 0.99: "latency_p99_s"}
 _BUILT = {
@@ -207,7 +208,7 @@ def _quality_columns(events: list[Event]) -> dict[str, Any]:
         return {}
     last = events[-1]
     scores = unpack(last["scores"]).astype(np.float64)
-    mean, low, high = mean_with_interval(scores)
+    mean, low, high = mean_with_interval(scores, shares=last["unit"] == POINTS)
     return {
         "quality_metric": last["metric"],
         "quality_unit": last["unit"],
@@ -220,10 +221,13 @@ def _quality_columns(events: list[Event]) -> dict[str, Any]:
     }
 
 
-def mean_with_interval(scores: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Mean score and its 95 % interval: Wilson's for right-or-wrong scores, else the normal one."""
+def mean_with_interval(scores: NDArray[np.float64], *, shares: bool = True) -> tuple[float, float, float]:
+    """Mean score and its 95 % interval: Wilson's for right-or-wrong scores, else the normal one.
+
+    `shares` says whether scores are right or wrong by nature; a cosine that is exactly 1 on all items is not.
+    """
     mean = float(scores.mean())
-    if np.isin(scores, (0.0, 1.0)).all():
+    if shares and np.isin(scores, (0.0, 1.0)).all():
         low, high = proportion(int(scores.sum()), len(scores))
         return mean, low, high
     half = NORMAL_95 * float(scores.std(ddof=1)) / len(scores) ** 0.5 if len(scores) > 1 else float("nan")

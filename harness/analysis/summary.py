@@ -157,7 +157,10 @@ def _costs(row: Row, board: Board) -> list[str]:
     parts = [f", {size}"] if (size := _size(row["size_ratio"])) else []
     if row["drop"] is None:
         if row["quality"] is None:
-            return [*parts, ", quality not measured"]
+            unknown = (
+                "some of its answers are no numbers" if row["quality_metric"] else "quality not measured"
+            )
+            return [*parts, f", {unknown}"]
         quality = say.score(row["quality"], row["quality_unit"] or "")
         return [*parts, f", quality {quality}, but the baseline’s is missing: no budget was applied"]
     parts.append(f", {say.change_words(row)}")

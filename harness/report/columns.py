@@ -92,7 +92,13 @@ COLUMNS = (
         paced="items answered over the Blocks’ time: as many as came, not as many as it could answer",
     ),
     Column(
-        "tokens", "Tokens", "tokens/s", "throughput × tokens that one item holds", tokens_per_s, more=True
+        "tokens",
+        "Tokens",
+        "tokens/s",
+        "throughput × tokens that one item holds",
+        tokens_per_s,
+        more=True,
+        paced="tokens of the items that came, not as many as it could answer",
     ),
     Column(
         "qps",

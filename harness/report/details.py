@@ -11,8 +11,8 @@ from typing import Any
 from harness.analysis import wording as say
 from harness.analysis.comparison import precision
 from harness.analysis.frames import Row
+from harness.analysis.payback import pay_back
 from harness.report.arrivals import arrivals
-from harness.report.payback import pay_back
 from harness.report.precision import low_precision
 from harness.report.roofline import roofline
 from harness.store.info import RunInfo

@@ -9,13 +9,13 @@ from harness.analysis import wording as say
 from harness.analysis.comparison import LOUD
 from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
+from harness.analysis.payback import pay_back
 from harness.analysis.summary import Sentence
 from harness.report.drawing.light import standalone
 from harness.report.drawing.palette import Family
 from harness.report.drawing.svg import drawn, inlined, raster
 from harness.report.figures.registry import figures
 from harness.report.links import unique
-from harness.report.payback import pay_back
 from harness.report.tables import Table, table
 
 MOST_DRAWN = 30

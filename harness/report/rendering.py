@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.wording import unit_word
+from harness.analysis.wording import percent, unit_word
 from harness.report import links
 from harness.report.drawing.palette import variables
 from harness.report.pages.registry import Document
@@ -80,6 +80,7 @@ def _environment() -> Environment:
     environment.globals |= paths | {
         "laid_out": LAID_OUT,
         "verdicts": VERDICTS,
+        "percent": percent,
         "unit_word": unit_word,
         "needed": {q: min_samples(q) for q in (0.9, 0.99)},
     }

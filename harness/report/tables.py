@@ -173,11 +173,15 @@ def _qualities(rows: Sequence[Row], unit: str) -> list[Value]:
     found = []
     for row in rows:
         text = None if row["quality"] is None else say.score(row["quality"], unit)
-        note, interval = "quality was not measured", ""
+        unknown = (
+            "some of its answers are no numbers" if row["quality_metric"] else "quality was not measured"
+        )
+        note, interval = unknown, ""
         if text is not None and row["quality_low"] is not None and row["quality_high"] is not None:
             low, high = say.score(row["quality_low"], unit), say.score(row["quality_high"], unit)
             note = f"95 % interval {low} to {high}, {int(row['quality_items'] or 0):,} items"
-            interval = f"{low.removesuffix(' %')}–{high.removesuffix(' %')}"
+            mark = f" {'%' if unit == 'pt' else unit}"
+            interval = f"{low.removesuffix(mark)}–{high.removesuffix(mark)}"
         found.append(Value("quality", "Quality", text, row["quality"], note, interval))
     return found
 

@@ -46,12 +46,17 @@ def mcnemar(baseline_correct: checks.Values, candidate_correct: checks.Values) -
 
 
 def paired_difference(
-    baseline_scores: checks.Values, candidate_scores: checks.Values, confidence: float = 0.95
+    baseline_scores: checks.Values,
+    candidate_scores: checks.Values,
+    confidence: float = 0.95,
+    *,
+    shares: bool = True,
 ) -> Difference:
     """Return the mean difference of two 1-D arrays of scores of the same items, with interval and p-value.
 
-    0/1 scores in both: Tango's score interval for paired proportions (Tango 1998, Stat. Med. 17:891), which
-    stays wide enough when few or no items differ, and the p-value of `mcnemar`; the two may disagree at the
+    0/1 scores in both, where `shares` says that scores are right or wrong by nature (a cosine may be
+    exactly 1 on all items): Tango's score interval for paired proportions (Tango 1998, Stat. Med. 17:891),
+    which stays wide enough when few or no items differ, and the p-value of `mcnemar`; the two may disagree at the
     very border. Other scores: Student's t on the differences, which wants a few dozen items when differences
     are skewed; one item alone has an unbounded interval. Raises HarnessError for empty arrays, different
     lengths, NaN, bad confidence.
@@ -59,7 +64,7 @@ def paired_difference(
     checks.fraction(confidence, "a confidence")
     first, second = _pair(baseline_scores, candidate_scores)
     n, discordant = first.size, int(np.sum(first != second))
-    if _is_binary(first) and _is_binary(second):
+    if shares and _is_binary(first) and _is_binary(second):
         losses, gains = int(np.sum(first > second)), int(np.sum(second > first))
         low, high = tango(gains, losses, n, confidence)
         return Difference((gains - losses) / n, low, high, _mcnemar(losses, gains), n, discordant)

@@ -11,7 +11,7 @@ from harness.analysis.explain import counts, explain
 def row(**columns: Any) -> dict[str, Any]:
     return {
         "cell_id": "c", "technique": "int8", "threads": 2, "verdict": "slower", "speedup": 0.9,
-        "speedup_low": 0.85, "speedup_high": 0.95, "floor": 0.03, "quality_unit": "pt", **columns,
+        "batch": 1, "speedup_low": 0.85, "speedup_high": 0.95, "floor": 0.03, "quality_unit": "pt", **columns,
     }  # fmt: skip
 
 
@@ -95,6 +95,12 @@ def test_weights_from_memory_say_how_many_more_of_them_pass() -> None:
     slow = roofs(0.02, 0.7, "memory") | {"low_precision_weight_share": 1.0, "device": "cpu"}
     text = " ".join(explain(slow, BASE, MACHINE))
     assert "against float32: int8 3.00 ×" in text  # 15 G weights a second over 5 G
+    for other in (
+        {"batch": 8},
+        {"copy_fraction": 1.6},
+        {"copy_fraction": 0.02},
+    ):  # where the limit does not hold
+        assert "Weights from memory" not in " ".join(explain(slow | other, BASE, MACHINE))
 
 
 def test_low_precision_says_what_was_reached_left_and_paid() -> None:
@@ -134,7 +140,7 @@ def test_costs_and_doubts_are_said() -> None:
     )
     text = " ".join(found)
     assert "Quality changes by −0.40 points." in text
-    assert "Building takes 12.0 s, paid back after 30.0k items." in text
+    assert "Building takes 12.0 s, paid back after 30.0k calls." in text
     assert "It failed an audit, so its speed does not count: same-outputs: off." in text
     assert "Note: calls had not become steady." in text
 

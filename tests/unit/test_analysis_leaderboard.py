@@ -77,6 +77,15 @@ def test_without_quality_the_fastest_of_all_is_best(tmp_path):
     assert not board.rows["pareto"].any()
 
 
+def test_what_answers_no_numbers_wins_nothing_without_a_budget_either(tmp_path):
+    broken = Technique("broken", 9.0, columns={"quality": float("inf")})
+    group = Group(metric="max-error", unit="", more_is_better=False)
+    (board,) = boards(make_run(tmp_path / "run", (group,), (*TECHNIQUES, broken)))
+    assert not board.limited
+    assert board.records[0]["technique"] == "broken"
+    assert board.row(board.best)["technique"] == "pruned-int8"
+
+
 def test_a_budget_of_nothing_lost_keeps_only_the_faithful(tmp_path):
     (board,) = boards(make_run(tmp_path / "run", (Group(),), quality={"max_drop": 0}))
     assert board.row(board.best)["technique"] == "replicas-2"

@@ -425,3 +425,5 @@ def test_intervals_of_a_mean() -> None:
     assert (mean, low, high) == pytest.approx((0.7, 0.7 - half, 0.7 + half))
     assert np.isnan(mean_with_interval(np.array([0.5]))[1])
     assert mean_with_interval(np.ones(10))[2] == pytest.approx(1.0)
+    assert mean_with_interval(np.ones(10))[1] < 0.9
+    assert mean_with_interval(np.ones(10), shares=False) == (1.0, 1.0, 1.0)  # cosines, exactly 1 in float32

@@ -78,6 +78,12 @@ def test_no_discordant_item_still_leaves_room():
     assert 0.02 < found.high < 0.05
 
 
+def test_scores_that_happen_to_be_one_are_no_shares():
+    same = paired_difference([1.0] * 16, [1.0] * 16, shares=False)
+    assert (same.low, same.high, same.p) == (0.0, 0.0, 1.0)
+    assert paired_difference([1.0] * 16, [1.0] * 16).high > 0.1
+
+
 def test_right_and_wrong_answers_give_the_difference_in_accuracy():
     found = paired_difference(*answers(80, 3, 12, 5))
     assert found.estimate == pytest.approx(-0.09)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from harness.analysis import wording as say
 from harness.analysis.leaderboard import Board
+from harness.analysis.payback import pay_back
 from harness.report.drawing.canvas import log_ticks
 from harness.report.drawing.rows import end_label, rows_figure
 from harness.report.figures.registry import figure
-from harness.report.payback import pay_back
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     order=50,
 )
 def draw(board: Board) -> Figure | None:
-    """Dots of build seconds on a logarithmic axis, with the break-even in items."""
+    """Dots of build seconds on a logarithmic axis, with the break-even in calls."""
     rows = [row for row in board.records if row["build_s"]]
     if not rows:
         return None

@@ -9,11 +9,11 @@ import numpy as np
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
+from harness.analysis.payback import break_even_calls
 from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, write
 from harness.report.drawing.palette import color, family_of
 from harness.report.drawing.svg import MARK
 from harness.report.figures.registry import figure
-from harness.report.payback import break_even_calls
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def draw(board: Board) -> Figure | None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(calls[0], calls[-1])
-    totals = [_total(row, calls) for row in rows]
+    totals = [_total(row, base, calls) for row in rows]
     low, high = min(float(t[0]) for t in totals) / 1.3, max(float(t[-1]) for t in totals) * 1.3
     axes.set_ylim(low, high)
     _ticks(axes, (calls[0], calls[-1]), (low, high))
@@ -63,12 +63,15 @@ def draw(board: Board) -> Figure | None:
     return made
 
 
-def _call_s(row: Row) -> float:
+def _call_s(row: Row, base: Row) -> float:
+    """Seconds of a call: by the paired speed-up where there is one, so that lines cross where it says."""
+    if row["speedup"]:
+        return _call_s({**base, "speedup": None}, base) / float(row["speedup"])
     return float(row["seconds_per_item"]) * max(row["batch"] or 1, 1)
 
 
-def _total(row: Row, calls: np.ndarray) -> np.ndarray:
-    return (row["build_s"] or 0.0) + _call_s(row) * calls
+def _total(row: Row, base: Row, calls: np.ndarray) -> np.ndarray:
+    return (row["build_s"] or 0.0) + _call_s(row, base) * calls
 
 
 def _range(rows: list[Row]) -> tuple[float, float]:
@@ -110,7 +113,7 @@ def _line(axes: Axes, row: Row, base: Row, calls: np.ndarray, total: np.ndarray)
     axes.plot(calls, total, color=family.role.light, linewidth=1.5, linestyle=style, gid=gid)
     at = break_even_calls(row)
     if row is not base and at and calls[0] <= at <= calls[-1]:
-        spent = float(_total(row, np.array([at]))[0])
+        spent = float(_total(row, base, np.array([at]))[0])
         axes.plot([at], [spent], family.marker, color=family.role.light, markersize=6.5, gid=gid)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
+from harness.analysis.payback import pay_back
 from harness.analysis.roofline import roofs_for
 from harness.analysis.roofwords import machine_in_words
 from harness.analysis.summary import Sentence, code, sentence, strong
@@ -18,7 +19,6 @@ from harness.report.group import Drawing, GroupView, drawings, group_stem
 from harness.report.links import family_path, unique
 from harness.report.page import RunView
 from harness.report.pages.registry import Document, page
-from harness.report.payback import pay_back
 from harness.report.tables import Line
 
 
@@ -87,7 +87,7 @@ def lead(site: Site, shown: list[Shown]) -> Sentence:
     over = sum(row["within"] is False for _, row in faster)
     counts = f"{len(faster)} of {len(rows)} Cells are certainly faster than their baseline"
     counts += f", {over} of them over the quality budget" if over else ""
-    good = [(part, row) for part, row in faster if row["within"] is not False]
+    good = [(part, row) for part, row in faster if row["within"] or not part.group.board.limited]
     if not good:
         return sentence(f"{counts}.")
     part, best = max(good, key=lambda found: found[1]["speedup"])

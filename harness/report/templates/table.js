@@ -33,11 +33,14 @@
       if (seen.has(button.dataset.key)) continue;
       seen.add(button.dataset.key);
       const chosen = button.dataset.key === "speedup";
-      list.add(new Option(button.firstChild.textContent.trim(), button.dataset.key + " " + button.dataset.first, chosen, chosen));
+      list.add(new Option(button.firstChild.textContent.trim(), button.dataset.key, chosen, chosen));
     }
     list.addEventListener("change", () => {
-      const [key, direction] = list.value.split(" ");
-      tables.forEach((table) => sort(table, key, direction));
+      for (const table of tables) {
+        // Each table has its own best end: of one metric more is better, of another less.
+        const button = [...table.querySelectorAll("thead button")].find((one) => one.dataset.key === list.value);
+        if (button) sort(table, list.value, button.dataset.first);
+      }
     });
   };
 

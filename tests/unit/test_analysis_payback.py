@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.report.payback import break_even_calls, pay_back
+from harness.analysis.payback import break_even_calls, pay_back
 
 ROW = {"speedup": 2.0, "build_s": 3.0, "break_even_items": 25_600.0, "verdict": "faster", "batch": 256}
 
