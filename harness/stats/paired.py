@@ -54,12 +54,12 @@ def paired_difference(
 ) -> Difference:
     """Return the mean difference of two 1-D arrays of scores of the same items, with interval and p-value.
 
-    0/1 scores in both, where `shares` says that scores are right or wrong by nature (a cosine may be
-    exactly 1 on all items): Tango's score interval for paired proportions (Tango 1998, Stat. Med. 17:891),
-    which stays wide enough when few or no items differ, and the p-value of `mcnemar`; the two may disagree at the
-    very border. Other scores: Student's t on the differences, which wants a few dozen items when differences
-    are skewed; one item alone has an unbounded interval. Raises HarnessError for empty arrays, different
-    lengths, NaN, bad confidence.
+    0/1 scores in both, where `shares` says that scores are right or wrong by nature (a cosine may be exactly
+    1 on all items): Tango's score interval for paired proportions (Tango 1998, Stat. Med. 17:891), which
+    stays wide enough when few or no items differ, and the p-value of `mcnemar`; the two may disagree at the
+    very border. Other scores: Student's t on the differences, which wants a few dozen items when
+    differences are skewed; one item alone has an unbounded interval. Raises HarnessError for empty arrays,
+    different lengths, NaN, bad confidence.
     """
     checks.fraction(confidence, "a confidence")
     first, second = _pair(baseline_scores, candidate_scores)
