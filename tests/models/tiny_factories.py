@@ -82,6 +82,23 @@ def tied() -> nn.Module:
     return Tied()
 
 
+class TiedHead(nn.Module):
+    """Scores of 12 tokens at each position, the head tied to the embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(12, 32)
+        self.head = nn.Linear(32, 12, bias=False)
+        self.head.weight = self.tokens.weight
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(self.tokens(tokens))
+
+
+def tied_head() -> nn.Module:
+    return TiedHead()
+
+
 class Buffered(nn.Module):
     """Buffers of several types beside a parameter."""
 

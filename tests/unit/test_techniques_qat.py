@@ -14,7 +14,7 @@ from harness.errors import BuildError
 from harness.runtimes.registry import RUNTIMES
 from harness.techniques.quantize.qat import QuantizationAware
 from harness.techniques.quantize.qat_training import Grid, fake_quantized, train_quantized
-from harness.techniques.quantize.qat_weights import rounded
+from harness.techniques.quantize.qat_weights import QatWeights, rounded, train_rounded
 from harness.zoo.registry import Data
 
 torch = pytest.importorskip("torch")
@@ -123,12 +123,14 @@ def test_what_was_pruned_stays_so(method, tmp_path, monkeypatch):
     assert (trained[0].weight[:, ::2] == 0).all()
 
 
-def test_a_batch_norm_that_multiplies_by_zero_is_told():
-    module = torch_module.call_factory("tiny_factories:residual")
+@pytest.mark.parametrize("sides", [1, 2, 3])
+def test_a_batch_norm_that_multiplies_by_zero_is_told(sides):
+    conv, norm = (getattr(torch.nn, f"{kind}{sides}d") for kind in ("Conv", "BatchNorm"))
+    module = torch.nn.Sequential(conv(2, 4, 1), norm(4))
     with torch.no_grad():
-        module.norm2.weight[3] = 0
+        module[1].weight[3] = 0
     about = context("residual", tiny.training(tiny.INPUTS["residual"]))
-    with pytest.raises(BuildError, match="the batch norm 'norm2' has factors of zero"):
+    with pytest.raises(BuildError, match="the batch norm '1' has factors of zero"):
         train_quantized(module, Grid(*EIGHT, True), QuantizationAware(), about)
 
 
@@ -239,6 +241,26 @@ def test_two_bit_weights_lose_less_when_they_were_trained_so(tmp_path):
     assert told["weight_only_operators"] == {"MatMulNBits": 2}
     shares = [np.mean(answers(made, data.inputs).argmax(-1) == data.labels) for made in (after, trained)]
     assert shares[1] > shares[0] + 0.1
+
+
+def test_an_embedding_that_a_head_is_tied_to_is_read_as_it_was_in_training(tmp_path):
+    """Weight-only leaves look-ups in float; a shared weight rounded in the module would round them, too."""
+    specs = tiny.INPUTS["tied_head"]
+    inputs = tiny.items(specs, 64)
+    about = tiny.Context(specs, Data(inputs, np.roll(inputs[0], 1, axis=1)))
+    source = tiny.source("tied_head", tmp_path / "m")
+    config = QatWeights(dtype="int2", block_size=16, batch=16, learning_rate=0.01)
+    made, told = tiny.build("quantize/qat-weights", source, tmp_path / "q", about, **config.model_dump())
+    assert told["weight_only_operators"] == {"MatMulNBits": 1}
+    module = torch_module.load_module(source.folder)
+    train_rounded(module, 2, 16, config, about)
+    assert module.head.weight is module.tokens.weight
+    weight = module.head.weight.detach()
+    tokens = torch.from_numpy(inputs[0])
+    steps = rounded(weight, 2, 16)
+    trained, unlike = ((table[tokens] @ steps.T).numpy() for table in (weight, steps))
+    error = np.abs(answers(made, inputs) - trained).max()
+    assert error < 1e-5 * np.ptp(trained) < 0.01 * np.abs(unlike - trained).max()
 
 
 # ------------------------------------------------------------------ bad input

@@ -32,6 +32,7 @@ INPUTS = {
     "conv": IMAGE,
     "residual": (TensorSpec(name="image", shape=(2, 6, 6)),),
     "single_conv": (TensorSpec(name="image", shape=(2, 6, 6)),),
+    "tied_head": (TensorSpec(name="tokens", shape=(5,), dtype="int64", high=12),),
     "two_inputs": (TensorSpec(name="query", shape=(4,)), TensorSpec(name="key", shape=(4,))),
 }
 

@@ -108,8 +108,9 @@ def _check_batch_norms(module: torch.nn.Module) -> None:
     """Refuse factors of zero: training divides by them, to undo the folding."""
     import torch
 
+    kinds = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
     for name, part in module.named_modules():
-        if isinstance(part, torch.nn.BatchNorm2d) and part.affine and (part.weight == 0).any():
+        if isinstance(part, kinds) and part.affine and (part.weight == 0).any():
             raise BuildError(f"the batch norm {name!r} has factors of zero, which training cannot fold")
 
 

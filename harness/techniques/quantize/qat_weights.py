@@ -42,6 +42,7 @@ class QatWeights(Training):
     devices=("cpu",),
     settles=lambda *_: versions_within("export-onnx", "quantize/weight-only"),
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    version=2,
     needs_training_data=lambda _config: True,
 )
 def train_weights(config: QatWeights, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
@@ -61,8 +62,9 @@ def train_rounded(
     """Train `module` in place, the weights of its dense layers rounded; return each epoch's loss (nats).
 
     The rounding is passed over backward (the straight-through estimator: Bengio et al., "Estimating or
-    Propagating Gradients Through Stochastic Neurons", 2013). The weights are left as rounded, and zeros, as
-    pruning left them, stay zero.
+    Propagating Gradients Through Stochastic Neurons", 2013). The module keeps the float weights behind the
+    rounding, for the weight-only step rounds them alike: an embedding that a head is tied to was read
+    unrounded, and stays so. Zeros, as pruning left them, stay zero.
     """
     import torch
     from torch.nn.utils import parametrize
@@ -79,7 +81,7 @@ def train_rounded(
         parametrize.register_parametrization(layer, "weight", Rounded())
     losses = train(module, config, context, keep_zeros=True)
     for layer in layers:
-        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
     module.requires_grad_(False).eval()
     return losses
 
