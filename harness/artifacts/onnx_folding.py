@@ -25,9 +25,15 @@ def fold_transposes(model: onnx.ModelProto) -> int:
         array = np.ascontiguousarray(numpy_helper.to_array(constants[node.input[0]]).transpose(order))
         model.graph.initializer.append(numpy_helper.from_array(array, node.output[0]))
         model.graph.node.remove(node)
-    read = {name for node in model.graph.node for name in node.input}
-    read |= {value.name for value in model.graph.output}
+    read = _read(model.graph)
     for tensor in {node.input[0]: constants[node.input[0]] for node in folded}.values():
         if tensor.name not in read:
             model.graph.initializer.remove(tensor)
     return len(folded)
+
+
+def _read(graph: onnx.GraphProto) -> set[str]:
+    """Names that `graph` reads or answers with, and those that graphs inside its nodes do (If, Loop)."""
+    names = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    inner = [a for node in graph.node for a in node.attribute]
+    return names.union(*(_read(part) for a in inner for part in (a.g, *a.graphs)))

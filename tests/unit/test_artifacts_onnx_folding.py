@@ -43,6 +43,24 @@ def test_the_weight_is_stored_as_it_is_read_and_kept_where_it_is_read_otherwise(
     np.testing.assert_allclose(session.run(None, {"x": given})[0], TABLE[[3, 0, 6]] @ TABLE.T, rtol=1e-5)
 
 
+def test_what_a_branch_reads_is_kept():
+    """A graph inside a node reads tensors of the graph around it by name alone."""
+    model = graph(tied=False)
+    out = helper.make_tensor_value_info("z", TensorProto.FLOAT, None)
+    branches = {
+        f"{name}_branch": helper.make_graph([helper.make_node(kind, ["table"], ["z"])], name, [], [out])
+        for name, kind in (("then", "Identity"), ("else", "Neg"))
+    }
+    model.graph.input.append(helper.make_tensor_value_info("choice", TensorProto.BOOL, []))
+    model.graph.node.append(helper.make_node("If", ["choice"], ["z"], **branches))
+    model.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [7, 4]))
+    assert fold_transposes(model) == 1
+    assert {tensor.name for tensor in model.graph.initializer} == {"table", "turned"}
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    given = {"x": TABLE[:2], "choice": np.array(False)}
+    np.testing.assert_array_equal(session.run(["z"], given)[0], -TABLE)
+
+
 def test_transposes_of_activations_stay():
     model = graph(tied=False)
     model.graph.node[0].input[0] = "x"
