@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -65,10 +65,12 @@ def title(key: str) -> str:
 
 
 def _data(site: Site, key: str, label: str) -> dict[str, Any]:
-    shown = []
+    shown: list[Shown] = []
     for view in site.views:
         for group in view.groups:
             part = _shown(view, group, key, png=site.png)
+            if part and any(part.machine == before.machine for before in shown):
+                part = replace(part, machine=[])  # what the machine can do is said once
             if part:
                 shown.append(part)
     files = {
