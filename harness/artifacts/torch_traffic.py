@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.torch_flops import formulas
+from harness.artifacts.torch_watching import watch_operators
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +17,6 @@ def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
     Tables that rows are looked up in alone (embeddings) are no weights here: a call reads a few rows of them.
     """
     import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
     parameters, known = list(module.parameters()), formulas()
@@ -28,25 +28,18 @@ def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
     def tensors(tree: Any) -> list[torch.Tensor]:
         return [part for part in tree_leaves(tree) if isinstance(part, torch.Tensor)]
 
-    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        """Looks at each operator as it runs."""
+    def look(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        operands = tensors([args, kwargs])
+        used = {part.untyped_storage().data_ptr() for part in operands}
+        (looked_up if operator is torch.ops.aten.embedding else read).update(used)
+        if (counter := known.get(operator)) is not None:
+            moved = [t for t in operands if t.untyped_storage().data_ptr() not in weights] + tensors(result)
+            seen["bytes"] += float(sum(part.nbytes for part in moved))
+            flops = float(counter(*args, **kwargs, out_val=result))
+            seen["all"] += flops
+            seen["float32"] += flops * all(part.dtype == torch.float32 for part in operands)
 
-        def __torch_dispatch__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            result = function(*args, **(kwargs or {}))
-            used = {part.untyped_storage().data_ptr() for part in tensors([args, kwargs or {}])}
-            (looked_up if function._overloadpacket is torch.ops.aten.embedding else read).update(used)
-            counter = known.get(function._overloadpacket)
-            if counter is not None:
-                operands, results = tensors([args, kwargs or {}]), tensors(result)
-                moved = [t for t in operands if t.untyped_storage().data_ptr() not in weights] + results
-                seen["bytes"] += float(sum(part.nbytes for part in moved))
-                flops = float(counter(*args, **(kwargs or {}), out_val=result))
-                seen["all"] += flops
-                seen["float32"] += flops * all(part.dtype == torch.float32 for part in operands)
-            return result
-
-    with torch.no_grad(), Watch():  # type: ignore[no-untyped-call]
-        module(*example)
+    watch_operators(module, example, look)
     tables = looked_up - read
     weighed = [p for p in parameters if p.untyped_storage().data_ptr() not in tables]
     return {

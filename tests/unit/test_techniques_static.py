@@ -209,7 +209,7 @@ def test_a_graph_of_a_fixed_batch_is_calibrated_by_that_batch(tmp_path):
     source = fixed_batch_graph(tmp_path / "f", 10)
     _, found = tiny.build("quantize/static", source, tmp_path / "q", about, calibration={"samples": 64})
     assert found["calibration_items"] == 60  # six batches of ten
-    with pytest.raises(BuildError, match="calibration has 5 items; the graph takes 10 at once"):
+    with pytest.raises(BuildError, match="5 items do not fill a batch: the graph takes 10 at once"):
         tiny.build("quantize/static", source, tmp_path / "r", about, calibration={"samples": 5})
 
 

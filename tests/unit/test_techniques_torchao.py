@@ -230,13 +230,13 @@ def test_the_quantized_graph_computes_what_numpy_computes(reduced, most):
     assert np.abs(found - exact).max() > 0
 
 
-def test_an_operator_left_in_float_is_counted_in_the_exported_graph():
-    from harness.techniques.quantize.exported_counting import report as count
+def test_an_exported_graph_in_float_is_refused():
+    from harness.techniques.quantize.exported_counting import refuse_float
 
     module = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.Flatten(), torch.nn.Linear(144, 10))
     exported = torch.export.export(module.eval(), (torch.randn(2, 2, 8, 8),))
     with pytest.raises(BuildError, match="only conv2d, linear in float"):
-        count(exported.graph)
+        refuse_float(exported.graph)
 
 
 # ------------------------------------------------------------------ float8

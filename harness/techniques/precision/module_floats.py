@@ -10,6 +10,7 @@ from harness.artifacts.artifact import Artifact
 from harness.artifacts.exporting import example_tensors
 from harness.artifacts.tensors import TensorSpec
 from harness.artifacts.torch_flops import formulas
+from harness.artifacts.torch_watching import watch_operators
 from harness.errors import BuildError
 from harness.techniques.precision.settings import BFloat16, Float16
 from harness.techniques.quantize.tally import FLOAT, Product, in_words, tally
@@ -84,22 +85,14 @@ def _report(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str)
 
 def _computed(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> list[tuple[str, bool, float]]:
     """Name, whether in 16 bits, and FLOPs of each product and convolution."""
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
     found: list[tuple[str, bool, float]] = []
     known = formulas()
 
-    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch types it in part
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            result = func(*args, **(kwargs or {}))
-            packet = func._overloadpacket
-            if packet in known:
-                first = result[0] if isinstance(result, (tuple, list)) else result
-                flops = known[packet](*args, **(kwargs or {}), out_val=result)
-                found.append((packet.__name__, first.itemsize == 2, float(flops)))
-            return result
+    def look(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        if operator in known:
+            first = result[0] if isinstance(result, (tuple, list)) else result
+            flops = known[operator](*args, **kwargs, out_val=result)
+            found.append((operator.__name__, first.itemsize == 2, float(flops)))
 
-    with torch.no_grad(), Watch():  # type: ignore[no-untyped-call]
-        module(*example_tensors(inputs, 1, seed=0))
+    watch_operators(module, example_tensors(inputs, 1, seed=0), look)
     return found

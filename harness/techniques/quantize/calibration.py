@@ -75,15 +75,22 @@ def batches(config: Calibration, context: BuildContext, fixed: int | None = None
     Raises BuildError when the items do not fit the model, or do not fill one batch.
     """
     (data,) = draw_items(context, calibration=config.samples)
-    count = len(data)
-    size = fixed or largest_divisor(count, config.batch)
-    if count < size:
-        raise BuildError(f"calibration has {count} items; the graph takes {size} at once")
     names = [spec.name for spec in context.inputs]
-    return [
-        {n: array[i : i + size] for n, array in zip(names, data.inputs, strict=True)}
-        for i in range(0, count - size + 1, size)
-    ]
+    parts = cut(data, largest_divisor(len(data), config.batch), fixed)
+    return [dict(zip(names, part, strict=True)) for part in parts]
+
+
+def cut(data: Data, size: int, fixed: int | None = None) -> list[list[Array]]:
+    """Cut items into batches of `size`, the last perhaps smaller; an array for each input.
+
+    A graph of a `fixed` batch gets whole ones of that. Raises BuildError when the items do not fill one.
+    """
+    count = len(data)
+    if fixed is not None:
+        size, count = fixed, count // fixed * fixed
+        if not count:
+            raise BuildError(f"{len(data)} items do not fill a batch: the graph takes {fixed} at once")
+    return [[array[i : i + size] for array in data.inputs] for i in range(0, count, size)]
 
 
 def reader(batches: list[dict[str, Array]]) -> Any:

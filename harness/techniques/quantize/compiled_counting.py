@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.artifacts.aoti_graph import Compiled, CompiledGraph
-from harness.techniques.quantize.tally import FLOAT, Product, in_words, tally
-
-_HALF = ("float16", "bfloat16")
+from harness.techniques.quantize.tally import FLOAT, HALF, Product, in_words, tally
 
 
 def report(graph: CompiledGraph) -> dict[str, Any]:
@@ -36,14 +34,14 @@ def _product(one: Compiled) -> Product:
     computes = FLOAT
     if "int" in one.data and "int" in one.weight:
         computes = "int8"
-    elif one.data in _HALF:
+    elif one.data in HALF:
         computes = one.data
     return Product(one.kernel, one.name, one.flops, computes, one in _low([one]))
 
 
 def _low(products: Sequence[Compiled]) -> list[Compiled]:
     """Products whose weights lie in the package in fewer than 32 bits."""
-    return [one for one in products if one.stored and ("int" in one.stored or one.stored in _HALF)]
+    return [one for one in products if one.stored and ("int" in one.stored or one.stored in HALF)]
 
 
 def _words(products: list[Product], unpacked: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +9,10 @@ from harness.artifacts.exporting import example_tensors
 from harness.artifacts.tensors import TensorSpec
 from harness.artifacts.torch_flops import flop_counter
 from harness.errors import BuildError
+from harness.techniques.quantize.tally import NAMES_SHOWN, counted
 
 if TYPE_CHECKING:
     import torch
-
-_NAMES_SHOWN = 20
 
 
 def report(
@@ -23,33 +21,42 @@ def report(
     is_low: Callable[[torch.nn.Module], bool],
     *,
     integers: bool,
-    bits: int = 8,
 ) -> dict[str, Any]:
-    """Report which layers of the float `module` are, or will be, kept in `bits`: those that `is_low` says.
+    """Report which layers of the float `module` are, or will be, kept in 8 bits: those that `is_low` says.
 
     With `integers` they compute in integers, else in float from low-precision weights. Shares are of the
     FLOPs of one item and of the bytes of all layers' weights. Raises BuildError when there is none.
     """
-    layers = {name: part for name, part in module.named_modules() if _has_weight(part)}
+    refuse_float(module, is_low)
+    layers = _layers(module)
     low = {name for name, part in layers.items() if is_low(part)}
-    if not low:
-        kinds = ", ".join(sorted({type(part).__name__ for part in layers.values()}))
-        raise BuildError(f"nothing was quantized: the module has {f'only {kinds}' if kinds else 'no layers'}")
     flops, total = _flops(module, inputs, layers)
     share = sum(flops.get(name, 0.0) for name in low) / total if total else None
-    small = sum(layers[name].weight.numel() for name in low) * bits / 8
+    small = sum(layers[name].weight.numel() for name in low)  # a byte each
     whole = small + sum(part.weight.nbytes for name, part in layers.items() if name not in low)
-    chosen = _types(layers[name] for name in low)
+    chosen = counted(type(layers[name]).__name__ for name in low)
     left = {name: part for name, part in layers.items() if name not in low}
     return {
         "integer_operators": chosen if integers else {},
         "weight_only_operators": {} if integers else chosen,
-        "float_operators": _types(left.values()),
-        "float_operator_names": [f"{type(p).__name__} {name}" for name, p in left.items()][:_NAMES_SHOWN],
+        "float_operators": counted(type(part).__name__ for part in left.values()),
+        "float_operator_names": [f"{type(p).__name__} {name}" for name, p in left.items()][:NAMES_SHOWN],
         "low_precision_flops_share": share if integers or share is None else 0.0,
         "weight_only_flops_share": 0.0 if integers and share is not None else share,
         "low_precision_weight_share": small / whole,
     }
+
+
+def refuse_float(module: torch.nn.Module, is_low: Callable[[torch.nn.Module], bool]) -> None:
+    """Raise BuildError when `is_low` takes none of the layers of the float `module`."""
+    layers = _layers(module).values()
+    if not any(map(is_low, layers)):
+        kinds = ", ".join(counted(type(part).__name__ for part in layers))
+        raise BuildError(f"nothing was quantized: the module has {f'only {kinds}' if kinds else 'no layers'}")
+
+
+def _layers(module: torch.nn.Module) -> dict[str, Any]:
+    return {name: part for name, part in module.named_modules() if _has_weight(part)}
 
 
 def _has_weight(part: torch.nn.Module) -> bool:
@@ -88,7 +95,3 @@ def _flops(
         for handle in handles:
             handle.remove()
     return found, float(counter.get_total_flops())
-
-
-def _types(parts: Any) -> dict[str, int]:
-    return dict(sorted(Counter(type(part).__name__ for part in parts).items()))

@@ -12,12 +12,11 @@ from pydantic import Field
 from harness.artifacts import openvino_ir
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.tensors import Array
-from harness.techniques.quantize.calibration import draw_items
+from harness.techniques.quantize.calibration import cut, draw_items
 from harness.techniques.quantize.nncf_library import (
     NncfStaticSettings,
     advanced,
     arguments,
-    batches,
     fixed_batch,
     load_nncf,
 )
@@ -70,7 +69,7 @@ def quantize_with_accuracy(
         context, calibration=config.calibration.samples, validation=config.validation_samples
     )
     items = _with_truth(model, validation, size, fixed)
-    calibrating = batches(calibration, size, fixed)
+    calibrating = cut(calibration, size, fixed)
     metric = METRICS.get("agreement" if validation.labels is None else "top-1")
 
     def validate(compiled: Any, chosen: Iterable[Item]) -> tuple[float, list[float]]:
@@ -104,7 +103,7 @@ def _with_truth(model: Any, data: Data, size: int, fixed: int | None) -> list[It
     """Batches with their labels; without labels, with the answers of the float model."""
     import openvino
 
-    parts = batches(data, size, fixed)
+    parts = cut(data, size, fixed)
     if data.labels is not None:
         size = fixed or size
         return [(part, data.labels[i * size : (i + 1) * size]) for i, part in enumerate(parts)]

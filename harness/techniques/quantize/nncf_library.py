@@ -1,4 +1,4 @@
-"""NNCF as the steps use it: loaded without its usage reports, told in which range and batches to work."""
+"""NNCF as the steps use it: loaded without its usage reports, told in which range to work."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts.tensors import Array
-from harness.errors import BuildError
 from harness.techniques.registry import StepConfig
 from harness.zoo.registry import Data
 
@@ -45,19 +43,6 @@ class NncfStaticSettings(StepConfig):
         default="auto", description="7-bit weights; auto: where the CPU's 16-bit sums could saturate"
     )
     calibration: NncfCalibration = NncfCalibration()
-
-
-def batches(data: Data, size: int, fixed: int | None = None) -> list[list[Array]]:
-    """Cut items into batches of `size`, the last perhaps smaller; an array for each input.
-
-    A graph of a `fixed` batch gets whole ones of that. Raises BuildError when the items do not fill one.
-    """
-    count = len(data)
-    if fixed is not None:
-        size, count = fixed, count // fixed * fixed
-        if not count:
-            raise BuildError(f"{len(data)} items do not fill a batch: the graph takes {fixed} at once")
-    return [[array[i : i + size] for array in data.inputs] for i in range(0, count, size)]
 
 
 def fixed_batch(model: Any) -> int | None:

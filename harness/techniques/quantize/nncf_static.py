@@ -9,12 +9,11 @@ from pydantic import Field
 
 from harness.artifacts import openvino_ir
 from harness.artifacts.artifact import Artifact
-from harness.techniques.quantize.calibration import draw_items
+from harness.techniques.quantize.calibration import cut, draw_items
 from harness.techniques.quantize.nncf_library import (
     NncfStaticSettings,
     advanced,
     arguments,
-    batches,
     fixed_batch,
     load_nncf,
 )
@@ -54,7 +53,7 @@ def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: Buil
     model = openvino_ir.read_model(source.file(openvino_ir.XML))
     fixed = fixed_batch(model)
     (data,) = draw_items(context, calibration=config.calibration.samples)
-    items = batches(data, config.calibration.batch, fixed)
+    items = cut(data, config.calibration.batch, fixed)
     quantized = nncf.quantize(
         model,
         nncf.Dataset(items),

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from harness.artifacts import openvino_ir
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
-from harness.techniques.quantize.calibration import draw_items
-from harness.techniques.quantize.nncf_library import NncfCalibration, batches, fixed_batch, load_nncf
+from harness.techniques.quantize.calibration import cut, draw_items
+from harness.techniques.quantize.nncf_library import NncfCalibration, fixed_batch, load_nncf
 from harness.techniques.quantize.openvino_counting import report
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
@@ -99,7 +99,7 @@ def _four_bits(config: NncfWeights, fixed: int | None, context: BuildContext) ->
     }
     if config.reads_data:
         (data,) = draw_items(context, calibration=config.calibration.samples)
-        parts = batches(data, config.calibration.batch, fixed)
+        parts = cut(data, config.calibration.batch, fixed)
         settings |= {
             "dataset": load_nncf().Dataset(parts),
             "subset_size": len(parts),

@@ -15,7 +15,7 @@ from harness.artifacts.tensors import TensorSpec
 from harness.errors import BuildError
 from harness.techniques.quantize import compiled_counting
 from harness.techniques.quantize.calibration import draw_items
-from harness.techniques.quantize.exported_counting import report
+from harness.techniques.quantize.exported_counting import refuse_float
 from harness.techniques.quantize.pt2e_exporting import exported_graph
 from harness.techniques.quantize.ranges import settle_range
 from harness.techniques.registry import BuildContext, StepConfig, transform
@@ -79,13 +79,12 @@ def quantized_package(
         converted = _converted(module, data, calibration.batch, context.inputs, reduced=reduced)
         example = example_tensors(context.inputs, context.target.batch, context.seed)
         exported = torch.export.export(converted, example)
-        details = report(exported.graph)
+        refuse_float(exported.graph)
         made = package(exported, out, freezing=True)  # packs the weights as the integer kernels read them
     counted = compiled_counting.report(made)
     if not counted["integer_operators"]:
         raise BuildError("nothing computes in integers: the compiler left every operator in float")
     return {
-        **details,
         **counted,
         "reduced_range": reduced,
         "calibration_items": len(data),

@@ -12,8 +12,10 @@ from harness.errors import BuildError
 Arithmetic = Literal["integer", "weight-only", "half", "float"]
 
 FLOAT = "float32"
-_HALF = ("float16", "bfloat16")
-_NAMES_SHOWN = 20
+HALF = ("float16", "bfloat16")
+"""Floats of 16 bits, as torch, numpy and devices/gemms name them."""
+NAMES_SHOWN = 20
+"""Operators left in float that are named; the rest is counted."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Product:
     @property
     def kind(self) -> Arithmetic:
         """How it counts: a low-precision type, float from weights in fewer bits, or float."""
-        if self.computes in _HALF:
+        if self.computes in HALF:
             return "half"
         if self.computes != FLOAT:
             return "integer"
@@ -48,7 +50,7 @@ def tally(products: Sequence[Product]) -> dict[str, Any]:
         "weight_only_operators": types(products, "weight-only"),
         "half_operators": types(products, "half"),
         "float_operators": types(products, "float"),
-        "float_operator_names": [f"{product.type} {product.name}" for product in left[:_NAMES_SHOWN]],
+        "float_operator_names": [f"{product.type} {product.name}" for product in left[:NAMES_SHOWN]],
         "low_precision_flops_share": _share(products, "integer", "half"),
         "weight_only_flops_share": _share(products, "weight-only"),
         "flops_by_type": flops_by_type(products),
@@ -57,7 +59,12 @@ def tally(products: Sequence[Product]) -> dict[str, Any]:
 
 def types(products: Iterable[Product], kind: Arithmetic) -> dict[str, int]:
     """Count the operator types of one kind."""
-    return dict(sorted(Counter(product.type for product in products if product.kind == kind).items()))
+    return counted(product.type for product in products if product.kind == kind)
+
+
+def counted(types: Iterable[str]) -> dict[str, int]:
+    """Count each name, in the order of the alphabet."""
+    return dict(sorted(Counter(types).items()))
 
 
 def flops_by_type(products: Sequence[Product]) -> dict[str, float] | None:

@@ -12,7 +12,7 @@ from harness.artifacts.aoti_compiling import compile_module
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
 from harness.techniques.quantize import compiled_counting
-from harness.techniques.quantize.module_counting import report
+from harness.techniques.quantize.module_counting import refuse_float
 from harness.techniques.quantize.ranges import settle_range, weights_in_words
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
@@ -99,7 +99,7 @@ def quantize_weights(
         from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
 
         four = PrototypeInt4WeightOnlyConfig(group_size=config.group_size)
-        return _build(four, source, out, context, integers=False, bits=4, group_size=config.group_size)
+        return _build(four, source, out, context, integers=False, group_size=config.group_size)
     from torchao.quantization import Int8WeightOnlyConfig
 
     return _build(Int8WeightOnlyConfig(set_inductor_config=False), source, out, context, integers=False)
@@ -112,7 +112,6 @@ def _build(
     context: BuildContext,
     *,
     integers: bool,
-    bits: int = 8,
     group_size: int | None = None,
 ) -> dict[str, Any]:
     import torch
@@ -124,11 +123,11 @@ def _build(
         return group_size is None or not (part.in_features % group_size or part.out_features % _INT4_ROWS)
 
     module = torch_module.load_module(source.folder)
-    details = report(module, context.inputs, is_dense, integers=integers, bits=bits)
+    refuse_float(module, is_dense)
     quantize_(module, recipe, filter_fn=lambda part, _name: is_dense(part))
     # Frozen, the weights would be unpacked to float and stored so.
     made = compile_module(module, context.inputs, context.target, out, seed=context.seed, freezing=False)
     counted = compiled_counting.report(made)
     if integers and not counted["integer_operators"]:
         raise BuildError("nothing computes in integers: the compiler left every operator in float")
-    return {**details, **counted, "batch": context.target.batch, "threads": context.target.threads}
+    return {**counted, "batch": context.target.batch, "threads": context.target.threads}
