@@ -17,6 +17,7 @@ from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
 from harness.suite.validation import CheckedSuite, Model
 from harness.techniques.registry import Transform
+from harness.zoo.identities import training_version
 from harness.zoo.registry import METRICS
 
 # What a build or a start takes where nothing better is known, seconds; only the dry run's estimate uses it.
@@ -223,6 +224,8 @@ class _Planner:
             {name: aspects[name] for name in step.specialises} | settled,
             self.seed,
         ]
+        if step.needs_training_data(stage.config):
+            content.append(training_version(model.source.dataset(model.config)))
         return Job(digest(content), "step", model, (parent.key,), stage, target)
 
     def _data(self, model: Model, source: Job) -> None:

@@ -47,9 +47,16 @@ def dataset_identity(reference: str | None, folder: Path) -> str | None:
     if ":" in reference:
         return code_identity(reference, folder)
     dataset = DATASETS.get(reference)
-    module = sys.modules.get(getattr(dataset.load, "__module__", ""))
+    module = sys.modules.get(getattr(dataset.generate or dataset.load, "__module__", ""))
     code = getattr(module, "__file__", None)
     return f"{reference} {file_digest(Path(code)) if code else ''} {sorted(dataset.md5.items())}"
+
+
+def training_version(reference: str | None) -> str:
+    """What a registered dataset's training items depend on beside its code and sums; else empty."""
+    if reference is None or reference not in DATASETS:
+        return ""
+    return DATASETS.get(reference).training_version()
 
 
 def depends_identity(paths: Iterable[str], folder: Path) -> list[str]:

@@ -38,7 +38,8 @@ class Dataset:
     `generate(split, inputs)` makes items for whatever inputs a model has.
 
     `md5` gives the published sum of each file that `load` verifies; a checkpoint's card repeats it.
-    `provenance` tells what else the training items come from, where that is not the same on all machines.
+    `provenance` tells what else the training items come from, where that is not the same on all machines;
+    `training_version` tells it in short, without reading them: it counts for the address of what they make.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Dataset:
     load: Callable[[Split, Path], Data] | None = None
     md5: Mapping[str, str] = field(default_factory=dict)
     provenance: Callable[[], Mapping[str, str]] = dict
+    training_version: Callable[[], str] = str
     generate: Callable[[Split, tuple[TensorSpec, ...]], Data] | None = None
 
     def items(self, split: Split, root: Path, inputs: tuple[TensorSpec, ...]) -> Data:

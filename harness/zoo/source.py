@@ -75,6 +75,7 @@ class Source:
     data(config, folder, split): items of the dataset, or None when the model has none.
     has_data(config): whether `data` gives anything, without loading it.
     metric(config): name of the quality metric.
+    dataset(config): the dataset's name or reference, None without one.
     tokens(config): tokens that one item holds, None where it has none.
     needs(config): packages that building imports beside torch and onnx, and the extra that installs them.
     """
@@ -88,6 +89,7 @@ class Source:
     has_data: Callable[[Any], bool]
     metric: Callable[[Any], str]
     summary: str
+    dataset: Callable[[Any], str | None] = lambda config: getattr(config, "dataset", None)
     tokens: Callable[[Any], int | None] = lambda _: None
     needs: Callable[[Any], tuple[tuple[str, ...], str]] = lambda _: ((), "")
 

@@ -327,3 +327,18 @@ def test_float8_is_skipped_where_the_device_lacks_it(folder: Path) -> None:
         assert skip(plan(folder, new, **FLOAT8, **GPU)) is None
     other = {"techniques": {"t": [{"precision": "fp16"}, {"runtime": "torch-compile"}]}}
     assert skip(plan(folder, old, models=FLOAT8["models"], **other, **GPU)) is None
+
+
+def test_only_what_learns_from_the_interpreters_text_changes_with_it(folder: Path, monkeypatch) -> None:
+    models = {"m": {"zoo": "byte-lm"}}
+    static = [{"quantize": {"method": "static"}}, ORT]
+
+    def keys() -> tuple[str, str]:
+        learned = plan(folder, models=models, techniques={"t": static})
+        return quantized(folder, models=models), key(learned)
+
+    before = keys()
+    monkeypatch.setattr("sys.version", "3.99.0")
+    after = keys()
+    assert after[0] == before[0]
+    assert after[1] != before[1]

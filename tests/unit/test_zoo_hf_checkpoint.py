@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from harness.errors import DataError
+from harness.zoo.identities import dataset_identity
 from harness.zoo.source import SOURCES
 
 torch = pytest.importorskip("torch")
@@ -75,6 +76,7 @@ def test_images_take_their_size_from_the_configuration(tmp_path):
 def test_its_identity_follows_the_files(tmp_path, gpt2):
     config = SOURCE.config(hf="gpt2", task="text-generation")
     before = SOURCE.identity(config, tmp_path)
+    assert before["dataset"] == dataset_identity("random-tokens", tmp_path)
     assert before == SOURCE.identity(config, tmp_path)
     path = tmp_path / "gpt2" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "n_head": 4}))

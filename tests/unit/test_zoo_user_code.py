@@ -12,8 +12,9 @@ from harness.artifacts.cache import file_digest
 from harness.errors import DataError
 from harness.zoo import identities
 from harness.zoo.datasets import mnist as mnist_module
+from harness.zoo.datasets import random_tokens
 from harness.zoo.datasets.mnist import MD5
-from harness.zoo.identities import code_identity, dataset_identity, depends_identity
+from harness.zoo.identities import code_identity, dataset_identity, depends_identity, training_version
 from harness.zoo.source import SOURCES
 from harness.zoo.user_code import as_data, find_module, load_data
 
@@ -251,3 +252,14 @@ def test_without_weights_the_random_ones_are_the_same_each_time(tmp_path):
         torch_source(tmp_path)[2]()
         content.append((tmp_path / "out" / "weights.safetensors").read_bytes())
     assert content[0] == content[1]
+
+
+def test_a_generated_datasets_identity_follows_its_code(suite):
+    assert file_digest(Path(random_tokens.__file__)) in dataset_identity("random-tokens", suite)
+
+
+def test_training_items_that_follow_the_interpreter_are_told_by_it(monkeypatch):
+    assert training_version("mnist") == training_version("my_net:f") == training_version(None) == ""
+    before = training_version("stdlib-bytes")
+    monkeypatch.setattr("sys.version", "3.99.0")
+    assert training_version("stdlib-bytes") == "3.99.0" != before

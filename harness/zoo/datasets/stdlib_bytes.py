@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import platform
+import sys
 import sysconfig
 import zlib
 from pathlib import Path
@@ -101,5 +102,6 @@ DATASETS.add(
         load,
         MD5,
         provenance,
+        training_version=lambda: sys.version,
     ),
 )

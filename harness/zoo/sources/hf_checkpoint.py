@@ -75,7 +75,7 @@ def _identity(config: HfSource, folder: Path) -> dict[str, Any]:
     return {
         "files": files,
         "revision": config.revision,
-        "dataset": dataset_identity(config.dataset, folder),
+        "dataset": dataset_identity(config.dataset or RANDOM, folder),
     }
 
 
@@ -139,6 +139,7 @@ SOURCES.add(
         has_data=lambda _: True,
         metric=lambda config: config.metric or ("top-1" if config.dataset else "cosine"),
         summary="a checkpoint of transformers: a local folder, or a name on the hub",
+        dataset=lambda config: config.dataset or RANDOM,
         tokens=lambda config: None if TASKS[config.task].images else config.tokens,
         needs=lambda _: (("transformers",), "hf"),
     ),

@@ -77,6 +77,7 @@ SOURCES.add(
         data=_data,
         has_data=lambda config: MODELS.get(config.zoo).dataset is not None,
         metric=lambda config: MODELS.get(config.zoo).metric,
+        dataset=lambda config: MODELS.get(config.zoo).dataset,
         tokens=lambda config: MODELS.get(config.zoo).tokens_per_item,
         summary="a model of the zoo, with its shipped checkpoint or random weights",
     ),
