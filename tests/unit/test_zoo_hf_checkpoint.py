@@ -126,3 +126,31 @@ def test_a_name_that_cannot_be_reached_is_one_clear_error(tmp_path, monkeypatch)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("owner/none: no checkpoint that transformers can load"), done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_model_whose_positions_begin_after_padding_takes_fewer_tokens(tmp_path):
+    config = transformers.RobertaConfig(**BERT, vocab_size=90, max_position_embeddings=34, pad_token_id=1)
+    saved(tmp_path / "roberta", transformers.RobertaModel(config))
+    SOURCE.data(SOURCE.config(hf="roberta", task="feature-extraction", tokens=32), tmp_path, "test")
+    with pytest.raises(DataError, match="takes at most 32 tokens, not 33"):
+        SOURCE.data(SOURCE.config(hf="roberta", task="feature-extraction", tokens=33), tmp_path, "test")
+
+
+def test_a_mistyped_folder_is_not_asked_of_the_hub(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(DataError, match="no such folder beside the suite"):
+        SOURCE.identity(SOURCE.config(hf="checkpoints/none", task="fill-mask"), tmp_path)
+
+
+def test_a_branch_counts_as_the_commit_in_the_local_cache_and_depends_counts(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    (tmp_path / "own.csv").write_text("1")
+    config = SOURCE.config(hf="owner/name", task="fill-mask", depends=["own.csv"])
+    first = SOURCE.identity(config, tmp_path)
+    assert first["revision"] == "main"
+    refs = tmp_path / "hub" / "models--owner--name" / "refs"
+    refs.mkdir(parents=True)
+    (refs / "main").write_text("0123abcd")
+    assert SOURCE.identity(config, tmp_path)["revision"] == "0123abcd"
+    (tmp_path / "own.csv").write_text("2")
+    assert SOURCE.identity(config, tmp_path)["depends"] != first["depends"]

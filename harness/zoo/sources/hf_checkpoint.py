@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,9 +14,9 @@ from harness.artifacts import torch_module
 from harness.artifacts.cache import file_digest
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
-from harness.zoo.identities import dataset_identity
+from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
-from harness.zoo.source import SOURCES, DatasetReference, MetricName, Source, SourceConfig
+from harness.zoo.source import SOURCES, DatasetReference, Depends, MetricName, Source, SourceConfig
 from harness.zoo.user_code import load_data
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 FACTORY = "harness.zoo.hf_module:build"
 RANDOM = "random-tokens"
+PADDED_POSITIONS = ("roberta", "xlm-roberta", "camembert")
+"""Types of models whose positions begin after the padding id's, so that fewer are left for tokens."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class HfSource(SourceConfig):
         default=None, description="a dataset's name, or package.module:function; random items without one"
     )
     metric: MetricName | None = Field(default=None, description="a metric's name; cosine without a dataset")
+    depends: Depends = ()
 
 
 def _identity(config: HfSource, folder: Path) -> dict[str, Any]:
@@ -70,13 +74,27 @@ def _identity(config: HfSource, folder: Path) -> dict[str, Any]:
         files = {path.name: file_digest(path) for path in [*weights, *sorted(place.glob("*.json"))]}
     elif place.exists():
         raise DataError(f"{config.hf} is a file; name the checkpoint's folder")
-    elif config.hf.startswith((".", "/")) or config.hf.count("/") > 1:
+    elif config.hf.startswith((".", "/")) or config.hf.count("/") > 1 or _beside(place, folder):
         raise DataError(f"{config.hf}: no such folder beside the suite")
     return {
         "files": files,
-        "revision": config.revision,
+        "revision": config.revision if files else _revision(config),
+        "depends": depends_identity(config.depends, folder),
         "dataset": dataset_identity(config.dataset or RANDOM, folder),
     }
+
+
+def _beside(place: Path, folder: Path) -> bool:
+    """Whether a name means a folder beside the suite: the folder that it would be in is there."""
+    return place.parent != folder and place.parent.is_dir()
+
+
+def _revision(config: HfSource) -> str:
+    """The commit that the hub's local cache has for the revision; the revision where it has none."""
+    home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
+    cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
+    ref = cache / f"models--{config.hf.replace('/', '--')}" / "refs" / config.revision
+    return ref.read_text().strip() if ref.is_file() else config.revision
 
 
 def _place(config: HfSource, folder: Path) -> tuple[str, dict[str, Any]]:
@@ -85,7 +103,7 @@ def _place(config: HfSource, folder: Path) -> tuple[str, dict[str, Any]]:
     return (
         (str(place), {"local_files_only": True})
         if place.is_dir()
-        else (config.hf, {"revision": config.revision})
+        else (config.hf, {"revision": _revision(config)})
     )
 
 
@@ -100,6 +118,8 @@ def _inputs(config: HfSource, made: Any) -> tuple[TensorSpec, ...]:
     most, vocabulary = getattr(made, "max_position_embeddings", None), getattr(made, "vocab_size", None)
     if vocabulary is None:
         raise DataError(f"{config.hf}: its configuration names no vocab_size, so it takes no text")
+    if most is not None and getattr(made, "model_type", "") in PADDED_POSITIONS:
+        most -= (made.pad_token_id or 0) + 1
     if most is not None and config.tokens > most:
         raise DataError(f"{config.hf} takes at most {most} tokens, not {config.tokens}")
     return (TensorSpec(name="input_ids", shape=(config.tokens,), dtype="int64", high=vocabulary),)
