@@ -132,6 +132,16 @@ def test_int4_weights_compute_what_numpy_computes_and_what_does_not_fit_stays_fl
     assert np.abs(found - expected).max() < 0.3 * np.abs(found - exact).max(), "nearer to numpy than to float"
 
 
+@pytest.mark.slow
+def test_an_embedding_in_float_counts_among_the_weights(tmp_path):
+    """Tied to the head in the module, and stored beside its integers in the package."""
+    specs = tiny.INPUTS["tied_head"]
+    source = tiny.source("tied_head", tmp_path / "m")
+    _, about = tiny.build("quantize/torchao-weight-only", source, tmp_path / "q", context(specs))
+    assert about["weight_only_flops_share"] == 1.0
+    assert about["low_precision_weight_share"] == pytest.approx(1 / (1 + 4))
+
+
 @pytest.mark.parametrize("method", ["torchao-dynamic", "torchao-weight-only"])
 def test_a_module_without_dense_layers_is_refused(method, tmp_path):
     source = tiny.source("single_conv", tmp_path / "m")

@@ -27,7 +27,7 @@ class CompileAheadOfTime(StepConfig):
     packages=("torch",),
     specialises=("batch", "device", "threads", "machine"),
     keeps=("parameters", "nonzero_parameters", "flops_per_item", *TRAFFIC),
-    version=2,
+    version=3,
 )
 def compile_aoti(
     config: CompileAheadOfTime, source: Artifact, out: Path, context: BuildContext
@@ -36,5 +36,5 @@ def compile_aoti(
     target = context.target
     module = torch_module.load_module(source.folder)
     made = compile_module(module, context.inputs, target, out, seed=context.seed, freezing=config.freezing)
-    counted = report(made) if source.lowered else {}
+    counted = report(made, out / aoti.PACKAGE) if source.lowered else {}
     return {**counted, "batch": target.batch, "threads": target.threads}

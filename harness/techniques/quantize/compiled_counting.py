@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.artifacts.aoti_graph import Compiled, CompiledGraph
+from harness.techniques.quantize.package_weights import weight_bytes
 from harness.techniques.quantize.tally import FLOAT, HALF, Product, in_words, tally
 
 
-def report(graph: CompiledGraph) -> dict[str, Any]:
-    """Report the products of a package by the types of their operands as compiled, and what was added.
+def report(graph: CompiledGraph, package: Path) -> dict[str, Any]:
+    """Report the products of `package` by the types of their operands as compiled, and what was added.
 
     A product of two integers computes in int8; one whose weights are unpacked to float before it, or inside
-    it, computes in float. Shares are of the FLOPs of a call and of the stored bytes of products' weights.
+    it, computes in float. Shares are of the FLOPs of a call and of the stored bytes of all weights with two
+    dimensions or more, as in counting.py.
     """
     products = [_product(one) for one in graph.products]
-    low, total = (sum(one.weight_bytes for one in part) for part in (_low(graph.products), graph.products))
+    low, total = weight_bytes(package)
     counted = tally(products)
     unpacked = sorted({one.stored for one in graph.products if one.unpacked and one.stored})
     quantizing = {name: n for name, n in sorted(graph.others.items()) if "quantize" in name}
@@ -36,12 +38,12 @@ def _product(one: Compiled) -> Product:
         computes = "int8"
     elif one.data in HALF:
         computes = one.data
-    return Product(one.kernel, one.name, one.flops, computes, one in _low([one]))
+    return Product(one.kernel, one.name, one.flops, computes, _stored_low(one))
 
 
-def _low(products: Sequence[Compiled]) -> list[Compiled]:
-    """Products whose weights lie in the package in fewer than 32 bits."""
-    return [one for one in products if one.stored and ("int" in one.stored or one.stored in HALF)]
+def _stored_low(one: Compiled) -> bool:
+    """Whether the product's weights lie in the package in fewer than 32 bits."""
+    return bool(one.stored) and ("int" in str(one.stored) or one.stored in HALF)
 
 
 def _words(products: list[Product], unpacked: list[str]) -> str:

@@ -55,7 +55,7 @@ class Pt2eStatic(StepConfig):
     specialises=("batch", "device", "threads", "machine"),
     settles=settle_range,
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
-    version=2,
+    version=3,
     needs_training_data=lambda _config: True,
 )
 def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def quantized_package(
         exported = torch.export.export(converted, example)
         refuse_float(exported.graph)
         made = package(exported, out, freezing=True)  # packs the weights as the integer kernels read them
-    counted = compiled_counting.report(made)
+    counted = compiled_counting.report(made, out / aoti.PACKAGE)
     if not counted["integer_operators"]:
         raise BuildError("nothing computes in integers: the compiler left every operator in float")
     return {

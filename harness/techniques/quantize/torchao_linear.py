@@ -29,7 +29,7 @@ _ABOUT: dict[str, Any] = {
     "extra": "torchao",
     "specialises": ("batch", "device", "threads", "machine"),
     "keeps": ("parameters", "nonzero_parameters", "flops_per_item"),
-    "version": 2,
+    "version": 3,
 }
 
 
@@ -127,7 +127,7 @@ def _build(
     quantize_(module, recipe, filter_fn=lambda part, _name: is_dense(part))
     # Frozen, the weights would be unpacked to float and stored so.
     made = compile_module(module, context.inputs, context.target, out, seed=context.seed, freezing=False)
-    counted = compiled_counting.report(made)
+    counted = compiled_counting.report(made, out / aoti.PACKAGE)
     if integers and not counted["integer_operators"]:
         raise BuildError("nothing computes in integers: the compiler left every operator in float")
     return {**counted, "batch": context.target.batch, "threads": context.target.threads}
