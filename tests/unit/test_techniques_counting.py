@@ -157,14 +157,30 @@ def test_a_convolution_runs_in_integers_only_where_its_output_is_quantized(quant
     assert bool(runs["Conv"] + runs["FusedConv"]) != quantized_output
 
 
-def fused(path, folder):
+def fused(path, folder, level=ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED):
     """The operators of the graph that ONNX Runtime really runs, layout changes left out."""
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.graph_optimization_level = level
     options.optimized_model_filepath = str(folder / "fused.onnx")
     options.log_severity_level = 4
     ort.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
     return Counter(node.op_type for node in onnx.load(str(folder / "fused.onnx")).graph.node)
+
+
+@pytest.mark.parametrize(
+    "level", ["ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"]
+)
+def test_from_the_extended_level_on_qdq_runs_in_integers(level, tmp_path):
+    """The limit that docs/quantization.md tells: below, what is counted as integer runs in float."""
+    specs = tiny.INPUTS["dense"]
+    about = tiny.Context(specs, tiny.training(specs))
+    source, _ = tiny.build("export-onnx", tiny.source("dense", tmp_path / "m"), tmp_path / "o", about)
+    config = {"calibration": {"samples": 64}}
+    made, told = tiny.build("quantize/static", source, tmp_path / "q", about, **config)
+    assert told["integer_operators"]
+    runs = fused(made.file("model.onnx"), tmp_path, getattr(ort.GraphOptimizationLevel, level))
+    integers = runs["QGemm"] + runs["QLinearMatMul"]
+    assert (integers > 0) == (level in ("ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL")), runs
 
 
 RUN_AS = {"Conv": "QLinearConv", "Gemm": "QGemm", "MatMulInteger": "DynamicQuantizeMatMul"}
