@@ -6,9 +6,12 @@ are here, since a roof is what the machine can do undisturbed.
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -27,6 +30,7 @@ _SIDES = (512, 1024, 2048, 4096)
 _COPY_BYTES = 256 << 20  # beyond the caches of most machines; less where memory is short
 _WEIGHT_SIDE = 4096  # of the matrix in a matrix-vector product
 _FLUSH_BYTES = 64 << 20  # written before each matrix-vector product; with a larger last-level cache, twice it
+_FLUSH_SHARE = 8 << 20  # of it that each thread writes at least: beyond the private caches of a core
 _COPY_SHARE = 0.25  # of the time
 _GEMM_SHARE, _WEIGHT_SHARE = 0.125, 0.05  # of the time, for each product
 _MEMORY_SHARE = 8  # take at most one eighth of the free memory
@@ -64,7 +68,7 @@ class Peaks:
 
     `copy_bytes_per_s` counts each byte read and each written once (a cache that first fetches what it
     overwrites moves half as much again), for an array of `copy_bytes`. `notes` say what disturbed the
-    measurement: then the true roofs are higher. `left_out` says which products were not tried, and why.
+    measurement: then the true roofs are higher. `left_out` says which products were not measured, and why.
     """
 
     threads: int
@@ -87,8 +91,8 @@ def measure(
     """Measure all roofs with `threads` threads; libraries are imported besides.
 
     Copying takes a quarter of `seconds`, each product a sixth. `gemms` are the products to try, by default
-    all; one that is not installed or fails is left out. Pin the process to as many cores before. Raises
-    HarnessError for no threads or no time.
+    all; one that is not installed or fails at any size is left out. Pin the process to as many cores before.
+    Raises HarnessError for no threads or no time.
     """
     if threads < 1 or seconds <= 0:
         raise HarnessError(
@@ -99,7 +103,15 @@ def measure(
     features = cpuinfo(Host()).flags
     probe = Probe()
     before = probe.read()
-    rates = [_rate(entry, threads, seconds, clock, features) for entry in entries]
+    rates = []
+    for entry in entries:
+        try:
+            rate, failed = _rate(entry, threads, seconds, clock, features)
+            rates.append(rate)
+            left_out += failed
+        except Exception as error:  # at its real size, or for want of memory
+            left_out.append(_reason(entry.name, error))
+        gc.collect()  # its session and thread pool go before the next is measured
     copy_rate, size, copy_runs = _copy_roof(threads, seconds * _COPY_SHARE, clock)
     disturbed = [tag for tag in tags(probe.between(before, probe.read())) if tag in _DISTURBING]
     return Peaks(
@@ -118,17 +130,28 @@ def _usable(entries: Sequence[Gemm], threads: int) -> tuple[list[Gemm], list[str
     usable, left_out = [], []
     for entry in entries:
         reason = entry.missing()
+        if entry.dtype not in WEIGHT_BITS:
+            reason = f"{entry.name}: no number type of roofs, which are {', '.join(WEIGHT_BITS)}"
         if reason is None:
             try:
                 entry.prepare(_TRIED_SIDE, _TRIED_SIDE, threads)()
             except Exception as error:  # libraries have errors of their own
-                lines = str(error).strip().splitlines() or [type(error).__name__]
-                reason = f"{entry.name}: {lines[0]}"
+                reason = _reason(entry.name, error)
         if reason is None:
             usable.append(entry)
         else:
             left_out.append(reason)
     return usable, left_out
+
+
+def _reason(name: str, error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{name}: {lines[0]}"
+
+
+def work_s(seconds: float, products: int) -> float:
+    """Seconds that `measure` means to take with so many products, besides what making them takes."""
+    return seconds * (_COPY_SHARE + products * (_GEMM_SHARE + _WEIGHT_SHARE))
 
 
 def best(rates: Sequence[Rate]) -> tuple[Rate, ...]:
@@ -145,12 +168,16 @@ def _faster(one: Rate, other: Rate) -> Rate:
     return replace(product, weight_bytes_per_s=vector.weight_bytes_per_s, weight_kernel=vector.weight_kernel)
 
 
-def _rate(entry: Gemm, threads: int, seconds: float, clock: Clock, features: frozenset[str]) -> Rate:
-    """Measure one product, over the sizes that fit the time, and its matrix-vector product."""
+def _rate(
+    entry: Gemm, threads: int, seconds: float, clock: Clock, features: frozenset[str]
+) -> tuple[Rate, list[str]]:
+    """Measure one product, over the sizes that fit the time, and its matrix-vector product.
+
+    Where the latter alone fails, the rate is without it and the reason is returned.
+    """
     rates, runs = _gemm_roof(entry, threads, seconds * _GEMM_SHARE, clock)
     side = max(rates, key=lambda key: rates[key])
-    weights = _weight_roof(entry, threads, seconds * _WEIGHT_SHARE, clock)
-    return Rate(
+    rate = Rate(
         dtype=entry.dtype,
         flop_per_s=rates[side],
         side=side,
@@ -159,9 +186,12 @@ def _rate(entry: Gemm, threads: int, seconds: float, clock: Clock, features: fro
         kernel=entry.kernel,
         arithmetic=entry.arithmetic(features),
         weight_bits=WEIGHT_BITS[entry.dtype],
-        weight_bytes_per_s=weights,
-        weight_kernel=f"{entry.library} {entry.kernel}",
     )
+    try:
+        weights = _weight_roof(entry, threads, seconds * _WEIGHT_SHARE, clock)
+    except Exception as error:  # libraries have errors of their own
+        return rate, [_reason(f"{entry.name} with one row", error)]
+    return replace(rate, weight_bytes_per_s=weights, weight_kernel=f"{entry.library} {entry.kernel}"), []
 
 
 def _gemm_roof(entry: Gemm, threads: int, seconds: float, clock: Clock) -> tuple[dict[int, float], int]:
@@ -180,9 +210,27 @@ def _gemm_roof(entry: Gemm, threads: int, seconds: float, clock: Clock) -> tuple
 def _weight_roof(entry: Gemm, threads: int, seconds: float, clock: Clock) -> float:
     """Return the bytes/s of weights that a product of one row reads from memory."""
     product = entry.prepare(1, _WEIGHT_SIDE, threads)
-    others = np.zeros(max(_FLUSH_BYTES, 2 * _last_level_cache_bytes(Host())), np.uint8)
-    best_s, _ = _best_s(product, seconds, clock, lambda: np.add(others, 1, out=others))
+    with _flushing(threads) as flush:
+        best_s, _ = _best_s(product, seconds, clock, flush)
     return _WEIGHT_SIDE**2 * WEIGHT_BITS[entry.dtype] / 8 / best_s
+
+
+@contextmanager
+def _flushing(threads: int) -> Iterator[Callable[[], object]]:
+    """Give the call that drives all else out of the caches, those of single cores as well.
+
+    So many threads write at once, since one reaches the private caches of its own core alone.
+    """
+    size = max(_FLUSH_BYTES, 2 * _last_level_cache_bytes(Host()))
+    together = threading.Barrier(threads)  # else a quick thread would write another's share too
+
+    def write(part: NDArray[np.uint8]) -> None:
+        together.wait()
+        np.add(part, 1, out=part)
+
+    parts = [np.zeros(max(_FLUSH_SHARE, size // threads), np.uint8) for _ in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        yield lambda: list(pool.map(write, parts))
 
 
 def _last_level_cache_bytes(host: Host) -> int:

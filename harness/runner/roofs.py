@@ -13,7 +13,7 @@ from harness.artifacts.cache import Cache, digest
 from harness.artifacts.targets import Target
 from harness.devices.gemms.registry import GEMMS
 from harness.devices.host import Host
-from harness.devices.peaks import Rate, best
+from harness.devices.peaks import Rate, best, work_s
 from harness.devices.settings import that_shift_roofs
 from harness.errors import WorkerError
 from harness.files import replace_file
@@ -26,7 +26,7 @@ from harness.store.info import RunInfo
 from harness.store.journal import Event
 
 Roofs = dict[str, Any]
-FOLDER, VERSION = "roofs", 2
+FOLDER, VERSION = "roofs", 3
 PATIENCE_S = 120.0
 """What importing the libraries and making their matrices may take besides measuring."""
 MOST_TRIES = 3
@@ -131,7 +131,7 @@ def _measure(target: Target, seconds: float, logs: Path, *, huge_pages: bool) ->
     worker = Worker("harness.runner.roof_worker", logs / "roofs.log", environment=environment)
     try:
         worker.send("measure", threads=target.threads, cores=target.cores, seconds=seconds)
-        answer = worker.expect("roofs", seconds + PATIENCE_S)
+        answer = worker.expect("roofs", work_s(seconds, len(list(GEMMS.values()))) + PATIENCE_S)
         worker.close()
     except BaseException:
         worker.kill()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -112,6 +113,52 @@ def test_a_library_that_is_not_here_or_fails_is_left_out_with_its_reason() -> No
     )
     assert [rate.library for rate in found.rates] == ["fake"]
     assert "no_such" not in sys.modules
+
+
+def failing_from(size: int, rows: int = 0) -> Gemm:
+    def prepare(given: int, side: int, threads: int) -> Callable[[], object]:
+        if given == rows or side == size:
+            raise MemoryError
+        return lambda: None
+
+    return Gemm("big", "int8", prepare, (), "product")
+
+
+def test_a_product_that_fails_at_its_real_size_is_left_out_alone() -> None:
+    found = peaks.measure(1, 0.4, [failing_from(16), product()], FakeClock(tick_ns=STEP_NS))
+    assert found.left_out == ("big/int8: MemoryError",)
+    assert [rate.library for rate in found.rates] == ["fake"]
+
+
+def test_a_product_that_fails_with_one_row_keeps_its_rate() -> None:
+    found = peaks.measure(1, 0.1, [failing_from(0, rows=1)], FakeClock(tick_ns=STEP_NS))
+    assert found.left_out == ("big/int8 with one row: MemoryError",)
+    assert found.rates[0].flop_per_s > 0
+    assert (found.rates[0].weight_bytes_per_s, found.rates[0].weight_kernel) == (None, "")
+
+
+def test_an_unknown_number_type_is_left_out() -> None:
+    found = peaks.measure(1, 0.1, [product(dtype="int5"), product()], FakeClock(tick_ns=STEP_NS))
+    assert found.left_out[0].startswith("fake/int5: no number type of roofs")
+    assert [rate.dtype for rate in found.rates] == ["float32"]
+
+
+def test_each_thread_flushes_its_own_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrote: list[tuple[int, int]] = []
+
+    def add(part: Any, one: int, out: Any) -> None:
+        wrote.append((threading.get_ident(), part.nbytes))
+
+    monkeypatch.setattr(peaks.np, "add", add)
+    with peaks._flushing(3) as flush:
+        flush()
+    assert len({thread for thread, _ in wrote}) == 3
+    assert all(size >= 8 << 20 for _, size in wrote) and sum(size for _, size in wrote) >= (64 << 20) - 3
+
+
+def test_the_work_follows_from_the_products() -> None:
+    assert peaks.work_s(2.0, 0) == pytest.approx(0.5)
+    assert peaks.work_s(100.0, 10) == pytest.approx(200.0)
 
 
 def test_a_product_of_one_row_reads_its_weights_from_memory() -> None:

@@ -24,9 +24,9 @@ class Gemm:
     there. `side` is a multiple of 64.
 
     `kernel` is the operator, as its library calls it. `computes` is the number type that is multiplied, where
-    it is another one than `dtype` (int4 weights are widened first), or, without any of the processor features
-    `native`, float32: a kernel that widens its operands. `imports` are the modules it needs; where one is
-    missing the entry is left out.
+    it is another one than `dtype` (int8 where activations are rounded for int4 weights), or, without any of
+    the processor features `native`, float32: a kernel that widens its operands. `imports` are the modules it
+    needs; where one is missing the entry is left out.
     """
 
     library: str
