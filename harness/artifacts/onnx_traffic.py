@@ -44,10 +44,13 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
 
 
 def _tables(model: onnx.ModelProto) -> set[str]:
-    """Names of what only look-ups of rows read."""
+    """Names of what only look-ups of rows read, be it through a dequantization or cast."""
     looked_up: set[str] = set()
     read = {value.name for value in model.graph.output}
-    for node in model.graph.node:
+    for node in reversed(model.graph.node):  # readers before what they read
+        if node.op_type in (DEQUANTIZE, "Cast") and set(node.output) <= looked_up - read:
+            looked_up.update(node.input)
+            continue
         rows = node.op_type == "Gather" and not any(a.name == "axis" and a.i for a in node.attribute)
         looked_up.update(node.input[:1] if rows else ())
         read.update(node.input[1:] if rows else node.input)

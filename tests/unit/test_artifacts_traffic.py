@@ -123,3 +123,15 @@ def test_an_int8_graph_is_not_float32(tmp_path: Path) -> None:
     )
     assert after["float32_flops_share"] < 1
     assert after["weight_bytes"] < before["weight_bytes"]
+
+
+@pytest.mark.parametrize(("also_multiplied", "read"), [(False, 0), (True, 32 + 4)])
+def test_a_quantized_table_that_is_looked_up_in_is_no_weight(also_multiplied: bool, read: int) -> None:
+    nodes = [
+        helper.make_node("DequantizeLinear", ["q", "s"], ["w"]),
+        helper.make_node("Gather", ["w", "x"], ["y" if not also_multiplied else "rows"]),
+    ]
+    if also_multiplied:
+        nodes.append(helper.make_node("MatMul", ["rows", "w"], ["y"]))
+    tables = {"q": np.ones((8, 4), np.int8), "s": np.float32(0.1)}
+    assert count_traffic(graph(nodes, tables, kind=TensorProto.INT64))["weight_bytes"] == read

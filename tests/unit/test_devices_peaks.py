@@ -187,3 +187,16 @@ def test_no_threads_or_no_time_is_refused(threads: int, seconds: float) -> None:
 def test_the_real_machine_has_roofs() -> None:
     found = peaks.measure(1, seconds=0.05, gemms=[GEMMS.get("numpy/float32")])
     assert found.rates[0].flop_per_s > 0 and found.copy_bytes_per_s > 0
+
+
+@pytest.mark.parametrize("side", [64, 1024])
+def test_rounded_activations_are_told_from_floats(side: int) -> None:
+    from harness.devices.gemms.openvino_int4 import is_rounded
+
+    random = np.random.default_rng(0)
+    left = random.random((1, side), dtype=np.float32)
+    weights = random.integers(-8, 8, (side, side))
+    packed = ((weights[:, ::2] & 15) | ((weights[:, 1::2] & 15) << 4)).astype(np.uint8)
+    right = weights.T.astype(np.float32) * np.float32(0.01)
+    assert not is_rounded(left @ right, left, packed.ravel())
+    assert is_rounded((np.round(left * 127) / 127).astype(np.float32) @ right, left, packed.ravel())
