@@ -6,6 +6,7 @@ which types. Torch is imported inside the functions.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-_PRODUCTS = ("conv", "linear", "mm", "attention", "rnn", "lstm")
+_PRODUCTS = re.compile(r"q?conv(olution)?([123]d)?|q?linear|(add|b|baddb)?mm|attention|rnn|lstm")
+"""A word of an operator's name; all of it, since lgamma and bilinear2d multiply no matrices."""
 _NO_PRODUCTS = ("convert", "prepack", "quantize_per", "weight_norm")
+_LOOKED_UP = ("embedding", "index_select", "gather", "index")
 _BIAS_FIRST = ("addmm", "baddbmm")
 _MOVED = 8
 """Steps back from an operand to where it is stored: casts, scales and views between."""
@@ -52,7 +55,8 @@ class CompiledGraph:
 def watch() -> tuple[Callable[[torch.fx.Graph], None], CompiledGraph]:
     """Return a pass for Inductor (`post_grad_custom_post_pass`) that changes nothing, and what it notes down.
 
-    A function, since Inductor copies the objects that it is given as settings.
+    A function, since Inductor copies the objects that it is given as settings. What it cannot read is noted
+    as unknown: to look must not fail a build.
     """
     seen = CompiledGraph()
 
@@ -60,13 +64,31 @@ def watch() -> tuple[Callable[[torch.fx.Graph], None], CompiledGraph]:
         for node in graph.nodes:
             if node.op != "call_function":
                 continue
-            kernel = _kernel(node.target)
+            kernel = _named(node)
             if _is_product(kernel):
-                seen.products.append(_compiled(kernel, node))
+                seen.products.append(_looked_at(kernel, node))
             else:
                 seen.others[kernel] += 1
 
     return note, seen
+
+
+def _named(node: torch.fx.Node) -> str:
+    try:
+        return _kernel(node.target)
+    except Exception:  # lowerings are functions of any form
+        return "unknown"
+
+
+def _looked_at(kernel: str, node: torch.fx.Node) -> Compiled:
+    try:
+        return _compiled(kernel, node)
+    except Exception:  # operands in an order or of a kind that is not known here
+        return _unknown(kernel, node)
+
+
+def _unknown(kernel: str, node: torch.fx.Node) -> Compiled:
+    return Compiled(kernel, node.name, None, "", "", None, 0, unpacked=False)
 
 
 def _kernel(target: Any) -> str:
@@ -85,7 +107,9 @@ def _kernel(target: Any) -> str:
 
 
 def _is_product(kernel: str) -> bool:
-    return any(part in kernel for part in _PRODUCTS) and not any(part in kernel for part in _NO_PRODUCTS)
+    return any(map(_PRODUCTS.fullmatch, kernel.split("_"))) and not any(
+        part in kernel for part in _NO_PRODUCTS
+    )
 
 
 def _compiled(kernel: str, node: torch.fx.Node) -> Compiled:
@@ -95,7 +119,7 @@ def _compiled(kernel: str, node: torch.fx.Node) -> Compiled:
     if kernel in _BIAS_FIRST:
         operands = [one for one in node.args[1:3] if isinstance(one, torch.fx.Node)]
     if len(operands) < 2:
-        return Compiled(kernel, node.name, None, "", "", None, 0, unpacked=False)
+        return _unknown(kernel, node)
     data, weight = operands[:2]
     source, passed = _stored(weight)
     kept = None if source is None else _value(source)
@@ -135,6 +159,8 @@ def _stored(node: torch.fx.Node) -> tuple[torch.fx.Node | None, bool]:
         if node.op != "call_function":
             constant = node.op == "get_attr" or _is_parameter(node)
             return (node if constant else None), step > 0
+        if _is_product(kernel := _named(node)) or kernel in _LOOKED_UP:
+            return None, True  # computed, not stored
         inputs = [one for one in _tensors(node) if _rank(one) >= 2]
         if not inputs:
             return None, True

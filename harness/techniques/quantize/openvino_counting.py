@@ -62,8 +62,10 @@ def report(model: openvino.Model, source: openvino.Model) -> dict[str, Any]:
 
 def report_compiled(model: openvino.Model, compiled: openvino.CompiledModel) -> dict[str, Any]:
     """Report as `report` does, by what `compiled`, the same model, really runs: the last word on it."""
-    layers = [_Layer(node.get_rt_info()) for node in compiled.get_runtime_model().get_ordered_ops()]
-    runs = {name: layer for layer in layers for name in layer.names}
+    nodes = compiled.get_runtime_model().get_ordered_ops()
+    layers = [_Layer(node.get_rt_info()) for node in nodes if not _converts_input(node)]
+    # Layers before and after a product may bear its name as well.
+    runs = {name: layer for layer in layers if layer.kind in _PRODUCT_LAYERS for name in layer.names}
     counted = count(model, {name: layer.computes for name, layer in runs.items()})
     kernels = sorted({layer.kernel for layer in layers if layer.kind in _PRODUCT_LAYERS})
     added = Counter(layer.kind for layer in layers if layer.kind in _ADDED_LAYERS)
@@ -91,6 +93,13 @@ def count(model: openvino.Model, computes: Mapping[str, str] | None = None) -> d
             for node in operators
         ),
     }
+
+
+def _converts_input(node: Any) -> bool:
+    """Whether it converts what a caller gives (int64 tokens), as it would in the float model."""
+    if str(node.get_rt_info()["layerType"].value) != "Convert":
+        return False
+    return str(node.input_value(0).get_node().get_rt_info()["layerType"].value) == "Input"
 
 
 class _Layer:
