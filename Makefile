@@ -34,10 +34,10 @@ bench: $(READY) ## measure SUITE on this machine and write its report
 report: $(READY) ## write the reports of the Runs that are there, without measuring
 	@$(BIN)/harness report $(ARGS)
 
-showcase: $(READY) ## write the site of the committed Runs into reports/showcase
+showcase: $(READY) ## write the site of the committed Runs of the digits into reports/showcase
 	@rm -rf .cache/showcase && mkdir -p .cache/showcase
 	@git archive HEAD results | tar -x -C .cache/showcase
-	@$(BIN)/harness report --results .cache/showcase/results --out reports/showcase $(ARGS)
+	@$(BIN)/harness report digits --results .cache/showcase/results --out reports/showcase $(ARGS)
 
 test: lint unit ## lint, then all tests
 
