@@ -203,7 +203,7 @@ def _columns(result: Result) -> Row:
 
 def unit_scale(unit: Any) -> float:
     """Return what turns a difference of scores into the metric's unit (pt: hundredths of a share)."""
-    return 100.0 if unit == "pt" else 1.0
+    return 100.0 if unit == POINTS else 1.0
 
 
 def _drop_columns(difference: Difference, scale: float) -> Row:

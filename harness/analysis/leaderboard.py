@@ -17,6 +17,7 @@ from harness.analysis.frames import Row, numbers, records
 from harness.analysis.timing import between
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.reading import Run
+from harness.units import POINTS
 
 Flags = NDArray[np.bool_]
 
@@ -187,7 +188,7 @@ def within_budget(drops: ArrayLike, max_drop: float | None) -> list[bool | None]
     return [None if max_drop is None or np.isnan(drop) else bool(drop <= max_drop) for drop in values]
 
 
-def budget(info: RunInfo, metric: str = "", unit: str = "pt") -> float | None:
+def budget(info: RunInfo, metric: str = "", unit: str = POINTS) -> float | None:
     """Return the largest allowed drop of a metric in its unit, or None without a budget.
 
     `max_drop` (0.5 of ``0.5`` or ``0.5pt``) counts in points, so it holds for metrics of that unit alone.
@@ -195,7 +196,7 @@ def budget(info: RunInfo, metric: str = "", unit: str = "pt") -> float | None:
     own = info.quality.get("by_metric")
     if isinstance(own, dict) and isinstance(own.get(metric), int | float):
         return float(own[metric])
-    if metric and unit != "pt":
+    if metric and unit != POINTS:
         return None
     value: Any = info.quality.get("max_drop")
     if isinstance(value, str):

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from harness.units import POINTS
+
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -79,12 +81,12 @@ def score(value: float | None, unit: str) -> str:
     """Return a quality: as a percentage with two decimals where its drop counts in points."""
     if value is None:
         return "–"
-    return f"{100 * value:.2f} %" if unit == "pt" else f"{digits(value, 4, 4)} {unit}".rstrip()
+    return f"{100 * value:.2f} %" if unit == POINTS else f"{digits(value, 4, 4)} {unit}".rstrip()
 
 
 def unit_word(unit: str | None) -> str:
     """Return the unit of a change in quality as a word: pt → points; bits stay bits."""
-    return "points" if unit == "pt" else unit or ""
+    return "points" if unit == POINTS else unit or ""
 
 
 def change(row: Mapping[str, Any], of: str = "drop") -> float | None:
@@ -100,7 +102,7 @@ def change(row: Mapping[str, Any], of: str = "drop") -> float | None:
 def change_text(row: Mapping[str, Any], of: str = "drop") -> str:
     """Return that change as signed text: two decimals for points, four for others; empty where unknown."""
     value = change(row, of)
-    return "" if value is None else signed(value, 2 if row.get("quality_unit") == "pt" else 4)
+    return "" if value is None else signed(value, 2 if row.get("quality_unit") == POINTS else 4)
 
 
 def change_words(row: Mapping[str, Any]) -> str:
@@ -119,7 +121,7 @@ def signed(value: float, decimals: int = 2) -> str:
 def points(value: float, unit: str) -> str:
     """Return an amount of quality in words: 0.5 → 0.5 points; 1 → 1 point."""
     number = f"{value:g}"
-    if unit == "pt":
+    if unit == POINTS:
         return f"{number} point" if value == 1 else f"{number} points"
     return f"{number} {unit}".rstrip()
 

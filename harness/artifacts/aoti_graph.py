@@ -30,8 +30,8 @@ class Compiled:
     """One product as compiled: its kernel, and FLOPs of a call (None where a shape is not known).
 
     `data` and `weight` are the types of its operands, `stored` the type in which its weights lie in the
-    package, None where both operands are computed. `weight_bytes` are as stored, `unpacked` says that a
-    pass over them comes before the product at each call.
+    package, None where both operands are computed. `unpacked` says that a pass over the weights comes before
+    the product at each call.
     """
 
     kernel: str
@@ -40,7 +40,6 @@ class Compiled:
     data: str
     weight: str
     stored: str | None
-    weight_bytes: int
     unpacked: bool
 
 
@@ -88,7 +87,7 @@ def _looked_at(kernel: str, node: torch.fx.Node) -> Compiled:
 
 
 def _unknown(kernel: str, node: torch.fx.Node) -> Compiled:
-    return Compiled(kernel, node.name, None, "", "", None, 0, unpacked=False)
+    return Compiled(kernel, node.name, None, "", "", None, unpacked=False)
 
 
 def _kernel(target: Any) -> str:
@@ -130,7 +129,6 @@ def _compiled(kernel: str, node: torch.fx.Node) -> Compiled:
         _type(data),
         _type(weight),
         None if kept is None else str(kept.dtype).removeprefix("torch."),
-        0 if kept is None else int(kept.numel()) * kept.element_size(),
         unpacked=passed and kept is not None and kept.dtype != _value(weight).dtype,
     )
 

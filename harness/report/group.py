@@ -17,6 +17,7 @@ from harness.report.drawing.svg import drawn, inlined, raster
 from harness.report.figures.registry import figures
 from harness.report.links import unique
 from harness.report.tables import Table, table
+from harness.units import POINTS
 
 MOST_DRAWN = 30
 """Rows of a figure at most: more are read in the table."""
@@ -88,7 +89,7 @@ class GroupView:
 
     @property
     def _metric(self) -> str:
-        return f"{self.board.metric}, points" if self.board.unit == "pt" else self.board.metric
+        return f"{self.board.metric}, points" if self.board.unit == POINTS else self.board.metric
 
     @property
     def no_winner(self) -> str:

@@ -23,6 +23,7 @@ from harness.report.drawing.labels import Box, place
 from harness.report.drawing.palette import color, family_of
 from harness.report.drawing.svg import MARK
 from harness.report.figures.registry import figure
+from harness.units import POINTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def _y_axis(axes: Axes, rows: list[Row], board: Board) -> None:
     changes = [-row["drop"] for row in rows]
     # Half a point is what people ask for; other units have no such number: the changes set the scale.
     largest = max(abs(change) for change in changes)
-    allowed = board.max_drop or (0.5 if board.unit == "pt" else largest or 1e-3)
+    allowed = board.max_drop or (0.5 if board.unit == POINTS else largest or 1e-3)
     low, high = min([*changes, -1.25 * allowed]), max([*changes, 0.25 * allowed])
     if low < -6 * allowed or high > 6 * allowed:
         axes.set_yscale("symlog", linthresh=allowed, linscale=0.8)
