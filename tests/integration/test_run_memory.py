@@ -6,7 +6,7 @@ from bench import EAGER, INPUT, Bench
 pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
-HELD, SLACK = 96, 24
+HELD, SLACK = 96, 16
 
 
 def test_a_known_amount_of_weights_is_seen_over_the_empty_worker(bench: Bench) -> None:
