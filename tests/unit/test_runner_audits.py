@@ -1,6 +1,7 @@
 """Audits: a Record stands only on work that was done, for each input anew, with answers that are judged."""
 
 import hashlib
+import tracemalloc
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from harness.runner.audits import repeated_input
 from harness.runner.audits.constant_output import FEWEST_WHOLE, ConstantOutput
 from harness.runner.audits.registry import AUDITS, Subject
 from harness.runner.audits.repeated_input import FEWEST_PAIRS, MOST_PAIRS, RepeatedInput, is_looked_up
-from harness.runner.audits.same_outputs import RELATIVE, SameOutputs, difference
+from harness.runner.audits.same_outputs import MOST_VALUES, RELATIVE, SameOutputs, difference, sampled
 
 ONES = np.ones((4, 3), np.float32)
 
@@ -98,6 +99,35 @@ def test_one_answer_is_kept_for_each_batch_that_was_timed() -> None:
     for batch in range(5):
         audit.answered(batch, 4, [], [ONES])
     assert audit.finding().evidence["looked_at"] == 3
+
+
+def test_large_answers_do_not_fill_the_memory_that_is_measured() -> None:
+    """Peaks of the timed Blocks are the model's: 16 batches of answers of 4 MB once came to 64 MB more."""
+    large = np.zeros((4, 512, 512), np.float32)
+    tracemalloc.start()
+    audit = SameOutputs()
+    for batch in range(16):
+        audit.timed(batch, [large])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 * MOST_VALUES * 4 < 16 * large.nbytes / 4
+
+
+def test_of_large_answers_values_of_every_item_are_compared() -> None:
+    answer = np.random.default_rng(0).standard_normal((5, 200, 300)).astype(np.float32)
+    states = []
+    for item in range(5):
+        audit, other = SameOutputs(), answer.copy()
+        other[item] *= 1.01
+        audit.timed(0, [answer])
+        audit.answered(0, 4, [], [other])  # the last item is padding
+        states.append(audit.finding().state)
+    assert states == ["failed"] * 4 + ["passed"]
+    assert sampled(answer.transpose(0, 2, 1)).shape == (5, MOST_VALUES // 5)
+    audit = SameOutputs()
+    audit.timed(0, [answer])
+    audit.answered(0, 4, [], [answer[:, :199]])
+    assert "shape (5, 200, 300) when timed, (5, 199, 300)" in audit.finding().reasons[0]
 
 
 def constant(inputs: np.ndarray, outputs: np.ndarray, batch: int = 4) -> str | None:
