@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from harness.analysis.frames import records
 from harness.errors import HarnessError
+from harness.stats.planning import PILOT_BLOCKS
 from harness.stats.ratio import Ratio, speedup
 from harness.stats.verdict import floor_magnitude
 from harness.store.reading import Run
 
 STUMP = 0.25
-"""A Trial with fewer Blocks than this share of the usual number is not compared."""
+"""A Trial with fewer Blocks than this share of the usual number, and than a pilot has, is not compared."""
 
 Floats = NDArray[np.float64]
 Timings = dict[tuple[str, str], "Timing"]
@@ -67,10 +68,12 @@ def timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> Timings:
 def _leave_out_stumps(timing: Timing) -> None:
     """Drop Trials that ended early (a dead worker, Ctrl-C) with far fewer Blocks than the others.
 
-    Among Trials that count the same, such a one would weigh as much as a whole one.
+    Among Trials that count the same, such a one would weigh as much as a whole one. As many Blocks as a pilot
+    Trial has are enough: later ones may be planned to be several times as long.
     """
-    usual = np.median([part.size for part in timing.seconds.values()])
-    for trial in [t for t, part in timing.seconds.items() if part.size < STUMP * usual]:
+    usual = float(np.median([part.size for part in timing.seconds.values()]))
+    enough = min(STUMP * usual, PILOT_BLOCKS)
+    for trial in [t for t, part in timing.seconds.items() if part.size < enough]:
         del timing.seconds[trial], timing.rounds[trial]
 
 

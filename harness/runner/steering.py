@@ -16,12 +16,19 @@ from typing import Protocol
 from harness.runner.history import History
 from harness.runner.progress import Key
 from harness.stats.checks import Array
-from harness.stats.planning import FEWEST_TRIALS, MAX_TRIALS, WANTED_TRIALS, Budget, StopReason, plan, stop
+from harness.stats.planning import (
+    FEWEST_TRIALS,
+    MAX_TRIALS,
+    PILOT_BLOCKS,
+    WANTED_TRIALS,
+    Budget,
+    StopReason,
+    plan,
+    stop,
+)
 from harness.stats.ratio import Ratio
 from harness.suite.schema import Measure
 
-PILOT_BLOCKS = 10
-"""Blocks of each arm in a pilot Trial, as far as time allows."""
 PILOT_SHARE = 0.5
 """Most of `max_time` that the pilot may use."""
 MOST_FAILURES = 3

@@ -20,10 +20,12 @@ FEWEST_TRIALS = 3
 WANTED_TRIALS = 5
 """Fewest Trials after which a narrow interval may end the measuring: see `stop`."""
 MAX_TRIALS = 50
+PILOT_BLOCKS = 10
+"""Blocks of each arm in a pilot Trial, as far as time allows."""
 MIN_BLOCKS = 5
 MAX_BLOCKS = 1000
 ASSUMED_BETWEEN = 0.01
-"""Relative spread between Trials assumed where the pilot has one Trial only (DESIGN.md: 0.5-1 % seen)."""
+"""Relative spread between Trials assumed where the pilot has one Trial only (0.5-1 % was seen)."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from harness.runner.steering import (
     Stop,
     steering,
 )
-from harness.stats.planning import FEWEST_TRIALS, WANTED_TRIALS, StopReason
+from harness.stats.planning import FEWEST_TRIALS, PILOT_BLOCKS, WANTED_TRIALS, StopReason
 from harness.stats.verdict import Verdict, decide
 from harness.store.arrays import pack
 from harness.suite.schema import Measure
@@ -264,6 +264,22 @@ def test_one_that_dies_in_every_trial_is_given_up_and_the_others_go_on() -> None
 def test_without_a_baseline_the_own_speed_is_to_be_precise() -> None:
     done = Simulation({("a", "cell"): 1e-3, ("b", "cell"): 2e-3}, max_time=20.0).run()
     assert {stop.reason for stop in done.stops.values()} == {StopReason.PRECISION}
+
+
+@pytest.mark.parametrize("seed", [0, 4])
+def test_pilot_trials_are_compared_however_many_blocks_later_ones_get(seed: int) -> None:
+    """They ended as planned, not early: with short Blocks, later Trials were planned six times as long."""
+    simulation = Simulation(
+        *(group(a=1e-3), 0.004, 0.05, 0.5, seed), precision=0.008, max_time=30.0, block_time=0.02
+    )
+    longest = 0
+    while (decision := simulation.decide()).turns:
+        turn = decision.turns["a", "cell"]
+        longest = max(longest, turn.blocks if turn.planned else 0)
+        simulation.trial(decision)
+        compared = simulation.history.arm(("a", "cell")).timing.seconds
+        assert len(compared) == simulation.history.finished
+    assert longest > 4 * PILOT_BLOCKS
 
 
 def test_looks_at_the_interval_only_when_the_planned_trials_are_in() -> None:
