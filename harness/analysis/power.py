@@ -24,7 +24,7 @@ from harness.analysis.timing import Timing, noise_floor, ratio_of
 from harness.stats.multiple import p_value
 from harness.stats.paired import proportion
 from harness.stats.ratio import Ratio
-from harness.stats.verdict import Verdict, floor_magnitude
+from harness.stats.verdict import Verdict, bar
 
 BASELINE, SHADOW = "baseline", "shadow"
 SHARES = (0.25, 0.5, 1.0)
@@ -84,9 +84,9 @@ class Judged:
         noise floor, stats/verdict.py), less the error that the estimate has.
         """
         half = math.log(self.ratio.estimate / self.ratio.low) if self.ratio.low > 0 else math.inf
-        bar = max(half, math.log1p(floor_magnitude(self.floor)))
+        needed = max(half, bar(self.ratio, self.floor))
         error = -math.log(self.ratio.estimate) - math.log1p(self.effect)
-        return math.expm1(bar - error) if bar < 700 else math.inf
+        return math.expm1(needed - error) if needed < 700 else math.inf
 
 
 @dataclass(frozen=True)

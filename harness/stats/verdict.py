@@ -10,7 +10,10 @@ from harness.stats.ratio import Ratio
 
 ONE_TRIAL_ALLOWANCE = 0.10
 """What a fresh process may change by itself, where one Trial cannot show it; three times the 3 % seen for
-whichever of two identical processes was started second (DESIGN.md, Measuring 3)."""
+whichever of two identical processes was started second, with a memory-bound model on a shared machine."""
+
+TIE = 1e-9
+"""Of two figures that differ by no more than this share, rounding decides which is the larger one."""
 
 
 class Verdict(StrEnum):
@@ -42,6 +45,15 @@ def margin(noise_floor: Ratio | None, precision: float) -> float:
     return max(checks.above_zero(precision, "precision"), floor_magnitude(noise_floor))
 
 
+def bar(ratio: Ratio, noise_floor: Ratio | None) -> float:
+    """Return what the estimate's logarithm has to exceed, besides that its interval excludes 1.
+
+    The noise floor; for one Trial, which cannot show how processes differ, with an allowance for that.
+    """
+    floor = math.log1p(floor_magnitude(noise_floor))
+    return floor if ratio.between_trials else floor + math.log1p(ONE_TRIAL_ALLOWANCE)
+
+
 def decide(
     ratio: Ratio,
     noise_floor: Ratio | None,
@@ -65,14 +77,12 @@ def decide(
     precision <= 0.
     """
     same_within = margin(noise_floor, precision)
-    bar = math.log1p(floor_magnitude(noise_floor))
-    if not ratio.between_trials:
-        bar += math.log1p(ONE_TRIAL_ALLOWANCE)
     effect = math.log(ratio.estimate)
     proven = p_value is None or p_value < alpha
-    if ratio.excludes_one() and abs(effect) > bar and proven:
+    if ratio.excludes_one() and abs(effect) > bar(ratio, noise_floor) * (1 + TIE) and proven:
         return Verdict.FASTER if effect > 0 else Verdict.SLOWER
-    if ratio.between_trials and ratio.low >= 1 / (1 + same_within) and ratio.high <= 1 + same_within:
+    farthest = max(ratio.high, 1 / ratio.low) if ratio.low > 0 else math.inf
+    if ratio.between_trials and farthest <= (1 + same_within) * (1 + TIE):
         # An unbounded floor would make everything "the same": that is not knowing.
         return Verdict.SAME if math.isfinite(same_within) else Verdict.AMBIGUOUS
     return Verdict.AMBIGUOUS

@@ -111,14 +111,15 @@ def test_all_arms_without_a_slow_down_take_every_role():
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.02, 0.3])
+@pytest.mark.parametrize("trials", [1, 6])
 @pytest.mark.parametrize("seed", range(8))
-def test_what_was_needed_is_where_the_verdict_turns(seed: int, effect: float):
+def test_what_was_needed_is_where_the_verdict_turns(seed: int, trials: int, effect: float):
     # The same noise with another slow-down: called above `needed`, not called below.
     name = {"x": effect}
-    (one,) = judge_experiment(experiment(seed, effects=name), name, 0.02)
+    (one,) = judge_experiment(experiment(seed, trials, effects=name), name, 0.02)
     for side, called in ((1e-6, True), (-1e-6, False)):
         other = {"x": one.needed + side}
-        (moved,) = judge_experiment(experiment(seed, effects=other), other, 0.02)
+        (moved,) = judge_experiment(experiment(seed, trials, effects=other), other, 0.02)
         assert (moved.verdict is Verdict.SLOWER) == called
 
 
