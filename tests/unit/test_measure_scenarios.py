@@ -58,8 +58,24 @@ def test_every_lane_of_a_server_gets_several_calls_a_block() -> None:
     one.warm()
     assert one.count % 3 == 0
     assert one.count >= 3 * CALLS_A_LANE
+
+
+def test_a_server_is_woken_as_long_as_others_are() -> None:
+    clock = FakeClock()
+
+    class Slow(Many):
+        def serve(self, count: int, clock: Clock) -> Block:
+            clock.wait_until(clock.now_ns() + self.call_ns)
+            return super().serve(count, clock)
+
+        call_ns = WAKE_NS // 4
+
+    target = Slow(lanes=3)
+    load("offline", [lambda: None], clock, target).wake()
+    assert target.served == [3] * 4
     target.served.clear()
-    one.wake()
+    target.call_ns = 2 * WAKE_NS
+    load("offline", [lambda: None], clock, target).wake()
     assert target.served == [3]
 
 

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from harness.measure.blocks import Block, time_in_turn
 from harness.measure.clock import Clock
-from harness.measure.scenarios.registry import Load, Speed, Workload, say_items, scenario
+from harness.measure.scenarios.registry import WAKE_NS, Load, Speed, Workload, say_items, scenario
 
 
 @runtime_checkable
@@ -52,11 +52,15 @@ class Offline(Load):
         return self.seat.session.lanes if isinstance(self.seat.session, Server) else 1
 
     def wake(self) -> None:
-        """All lanes at once."""
-        if isinstance(self.seat.session, Server):
-            self.seat.session.serve(self.lanes, self.seat.clock)
-        else:
+        """All lanes at once, as long as others wake."""
+        session, now = self.seat.session, self.seat.clock.now_ns
+        if not isinstance(session, Server):
             super().wake()
+            return
+        end_ns = now() + WAKE_NS
+        session.serve(self.lanes, self.seat.clock)
+        while now() < end_ns:
+            session.serve(self.lanes, self.seat.clock)
 
     def seconds_per_item(self, block: Block) -> float:
         """Wall time over the items answered."""
