@@ -25,7 +25,7 @@ from harness.runner.plan import Plan, PlannedCell
 from harness.runner.repository import current_commit
 from harness.runner.versions import versions_of
 from harness.store.journal import FILE, Event, Journal, read_journal
-from harness.suite.matrix import Group
+from harness.suite.matrix import Cell, Group
 from harness.suite.schema import Measure
 
 
@@ -48,8 +48,8 @@ def baselines_of(plan: Plan) -> Baselines:
             skipped[group.name] = "its baseline is excluded"
             continue
         planned = plan.cells[group.baseline.cell_id]
-        if planned.skip or group.baseline.pipeline.deployment:
-            skipped[group.name] = planned.skip or "a slow-down cannot be injected into replicas"
+        if reason := planned.skip or _unfit(group.baseline):
+            skipped[group.name] = reason
             continue
         cells[group.group_id] = planned
         groups.append(Group(group.group_id, (group.baseline,), group.baseline))
@@ -59,6 +59,16 @@ def baselines_of(plan: Plan) -> Baselines:
     jobs = {key: job for key, job in plan.jobs.items() if key in needed}
     own = {planned.cell.cell_id: planned for planned in cells.values()}
     return Baselines(Plan(plan.suite, plan.place, groups, own, jobs, data_keys), cells, skipped)
+
+
+def _unfit(baseline: Cell) -> str | None:
+    """Why no slow-down of a known size can be injected, if so."""
+    if baseline.pipeline.deployment:
+        return "a slow-down cannot be injected into replicas"
+    if not baseline.workload.follows_calls():
+        scenario = baseline.workload.scenario
+        return f"in {scenario} a call that takes 1 % longer changes the figure by another share"
+    return None
 
 
 @dataclass

@@ -116,6 +116,13 @@ def test_replicas_cannot_be_slowed_down_and_are_left_out(tmp_path):
     assert found.skipped["mlp / online / cpu"] == "replicate shows only in the scenario offline"
 
 
+def test_a_server_is_left_out_since_its_queue_makes_more_of_a_slow_down(tmp_path):
+    workloads = {"busy": {"scenario": "server", "qps": 100}, "online": {"scenario": "single-stream"}}
+    found, _ = planned(tmp_path, baseline="ort", models={"mlp": {"zoo": "mnist-mlp"}}, workloads=workloads)
+    assert [p.cell.workload_name for p in found.cells.values()] == ["online"]
+    assert "in server a call that takes 1 % longer" in found.skipped["mlp / busy / cpu"]
+
+
 # ------------------------------------------------------------------ the folder
 
 

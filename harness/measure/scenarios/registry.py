@@ -61,6 +61,10 @@ class Workload(BaseModel):
         """Seconds of a Trial, at most, that go into finding the load before anything is timed."""
         return 0.0
 
+    def follows_calls(self) -> bool:
+        """Whether calls that take a share longer make its figure worse by the same share."""
+        return True
+
 
 @dataclass(frozen=True)
 class Seat:
