@@ -56,7 +56,7 @@ class Trial:
         self.scenario = SCENARIOS.get(spec["workload"]["scenario"])
         self.load_on: Load | None = None
         self.data = read_quality_data(Path(spec["data"]))
-        self.pool = self._make_pool()
+        self.pool: list[tuple[Any, ...]] = []
         self.meter = PhaseMeter()
         self.session: Session | None = None
         self.calls: list[Callable[[], Any]] = []
@@ -70,11 +70,15 @@ class Trial:
         return [first, *(self.data.batch(i, self.target.batch) for i in range(1, number))]
 
     def ready(self) -> None:
-        """Import the runtime and say how long that took since the process was asked for."""
+        """Import the runtime and say how long that took since the process was asked for; then fetch inputs.
+
+        They are no part of a start, which would have none yet, nor of what an empty worker grows by.
+        """
         runtime = RUNTIMES.get(self.spec["runtime"])
         for module in runtime.imports:
             importlib.import_module(module)
         import_s = (time.perf_counter_ns() - self.channel.spawned_ns) / 1e9
+        self.pool = self._make_pool()
         self.meter.begin("empty")
         phase = self.meter.end()
         self.channel.emit(

@@ -91,6 +91,22 @@ def test_a_whole_trial_tells_of_every_phase(trial: Trial) -> None:
     assert told.last("block")["items"] > 0
 
 
+def test_fetching_the_inputs_is_no_part_of_the_start(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock(tick_ns=1)
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter_ns=clock.now_ns))
+    fetch = trial._make_pool
+
+    def slow() -> list[tuple[Any, ...]]:
+        clock.advance(10**10)
+        return fetch()
+
+    monkeypatch.setattr(trial, "_make_pool", slow)
+    trial.ready()
+    told: Any = trial.channel
+    assert told.last("ready")["import_s"] < 1
+    assert (len(trial.pool), clock.time_ns > 10**10) == (16, True)
+
+
 def test_a_machine_without_proc_measures_with_less_evidence(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
