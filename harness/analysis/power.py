@@ -20,6 +20,7 @@ from itertools import permutations
 import numpy as np
 
 from harness.analysis.comparison import judge
+from harness.analysis.recasting import Recast, recast
 from harness.analysis.timing import Timing, noise_floor, ratio_of
 from harness.stats.multiple import p_value
 from harness.stats.paired import proportion
@@ -131,7 +132,7 @@ class Prefix:
 
     `halfwidth` is the relative half-width of the ratios' intervals; `smallest` the smallest slow-down that is
     called in 95 of 100, from all candidates' `needed`; `comparison_s` the wall time that a comparison of one
-    candidate takes.
+    candidate takes. `recast` estimates what many comparisons would tell (recasting.py).
     """
 
     share: float
@@ -141,6 +142,7 @@ class Prefix:
     halfwidth: float
     smallest: float
     powers: tuple[Power, ...]
+    recast: Recast | None = None
 
 
 def judge_experiment(experiment: Experiment, effects: Mapping[str, float], precision: float) -> list[Judged]:
@@ -156,13 +158,18 @@ def judge_experiment(experiment: Experiment, effects: Mapping[str, float], preci
     return found
 
 
+def alike_of(effects: Mapping[str, float]) -> list[str]:
+    """Return the arms that are the same code."""
+    return [BASELINE, SHADOW, *(name for name, effect in effects.items() if effect == 0)]
+
+
 def roles_of(experiment: Experiment, effects: Mapping[str, float]) -> list[Experiment]:
     """Return the experiment once for each way to give out its roles.
 
     All arms without a slow-down take every role: baseline, shadow, identical candidate. Where they did not
     take part in the same Trials (arms that ended when their interval was narrow), roles stay as they were.
     """
-    alike = [BASELINE, SHADOW, *(name for name, effect in effects.items() if effect == 0)]
+    alike = alike_of(effects)
     if len({frozenset(experiment.timings[name].seconds) for name in alike if name in experiment.timings}) > 1:
         return [experiment]
     found = []
@@ -194,9 +201,13 @@ def smallest_effect(judged: Sequence[Judged], rate: float = RATE) -> float:
 
 
 def summarise(
-    experiments: Sequence[Experiment], effects: Mapping[str, float], precision: float
+    experiments: Sequence[Experiment], effects: Mapping[str, float], precision: float, *, fixed: bool = True
 ) -> list[Prefix]:
-    """Return what a quarter, half and all of the Trials tell; prefixes of equal length once."""
+    """Return what a quarter, half and all of the Trials tell; prefixes of equal length once.
+
+    `fixed`: the number of Trials was. Else arms ended when their own interval was narrow, and roles given out
+    anew would tell of another rule: nothing is estimated then.
+    """
     found: dict[float, Prefix] = {}
     for share in SHARES:
         cut = [experiment.first(share) for experiment in experiments]
@@ -214,5 +225,6 @@ def summarise(
             halfwidth=float(np.median([one.ratio.halfwidth for one in judged])),
             smallest=smallest_effect(judged),
             powers=tally(judged, max(1, len(cast) // len(cut))),
+            recast=recast(cut, alike_of(effects), list(effects.values()), RATE) if fixed else None,
         )
     return list(found.values())

@@ -121,7 +121,7 @@ def _summaries(baselines: Baselines, run: NoiseRun) -> Findings:
     return {
         planned.cell.name: (
             len(found[group]),
-            summarise(found[group], run.effects, run.measure.precision),
+            summarise(found[group], run.effects, run.measure.precision, fixed=run.measure.trials != "auto"),
         )
         for group, planned in baselines.cells.items()
     }
@@ -144,6 +144,8 @@ LEGEND = (
     "same code: called changed, a false alarm. x %: slowed down so, called slower. wrong: called faster.",
     "Below the counts Wilson's 95 % interval, by experiments. ±: half-width of the ratio. sees: the smallest",
     "slow-down that is called in 95 of 100. wall: what one comparison takes. Rows: the first Trials alone.",
+    "estimate: reckoned from the same Trials, their roles given out anew in many ways, slow-downs added; in",
+    "brackets the experiments with the lowest and highest share. It knows only hours that were measured.",
 )
 
 
@@ -154,6 +156,9 @@ def _show(found: Findings, terminal: Terminal) -> None:
             roles = prefixes[-1].powers[0].roles
             each = f", each with its roles given out in {roles} ways" if roles > 1 else ""
             terminal.show(_table(f"{name}: {count} experiment{'s' if count > 1 else ''}{each}", prefixes))
+            if any(prefix.recast for prefix in prefixes):
+                terminal.say()
+                terminal.show(_estimates(f"{name}: estimate", prefixes))
         else:
             terminal.say(f"{name}: no whole experiment yet")
     terminal.say()
@@ -177,6 +182,21 @@ def _table(title: str, prefixes: list[Prefix]) -> Table:
             *(_share(next((p for p in prefix.powers if p.effect == e), None)) for e in effects),
             str(sum(power.wrong_way for power in prefix.powers)),
         )
+    return table
+
+
+def _estimates(title: str, prefixes: list[Prefix]) -> Table:
+    """What many comparisons would tell, by the Trials of these experiments: no counts."""
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, title_style="bold")
+    known = [(prefix, prefix.recast) for prefix in prefixes if prefix.recast]
+    effects = [one.effect for one in known[-1][1].called]
+    for column in ("Trials", "timed", "sees", *(_percent(e) if e else "same code" for e in effects)):
+        table.add_column(column, justify="right", overflow="fold")
+    for prefix, found in known:
+        shares = [
+            f"{100 * one.rate:.3g} %\n({100 * one.low:.3g}–{100 * one.high:.3g})" for one in found.called
+        ]
+        table.add_row(f"{prefix.trials:g}", say_seconds(prefix.timed_s), _percent(found.smallest), *shares)
     return table
 
 

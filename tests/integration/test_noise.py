@@ -24,6 +24,7 @@ def test_an_injected_slow_down_is_measured_and_called(bench: Bench) -> None:
     printed = bench.harness("noise", suite, "--experiments", "2", *OPTIONS)
     bench.assert_all_gone()
     assert "2 experiments" in printed
+    assert "estimate" in printed
     made = trials(bench)
     assert len(made) == 6
     names = {"baseline", "shadow", "identical", "100% slower"}
@@ -35,6 +36,7 @@ def test_an_injected_slow_down_is_measured_and_called(bench: Bench) -> None:
     assert len(trials(bench)) == 6  # nothing was left to measure
     (group,) = json.loads(again)["groups"].values()
     assert group["experiments"] == 2
+    assert [one["effect"] for one in group["prefixes"][-1]["recast"]["called"]] == [0.0, 1.0]
     powers = {power["effect"]: power for power in group["prefixes"][-1]["powers"]}
     assert powers[1.0]["faster"] == 0
     for power in powers.values():  # two experiments, each in six roles

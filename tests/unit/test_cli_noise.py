@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 
+import numpy as np
 import pytest
 from suite_texts import content, write
 
 import harness.cli
+from harness.analysis.power import Experiment, summarise
 from harness.artifacts.cache import Cache
-from harness.commands.noise import read_effects
+from harness.commands.noise import _show, read_effects
+from harness.console import Terminal
 from harness.errors import HarnessError, StoreError
 from harness.runner.experiments import arms_for
 from harness.runner.local import plan_here
@@ -183,3 +186,25 @@ def test_whole_experiments_are_read_and_one_begun_twice_counts_once():
     assert second.timings["shadow"].seconds[1].tolist() == [2.0, 2.0]
     assert second.timed_s == {0: 1.5, 1: 1.5}
     assert second.wall_s == {0: 9.0, 1: 9.0}
+
+
+def test_the_estimate_stands_apart_from_the_counts_and_says_how_far_experiments_differ(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    made = []
+    for spread in (0.001, 0.03):
+        rng, one = np.random.default_rng(1), Experiment()
+        for number in range(6):
+            arms = {
+                name: (range(4), np.exp(spread * rng.standard_normal(4))) for name in ("baseline", "shadow")
+            }
+            arms |= {name: (range(4), np.exp(spread * rng.standard_normal(4))) for name in arms_for([0.02])}
+            one.add(number, arms, timed_s=1.0, wall_s=2.0)
+        made.append(one)
+    for fixed in (True, False):
+        _show({"ours": (2, summarise(made, arms_for([0.02]), 0.02, fixed=fixed))}, Terminal())
+        out = capsys.readouterr().out
+        assert ("ours: estimate" in out) == fixed
+    low, high = summarise(made, arms_for([0.02]), 0.02)[-1].recast.called[1].low, 1.0
+    assert low < 0.5
+    _show({"ours": (2, summarise(made, arms_for([0.02]), 0.02))}, Terminal())
+    assert f"({100 * low:.3g}–{100 * high:.3g})" in capsys.readouterr().out
