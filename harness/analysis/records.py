@@ -18,7 +18,7 @@ from harness.analysis.memory import memory_columns
 from harness.analysis.roofline import faster_than_roof, roofline_columns, roofs_of
 from harness.analysis.threads import thread_columns, thread_warnings
 from harness.analysis.walltime import times
-from harness.stats import mixture, proportion
+from harness.stats import mean_interval, mixture, proportion
 from harness.store.arrays import unpack
 from harness.store.info import RunInfo, Times
 from harness.store.schema import CELLS
@@ -31,7 +31,6 @@ _BUILT = {
     "reason": None,
     "log": None,
 }  # whatever an earlier session found
-NORMAL_95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 
 
 @dataclass
@@ -222,16 +221,14 @@ def _quality_columns(events: list[Event]) -> dict[str, Any]:
 
 
 def mean_with_interval(scores: NDArray[np.float64], *, shares: bool = True) -> tuple[float, float, float]:
-    """Mean score and its 95 % interval: Wilson's for right-or-wrong scores, else the normal one.
+    """Mean score and its 95 % interval: Wilson's for right-or-wrong scores, else Student's t.
 
     `shares` says whether scores are right or wrong by nature; a cosine that is exactly 1 on all items is not.
     """
-    mean = float(scores.mean())
     if shares and np.isin(scores, (0.0, 1.0)).all():
         low, high = proportion(int(scores.sum()), len(scores))
-        return mean, low, high
-    half = NORMAL_95 * float(scores.std(ddof=1)) / len(scores) ** 0.5 if len(scores) > 1 else float("nan")
-    return mean, mean - half, mean + half
+        return float(scores.mean()), low, high
+    return mean_interval(scores)
 
 
 def _warnings(columns: dict[str, Any], kinds: dict[str, list[Event]], info: RunInfo) -> list[str]:

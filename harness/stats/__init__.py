@@ -1,7 +1,7 @@
 """What the numbers say: percentiles, ratios, verdicts, plans. Pure numpy; scipy comes in when called."""
 
 from harness.stats.multiple import benjamini_hochberg, holm, p_value
-from harness.stats.paired import Difference, mcnemar, paired_difference, proportion
+from harness.stats.paired import Difference, mcnemar, mean_interval, paired_difference, proportion
 from harness.stats.planning import Budget, Spread, StopReason, plan, spread, stop
 from harness.stats.quantiles import (
     Percentile,
@@ -32,6 +32,7 @@ __all__ = [
     "loadgen_estimate",
     "margin",
     "mcnemar",
+    "mean_interval",
     "min_samples",
     "mixture",
     "p_value",

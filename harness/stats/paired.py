@@ -87,6 +87,22 @@ def proportion(successes: int, n: int, confidence: float = 0.95) -> tuple[float,
     return (0.0 if successes == 0 else center - half), (1.0 if successes == n else center + half)
 
 
+def mean_interval(scores: Array, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Return the mean of a 1-D array of scores, and Student's t interval; NaN for one score alone.
+
+    Infinite scores have an infinite mean and no interval.
+    """
+    from scipy.special import stdtrit
+
+    mean = float(scores.mean())
+    if scores.size < 2:
+        return mean, math.nan, math.nan
+    with np.errstate(invalid="ignore"):
+        se = float(scores.std(ddof=1)) / math.sqrt(scores.size)
+    half = float(stdtrit(scores.size - 1, 0.5 + confidence / 2)) * se
+    return mean, mean - half, mean + half
+
+
 def tango(gains: int, losses: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return Tango's score interval for (gains - losses) / n, where n items were answered by both arms.
 

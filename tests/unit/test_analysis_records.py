@@ -421,7 +421,7 @@ def test_intervals_of_a_mean() -> None:
     assert mean == 0.75
     assert 0 < low < 0.75 < high < 1
     mean, low, high = mean_with_interval(np.array([0.5, 0.7, 0.9]))
-    half = 1.959964 * 0.2 / 3**0.5
+    half = 4.302653 * 0.2 / 3**0.5  # Student's t, 2 degrees of freedom
     assert (mean, low, high) == pytest.approx((0.7, 0.7 - half, 0.7 + half))
     assert np.isnan(mean_with_interval(np.array([0.5]))[1])
     assert mean_with_interval(np.ones(10))[2] == pytest.approx(1.0)
