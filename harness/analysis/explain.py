@@ -12,7 +12,7 @@ from typing import Any
 from harness.analysis import wording as say
 from harness.analysis.frames import Row
 from harness.analysis.payback import pay_back
-from harness.analysis.roofline import FLOAT, Roofs, flops_by_type, roofs_for
+from harness.analysis.roofline import FLOAT, Roofs, busy_share, flops_by_type, roofs_for
 from harness.analysis.roofwords import types_in_words, vector_ratios
 
 FAR = 0.10
@@ -91,9 +91,10 @@ def _roofs(row: Row, _baseline: Row | None) -> Iterator[str]:
     )
     memory, intensity = row.get("copy_fraction"), row.get("arithmetic_intensity_flops_per_byte")
     shares = flops_by_type(row)
+    achieved, opening = (achieved or 0.0) / busy_share(row), _at_work(row)
     if achieved and peak and compute is not None:
         yield (
-            f"It computes {say.quantity(achieved, 'FLOP/s')}, {say.percent(compute)} of the "
+            f"{opening} computes {say.quantity(achieved, 'FLOP/s')}, {say.percent(compute)} of the "
             f"{say.quantity(peak, 'FLOP/s')} that this machine was measured to multiply in "
             f"{types_in_words(shares or {FLOAT: 1.0})} with {row['threads']} threads."
         )
@@ -103,13 +104,18 @@ def _roofs(row: Row, _baseline: Row | None) -> Iterator[str]:
         why = "in which number types is not known, so it is held against no roof"
         if shares:
             why = f"no roof was measured for {types_in_words(shares)}"
-        yield f"It computes {say.quantity(achieved, 'FLOP/s')}; {why}."
+        yield f"{opening} computes {say.quantity(achieved, 'FLOP/s')}; {why}."
     if memory is not None and intensity:
         yield (
-            f"It computes {say.digits(intensity)} FLOP for each byte that it moves, and moves "
+            f"{opening} computes {say.digits(intensity)} FLOP for each byte that it moves, and moves "
             f"{say.percent(memory)} of what this machine was measured to copy in the same time."
         )
     yield from _bound(row, compute, memory)
+
+
+def _at_work(row: Row) -> str:
+    """Whose figures the roofs are held against: under a server's load the waiting does not count."""
+    return "It" if row.get("utilisation") is None else "While it answers, it"
 
 
 def _bound(row: Row, compute: float | None, memory: float | None) -> Iterator[str]:
@@ -137,7 +143,7 @@ def _far(row: Row) -> str:
             "Another runtime or method may have better ones."
         )
     return (
-        "It is far from both roofs: most of a call goes into starting operators, not into their work. "
+        "It is far from both roofs: most of a call likely goes into starting operators, not into their work. "
         "Fewer operators, or more items a call, help more than cheaper arithmetic."
     )
 

@@ -116,7 +116,7 @@ CELLS = _columns(
     arithmetic_intensity_flops_per_byte | float | FLOPs over bytes of one item, weights divided by the batch
     roof_flop_per_s           | float | this machine's measured roof for flops_by_type at the thread budget
     roof_over_float32         | float | that roof over the float32 roof; none where all is float32
-    roof_fraction             | float | achieved_flop_per_s over roof_flop_per_s
+    roof_fraction             | float | achieved_flop_per_s over roof_flop_per_s, in the time that it was busy
     copy_fraction             | float | bytes moved per second over the measured copy rate; above 1: by caches
     bound                     | str   | compute or memory: intensity against the measured ridge point
     quality_metric            | str   | name of the quality metric

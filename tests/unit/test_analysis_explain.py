@@ -67,6 +67,14 @@ def test_what_bounds_a_call_follows_from_both_roofs() -> None:
     assert "60 % of the 100 GFLOP/s" in " ".join(explain(roofs(0.6, 0.1, "compute"), BASE))
 
 
+def test_under_a_servers_load_the_rate_and_its_share_of_the_roof_are_of_the_time_at_work() -> None:
+    """10 GFLOP/s in a quarter of the time are 40, and 40 % of a roof of 100: the sentence must add up."""
+    found = " ".join(
+        explain({**roofs(0.4, 0.1, "compute"), "achieved_flop_per_s": 1e10, "utilisation": 0.25}, BASE)
+    )
+    assert "While it answers, it computes 40.0 GFLOP/s, 40 % of the 100 GFLOP/s" in found
+
+
 MACHINE: list[dict[str, Any]] = [
     {
         "threads": 2,
