@@ -92,13 +92,18 @@ class Judged:
 
 @dataclass(frozen=True)
 class Power:
-    """How candidates of one true slow-down were called, in comparisons; `roles` of each experiment."""
+    """How candidates of one true slow-down were called, in comparisons, of which one experiment has `roles`.
+
+    `experiments` are those that had any, and `calls` is the sum of the shares that each of them called.
+    """
 
     effect: float
     slower: int
     faster: int
     same: int
     ambiguous: int
+    experiments: int
+    calls: float
     roles: int = 1
 
     @property
@@ -122,8 +127,7 @@ class Power:
         Parts of one count against the claim: as a false alarm, and as a slow-down that was missed.
         """
         whole = math.floor if self.effect else math.ceil
-        experiments = math.ceil(self.comparisons / self.roles)
-        return proportion(min(whole(self.called / self.roles), experiments), experiments)
+        return proportion(whole(round(self.calls, 6)), self.experiments)
 
 
 @dataclass(frozen=True)
@@ -184,14 +188,30 @@ def roles_of(experiment: Experiment, effects: Mapping[str, float]) -> list[Exper
     return found
 
 
-def tally(judged: Iterable[Judged], roles: int = 1) -> tuple[Power, ...]:
-    """Count Verdicts by true slow-down, the smallest first; `roles` comparisons are of one experiment."""
-    counts: dict[float, Counter[Verdict]] = {}
-    for one in judged:
-        counts.setdefault(one.effect, Counter())[one.verdict] += 1
-    return tuple(
-        Power(effect, **{str(verdict): seen[verdict] for verdict in Verdict}, roles=roles)
-        for effect, seen in sorted(counts.items())
+def tally(experiments: Iterable[Sequence[Judged]]) -> tuple[Power, ...]:
+    """Count Verdicts by true slow-down, the smallest first, from what was judged of each experiment.
+
+    Experiments count the same, however many comparisons were made of them.
+    """
+    found: dict[float, list[Counter[Verdict]]] = {}
+    for judged in experiments:
+        mine: dict[float, Counter[Verdict]] = {}
+        for one in judged:
+            mine.setdefault(one.effect, Counter())[one.verdict] += 1
+        for effect, counts in mine.items():
+            found.setdefault(effect, []).append(counts)
+    return tuple(_power(effect, counts) for effect, counts in sorted(found.items()))
+
+
+def _power(effect: float, counts: Sequence[Counter[Verdict]]) -> Power:
+    wanted = (Verdict.SLOWER,) if effect else (Verdict.SLOWER, Verdict.FASTER)
+    total: Counter[Verdict] = sum(counts, Counter())
+    return Power(
+        effect,
+        **{str(verdict): total[verdict] for verdict in Verdict},
+        experiments=len(counts),
+        calls=sum(sum(one[verdict] for verdict in wanted) / one.total() for one in counts),
+        roles=max(one.total() for one in counts),
     )
 
 
@@ -211,8 +231,15 @@ def summarise(
     found: dict[float, Prefix] = {}
     for share in SHARES:
         cut = [experiment.first(share) for experiment in experiments]
-        cast = [part for experiment in cut for part in roles_of(experiment, effects)]
-        judged = [one for part in cast for one in judge_experiment(part, effects, precision)]
+        told = [
+            [
+                one
+                for part in roles_of(experiment, effects)
+                for one in judge_experiment(part, effects, precision)
+            ]
+            for experiment in cut
+        ]
+        judged = [one for part in told for one in part]
         if not judged:
             continue
         trials = float(np.median([len(experiment.timed_s) for experiment in cut]))
@@ -224,7 +251,7 @@ def summarise(
             comparison_s=float(np.median([sum(e.wall_s.values()) for e in cut])) * 3 / arms,
             halfwidth=float(np.median([one.ratio.halfwidth for one in judged])),
             smallest=smallest_effect(judged),
-            powers=tally(judged, max(1, len(cast) // len(cut))),
+            powers=tally(told),
             recast=recast(cut, alike_of(effects), list(effects.values()), RATE) if fixed else None,
         )
     return list(found.values())

@@ -48,7 +48,7 @@ def judged(verdict: Verdict, effect: float = 0.0) -> Judged:
 
 
 def test_a_large_slow_down_is_called_and_identical_code_is_not():
-    found = [one for seed in range(30) for one in judge_experiment(experiment(seed), EFFECTS, 0.02)]
+    found = [judge_experiment(experiment(seed), EFFECTS, 0.02) for seed in range(30)]
     powers = {power.effect: power for power in tally(found)}
     assert powers[0.2].called == powers[0.2].slower == 30
     assert powers[0.0].called <= 1
@@ -76,24 +76,37 @@ def test_verdicts_are_counted_by_effect_and_the_wrong_way_apart():
         *[judged(Verdict.SLOWER, 0.02)] * 3,
         judged(Verdict.FASTER, 0.02),
     ]
-    identical, slowed = tally(calls)
+    identical, slowed = tally([one] for one in calls)
     assert (identical.effect, identical.called, identical.comparisons, identical.wrong_way) == (0.0, 2, 4, 0)
     assert (slowed.effect, slowed.called, slowed.comparisons, slowed.wrong_way) == (0.02, 3, 4, 1)
 
 
+def power(effect: float, called: int, missed: int, roles: int = 1) -> Power:
+    """Of so many comparisons, `roles` of an experiment, those that were called come first."""
+    verdicts = [Verdict.SLOWER] * called + [Verdict.SAME] * missed
+    made = [judged(verdict, effect) for verdict in verdicts]
+    return tally(made[i : i + roles] for i in range(0, len(made), roles))[0]
+
+
 def test_the_interval_is_wilsons():
-    low, high = Power(0.02, slower=95, faster=0, same=2, ambiguous=3).interval()
+    low, high = power(0.02, 95, 5).interval()
     assert (low, high) == (pytest.approx(0.8882, abs=1e-4), pytest.approx(0.9785, abs=1e-4))
-    assert Power(0.0, slower=0, faster=0, same=100, ambiguous=0).interval()[1] == pytest.approx(
-        0.037, abs=1e-3
-    )
+    assert power(0.0, 0, 100).interval()[1] == pytest.approx(0.037, abs=1e-3)
 
 
 def test_the_interval_counts_experiments_and_parts_against_the_claim():
-    slowed = Power(0.02, slower=58, faster=0, same=0, ambiguous=2, roles=6)
-    assert slowed.interval() == Power(0.02, slower=9, faster=0, same=0, ambiguous=1).interval()
-    alarm = Power(0.0, slower=1, faster=0, same=59, ambiguous=0, roles=6)
-    assert alarm.interval() == Power(0.0, slower=1, faster=0, same=9, ambiguous=0).interval()
+    assert power(0.02, 58, 2, roles=6).interval() == power(0.02, 9, 1).interval()
+    assert power(0.0, 1, 59, roles=6).interval() == power(0.0, 1, 9).interval()
+
+
+def test_experiments_count_the_same_however_many_roles_they_could_give_out():
+    """Five in six roles and five in one are ten experiments, as the interval counts them, and not twelve."""
+    made = [[judged(Verdict.SAME)] * roles for roles in [6] * 5 + [1] * 5]
+    (found,) = tally(made)
+    assert (found.experiments, found.comparisons, found.roles) == (10, 35, 6)
+    assert found.interval() == power(0.0, 0, 10).interval()
+    (seen,) = tally([[judged(Verdict.SLOWER, 0.02)] * 6, [judged(Verdict.SAME, 0.02)]])
+    assert seen.interval() == power(0.02, 1, 1).interval()
 
 
 def test_all_arms_without_a_slow_down_take_every_role():
