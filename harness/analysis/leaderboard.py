@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from harness.analysis.comparison import compare
 from harness.analysis.frames import Row, numbers, records
 from harness.analysis.timing import between
+from harness.stats.verdict import tells_apart
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.reading import Run
 from harness.units import POINTS
@@ -110,14 +111,20 @@ def boards(run: Run, comparison: pd.DataFrame | None = None) -> list[Board]:
 
 
 def _rival(run: Run, made: Board) -> str | None:
-    """The next after the best, both compared directly, where their interval does not exclude equal speed."""
+    """The next after the best, both compared directly, where the Run cannot tell them apart.
+
+    By the rule of the Verdict: the interval excludes equal speed, and the estimate is farther from it than
+    what identical code showed while they were measured.
+    """
     after = [row for row in made.records if row["within"] or not made.limited]
-    ids = [row["cell_id"] for row in after if row["speedup"] is not None]
+    known = {row["cell_id"]: row for row in after if row["speedup"] is not None}
+    ids = list(known)
     if made.best is None or made.best not in ids or ids.index(made.best) + 1 == len(ids):
         return None
     second = ids[ids.index(made.best) + 1]
     ratio = between(run, second, made.best)
-    return second if ratio is None or not ratio.excludes_one() else None
+    floor = max(known[cell]["floor"] or 0.0 for cell in (second, made.best))
+    return second if ratio is None or not tells_apart(ratio, floor) else None
 
 
 def board(group: GroupInfo, compared: pd.DataFrame, left_out: pd.DataFrame, max_drop: float | None) -> Board:

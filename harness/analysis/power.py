@@ -25,7 +25,7 @@ from harness.analysis.timing import Timing, noise_floor, ratio_of
 from harness.stats.multiple import p_value
 from harness.stats.paired import proportion
 from harness.stats.ratio import Ratio
-from harness.stats.verdict import Verdict, bar
+from harness.stats.verdict import Verdict, bar, floor_magnitude
 
 BASELINE, SHADOW = "baseline", "shadow"
 SHARES = (0.25, 0.5, 1.0)
@@ -85,7 +85,7 @@ class Judged:
         noise floor, stats/verdict.py), less the error that the estimate has.
         """
         half = math.log(self.ratio.estimate / self.ratio.low) if self.ratio.low > 0 else math.inf
-        needed = max(half, bar(self.ratio, self.floor))
+        needed = max(half, bar(self.ratio, floor_magnitude(self.floor)))
         error = -math.log(self.ratio.estimate) - math.log1p(self.effect)
         return math.expm1(needed - error) if needed < 700 else math.inf
 

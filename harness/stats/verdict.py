@@ -45,13 +45,18 @@ def margin(noise_floor: Ratio | None, precision: float) -> float:
     return max(checks.above_zero(precision, "precision"), floor_magnitude(noise_floor))
 
 
-def bar(ratio: Ratio, noise_floor: Ratio | None) -> float:
+def bar(ratio: Ratio, floor: float) -> float:
     """Return what the estimate's logarithm has to exceed, besides that its interval excludes 1.
 
-    The noise floor; for one Trial, which cannot show how processes differ, with an allowance for that.
+    The noise floor's magnitude; for one Trial, which cannot show how processes differ, an allowance for that.
     """
-    floor = math.log1p(floor_magnitude(noise_floor))
-    return floor if ratio.between_trials else floor + math.log1p(ONE_TRIAL_ALLOWANCE)
+    allowance = 0.0 if ratio.between_trials else math.log1p(ONE_TRIAL_ALLOWANCE)
+    return math.log1p(floor) + allowance
+
+
+def tells_apart(ratio: Ratio, floor: float) -> bool:
+    """Whether the interval excludes 1 and the estimate passes the bar; `floor` is a `floor_magnitude`."""
+    return ratio.excludes_one() and abs(math.log(ratio.estimate)) > bar(ratio, floor) * (1 + TIE)
 
 
 def decide(
@@ -77,10 +82,9 @@ def decide(
     precision <= 0.
     """
     same_within = margin(noise_floor, precision)
-    effect = math.log(ratio.estimate)
     proven = p_value is None or p_value < alpha
-    if ratio.excludes_one() and abs(effect) > bar(ratio, noise_floor) * (1 + TIE) and proven:
-        return Verdict.FASTER if effect > 0 else Verdict.SLOWER
+    if proven and tells_apart(ratio, floor_magnitude(noise_floor)):
+        return Verdict.FASTER if ratio.estimate > 1 else Verdict.SLOWER
     farthest = max(ratio.high, 1 / ratio.low) if ratio.low > 0 else math.inf
     if ratio.between_trials and farthest <= (1 + same_within) * (1 + TIE):
         # An unbounded floor would make everything "the same": that is not knowing.

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
+from harness.analysis.comparison import compare
 from harness.analysis.leaderboard import boards, budget, pareto_front, within_budget
 
 COARSE = st.one_of(st.integers(0, 5).map(float), st.just(float("nan")))
@@ -155,3 +156,11 @@ def test_a_rival_is_named_only_where_it_cannot_be_told_apart(tmp_path):
     apart = (TECHNIQUES[0], Technique("a", 2.0), Technique("b", 3.0))
     (board,) = boards(make_run(tmp_path / "apart", (Group(),), apart))
     assert (board.row(board.best)["technique"], board.rival) == ("b", None)
+
+
+def test_two_that_differ_by_less_than_identical_code_are_not_told_apart(tmp_path):
+    run = make_run(tmp_path / "run", (Group(),), (TECHNIQUES[0], Technique("a", 2.0), Technique("b", 3.0)))
+    for floor, rival in ((0.4, None), (0.6, "a")):
+        (board,) = boards(run, compare(run).assign(floor=floor))
+        found = board.row(board.rival)
+        assert (found and found["technique"]) == rival
