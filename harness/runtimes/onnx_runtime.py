@@ -22,6 +22,15 @@ class OnnxRuntime(RuntimeConfig):
     graph_optimization: Literal["disabled", "basic", "extended", "all"] = "all"
 
 
+def _leaves_pairs(config: OnnxRuntime) -> str | None:
+    """Fusing quantize and dequantize pairs is among what the level `extended` adds."""
+    if config.graph_optimization in ("extended", "all"):
+        return None
+    return (
+        f"ONNX Runtime fuses them from graph_optimization: extended on, not with {config.graph_optimization}"
+    )
+
+
 class OrtSession(Session):
     """An `onnxruntime.InferenceSession`."""
 
@@ -45,6 +54,7 @@ class OrtSession(Session):
     imports=("onnxruntime",),
     packages=("onnxruntime",),
     devices=("cpu", "cuda"),
+    leaves_pairs=_leaves_pairs,
 )
 def open_session(config: OnnxRuntime, artifact: Artifact, target: Target) -> Session:
     """Open the graph with the thread budget. Raises HarnessError when the provider is not in this build."""

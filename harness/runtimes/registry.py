@@ -56,7 +56,8 @@ class Runtime:
 
     `imports` are the modules that its worker imports before the Artifact is loaded, which is what "empty
     worker" means; `packages` are the distributions whose versions are recorded. `arithmetic(config)` names
-    the number type that float32 operators of the Artifact are computed in.
+    the number type that float32 operators of the Artifact are computed in. `leaves_pairs(config)` is why
+    quantize and dequantize pairs are not fused into integer kernels, or None where they are.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Runtime:
     extra: str | None = None
     devices: tuple[str, ...] = ("cpu",)
     arithmetic: Callable[[Any], str] = lambda _config: "float32"
+    leaves_pairs: Callable[[Any], str | None] = lambda _config: None
 
     def missing(self) -> str | None:
         """Return why the runtime cannot be used here, or None; imports nothing."""

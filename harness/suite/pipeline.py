@@ -107,6 +107,11 @@ class Pipeline:
             lost = [one.step for one in chain[i:] if one.step.yields not in stage.step.shows_in]
             if stage.step.shows_in and lost:
                 raise ValueError(f"{stage.step.name} does nothing there: {lost[0].name} does not keep it")
+            if stage.step.needs_fusion and (why := self.runtime.leaves_pairs(self.runtime_config)):
+                raise ValueError(
+                    f"{stage.step.name} would round and multiply in float: "
+                    f"it writes quantize and dequantize pairs, and {why}"
+                )
         return chain
 
     def _detours(self, chain: list[Stage]) -> tuple[int, int]:

@@ -61,6 +61,8 @@ class Transform:
     goes into the content address: raise it when the step's result changes.
 
     `shows_in` are the forms that keep what the step did; a pipeline whose runtime takes another is skipped.
+    `needs_fusion` says that it writes quantize and dequantize pairs: integers are multiplied only where the
+    runtime fuses them, and a pipeline whose runtime does not is refused.
 
     One entry of a suite may be done by several steps, each for other forms (``precision`` on a module and on
     an ONNX graph): they share family, variant and config class and differ by `implementation`; the pipeline
@@ -86,6 +88,7 @@ class Transform:
     version: int = 1
     implementation: str | None = None
     shows_in: tuple[str, ...] = ()
+    needs_fusion: bool = False
 
     @property
     def name(self) -> str:

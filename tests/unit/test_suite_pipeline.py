@@ -90,6 +90,16 @@ def pipeline(folder, *steps) -> Pipeline:
         ),
         ([INT8, EAGER], "", "the runtime torch-eager takes torch-module, and nothing makes that from onnx"),
         ([INT8, HALF, ORT], "", "prune/channel takes torch-module, and nothing makes that from onnx"),
+        *(
+            (
+                [{"quantize": method}, {"runtime": {"name": "onnxruntime", "graph_optimization": level}}],
+                "",
+                f"quantize/{name} would round and multiply in float: it writes quantize and dequantize "
+                f"pairs, and ONNX Runtime fuses them from graph_optimization: extended on, not with {level}",
+            )
+            for method, name in (("static", "static"), ("mixed", "mixed"), ("qat", "qat/onnx"))
+            for level in ("disabled", "basic")
+        ),
     ],
 )
 def test_a_pipeline_that_cannot_be_is_refused_where_it_goes_wrong(tmp_path, steps, where, says):
@@ -121,6 +131,13 @@ def test_families_and_replicas_are_told(tmp_path):
     assert found.families == ["prune", "quantize", "replicate"]
     assert found.replicas == 2
     assert pipeline(tmp_path, ORT).replicas == 1
+
+
+@pytest.mark.parametrize("quantize", ["dynamic", "weight-only"])
+def test_what_multiplies_integers_without_any_fusion_goes_to_every_level(tmp_path, quantize):
+    basic = {"runtime": {"name": "onnxruntime", "graph_optimization": "basic"}}
+    assert pipeline(tmp_path, {"quantize": quantize}, basic).stages("onnx")[0].step.variant == quantize
+    assert pipeline(tmp_path, INT8, {"runtime": "openvino"}).stages("onnx")
 
 
 @pytest.mark.parametrize(

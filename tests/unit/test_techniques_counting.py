@@ -171,7 +171,7 @@ def fused(path, folder, level=ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED):
     "level", ["ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"]
 )
 def test_from_the_extended_level_on_qdq_runs_in_integers(level, tmp_path):
-    """The limit that docs/quantization.md tells: below, what is counted as integer runs in float."""
+    """Why QDQ steps are refused below it (test_suite_pipeline.py): it would run in float."""
     specs = tiny.INPUTS["dense"]
     about = tiny.Context(specs, tiny.training(specs))
     source, _ = tiny.build("export-onnx", tiny.source("dense", tmp_path / "m"), tmp_path / "o", about)

@@ -14,6 +14,7 @@ from harness.artifacts.artifact import Artifact
 from harness.artifacts.tensors import Array
 from harness.techniques.quantize.calibration import cut, draw_items
 from harness.techniques.quantize.nncf_library import (
+    STATIC,
     NncfStaticSettings,
     advanced,
     arguments,
@@ -44,16 +45,8 @@ class NncfAccuracy(NncfStaticSettings):
     "quantize",
     NncfAccuracy,
     select=("method", "nncf-accuracy"),
-    takes=(openvino_ir.FORM,),
-    yields=openvino_ir.FORM,
     summary="static int8, the most harmful layers left in float until accuracy holds, by NNCF (OpenVINO)",
-    packages=("nncf", "openvino"),
-    extra="openvino",
-    devices=("cpu",),
-    settles=settle_range,
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
-    version=2,
-    needs_training_data=lambda _config: True,
+    **STATIC,
 )
 def quantize_with_accuracy(
     config: NncfAccuracy, source: Artifact, out: Path, context: BuildContext

@@ -8,8 +8,23 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from harness.artifacts import openvino_ir
+from harness.techniques.quantize.ranges import settle_range
 from harness.techniques.registry import StepConfig
 from harness.zoo.registry import Data
+
+STATIC: dict[str, Any] = {
+    "takes": (openvino_ir.FORM,),
+    "yields": openvino_ir.FORM,
+    "packages": ("nncf", "openvino"),
+    "extra": "openvino",
+    "devices": ("cpu",),
+    "settles": settle_range,
+    "keeps": ("parameters", "nonzero_parameters", "flops_per_item"),
+    "version": 2,
+    "needs_training_data": lambda _config: True,
+}
+"""What both static steps are registered with."""
 
 
 class NncfCalibration(StepConfig):

@@ -11,6 +11,7 @@ from harness.artifacts import openvino_ir
 from harness.artifacts.artifact import Artifact
 from harness.techniques.quantize.calibration import cut, draw_items
 from harness.techniques.quantize.nncf_library import (
+    STATIC,
     NncfStaticSettings,
     advanced,
     arguments,
@@ -35,16 +36,8 @@ class NncfStatic(NncfStaticSettings):
     "quantize",
     NncfStatic,
     select=("method", "nncf-static"),
-    takes=(openvino_ir.FORM,),
-    yields=openvino_ir.FORM,
     summary="int8 weights and activations, calibrated on training data by NNCF (OpenVINO)",
-    packages=("nncf", "openvino"),
-    extra="openvino",
-    devices=("cpu",),
-    settles=settle_range,
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
-    version=2,
-    needs_training_data=lambda _config: True,
+    **STATIC,
 )
 def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Calibrate, quantize the graph, and report what was quantized."""

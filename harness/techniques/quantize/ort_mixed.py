@@ -17,7 +17,7 @@ from harness.errors import BuildError
 from harness.techniques.quantize import sensitivity
 from harness.techniques.quantize.calibration import batches
 from harness.techniques.quantize.counting import report
-from harness.techniques.quantize.ort_static import StaticSettings, describe, settle
+from harness.techniques.quantize.ort_static import ABOUT, StaticSettings, describe, settle
 from harness.techniques.registry import BuildContext, transform
 
 if TYPE_CHECKING:
@@ -57,15 +57,9 @@ class MixedQuantize(StaticSettings):
     "quantize",
     MixedQuantize,
     select=("method", "mixed"),
-    takes=(onnx_graph.FORM,),
-    yields=onnx_graph.FORM,
     summary="static int8, the most sensitive layers left in float until a budget holds (ONNX Runtime)",
-    packages=("onnxruntime", "onnx"),
-    devices=("cpu",),
-    settles=settle,
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
     version=2,
-    needs_training_data=lambda _config: True,
+    **ABOUT,
 )
 def quantize_mixed(
     config: MixedQuantize, source: Artifact, out: Path, context: BuildContext

@@ -45,19 +45,26 @@ def settle(config: StaticSettings, target: Target, cpu_features: frozenset[str])
     }
 
 
+ABOUT: dict[str, Any] = {
+    "takes": (onnx_graph.FORM,),
+    "yields": onnx_graph.FORM,
+    "packages": ("onnxruntime", "onnx"),
+    "devices": ("cpu",),
+    "settles": settle,
+    "keeps": ("parameters", "nonzero_parameters", "flops_per_item"),
+    "needs_training_data": lambda _config: True,
+    "needs_fusion": True,
+}
+"""What the steps that calibrate into QDQ form are registered with."""
+
+
 @transform(
     "quantize",
     StaticQuantize,
     select=("method", "static"),
-    takes=(onnx_graph.FORM,),
-    yields=onnx_graph.FORM,
     summary="int8 weights and activations, calibrated on training data, QDQ (ONNX Runtime)",
-    packages=("onnxruntime", "onnx"),
-    devices=("cpu",),
-    settles=settle,
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
     version=3,
-    needs_training_data=lambda _config: True,
+    **ABOUT,
 )
 def quantize_static(
     config: StaticQuantize, source: Artifact, out: Path, context: BuildContext

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.artifacts.tensors import TensorSpec
+from harness.artifacts.tensors import Array, TensorSpec
 from harness.errors import BuildError
 
 if TYPE_CHECKING:
@@ -17,14 +18,20 @@ if TYPE_CHECKING:
 
 def check_runs(path: Path, inputs: tuple[TensorSpec, ...], batch: int = 1) -> None:
     """Answer one batch of random items. Raises BuildError when the graph cannot be opened or run."""
+    rng = np.random.default_rng(0)
+    run_batches(path, [{spec.name: spec.random(batch, rng) for spec in inputs}])
+
+
+def run_batches(model: Path | bytes, batches: Iterable[dict[str, Array]]) -> list[list[Array]]:
+    """Return the outputs of each batch. Raises BuildError when the graph cannot be opened or run."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    rng = np.random.default_rng(0)
+    content = model if isinstance(model, bytes) else str(model)
     try:
-        session = ort.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
-        session.run(None, {spec.name: spec.random(batch, rng) for spec in inputs})
+        session = ort.InferenceSession(content, sess_options=options, providers=["CPUExecutionProvider"])
+        return [session.run(None, batch) for batch in batches]
     except Exception as error:  # onnxruntime has an exception class for each status
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise BuildError(f"onnxruntime {ort.__version__} cannot run the result: {lines[0]}") from error

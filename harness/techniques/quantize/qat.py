@@ -76,6 +76,7 @@ def _settle_pt2e(config: QuantizationAware, target: Target, cpu_features: frozen
     summary="int8 by quantization-aware training (torchao), QDQ (ONNX Runtime, OpenVINO)",
     packages=("torchao", "torch", "onnx", "onnxscript", "onnxruntime"),
     settles=_settle_onnx,
+    needs_fusion=True,
     **_ABOUT,
 )
 def quantize_to_onnx(

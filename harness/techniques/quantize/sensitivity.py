@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.artifacts.onnx_flops import is_product, node_flops
 from harness.artifacts.tensors import Array
-from harness.errors import BuildError
+from harness.techniques.quantize.probing import run_batches
 
 if TYPE_CHECKING:
     import onnx
@@ -42,17 +42,7 @@ class Layer:
 
 def answers(model: Path | bytes, batches: list[dict[str, Array]]) -> Answers:
     """Return the graph's outputs over all batches. Raises BuildError when it cannot be run."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    content = model if isinstance(model, bytes) else str(model)
-    try:
-        session = ort.InferenceSession(content, sess_options=options, providers=["CPUExecutionProvider"])
-        found = [session.run(None, batch) for batch in batches]
-    except Exception as error:  # onnxruntime has an exception class for each status
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise BuildError(f"onnxruntime {ort.__version__} cannot run the result: {lines[0]}") from error
+    found = run_batches(model, batches)
     return [np.concatenate(parts).astype(np.float64) for parts in zip(*found, strict=True)]
 
 
