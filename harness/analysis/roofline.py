@@ -14,6 +14,10 @@ TOLERANCE, DISTURBED_TOLERANCE = 1.1, 2.0
 """A Record that multiplies faster than the measured roof times this cannot have done the work. A roof that
 was measured on a disturbed machine is too low, so that more is allowed above it."""
 FLOAT = "float32"
+OR = " or "
+"""Between the types of a runtime that does not tell which of them it takes under compressed weights."""
+
+NOTHING = 1e-9  # of a share: what sums of floats are off by
 
 Row = Mapping[str, Any]
 Roofs = Mapping[str, Any]
@@ -127,7 +131,7 @@ def flops_by_type(row: Row) -> dict[str, float] | None:
     """Return the share of the FLOPs in each number type that is multiplied; None where it is not known.
 
     By what the steps report, else by the graph, where nothing is in low precision. What is float32 there is
-    computed in the runtime's own type.
+    computed in the runtime's own type; of ``float32 or int8`` it may take the second by compressed weights.
     """
     runtime = row.get("runtime_arithmetic") or FLOAT
     shares = _shares(row.get("flops_by_type"))
@@ -136,8 +140,11 @@ def flops_by_type(row: Row) -> dict[str, float] | None:
         if low or row.get("float32_flops_share") != 1:
             return None
         shares = {FLOAT: 1.0}
-    if runtime != FLOAT and FLOAT in shares:
-        shares[runtime] = shares.get(runtime, 0.0) + shares.pop(FLOAT)
+    plain, left = runtime.partition(OR)[0], shares.pop(FLOAT, 0.0)
+    unsure = min(row.get("weight_only_flops_share") or 0.0, left) if runtime != plain else 0.0
+    for kind, share in ((plain, left - unsure), (runtime, unsure)):
+        if share > NOTHING:
+            shares[kind] = shares.get(kind, 0.0) + share
     return shares
 
 
@@ -155,12 +162,14 @@ def _shares(text: Any) -> dict[str, float] | None:
 def roof_of(shares: Mapping[str, float] | None, roofs: Roofs) -> float | None:
     """Return the FLOP/s of work of which `shares` are in each number type: 1 / Σ (share / its roof).
 
-    None where a type has no roof.
+    Of ``float32 or int8`` the higher roof counts, so that nobody is accused who took that. None where a type
+    has no roof.
     """
     rates = {rate["dtype"]: rate["flop_per_s"] for rate in roofs["rates"]}
-    if not shares or not set(shares) <= set(rates):
+    kinds = {kind: kind.split(OR) for kind in shares or ()}
+    if not shares or not {one for each in kinds.values() for one in each} <= set(rates):
         return None
-    return float(1.0 / sum(share / rates[kind] for kind, share in shares.items()))
+    return float(1.0 / sum(share / max(rates[one] for one in kinds[kind]) for kind, share in shares.items()))
 
 
 def roofs_for(row: Row, all_roofs: Sequence[Roofs]) -> Roofs | None:

@@ -65,9 +65,8 @@ class OpenVinoSession(Session):
     extra="openvino",
     devices=("cpu",),
     arithmetic=lambda config: (
-        "float32 or int8"  # which products round their activations is not told, so no roof is held against it
-        if config.dynamic_quantization_group
-        else {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}[config.precision]
+        {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}[config.precision]
+        + (" or int8" if config.dynamic_quantization_group else "")  # which products round is not told
     ),
 )
 def open_session(config: OpenVino, artifact: Artifact, target: Target) -> Session:

@@ -56,7 +56,8 @@ class Runtime:
 
     `imports` are the modules that its worker imports before the Artifact is loaded, which is what "empty
     worker" means; `packages` are the distributions whose versions are recorded. `arithmetic(config)` names
-    the number type that float32 operators of the Artifact are computed in. `leaves_pairs(config)` is why
+    the number type that float32 operators of the Artifact are computed in; ``float32 or int8`` that
+    under compressed weights it may be the second, and nobody tells. `leaves_pairs(config)` is why
     quantize and dequantize pairs are not fused into integer kernels, or None where they are.
     """
 

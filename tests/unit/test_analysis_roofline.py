@@ -97,6 +97,23 @@ def test_what_the_graph_has_in_float32_counts_as_the_runtimes_type() -> None:
     assert flops_by_type(mixed) == {"int8": 0.75, "bfloat16": 0.25}
 
 
+def test_products_that_may_round_their_activations_are_held_against_the_higher_roof() -> None:
+    """OpenVINO does not tell which products by compressed weights it rounds activations for."""
+    unsure = {"runtime_arithmetic": "float32 or int8", "weight_only_flops_share": 0.75}
+    row = shares(float32=0.875, int8=0.125) | unsure
+    assert flops_by_type(row) == {"int8": 0.125, "float32": 0.125, "float32 or int8": 0.75}
+    assert roofline_columns(row, ROOFS)["roof_flop_per_s"] == pytest.approx(
+        1 / (0.875 / 400e9 + 0.125 / 100e9)
+    )
+    row |= {"achieved_flop_per_s": 500e9}
+    assert faster_than_roof(row | roofline_columns(row, ROOFS), ROOFS)["state"] == "failed"
+    assert flops_by_type(record(runtime_arithmetic="bfloat16 or int8")) == {"bfloat16": 1.0}
+    one = shares(float32=1.0) | unsure | {"weight_only_flops_share": 1.0}
+    assert flops_by_type(one) == {"float32 or int8": 1.0}
+    slow = [{**ROOFS[0], "rates": ROOFS[0]["rates"][:1]}]
+    assert roofline_columns(one, slow)["roof_flop_per_s"] is None
+
+
 def test_a_roof_of_an_earlier_run_accuses_nobody() -> None:
     row = shares(int8=1.0) | {"achieved_flop_per_s": 900e9}
     stale, fresh = ([{**ROOFS[0], "fresh": fresh}] for fresh in (False, True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tiny
@@ -12,7 +14,7 @@ from harness.artifacts.targets import Target
 from harness.errors import BuildError
 from harness.runtimes.registry import RUNTIMES
 from harness.techniques.quantize.nncf_weights import NncfWeights
-from harness.techniques.quantize.openvino_counting import report
+from harness.techniques.quantize.openvino_counting import _Layer, report
 from harness.zoo.registry import Data
 
 openvino = pytest.importorskip("openvino")
@@ -414,6 +416,51 @@ def test_compressed_weights_are_told_to_compute_in_float_by_the_kernel_that_runs
     assert about["flops_by_type"] == {"float32": 1.0}
     assert about["weight_only_operators"] == {"MatMul": 1}
     assert about["arithmetic"].startswith("float32 (") and "overhead_operators" in about
+
+
+def test_rounding_what_comes_in_is_overhead_and_converting_tokens_is_not(tmp_path):
+    """The first is a kernel of its own before the product; the second a float model has as well."""
+    data = context(Data((items(64),)))
+    made, _ = tiny.build(
+        "quantize/nncf-static", dense(tmp_path / "f"), tmp_path / "q", data, calibration=CALIBRATION
+    )
+    assert _compiled(made, tmp_path / "a", data)["overhead_operators"] == {"FakeQuantize": 1}
+    ids = op.parameter([-1, 5], np.int64, name="ids")
+    rows = op.gather(op.constant(WEIGHTS), ids, op.constant(np.int64(0)))
+    looked_up = written(tmp_path / "g", [op.matmul(rows, op.constant(WEIGHTS), False, True)], [ids])
+    spec = (tiny.TensorSpec(name="ids", shape=(5,), dtype="int64", high=8),)
+    made, _ = tiny.build("quantize/nncf-weights", looked_up, tmp_path / "w", context(inputs=spec))
+    assert _compiled(made, tmp_path / "b", context(inputs=spec))["overhead_operators"] == {}
+
+
+def _compiled(made, folder, about):
+    told = ({"step": "a step", "details": {"low_precision_weight_share": 1.0}},)
+    lowered = tiny.Artifact("q", openvino_ir.FORM, made.folder, steps=told)
+    return tiny.build("compile-openvino", lowered, folder, about)[1]
+
+
+@pytest.mark.parametrize(
+    ("made", "reads", "added"),
+    [
+        ("u8", "Input", "Convert"),
+        ("i32", "Input", None),
+        ("f32", "Input", None),
+        ("f32", "Gather", "Convert"),
+    ],
+)
+def test_a_conversion_of_what_comes_in_is_overhead_only_where_it_goes_to_eight_bits(made, reads, added):
+    """Stand-ins for layers: which kernel converts an input follows the processor."""
+
+    def layer(kind, sources):
+        names = ("layerType", "primitiveType", "originalLayersNames", "runtimePrecision", "outputPrecisions")
+        about = dict(zip(names, (kind, "jit", "Convert_7", "f32", made), strict=True))
+        return SimpleNamespace(
+            get_rt_info=lambda: {name: SimpleNamespace(value=value) for name, value in about.items()},
+            get_input_size=lambda: len(sources),
+            input_value=lambda i: SimpleNamespace(get_node=lambda: sources[i]),
+        )
+
+    assert _Layer(layer("Convert", [layer(reads, [])])).added({"x/fq"}) == added
 
 
 def test_an_operator_that_the_device_runs_in_float_is_counted_so(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,13 +62,13 @@ def report(model: openvino.Model, source: openvino.Model) -> dict[str, Any]:
 
 def report_compiled(model: openvino.Model, compiled: openvino.CompiledModel) -> dict[str, Any]:
     """Report as `report` does, by what `compiled`, the same model, really runs: the last word on it."""
-    nodes = compiled.get_runtime_model().get_ordered_ops()
-    layers = [_Layer(node.get_rt_info()) for node in nodes if not _converts_input(node)]
+    layers = [_Layer(node) for node in compiled.get_runtime_model().get_ordered_ops()]
     # Layers before and after a product may bear its name as well.
     runs = {name: layer for layer in layers if layer.kind in _PRODUCT_LAYERS for name in layer.names}
     counted = count(model, {name: layer.computes for name, layer in runs.items()})
     kernels = sorted({layer.kernel for layer in layers if layer.kind in _PRODUCT_LAYERS})
-    added = Counter(layer.kind for layer in layers if layer.kind in _ADDED_LAYERS)
+    roundings = {n.get_friendly_name() for n in model.get_ops() if n.get_type_name() == "FakeQuantize"}
+    added = Counter(kind for layer in layers if (kind := layer.added(roundings)))
     return {
         **counted,
         "arithmetic": f"{in_words(counted['flops_by_type'])} ({', '.join(kernels)})",
@@ -95,17 +95,14 @@ def count(model: openvino.Model, computes: Mapping[str, str] | None = None) -> d
     }
 
 
-def _converts_input(node: Any) -> bool:
-    """Whether it converts what a caller gives (int64 tokens), as it would in the float model."""
-    if str(node.get_rt_info()["layerType"].value) != "Convert":
-        return False
-    return str(node.input_value(0).get_node().get_rt_info()["layerType"].value) == "Input"
-
-
 class _Layer:
     """One layer of what a compiled model runs, by what it tells of itself."""
 
-    def __init__(self, info: Any) -> None:
+    def __init__(self, node: Any) -> None:
+        info = node.get_rt_info()
+        sources = [node.input_value(i).get_node().get_rt_info() for i in range(node.get_input_size())]
+        self.reads_input = [str(source["layerType"].value) for source in sources] == ["Input"]
+        self.makes = str(info["outputPrecisions"].value)
         self.kind = str(info["layerType"].value)
         self.kernel = str(info["primitiveType"].value)
         self.names = str(info["originalLayersNames"].value).split(",")
@@ -113,6 +110,17 @@ class _Layer:
         # which a kernel for compressed weights widens.
         kind = self.kernel.rpartition("_")[2].lower()
         self.computes = _TYPES.get(kind) or _TYPES.get(str(info["runtimePrecision"].value), FLOAT)
+
+    def added(self, roundings: Collection[str]) -> str | None:
+        """What it is that the float model does not have; None where it would have it, too.
+
+        A layer of any kind may do the `roundings` of the graph (FakeQuantize), alone or with others. What a
+        caller gives is converted by a float model as well (int64 tokens), but not to 8 bits.
+        """
+        if self.kind not in _ADDED_LAYERS and set(self.names) <= set(roundings):
+            return "FakeQuantize"
+        usual = self.kind == "Convert" and self.reads_input and _TYPES.get(self.makes) != "int8"
+        return self.kind if self.kind in _ADDED_LAYERS and not usual else None
 
 
 def _one_item(model: openvino.Model) -> openvino.Model:
