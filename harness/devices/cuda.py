@@ -37,6 +37,11 @@ HARMFUL = frozenset({"power-cap", "hardware-slowdown", "thermal-software", "ther
 _CLOCK_DRIFT = 0.05  # share by which the SM clock may move within a Block before it is tagged
 
 
+CUDA_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""What workers are started with: CUDA numbers GPUs as NVML does. By itself it puts the fastest first, so that
+where GPUs of different kinds share a machine another one would be used than is looked at here."""
+
+
 @dataclass(frozen=True)
 class Gpu:
     """One GPU. `index` is NVML's (PCI order); `uuid_hash` tells two of a kind apart without naming them."""
@@ -87,8 +92,7 @@ def visible(found: tuple[Gpu, ...], nvml: Any = None) -> tuple[Gpu, ...]:
     """Keep what CUDA_VISIBLE_DEVICES leaves to this process, in its order; all where it is not set.
 
     As CUDA does, it stops at the first entry that names no GPU. MIG slices name none here. Numbers are read
-    in PCI order, which CUDA itself does only with CUDA_DEVICE_ORDER=PCI_BUS_ID; it matters only where GPUs
-    of different kinds share a machine.
+    in PCI order, in which workers number them as well (CUDA_ORDER).
     """
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:

@@ -11,6 +11,7 @@ from harness.artifacts.aoti import has_space
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import Cache
 from harness.artifacts.targets import Target
+from harness.devices.cuda import CUDA_ORDER
 from harness.errors import WorkerError
 from harness.runner.channel import Worker
 from harness.runner.observing import Observer
@@ -117,6 +118,7 @@ class _Builder:
         environment = {
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
+            **CUDA_ORDER,
             **_inductor_cache(self._cache.root / "inductor"),
         }
         folder = str(self._plan.suite.folder)

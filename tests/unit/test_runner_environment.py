@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.runner.environment import worker_environment
+from harness.runner.environment import POOLS, worker_environment
 
 BIG = 64 * 2**20
 FILL = f"""
@@ -25,8 +25,14 @@ print(huge_bytes(os.getpid()))
 
 def test_every_thread_pool_gets_the_budget():
     environment = worker_environment(3)
-    assert set(environment.values()) == {"3"}
+    assert {environment[pool] for pool in POOLS} == {"3"}
     assert "OMP_NUM_THREADS" in environment
+
+
+def test_workers_number_gpus_as_nvml_does(monkeypatch):
+    """Whose state and compute capability are read is that of the GPU that is used."""
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    assert worker_environment(1)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
 
 def test_huge_pages_keep_what_the_user_has_set(monkeypatch):
