@@ -9,8 +9,9 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.artifacts.cache import file_digest
+from harness.artifacts.cache import digest, file_digest
 from harness.errors import DataError
+from harness.zoo.installed import import_versions, requirement_versions
 from harness.zoo.registry import DATASETS
 from harness.zoo.user_code import find_module
 
@@ -23,16 +24,22 @@ def code_identity(reference: str, folder: Path) -> str:
 
     In a package all Python files of its folder and below count. Imports are read and not run; they are
     followed beside the module, beside the suite and in the working folder, not into installed packages,
-    whose versions count instead. What is imported under a name made at run time is not seen.
+    whose versions count instead (of an installed module, those that its distribution requires). What is
+    imported under a name made at run time is not seen.
     """
     path = find_module(reference, folder)
     depth = len(reference.partition(":")[0].split("."))
     own = path.parents[depth if path.name == "__init__.py" else depth - 1]
     roots = list(dict.fromkeys(place.resolve() for place in (own, folder, Path.cwd())))
     files = _package(path) if (path.parent / "__init__.py").is_file() else [path]
-    if not _is_installed(path):
+    if path.resolve().is_relative_to(_OURS):
+        return _digest(own, files)  # what it needs is recorded by whoever builds it
+    if _is_installed(path):
+        versions = requirement_versions(reference.partition(":")[0].partition(".")[0])
+    else:
         files = _with_imports(files, roots)
-    return _digest(own, files)
+        versions = import_versions(_foreign(files, roots))
+    return digest([_digest(own, files), versions])
 
 
 def folder_identity(folder: Path) -> str:
@@ -113,20 +120,31 @@ def _with_imports(files: list[Path], roots: list[Path]) -> list[Path]:
     return sorted(seen)
 
 
+def _foreign(files: Iterable[Path], roots: list[Path]) -> set[str]:
+    """Top-level modules that `files` import and that do not lie under `roots`."""
+    named = {name for file in files for name, places in _names(file, roots) if places is roots}
+    return {name.partition(".")[0] for name in named if not any(_files(name, roots))}
+
+
 def _imports(path: Path, roots: list[Path]) -> Iterator[Path]:
-    """Files that `path` imports by name; none where it cannot be parsed."""
+    """Files that `path` imports by name."""
+    for name, places in _names(path, roots):
+        yield from _files(name, places)
+
+
+def _names(path: Path, roots: list[Path]) -> Iterator[tuple[str, list[Path]]]:
+    """Dotted names that `path` imports, and where to look for each; none where it cannot be parsed."""
     try:
         nodes = list(ast.walk(ast.parse(path.read_bytes())))
     except (SyntaxError, ValueError):
         return
     for node in nodes:
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _files(alias.name, roots)
+            yield from ((alias.name, roots) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             places = [path.parents[node.level - 1]] if 0 < node.level <= len(path.parents) else roots
             for alias in node.names:
-                yield from _files(".".join(filter(None, (node.module, alias.name))), places)
+                yield ".".join(filter(None, (node.module, alias.name))), places
 
 
 def _files(name: str, roots: list[Path]) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from harness.zoo.datasets import mnist as mnist_module
 from harness.zoo.datasets import random_tokens
 from harness.zoo.datasets.mnist import MD5
 from harness.zoo.identities import code_identity, dataset_identity, depends_identity, training_version
+from harness.zoo.installed import import_versions, requirement_versions
 from harness.zoo.source import SOURCES
 from harness.zoo.user_code import as_data, find_module, load_data
 
@@ -142,6 +144,31 @@ def test_installed_packages_are_not_followed(suite):
     assert identities._with_imports([suite / "my_net.py"], [root, *map(Path, sys.path)]) == [
         root / "my_net.py"
     ]
+
+
+@pytest.mark.parametrize("line", ["import numpy", "from numpy import linalg as l", "import helper"])
+def test_versions_of_installed_packages_that_are_imported_count(suite, line, monkeypatch):
+    real = metadata.version
+    (suite / "helper.py").write_text("def f():\n    import numpy.linalg, os, no_such\n")
+    (suite / "my_net.py").write_text(f"{line}\n")
+    before = code_identity("my_net:f", suite)
+    assert code_identity("my_net:f", suite) == before
+    monkeypatch.setattr(metadata, "version", lambda name: "0.1" if name == "numpy" else real(name))
+    assert code_identity("my_net:f", suite) != before
+    (suite / "my_net.py").write_text("import os\n")
+    without = code_identity("my_net:f", suite)
+    monkeypatch.setattr(metadata, "version", lambda name: "0.2" if name == "numpy" else real(name))
+    assert code_identity("my_net:f", suite) == without
+
+
+def test_a_module_is_known_by_its_distribution_and_an_installed_one_by_what_that_requires(suite):
+    found = import_versions({"yaml", "numpy", "os", "no_such"})
+    assert found == {"PyYAML": metadata.version("PyYAML"), "numpy": metadata.version("numpy")}
+    assert set(requirement_versions("pydantic")) >= {"pydantic", "pydantic-core"}
+    assert "email-validator" not in requirement_versions("pydantic")  # an extra
+    assert code_identity("harness.zoo.models.mnist_mlp:build", suite) == identities._digest(
+        identities._OURS.parent, sorted((identities._OURS / "zoo/models").rglob("*.py"))
+    )
 
 
 def test_files_that_are_named_count_with_all_that_folders_hold(suite):
