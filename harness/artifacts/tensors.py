@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from harness.errors import unknown
 
@@ -26,7 +26,7 @@ class TensorSpec(BaseModel):
     """One input of a model, without its batch dimension.
 
     `shape` is one item's shape: a 28 × 28 grey image is ``[1, 28, 28]``; the batch is put before it.
-    `high` bounds random integers (exclusive), a vocabulary's size for token ids.
+    `high` bounds random integers (exclusive), a vocabulary's size for token ids; `avoid` are left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,13 +37,31 @@ class TensorSpec(BaseModel):
     )
     dtype: Annotated[str, AfterValidator(_known_dtype), WithJsonSchema({"enum": list(DTYPES)})] = "float32"
     high: int = Field(default=2, ge=1, description="exclusive upper bound of random integers")
+    avoid: tuple[int, ...] = Field(
+        default=(), description="integers that random ones leave out, such as a padding id"
+    )
+
+    @model_validator(mode="after")
+    def _some_are_left(self) -> TensorSpec:
+        if len(self._left_out()) == self.high:
+            raise ValueError(f"avoid: leaves none of the integers below {self.high}")
+        return self
+
+    def _left_out(self) -> list[int]:
+        return sorted({one for one in self.avoid if 0 <= one < self.high})
 
     def random(self, batch: int, rng: np.random.Generator) -> Array:
         """Return `batch` random items, shape (batch, *shape): standard normal, or integers in [0, high)."""
         size = (batch, *self.shape)
         if self.dtype.startswith("float"):
             return rng.standard_normal(size).astype(self.dtype)
-        return rng.integers(0, 2 if self.dtype == "bool" else self.high, size=size).astype(self.dtype)
+        if self.dtype == "bool":
+            return rng.integers(0, 2, size=size).astype(self.dtype)
+        left_out = self._left_out()
+        values = rng.integers(0, self.high - len(left_out), size=size)
+        for one in left_out:
+            values += values >= one
+        return values.astype(self.dtype)
 
     def item_bytes(self) -> int:
         """Bytes of one item."""

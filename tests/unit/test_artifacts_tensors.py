@@ -81,3 +81,16 @@ def test_a_target_survives_json():
 
     assert Target.from_dict(json.loads(json.dumps(target.to_dict()))) == target
     assert Target.from_dict({"batch": 1}) == Target(1)
+
+
+def test_integers_to_avoid_are_left_out_and_the_others_are_as_likely():
+    spec = TensorSpec(shape=(5000,), dtype="int64", high=6, avoid=(0, 3, 3, 99, -1))
+    values, counts = np.unique(spec.random(2, np.random.default_rng(0)), return_counts=True)
+    assert values.tolist() == [1, 2, 4, 5]
+    assert counts.min() > 2300
+    free = TensorSpec(shape=(40,), dtype="int64", high=6)
+    np.testing.assert_array_equal(
+        free.random(2, np.random.default_rng(0)), np.random.default_rng(0).integers(0, 6, (2, 40))
+    )
+    with pytest.raises(ValidationError, match="leaves none of the integers below 2"):
+        TensorSpec(shape=(1,), dtype="int64", high=2, avoid=(0, 1))

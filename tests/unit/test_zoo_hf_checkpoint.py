@@ -142,15 +142,66 @@ def test_a_mistyped_folder_is_not_asked_of_the_hub(tmp_path):
         SOURCE.identity(SOURCE.config(hf="checkpoints/none", task="fill-mask"), tmp_path)
 
 
-def test_a_branch_counts_as_the_commit_in_the_local_cache_and_depends_counts(tmp_path, monkeypatch):
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub that has one branch; returns what was asked of it."""
+    import huggingface_hub
+
+    asked = []
+
+    def download(name, file, *, revision):
+        asked.append((name, file, revision))
+        if revision != "main":
+            raise OSError(f"no revision {revision}\nand more")
+        refs = tmp_path / "hub" / "models--owner--name" / "refs"
+        refs.mkdir(parents=True)
+        (refs / revision).write_text(COMMIT)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return asked
+
+
+def test_a_branch_counts_as_its_commit_which_the_hub_is_asked_once_and_depends_counts(tmp_path, hub):
     (tmp_path / "own.csv").write_text("1")
     config = SOURCE.config(hf="owner/name", task="fill-mask", depends=["own.csv"])
     first = SOURCE.identity(config, tmp_path)
-    assert first["revision"] == "main"
-    refs = tmp_path / "hub" / "models--owner--name" / "refs"
-    refs.mkdir(parents=True)
-    (refs / "main").write_text("0123abcd")
-    assert SOURCE.identity(config, tmp_path)["revision"] == "0123abcd"
+    assert first["revision"] == COMMIT
     (tmp_path / "own.csv").write_text("2")
-    assert SOURCE.identity(config, tmp_path)["depends"] != first["depends"]
+    second = SOURCE.identity(config, tmp_path)
+    assert second["revision"] == COMMIT and second["depends"] != first["depends"]
+    pinned = SOURCE.config(hf="owner/name", task="fill-mask", revision=COMMIT[::-1])
+    assert SOURCE.identity(pinned, tmp_path)["revision"] == COMMIT[::-1]
+    assert hub == [("owner/name", "config.json", "main")]
+
+
+def test_a_branch_that_the_hub_does_not_tell_is_refused_before_anything_runs(tmp_path, hub):
+    config = SOURCE.config(hf="owner/name", task="fill-mask", revision="typo")
+    with pytest.raises(DataError) as told:
+        SOURCE.identity(config, tmp_path)
+    assert str(told.value) == "owner/name: the hub cannot be asked for its revision typo: no revision typo"
+
+
+def test_what_is_built_is_the_commit_that_the_model_is_known_by(tmp_path, hub, monkeypatch):
+    from harness.zoo import hf_module
+
+    config = SOURCE.config(hf="owner/name", task="fill-mask")
+    SOURCE.identity(config, tmp_path)
+    seen = []
+    monkeypatch.setattr(hf_module, "read_config", lambda where, **settings: seen.append((where, settings)))
+    with pytest.raises(DataError, match="names no vocab_size"):
+        SOURCE.data(config, tmp_path, "test")
+    assert seen == [("owner/name", {"revision": COMMIT})]
+
+
+def test_random_ids_leave_out_padding_and_what_else_stands_for_no_text(tmp_path):
+    config = transformers.BertConfig(
+        **BERT, vocab_size=9, pad_token_id=0, eos_token_id=[3, 5], bos_token_id=99
+    )
+    saved(tmp_path / "bert", transformers.BertModel(config))
+    source = SOURCE.config(hf="bert", task="feature-extraction", tokens=40)
+    data = SOURCE.data(source, tmp_path, "train")
+    assert set(np.unique(data.inputs[0])) == {1, 2, 4, 6, 7, 8}

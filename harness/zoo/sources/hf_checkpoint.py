@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 FACTORY = "harness.zoo.hf_module:build"
 RANDOM = "random-tokens"
+COMMIT = re.compile("[0-9a-f]{40}")
+INPUTS_VERSION = 2
+"""Raised when the inputs that follow from a configuration change."""
 PADDED_POSITIONS = ("roberta", "xlm-roberta", "camembert")
 """Types of models whose positions begin after the padding id's, so that fewer are left for tokens."""
 
@@ -78,7 +83,8 @@ def _identity(config: HfSource, folder: Path) -> dict[str, Any]:
         raise DataError(f"{config.hf}: no such folder beside the suite")
     return {
         "files": files,
-        "revision": config.revision if files else _revision(config),
+        "revision": config.revision if files else _commit(config),
+        "inputs": INPUTS_VERSION,
         "depends": depends_identity(config.depends, folder),
         "dataset": dataset_identity(config.dataset or RANDOM, folder),
     }
@@ -89,10 +95,32 @@ def _beside(place: Path, folder: Path) -> bool:
     return place.parent != folder and place.parent.is_dir()
 
 
+def _commit(config: HfSource) -> str:
+    """The commit that a revision is: as the hub's local cache has it, else as the hub says, which is kept in
+    the cache then, so that what is loaded later is what the model is known by. Raises DataError.
+    """
+    found = _revision(config)
+    if COMMIT.fullmatch(found) or importlib.util.find_spec("huggingface_hub") is None:
+        return found  # without the library nothing can be loaded, and the Cells say so
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    try:
+        hf_hub_download(config.hf, "config.json", revision=config.revision)
+    except Exception as error:  # the hub's client has many errors
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"{config.hf}: the hub cannot be asked for its revision {config.revision}: {first}"
+        ) from error
+    return _revision(config)
+
+
 def _revision(config: HfSource) -> str:
     """The commit that the hub's local cache has for the revision; the revision where it has none."""
-    home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
-    cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = os.environ.get("HF_HOME") or Path(user) / "huggingface"
+    cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
     ref = cache / f"models--{config.hf.replace('/', '--')}" / "refs" / config.revision
     return ref.read_text().strip() if ref.is_file() else config.revision
 
@@ -122,7 +150,24 @@ def _inputs(config: HfSource, made: Any) -> tuple[TensorSpec, ...]:
         most -= (made.pad_token_id or 0) + 1
     if most is not None and config.tokens > most:
         raise DataError(f"{config.hf} takes at most {most} tokens, not {config.tokens}")
-    return (TensorSpec(name="input_ids", shape=(config.tokens,), dtype="int64", high=vocabulary),)
+    return (
+        TensorSpec(
+            name="input_ids",
+            shape=(config.tokens,),
+            dtype="int64",
+            high=vocabulary,
+            avoid=_special_ids(made, vocabulary),
+        ),
+    )
+
+
+def _special_ids(made: Any, vocabulary: int) -> tuple[int, ...]:
+    """Ids that stand for no text, as the configuration names them: a model may pass over padding's positions,
+    or take its answer from where the text ends.
+    """
+    named = [value for key, value in made.to_dict().items() if key.endswith("_token_id")]
+    ids = {one for value in named for one in (value if isinstance(value, list) else [value])}
+    return tuple(sorted(one for one in ids if isinstance(one, int) and 0 <= one < vocabulary))
 
 
 def _build(config: HfSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
