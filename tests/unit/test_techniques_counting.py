@@ -183,6 +183,26 @@ def test_from_the_extended_level_on_qdq_runs_in_integers(level, tmp_path):
     assert (integers > 0) == (level in ("ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL")), runs
 
 
+@pytest.mark.parametrize("types", ["u8s8", "s8s8"])
+@pytest.mark.parametrize("method", ["static", "mixed"])
+def test_a_product_that_onnx_runtime_leaves_in_float_after_all_is_counted_so(types, method, tmp_path):
+    """On x86 signed activations that two operators read are not fused: the shortcut's and the first one's."""
+    specs = tiny.INPUTS["residual"]
+    about = tiny.Context(specs, tiny.training(specs))
+    exported, _ = tiny.build("export-onnx", tiny.source("residual", tmp_path / "m"), tmp_path / "f", about)
+    config = {"calibration": {"samples": 64}, "types": types} | (
+        {"max_drop": 0.9} if method == "mixed" else {}
+    )
+    artifact, found = tiny.build(f"quantize/{method}", exported, tmp_path / "q", about, **config)
+    runs = fused(artifact.file(onnx_graph.MODEL), tmp_path)
+    assert sum(found["integer_operators"].values()) == runs["QLinearConv"] + runs["QGemm"]
+    left = runs["Conv"] + runs["FusedConv"] + runs["Gemm"]
+    assert sum(found["weight_only_operators"].values()) == left
+    assert (found["low_precision_flops_share"] < 1) == (left > 0)
+    if types == "u8s8":
+        assert not left
+
+
 RUN_AS = {"Conv": "QLinearConv", "Gemm": "QGemm", "MatMulInteger": "DynamicQuantizeMatMul"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,20 +18,30 @@ if TYPE_CHECKING:
     import onnx
 
 _INTEGER = {"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
+_INTEGER_KERNELS = _INTEGER | {"MatMulIntegerToFloat", "QGemm"}
 _PASSED_BY = ("Transpose", "Reshape", "Squeeze", "Unsqueeze")  # between a weight and its operator
 _HALF = {10: "float16", 16: "bfloat16"}  # by onnx.TensorProto's numbers
 _INT8_COMPUTE = 4  # MatMulNBits' accuracy_level at which activations are rounded to int8 as well
 
 
-def report(model: onnx.ModelProto, source: onnx.ModelProto, *, integer: bool = False) -> dict[str, Any]:
+def report(
+    model: onnx.ModelProto,
+    source: onnx.ModelProto,
+    *,
+    integer: bool = False,
+    kernels: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Report what of `model`, made from `source`, computes or is stored in low precision.
+
+    `kernels` names the operator that each node of `model` runs as (probing.py), where it was looked at; else
+    a product whose operands are dequantized counts as integer where ONNX Runtime fuses such a pattern.
 
     Shares are of the FLOPs of the whole graph (None where an operator's are not known: an LSTM stays in float
     and is named so) and of the stored bytes of all weights with two dimensions or more. `overhead_operators`
     are those that the source did not have. Raises BuildError when nothing is in low precision, or nothing
     more than in the source, or with `integer`, when nothing computes in integers.
     """
-    found = _Graph(model).products()
+    found = _Graph(model, kernels).products()
     refuse_unchanged(found, "graph")
     if _kinds(found) == _kinds(_Graph(source).products()):
         raise BuildError("nothing was quantized beyond what a step before had done")
@@ -97,7 +108,8 @@ def element_bits(data_type: int) -> int:
 class _Graph:
     """A graph with its tensors' makers, readers and types at hand."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, kernels: Mapping[str, str] | None = None) -> None:
+        self.kernels = kernels
         self.nodes = model.graph.node
         self.flops = node_flops(model)
         self.around = Neighbours(model)
@@ -121,8 +133,13 @@ class _Graph:
             return "int8" if levels == [_INT8_COMPUTE] else FLOAT, True
         data, weight = (self._origin(name) for name in node.input[:2])
         if weight == "dequantized":
-            return "int8" if data == "dequantized" and self.around.fuses(node) else FLOAT, True
+            return "int8" if data == "dequantized" and self._fused(node) else FLOAT, True
         return (weight, True) if weight in _HALF.values() else (FLOAT, weight == "widened")
+
+    def _fused(self, node: onnx.NodeProto) -> bool:
+        if self.kernels is None:
+            return self.around.fuses(node)
+        return self.kernels.get(node.name) in _INTEGER_KERNELS
 
     def _origin(self, name: str) -> str:
         """Where a tensor comes from: dequantized, a float of 16 bits, widened from one, or other."""

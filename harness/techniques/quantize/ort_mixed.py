@@ -58,7 +58,7 @@ class MixedQuantize(StaticSettings):
     MixedQuantize,
     select=("method", "mixed"),
     summary="static int8, the most sensitive layers left in float until a budget holds (ONNX Runtime)",
-    version=2,
+    version=3,
     **ABOUT,
 )
 def quantize_mixed(
@@ -67,7 +67,7 @@ def quantize_mixed(
     """Measure each layer alone, then leave out the worst, as few as will do."""
     import onnx
 
-    from harness.techniques.quantize.probing import check_runs
+    from harness.techniques.quantize.probing import check_runs, kernels
     from harness.techniques.quantize.static_graph import name_nodes
 
     before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
@@ -84,12 +84,11 @@ def quantize_mixed(
         layers = search.layers()
         context.say(f"{len(layers)} layers; worst: {layers[0].name}")
         model, left, drop = search.fewest_in_float([layer.name for layer in layers])
-    details = report(model, before, integer=True)
     made = out / onnx_graph.MODEL
     onnx.save(model, str(made))
     check_runs(made, context.inputs, fixed or 1)
     return {
-        **details,
+        **report(model, before, integer=True, kernels=kernels(made)),
         **describe(config, context, items),
         **drop,
         "sensitivity": [{**layer.content(), "in_float": layer.name in left} for layer in layers],

@@ -63,7 +63,7 @@ ABOUT: dict[str, Any] = {
     StaticQuantize,
     select=("method", "static"),
     summary="int8 weights and activations, calibrated on training data, QDQ (ONNX Runtime)",
-    version=3,
+    version=4,
     **ABOUT,
 )
 def quantize_static(
@@ -72,7 +72,7 @@ def quantize_static(
     """Calibrate, rewrite the graph, and report what was quantized."""
     import onnx
 
-    from harness.techniques.quantize.probing import check_runs
+    from harness.techniques.quantize.probing import check_runs, kernels
     from harness.techniques.quantize.static_graph import calibrate, quantized
 
     path, made = source.file(onnx_graph.MODEL), out / onnx_graph.MODEL
@@ -82,9 +82,9 @@ def quantize_static(
     ranges = calibrate(path, config.calibration, calibration)
     settled = settle(config, context.target, context.cpu_features)
     model = quantized(path, ranges, settled, config.per_channel)
-    details = report(model, before, integer=True)
     onnx.save(model, str(made))
     check_runs(made, context.inputs, fixed or 1)
+    details = report(model, before, integer=True, kernels=kernels(made))
     return {**details, **describe(config, context, calibration)}
 
 

@@ -37,10 +37,19 @@ def run_batches(model: Path | bytes, batches: Iterable[dict[str, Array]]) -> lis
         raise BuildError(f"onnxruntime {ort.__version__} cannot run the result: {lines[0]}") from error
 
 
-def graph_that_runs(path: Path) -> onnx.ModelProto:
+def kernels(path: Path) -> dict[str, str]:
+    """Return, by name, as which operator ONNX Runtime's CPU provider runs each node of a QDQ graph.
+
+    A fused product keeps its node's name. Which patterns are fused follows from more than the pattern: of
+    signed activations on x86, say, those that several operators read are not.
+    """
+    return {node.name: node.op_type for node in graph_that_runs(path, "ORT_ENABLE_EXTENDED").graph.node}
+
+
+def graph_that_runs(path: Path, level: str = "ORT_DISABLE_ALL") -> onnx.ModelProto:
     """Return the graph as ONNX Runtime's CPU provider runs it: Casts around what it has no kernels for.
 
-    Its optimisations are off, so that operators still have the names and types that can be counted.
+    With its optimisations off, operators still have the names and types that can be counted.
     """
     import onnx
     import onnxruntime as ort
@@ -48,7 +57,7 @@ def graph_that_runs(path: Path) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         seen = Path(folder) / "seen.onnx"
         options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
         options.optimized_model_filepath = str(seen)
         options.log_severity_level = 4
         ort.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
