@@ -22,7 +22,8 @@ _FLOAT = 1  # onnx.TensorProto.FLOAT
 
 def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
     """Return `weight_bytes`, `activation_bytes` (inputs and outputs of convolutions and matrix products) and
-    `float32_flops_share`, for a batch of one where the batch is free; what cannot be inferred is left out.
+    `float32_flops_share`, for a batch of one where the batch is free; what cannot be inferred is left out, as
+    where an operator hides its products (Einsum, LSTM).
 
     Tables that rows are looked up in alone (embeddings) are no weights here: a call reads a few rows of them.
     The share is of FLOPs known to be float32: what comes out of integers may be multiplied as integers.
@@ -31,6 +32,8 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
     weights = [tensor for tensor in model.graph.initializer if tensor.name not in tables]
     facts = {"weight_bytes": sum(_bytes(t.data_type, tuple(t.dims)) for t in weights)}
     kinds, shapes = _kinds(model), tensor_shapes(model)
+    if None in node_flops(model):
+        return facts | _share(model, kinds)
     constants = _constants(model)
     around = Neighbours(model)
     activations = 0.0

@@ -9,6 +9,13 @@ if TYPE_CHECKING:
     from torch.utils.flop_counter import FlopCounterMode
 
 
+HIDDEN = (
+    *("mkldnn_rnn_layer", "lstm", "gru", "rnn_tanh", "rnn_relu", "quantized_lstm", "quantized_gru"),
+    *("_cudnn_rnn", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "miopen_rnn"),
+)
+"""Operators that multiply and accumulate in ways that torch's counter does not know."""
+
+
 def formulas() -> dict[Any, Callable[..., Any]]:
     """Return a formula for each operator that multiplies and accumulates: 2 × multiply-accumulates.
 

@@ -146,7 +146,10 @@ def place_tensors(
 
 
 def count_facts(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
-    """Count parameters, those not zero, FLOPs of one item (2 × multiply-accumulates), and what it moves."""
+    """Count parameters, those not zero, FLOPs of one item (2 × multiply-accumulates), and what it moves.
+
+    FLOPs and activations are left out where an operator hides its arithmetic.
+    """
     import torch
 
     from harness.artifacts.exporting import example_tensors
@@ -157,13 +160,14 @@ def count_facts(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float
         module(*example)
     parameters = list(module.parameters())
     traffic = count_traffic(module, example)
-    return {
+    facts: dict[str, float] = {
         "parameters": sum(p.numel() for p in parameters),
         "nonzero_parameters": sum(int(torch.count_nonzero(p)) for p in parameters),
-        "flops_per_item": float(counter.get_total_flops()),
-        "activation_bytes_per_item": traffic.pop("activation_bytes"),
-        **traffic,
     }
+    if "activation_bytes" in traffic:
+        facts["flops_per_item"] = float(counter.get_total_flops())
+        facts["activation_bytes_per_item"] = traffic.pop("activation_bytes")
+    return facts | traffic
 
 
 def _attributes(part: torch.nn.Module) -> dict[str, Any]:

@@ -184,3 +184,35 @@ class Named(nn.Module):
 
 def named() -> nn.Module:
     return Named()
+
+
+class Recurrent(nn.Module):
+    """An LSTM, whose products torch's counter does not see, and a dense layer, whose it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.LSTM(6, 10, batch_first=True)
+        self.head = nn.Linear(10, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x)[0][:, -1])
+
+
+def recurrent() -> nn.Module:
+    return Recurrent()
+
+
+class Summed(nn.Module):
+    """A sum over two axes, which ONNX has as an Einsum, and a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.randn(4, 6, 5))
+        self.second = nn.Parameter(torch.randn(5, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("bhi,hij->bhj", x, self.first) @ self.second
+
+
+def summed() -> nn.Module:
+    return Summed()

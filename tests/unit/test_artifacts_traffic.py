@@ -98,7 +98,20 @@ def test_a_fixed_batch_is_shared_out_among_its_items() -> None:
 
 def test_what_hides_its_arithmetic_is_not_known_to_be_float32() -> None:
     nodes = [helper.make_node("Einsum", ["x", "w"], ["y"], equation="ij,jk->ik")]
-    assert count_traffic(graph(nodes, {"w": W}))["float32_flops_share"] == 0.0
+    assert count_traffic(graph(nodes, {"w": W})) == {"weight_bytes": 4 * 32, "float32_flops_share": 0.0}
+
+
+@pytest.mark.parametrize("name", ["recurrent", "summed"])
+def test_beside_hidden_arithmetic_what_is_seen_is_not_taken_for_all(name: str, tmp_path: Path) -> None:
+    """An LSTM's products are hidden in a module and in its graph, an Einsum's in the graph alone."""
+    inputs = tiny.INPUTS[name]
+    source = tiny.source(name, tmp_path / "module")
+    exported, _ = tiny.build("export-onnx", source, tmp_path / "onnx", tiny.Context(inputs))
+    module = torch_module.count_facts(source.folder, inputs)
+    graph_ = onnx_graph.count_facts(onnx_graph.load_checked(exported.file(onnx_graph.MODEL)))
+    assert {"flops_per_item", "activation_bytes_per_item"}.isdisjoint(graph_)
+    assert module.get("flops_per_item") == (None if name == "recurrent" else 360)
+    assert ("activation_bytes_per_item" in module) == (name == "summed")
 
 
 @pytest.mark.parametrize("name", ["dense", "conv", "two_inputs"])

@@ -52,6 +52,12 @@ def test_a_dense_layer_rounds_weights_and_inputs_as_numpy_would(dtype, tmp_path)
     assert np.abs(found - tiny.eager(source, (x,))[0]).max() > 0
 
 
+def test_beside_an_lstm_in_16_bits_no_share_is_made_up(tmp_path):
+    _, _, about, _ = precision("recurrent", "bf16", tmp_path)
+    assert about["low_precision_flops_share"] is None and about["flops_by_type"] is None
+    assert sum(about["half_operators"].values()) == 2
+
+
 @pytest.mark.parametrize("dtype", EPSILON)
 @pytest.mark.parametrize("name", ["dense", "conv", "two_inputs", "two_outputs"])
 def test_everything_computes_in_16_bits_and_answers_stay_near(name, dtype, tmp_path):

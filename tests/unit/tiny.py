@@ -33,6 +33,8 @@ INPUTS = {
     "residual": (TensorSpec(name="image", shape=(2, 6, 6)),),
     "single_conv": (TensorSpec(name="image", shape=(2, 6, 6)),),
     "tied_head": (TensorSpec(name="tokens", shape=(5,), dtype="int64", high=12),),
+    "recurrent": (TensorSpec(name="x", shape=(5, 6)),),
+    "summed": (TensorSpec(name="x", shape=(4, 6)),),
     "two_inputs": (TensorSpec(name="query", shape=(4,)), TensorSpec(name="key", shape=(4,))),
 }
 

@@ -9,7 +9,7 @@ from harness.artifacts import torch_module
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.exporting import example_tensors
 from harness.artifacts.tensors import TensorSpec
-from harness.artifacts.torch_flops import formulas
+from harness.artifacts.torch_flops import HIDDEN, formulas
 from harness.artifacts.torch_watching import watch_operators
 from harness.errors import BuildError
 from harness.techniques.precision.settings import BFloat16, Float16
@@ -83,16 +83,19 @@ def _report(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str)
     }
 
 
-def _computed(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> list[tuple[str, bool, float]]:
-    """Name, whether in 16 bits, and FLOPs of each product and convolution."""
-    found: list[tuple[str, bool, float]] = []
+def _computed(
+    module: torch.nn.Module, inputs: tuple[TensorSpec, ...]
+) -> list[tuple[str, bool, float | None]]:
+    """Name, whether in 16 bits, and FLOPs (None where it hides them) of each product and convolution."""
+    found: list[tuple[str, bool, float | None]] = []
     known = formulas()
 
     def look(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        if operator in known:
+        hidden = operator.__name__ in HIDDEN
+        if operator in known or hidden:
             first = result[0] if isinstance(result, (tuple, list)) else result
-            flops = known[operator](*args, **kwargs, out_val=result)
-            found.append((operator.__name__, first.itemsize == 2, float(flops)))
+            flops = None if hidden else float(known[operator](*args, **kwargs, out_val=result))
+            found.append((operator.__name__, first.itemsize == 2, flops))
 
     watch_operators(module, example_tensors(inputs, 1, seed=0), look)
     return found
