@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from harness.errors import ExitCode, HarnessError, SuiteError
+from harness.streams import forget_output, have_streams
 
 
 class Verbs(TyperGroup):
@@ -216,25 +217,50 @@ def _command() -> str:
 
 
 def main() -> None:
-    """Run the command line; errors end in one clear message and an exit status, never in a traceback."""
+    """Run the command line; errors end in one clear message and an exit status."""
+    have_streams()
+    try:
+        status = _status()
+    except BrokenPipeError:  # the reader of our errors has gone, too
+        status = _reader_gone()
+    except OSError:  # our errors cannot be written: the terminal has gone
+        status = ExitCode.USAGE
+        forget_output()
+    sys.exit(status)
+
+
+def _status() -> int:
+    """Do what was asked for; return the exit status."""
     try:
         try:
             app()
         finally:
             sys.stdout.flush()
+    except SystemExit as ended:  # how typer ends, always
+        return ended.code if isinstance(ended.code, int) else ExitCode.OK
     except HarnessError as error:
         _tell(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        sys.exit(ExitCode.INTERRUPTED)
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        sys.exit(_reader_gone())
+        return _reader_gone()
+    except OSError as error:
+        forget_output()
+        place = f" {error.filename}" if error.filename else " the output"
+        sys.stderr.write(f"error: cannot use{place}: {error.strerror or error}\n")
+        return ExitCode.USAGE
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.write("error: this is a fault of the harness, not of what it was given\n")
+        return ExitCode.FAULT
+    return ExitCode.OK
 
 
 def _reader_gone() -> ExitCode:
-    """The reader of our output has gone (| head): let what is still to be written go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """The reader of our output has gone (| head)."""
+    forget_output()
     return ExitCode.BROKEN_PIPE
 
 

@@ -15,8 +15,17 @@ UNITS = {"build": "Artifacts", "noise": "experiments"}
 """What the steps of a phase are called, where they are no Trials."""
 
 
+LEAST_WIDTH, USUAL_WIDTH = 20, 80
+"""Columns. A terminal that says less has no size (COLUMNS=0, as some job runners set it)."""
+
+
 class _Console(Console):
     """Leaves a broken pipe to the command line (cli.py), where it has an exit status of its own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.width < LEAST_WIDTH:
+            self.width = USUAL_WIDTH
 
     def on_broken_pipe(self) -> None:
         """Let it through."""

@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     AMBIGUOUS = 3
     SOME_FAILED = 4
     NOTHING_MEASURED = 5
+    FAULT = 70
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 

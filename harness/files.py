@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -12,6 +13,11 @@ def replace_file(path: Path, data: bytes) -> None:
 
     Raises OSError when the disk is full or the folder cannot be written; nothing is left beside then.
     """
+    if not path.name:  # "" and "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a device or a pipe: it is to stay one
+        path.write_bytes(data)
+        return
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with staged.open("wb") as file:

@@ -106,13 +106,17 @@ def _show(folder: Path, report: Path | None, results: Path, terminal: Terminal) 
 
 @contextmanager
 def terminated_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the Run as Ctrl-C does, so that what is measured is kept."""
+    """Let SIGTERM, and the end of the terminal, end the Run as Ctrl-C does: what is measured is kept."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    for one, handler in before.items():
+        if handler != signal.SIG_IGN:  # as nohup wants it
+            signal.signal(one, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)

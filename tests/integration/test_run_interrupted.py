@@ -105,14 +105,15 @@ def test_a_manager_that_is_killed_takes_its_workers_along(bench: Bench, onnx_fil
     finish(bench, suite, trials_done(read_journal(partial)), measured=2)
 
 
-def test_a_manager_that_is_terminated_while_a_model_is_built(bench: Bench) -> None:
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_a_manager_that_is_terminated_while_a_model_is_built(bench: Bench, end: int) -> None:
     model = {"torch": "run_factories:net", "inputs": INPUT, "dataset": "run_factories:slow_data"}
     suite = bench.suite({"net": model}, EAGER)
     process = bench.start("run", str(suite))
     bench.wait_for("session")
     while not bench.workers():
         assert process.poll() is None
-    process.terminate()
+    process.send_signal(end)  # SIGHUP: the terminal was closed
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert "interrupted before anything was measured" in err

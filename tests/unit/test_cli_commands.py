@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -267,6 +269,13 @@ def test_the_schema_is_written_where_it_is_asked_for(harness_cli, tmp_path):
     code, _, err = harness_cli("schema", "none/s.json")
     assert code == 2
     assert err == "error: cannot write none/s.json: No such file or directory\n"
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit((tmp_path / "pipe").read_bytes)
+        assert harness_cli("schema", "pipe")[0] == 0
+        assert read.result() == (tmp_path / "s.json").read_bytes()
+    assert (tmp_path / "pipe").is_fifo()  # a device or a pipe is not replaced by a file
+    assert harness_cli("schema", "") == (2, "", "error: cannot write .: Is a directory\n")
 
 
 def test_training_an_unknown_model_names_the_nearest(harness_cli):

@@ -13,10 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ["torch", "onnx", "onnxruntime", "pandas", "matplotlib", "scipy", "torch_pruning", "pyarrow"]
 
 
+CLI = [sys.executable, "-m", "harness.cli"]
+
+
 def start(*arguments, **options):
     environment = {**os.environ, **options.pop("environment", {})}
     return subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *arguments],
+        [*CLI, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=ROOT,
@@ -48,6 +51,58 @@ def test_a_reader_that_goes_away_is_no_traceback_and_no_regression(arguments):
     err = process.stderr.read().decode()
     assert (process.wait(60), err) == (141, "")
     process.stderr.close()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--dry-run", "suites/digits.yaml"]])
+def test_output_that_has_no_room_is_one_error(arguments):
+    """As in `harness list > file` on a full disk."""
+    if not Path("/dev/full").is_char_device():
+        pytest.skip("no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*CLI, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
+        )
+    assert (done.returncode, done.stderr) == (2, "error: cannot use the output: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "code"), [("list", "1", 0), ("list", "1 2 0", 0), ("run no.yaml", "2", 2)]
+)
+def test_a_shell_may_close_the_streams(arguments, closed, code):
+    closing = " ".join(f"{number}>&-" for number in closed.split())
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {arguments} {closing}', "sh", *CLI], capture_output=True, cwd=ROOT, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
+
+
+def test_errors_that_nobody_reads_are_no_regression():
+    process = start("run", "no.yaml")
+    process.stderr.close()
+    process.stdout.close()
+    assert process.wait(60) == 141
+
+
+def test_a_terminal_without_a_character_gets_another_in_its_place():
+    process = start("run", "--dry-run", "suites/digits.yaml", environment={"PYTHONIOENCODING": "ascii"})
+    code, out, err = finish(process)
+    assert (code, err) == (0, "")
+    assert "export-onnx ? quantize" in out
+
+
+def test_a_terminal_without_a_size_is_written_to_all_the_same():
+    """Some job runners set COLUMNS=0."""
+    process = start("run", "--dry-run", "suites/digits.yaml", environment={"COLUMNS": "0"})
+    assert "Cells to run" in finish(process)[1]
+
+
+def test_a_fault_of_the_harness_is_no_regression(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['harness.commands.listing'] = None\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    code, _, err = finish(start("list", environment={"PYTHONPATH": path}))
+    assert code == 70
+    assert "Traceback" in err
+    assert err.endswith("error: this is a fault of the harness, not of what it was given\n")
 
 
 IMPORTS = """

@@ -63,6 +63,7 @@ def test_the_exit_codes_are_those_of_the_manual():
         "AMBIGUOUS": 3,
         "SOME_FAILED": 4,
         "NOTHING_MEASURED": 5,
+        "FAULT": 70,
         "INTERRUPTED": 130,
         "BROKEN_PIPE": 141,
     }
