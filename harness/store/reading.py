@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from harness.errors import StoreError
 from harness.store.info import RunInfo
-from harness.store.schema import SCHEMA_VERSION, TABLES, arrow_schema
+from harness.store.schema import KEYS, SCHEMA_VERSION, TABLES, arrow_schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,10 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     path = folder / f"{name}.parquet"
     schema = arrow_schema(TABLES[name])
     try:
+        _refuse_folder(path)
         table = pq.read_table(path, partitioning=None)  # a folder may be called a=b
+        if lacking := [key for key in KEYS[name] if key not in table.column_names]:
+            raise StoreError(f"{path} is damaged: no table of {name}, as it lacks {', '.join(lacking)}")
         for field in schema:
             if field.name not in table.column_names:
                 table = table.append_column(field, pa.nulls(table.num_rows, field.type))
@@ -69,6 +72,12 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     return frame
 
 
+def _refuse_folder(path: Path) -> None:
+    """Of a folder pyarrow would read all the files that are in it."""
+    if path.is_dir():
+        raise StoreError(f"{path} is damaged: it is a folder")
+
+
 def read_calls(folder: Path) -> dict[tuple[str, str], list[NDArray[np.int64]]]:
     """Read the timed calls alone: by (cell_id, arm) one array of nanoseconds a Trial, in order.
 
@@ -79,6 +88,7 @@ def read_calls(folder: Path) -> dict[tuple[str, str], list[NDArray[np.int64]]]:
 
     path, names = folder / "samples.parquet", ["cell_id", "arm"]
     try:
+        _refuse_folder(path)
         wanted = [*names, "trial", "call_ns"]
         table = pq.read_table(path, columns=wanted, read_dictionary=names, partitioning=None)
         table = table.combine_chunks().unify_dictionaries()

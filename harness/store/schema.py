@@ -178,6 +178,14 @@ ANSWERS = _columns(
 
 TABLES = {"cells": CELLS, "blocks": BLOCKS, "samples": SAMPLES, "answers": ANSWERS}
 
+KEYS = {
+    "cells": ("cell_id", "group_id", "model", "technique", "workload", "hardware", "arm", "status"),
+    "blocks": ("cell_id", "arm", "trial", "round", "order", "median_s"),
+    "samples": ("cell_id", "arm", "trial", "call_ns"),
+    "answers": ("cell_id", "item", "score"),
+}
+"""What every version's tables have; one without is another table, or none."""
+
 
 def arrow_schema(columns: tuple[Column, ...]) -> Any:
     """Return the pyarrow schema of a table, meanings kept as field metadata."""

@@ -13,6 +13,9 @@ from harness.errors import Problem, SuiteError
 Key = tuple[str | int, ...]
 Places = dict[Key, tuple[str, int]]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MERGE = "tag:yaml.org,2002:merge"
+MOST_VALUES = 100_000
+"""In one file, aliases counted as often as they stand: a few lines of them can be billions of values."""
 
 
 @dataclass
@@ -93,12 +96,15 @@ def _parse(path: Path) -> Document:
     problems: list[Problem] = []
     try:
         node = yaml.compose(text, Loader=_Loader)
-        if isinstance(node, yaml.MappingNode):
+        if node is not None and _count(node, {}) > MOST_VALUES:
+            text = f"holds more than {MOST_VALUES:,} values, aliases counted as often as they stand"
+            problems.append(Problem(str(path), None, "", text))
+        elif isinstance(node, yaml.MappingNode):
             document.data = _construct(node, (), document, problems)
         else:
             problems.append(Problem(str(path), 1, "", "is no suite: it must be a mapping with the key suite"))
     except yaml.YAMLError as error:
-        problems.append(_yaml_problem(path, error))
+        problems.append(_yaml_problem(document, error))
     except RecursionError:
         problems.append(
             Problem(str(path), None, "", "is nested too deeply, or an alias stands inside itself")
@@ -108,31 +114,51 @@ def _parse(path: Path) -> Document:
     return document
 
 
-def _yaml_problem(path: Path, error: yaml.YAMLError) -> Problem:
+def _yaml_problem(document: Document, error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
     parts = [getattr(error, "context", None), getattr(error, "problem", None)]
     what = ", ".join(part for part in parts if part) or str(error).splitlines()[0]
-    return Problem(str(path), mark.line + 1 if mark else None, "", f"is not valid YAML: {what}")
+    line = document.text.splitlines()[mark.line : mark.line + 1] if mark else []
+    tab = "; YAML is indented with spaces, not tabs" if line and "\t" in line[0] else ""
+    return Problem(str(document.path), mark.line + 1 if mark else None, "", f"is not valid YAML: {what}{tab}")
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values below `node` and itself, each alias as often as it stands."""
+    if id(node) not in known:
+        match node:
+            case yaml.MappingNode():
+                known[id(node)] = 1 + sum(_count(value, known) for _, value in node.value)
+            case yaml.SequenceNode():
+                known[id(node)] = 1 + sum(_count(item, known) for item in node.value)
+            case _:
+                known[id(node)] = 1
+    return known[id(node)]
 
 
 def _construct(node: yaml.Node, key: Key, document: Document, problems: list[Problem]) -> Any:
     file = str(document.path)
-    document.places[key] = (file, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
-        mapping: dict[str, Any] = {}
+        mapping = _merged(node, key, document, problems)
+        document.places[key] = (file, node.start_mark.line + 1)
+        own: set[str] = set()
         for name_node, value_node in node.value:
+            if name_node.tag == _MERGE:
+                continue
             name = str(getattr(name_node, "value", ""))
             inner = (*key, name)
             line = name_node.start_mark.line + 1
             if not isinstance(name_node, yaml.ScalarNode):
                 problems.append(Problem(file, line, spell(key), "a key must be plain text"))
                 continue
-            if name in mapping:
+            if name in own:
                 text = f"stands twice, first in line {document.places[inner][1]}"
                 problems.append(Problem(file, line, spell(inner), text))
+            own.add(name)
             mapping[name] = _construct(value_node, inner, document, problems)
             document.places[inner] = (file, line)
         return mapping
+    document.places[key] = (file, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         return [_construct(item, (*key, i), document, problems) for i, item in enumerate(node.value)]
     try:
@@ -141,6 +167,23 @@ def _construct(node: yaml.Node, key: Key, document: Document, problems: list[Pro
         message = getattr(error, "problem", None) or str(error)
         problems.append(Problem(file, node.start_mark.line + 1, spell(key), str(message)))
         return None
+
+
+def _merged(node: yaml.MappingNode, key: Key, document: Document, problems: list[Problem]) -> dict[str, Any]:
+    """What `<<: *anchor`, or a list of them, brings along; of a name in several the first counts."""
+    mapping: dict[str, Any] = {}
+    for name_node, value_node in node.value:
+        if name_node.tag != _MERGE:
+            continue
+        sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+        for source in reversed(sources):
+            if isinstance(source, yaml.MappingNode):
+                mapping.update(_construct(source, key, document, problems))
+            else:
+                line = source.start_mark.line + 1
+                text = "<< takes a mapping, or a list of mappings"
+                problems.append(Problem(str(document.path), line, spell(key), text))
+    return mapping
 
 
 def _lay_over(base: Document, own: Document) -> Document:

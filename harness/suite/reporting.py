@@ -26,9 +26,9 @@ _ALLOWED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "greater_than": "more than {gt:g}",
-    "greater_than_equal": "{ge:g} or more",
+    "greater_than_equal": "{ge:.12g} or more",
     "less_than": "less than {lt:g}",
-    "less_than_equal": "{le:g} or less",
+    "less_than_equal": "{le:.12g} or less",
 }
 
 

@@ -19,12 +19,16 @@ def _known_metric(name: str) -> str:
     return name
 
 
+_LONGEST_NAME = 200
+"""Bytes; file systems take 255, and pages of a report add to it."""
 _FOLDER_NAME = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
 
 
 def _names_a_folder(name: str) -> str:
     if re.fullmatch(_FOLDER_NAME, name) is None:
         raise ValueError(f"{name!r} cannot name a folder: not empty, no slash, no dot first, one line")
+    if len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(f"is too long to name a folder: {_LONGEST_NAME} bytes at most")
     return name
 
 
@@ -78,7 +82,9 @@ class Measure(Section):
     )
     timeout: Seconds = Field(default=120.0, gt=0, description="longest silence of a measuring worker")
     build_timeout: Seconds = Field(default=1800.0, gt=0, description="longest time of one build step")
-    seed: int = Field(default=0, ge=0, description="of everything random: order, inputs, calibration")
+    seed: int = Field(
+        default=0, ge=0, le=2**32 - 1, description="of everything random: order, inputs, calibration"
+    )
 
 
 class Pattern(Section):

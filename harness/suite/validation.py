@@ -18,6 +18,9 @@ from harness.suite.reporting import checked
 from harness.suite.schema import Suite, name_matches
 from harness.zoo.source import SOURCES, Source, SourceConfig
 
+NAMING = ("models", "workloads", "hardware", "techniques")
+"""Sections whose keys are names that the suite gives."""
+
 
 class HasContent(Protocol):
     """A part of a Cell."""
@@ -100,6 +103,7 @@ def read_suite(path: Path) -> CheckedSuite:
             if pipeline:
                 pipelines[name] = pipeline
     problems += reader.problems
+    problems += [problem for section in NAMING for problem in _unreadable(document, section)]
     problems += _names(document)
     problems += _twins(document, "techniques", pipelines)
     problems += _twins(document, "models", models)
@@ -151,6 +155,15 @@ def _workload(document: Document, name: str, raw: dict[str, Any], problems: list
         checked(document, key, Workload, {k: raw[k] for k in Workload.model_fields if k in raw}, problems)
         return None
     return checked(document, key, SCENARIOS.get(scenario).workload, raw, problems)
+
+
+def _unreadable(document: Document, section: str) -> list[Problem]:
+    """Names that nobody could read, or type on a command line."""
+    return [
+        document.problem((section, name), f"{name!r} is no name: one line of text that can be printed")
+        for name in _mapping(document, section)
+        if not name.strip() or not name.isprintable()
+    ]
 
 
 def _names(document: Document) -> list[Problem]:

@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.store.info import Commit, GroupInfo, RunInfo, Times
-from harness.store.reading import find, load, read_info, read_table
+from harness.store.reading import find, load, read_calls, read_info, read_table
 from harness.store.schema import SCHEMA_VERSION, TABLES, arrow_schema
 from harness.store.writing import publish, remove_empty_files, write_atomic, write_run, write_table
 
@@ -122,9 +122,9 @@ def test_columns_that_an_older_run_lacks_are_null_and_unknown_ones_are_left_out(
 
 def test_a_column_of_a_narrower_type_is_read(tmp_path: Path) -> None:
     folder = make(tmp_path / "r")
-    table = pa.table(
-        {"cell_id": ["c"], "samples": pa.array([7], pa.int32()), "latency_p50_s": pa.array([1], pa.int64())}
-    )
+    table = pq.read_table(folder / "cells.parquet", partitioning=None)
+    for name, kind in (("samples", pa.int32()), ("latency_p50_s", pa.int64())):
+        table = table.set_column(table.column_names.index(name), name, pa.array([7], kind))
     pq.write_table(table, folder / "cells.parquet")
     assert load(folder).cells.loc[0, "samples"] == 7
 
@@ -183,9 +183,28 @@ def test_a_truncated_table_is_named(tmp_path: Path) -> None:
 
 def test_a_column_of_another_type_is_damage(tmp_path: Path) -> None:
     folder = make(tmp_path / "r")
-    pq.write_table(pa.table({"cell_id": ["c"], "samples": ["many"]}), folder / "cells.parquet")
+    path = folder / "cells.parquet"
+    table = pq.read_table(path, partitioning=None)
+    at = table.column_names.index("samples")
+    pq.write_table(table.set_column(at, "samples", pa.array(["many"] * table.num_rows)), path)
     with pytest.raises(StoreError, match=r"cells\.parquet is damaged"):
         read_table(folder, "cells")
+
+
+def test_another_table_in_its_place_and_a_folder_are_damage(tmp_path: Path) -> None:
+    folder = make(tmp_path / "r")
+    (folder / "cells.parquet").write_bytes((folder / "blocks.parquet").read_bytes())
+    with pytest.raises(
+        StoreError, match=r"cells\.parquet is damaged: no table of cells, as it lacks group_id"
+    ):
+        load(folder)
+    for name in ("answers", "samples"):
+        (folder / f"{name}.parquet").unlink()
+        (folder / f"{name}.parquet").mkdir()
+        with pytest.raises(StoreError, match=rf"{name}\.parquet is damaged: it is a folder"):
+            read_table(folder, name)
+    with pytest.raises(StoreError, match=r"samples\.parquet is damaged: it is a folder"):
+        read_calls(folder)
 
 
 def test_runs_are_found_oldest_first_and_damaged_and_unfinished_ones_are_left_out(tmp_path: Path) -> None:

@@ -92,6 +92,36 @@ def test_aliases_are_what_they_stand_for(tmp_path):
     assert document.data["a"] == document.data["b"] == [1, {"k": "v"}]
 
 
+def test_merge_keys_bring_what_they_stand_for_and_own_keys_win(tmp_path):
+    text = "suite: x\na: &a {k: 1, l: 1}\nb: &b {l: 2, m: 2}\nc: {<<: [*a, *b], k: 3}\nd:\n  k: 4\n  <<: *b\n"
+    document = read_document(write(tmp_path, text))
+    assert document.data["c"] == {"k": 3, "l": 1, "m": 2}
+    assert document.data["d"] == {"k": 4, "l": 2, "m": 2}
+    assert document.problem(("c", "k"), "").line == 4
+    assert (
+        told(tmp_path, "suite: x\na: {<<: 5}\n")[0]
+        == "s.yaml:2: a: << takes a mapping, or a list of mappings"
+    )
+    twice = "suite: x\na: &a {k: 1}\nb: {<<: *a, k: 2, k: 3}\n"
+    assert told(tmp_path, twice)[0] == "s.yaml:3: b.k: stands twice, first in line 3"
+
+
+def test_aliases_of_aliases_are_refused_at_once(tmp_path):
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [
+        f"{own}: &{own} [{', '.join(['*' + of] * 10)}]"
+        for of, own in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
+    says = "s.yaml: holds more than 100,000 values, aliases counted as often as they stand"
+    assert told(tmp_path, "\n".join(lines)) == [says]
+
+
+def test_a_tab_is_named(tmp_path):
+    (line,) = told(tmp_path, "suite: x\nmodels:\n\tmlp: {zoo: mnist-mlp}\n")
+    assert line.startswith("s.yaml:3: is not valid YAML: ")
+    assert line.endswith("; YAML is indented with spaces, not tabs")
+
+
 # ------------------------------------------------------------------ extends
 
 

@@ -106,6 +106,25 @@ def test_a_suite_name_that_could_not_name_a_folder_is_refused(tmp_path, name):
     assert "cannot name a folder" in problem.message
 
 
+def test_a_suite_name_that_is_too_long_for_a_folder_is_refused(tmp_path):
+    assert told(tmp_path, content(suite="ö" * 101)) == [
+        "s.yaml:1: suite: is too long to name a folder: 200 bytes at most"
+    ]
+    assert read(tmp_path, content(suite="ö" * 100))
+
+
+@pytest.mark.parametrize("section", ["models", "workloads", "hardware", "techniques"])
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x1b[31mb"])
+def test_a_name_that_cannot_be_read_is_refused(tmp_path, section, name):
+    given = content()[section]
+    found = problems(
+        tmp_path, content(**{section: {name: next(iter(given.values())), **dict(list(given.items())[1:])}})
+    )
+    assert f"{name!r} is no name: one line of text that can be printed" in [
+        problem.message for problem in found
+    ]
+
+
 @pytest.mark.parametrize("name", ["digits", "my suite", "größe-1", 'it\'s "so"', "v1.2"])
 def test_other_suite_names_are_taken(tmp_path, name):
     assert read(tmp_path, content(suite=name)).spec.suite == name
@@ -127,6 +146,7 @@ def test_other_suite_names_are_taken(tmp_path, name):
         ("measure", {"trials": "3"}, "trials", "found '3'; allowed: a whole number, or 'auto'"),
         ("measure", {"trials": True}, "trials", "found True; allowed: a whole number, or 'auto'"),
         ("measure", {"seed": -1}, "seed", "found -1; allowed: 0 or more"),
+        ("measure", {"seed": 2**32}, "seed", "found 4294967296; allowed: 4294967295 or less"),
         ("quality", {"max_drop": -1}, "max_drop", "found -1; allowed: 0 or more"),
         ("quality", 5, None, "found 5; allowed: a mapping"),
         ("baseline", ["eager"], None, "found ['eager']; allowed: text"),
