@@ -69,21 +69,16 @@ def found_runs(suite: str | None, results: Path) -> Iterator[tuple[list[Run], li
 @contextmanager
 def unfinished(folder: Path) -> Iterator[Run]:
     """Open an interrupted Run: its tables are made in a folder apart, so that it can still be resumed."""
-    from pydantic import ValidationError
-
     from harness.runner.finishing import complete
-    from harness.store.info import RunInfo
+    from harness.runner.resuming import began
     from harness.store.journal import read_journal
     from harness.store.writing import write_run
 
     events = read_journal(folder)
-    if not events or events[0]["event"] != "run":
+    beginning = began(folder, events)
+    if beginning is None:
         raise StoreError(f"{folder} holds no Run")
-    try:
-        began = RunInfo.model_validate(events[0]["info"])
-    except (KeyError, ValidationError) as error:
-        raise StoreError(f"{folder} cannot be read: its first line says nothing of the Run") from error
-    info, tables = complete(began, events, "interrupted")
+    info, tables = complete(beginning, events, "interrupted")
     with tempfile.TemporaryDirectory(prefix="harness-report-") as place:
         if (folder / "logs").is_dir():
             shutil.copytree(folder / "logs", Path(place) / "logs")

@@ -25,7 +25,13 @@ from harness.runner.neighbours import announced, others
 from harness.runner.observing import Observer
 from harness.runner.plan import Place, Plan, make_plan
 from harness.runner.repository import current_commit
-from harness.runner.resuming import progress_of, refuse_other_artifacts, refuse_other_libraries
+from harness.runner.resuming import (
+    began,
+    progress_of,
+    refuse_other_artifacts,
+    refuse_other_cells,
+    refuse_other_libraries,
+)
 from harness.runner.roofs import doubted_budgets, find_roofs
 from harness.runner.versions import package_version, versions_of
 from harness.store.info import GroupInfo, RunInfo
@@ -120,10 +126,9 @@ class LocalRun:
         found = sorted(self.place.glob(f"*{PARTIAL}"))
         for folder in reversed(found):
             events = read_journal(folder)
-            if not events or events[0]["event"] != "run":
-                continue
-            info = RunInfo.model_validate(events[0]["info"])
-            if info.suite_sha256 == self.suite.sha256:
+            info = began(folder, events)
+            if info is not None and info.suite_sha256 == self.suite.sha256:
+                refuse_other_cells(self.plan, folder, events)
                 refuse_other_artifacts(self.plan, folder, events)
                 refuse_other_libraries(info, folder, _versions(self.plan))
                 self.folder, self.events = folder, events

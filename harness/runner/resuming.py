@@ -4,12 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from harness.errors import StoreError
 from harness.runner.plan import Plan
 from harness.runner.progress import GroupProgress
 from harness.runner.versions import package_version
 from harness.store.info import RunInfo
 from harness.store.journal import Event
+
+
+def began(folder: Path, events: list[Event]) -> RunInfo | None:
+    """What a journal's first line says of its Run; None where it says nothing. Raises StoreError."""
+    if not events or events[0]["event"] != "run":
+        return None
+    try:
+        return RunInfo.model_validate(events[0]["info"])
+    except (KeyError, ValidationError) as error:
+        raise StoreError(f"{folder} cannot be read: its first line says nothing of the Run") from error
+
+
+def refuse_other_cells(plan: Plan, folder: Path, events: list[Event]) -> None:
+    """Another version of the harness may make other Cells of the same suite."""
+    groups = {group.group_id for group in plan.groups}
+    for event in events:
+        if event.get("cell_id") not in (None, *plan.cells) or event.get("group_id") not in (None, *groups):
+            raise StoreError(
+                f"{folder} cannot be resumed: it has other Cells than the suite has now; "
+                "start anew without --resume"
+            )
 
 
 def refuse_other_artifacts(plan: Plan, folder: Path, events: list[Event]) -> None:

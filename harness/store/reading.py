@@ -129,7 +129,9 @@ def read_info(folder: Path) -> RunInfo:
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
     except ValidationError as error:
-        raise StoreError(f"{path} is damaged: {error.errors()[0]['msg']}") from error
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise StoreError(f"{path} is damaged: {where}{first['msg']}") from error
 
 
 def _refuse_newer(path: Path, content: bytes) -> None:

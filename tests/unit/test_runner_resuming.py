@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import StoreError
-from harness.runner.resuming import progress_of, refuse_other_libraries
+from harness.runner.resuming import began, progress_of, refuse_other_cells, refuse_other_libraries
 from harness.runner.versions import package_version
 from harness.store.info import RunInfo
 
@@ -48,3 +48,22 @@ def test_a_run_goes_on_with_the_libraries_it_began_with_only() -> None:
     refuse_other_libraries(info(onnxruntime="1.2"), Path("run"), {"onnxruntime": "1.2", "torch": "2"})
     with pytest.raises(StoreError, match=r"run cannot be resumed: onnxruntime 1\.2 → 1\.3; start anew"):
         refuse_other_libraries(info(onnxruntime="1.2"), Path("run"), {"onnxruntime": "1.3"})
+
+
+def test_a_run_of_other_cells_is_not_gone_on_with() -> None:
+    known = [{"event": "run"}, {"event": "trial-start", "group_id": "g"}, {"event": "block", "cell_id": "a"}]
+    refuse_other_cells(plan("a"), Path("run"), known)
+    for other in ({"event": "artifact", "cell_id": "b"}, {"event": "trial-start", "group_id": "h"}):
+        with pytest.raises(
+            StoreError, match="run cannot be resumed: it has other Cells than the suite has now"
+        ):
+            refuse_other_cells(plan("a"), Path("run"), [*known, other])
+
+
+def test_a_journal_whose_first_line_is_damaged_is_named() -> None:
+    assert began(Path("run"), []) is None
+    assert began(Path("run"), [{"event": "noise"}]) is None
+    assert began(Path("run"), [{"event": "run", "info": info().model_dump(mode="json")}]) == info()
+    for damaged in ({"event": "run"}, {"event": "run", "info": {"run_id": 5}}):
+        with pytest.raises(StoreError, match="run cannot be read: its first line says nothing of the Run"):
+            began(Path("run"), [damaged])
