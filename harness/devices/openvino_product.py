@@ -42,9 +42,10 @@ def one_matmul(
     if not taken or not all(name.lower().endswith(kernel.lower()) for name in taken):
         raise HarnessError(f"OpenVINO multiplies by {', '.join(taken) or 'no kernel that it tells of'} here")
     request = compiled.create_infer_request()
-    request.set_input_tensor(0, openvino.Tensor(left, shared_memory=True))
+    tensor = openvino.Tensor(left, shared_memory=True)
 
     def product() -> object:
+        request.set_input_tensor(0, tensor)  # a request keeps no hold of it: `product` does
         request.infer()
         return request.get_output_tensor(0).data
 

@@ -1,8 +1,10 @@
 """Roofs: rates follow from sizes and the clock, and what was measured is said."""
 
+import gc
 import json
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -83,6 +85,21 @@ def test_each_library_multiplies(name: str, rows: int) -> None:
     assert float(np.abs(answer).max()) > 0.1
     if "float" in GEMMS.get(name).dtype:
         assert 0 < float(answer.mean()) < 64
+
+
+def test_a_product_of_openvino_keeps_the_array_that_it_reads() -> None:
+    openvino = pytest.importorskip("openvino")
+    from harness.devices.openvino_product import one_matmul
+
+    ops = openvino.opset13
+    left = np.ones((64, 64), np.float32)
+    held = weakref.ref(left)
+    parameter = ops.parameter([64, 64], np.float32)
+    product = one_matmul(parameter, ops.constant(np.eye(64, dtype=np.float32)), parameter, left, 1)
+    del left
+    gc.collect()
+    assert held() is not None
+    assert (np.asarray(product()) == 1).all()
 
 
 @pytest.mark.parametrize("name", ["onnxruntime/int8", "torch/int8"])
