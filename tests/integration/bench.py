@@ -1,10 +1,12 @@
 """Runs of the real command line with real workers, each in a folder of its own."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from harness.store.reading import Run, load
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "tests" / "models"
+SHARED = Path("/dev/shm")
+PATIENCE_S = 300.0
+"""How long anything is waited for that takes seconds on a quiet machine."""
 QUICK = {"max_time": "0.2s", "trials": 2, "block_time": "20ms", "warmup_time": "50ms", "timeout": "60s"}
 QUICK |= {"roof_time": 0}
 INPUT = {"input": [16]}
@@ -29,6 +34,8 @@ class Bench:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen] = field(default_factory=list)
+    foreign: frozenset[Path] = field(default_factory=lambda: frozenset(SHARED.glob("harness-*")))
 
     @property
     def results(self) -> Path:
@@ -67,7 +74,7 @@ class Bench:
             **self.environment,
         }
         (self.folder / "tmp").mkdir(exist_ok=True)
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "harness.cli", *arguments],
             cwd=self.folder,
             env=environment,
@@ -78,12 +85,32 @@ class Bench:
             process_group=0,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
         )
+        self.started.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen) -> tuple[int, str, str]:
+        """Wait until it has ended; return its exit code and what it printed, both streams."""
+        out, err = process.communicate(timeout=PATIENCE_S)
+        return process.returncode, out, err
+
+    @contextlib.contextmanager
+    def held_up(self, process: subprocess.Popen) -> Iterator[None]:
+        """Let a process do nothing for as long as the block lasts; it keeps what it holds."""
+        process.send_signal(signal.SIGSTOP)
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
+                assert process.poll() is None, "it has ended already"
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def harness(self, *arguments: str, code: int = 0) -> str:
         """Run `harness …` to its end; return what it printed, both streams."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=180)
-        assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
+        ended, out, err = self.end(self.start(*arguments))
+        assert ended == code, f"exit code {ended}\n{out}\n{err}"
         assert "Traceback" not in err, err
         return out + err
 
@@ -99,18 +126,18 @@ class Bench:
     def partials(self) -> list[Path]:
         return sorted(self.results.rglob("*.partial"))
 
-    def wait_for(
-        self, event: str, count: int = 1, timeout_s: float = 90.0, folder: Path | None = None
-    ) -> list[Event]:
+    def wait_for(self, event: str, count: int = 1, folder: Path | None = None) -> list[Event]:
         """Wait until a journal below `folder`, by default the Run's, has `count` such events; return them."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
+        deadline = time.monotonic() + PATIENCE_S
+        alive = True
+        while alive and time.monotonic() < deadline:
+            alive = any(process.poll() is None for process in self.started)
             for path in (folder or self.results).rglob(FILE):
                 found = [e for e in read_journal(path.parent) if e["event"] == event]
                 if len(found) >= count:
                     return found
             time.sleep(0.05)
-        raise AssertionError(f"no {count} events {event!r} within {timeout_s} s")
+        raise AssertionError(f"no {count} events {event!r} within {PATIENCE_S} s, or before the end")
 
     def workers(self) -> list[psutil.Process]:
         """Worker processes of this folder's Runs that are alive (a zombie is not), whoever their parent."""
@@ -125,13 +152,13 @@ class Bench:
                 found.append(process)
         return found
 
-    def assert_all_gone(self, patience_s: float = 15.0) -> None:
+    def assert_all_gone(self) -> None:
         """No worker lives on, and no shared memory or half-built Artifact is left."""
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + 60.0
         while (left := self.workers()) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert left == []
         assert list((self.folder / "cache").rglob(".building*")) == []
-        folders = Path("/dev/shm").glob("harness-*")  # those of a live process belong to somebody else's Run
-        owners = [int(folder.name.split("-")[-2]) for folder in folders]
+        folders = set(SHARED.glob("harness-*")) - self.foreign
+        owners = [int(folder.name.split("-")[-2]) for folder in folders]  # a live one is somebody else's Run
         assert [pid for pid in owners if not psutil.pid_exists(pid)] == []

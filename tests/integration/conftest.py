@@ -17,8 +17,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     folder.mkdir()
     made = Bench(folder)
     yield made
-    for process in made.workers():
-        process.kill()
+    for process in made.started:  # the manager too, which would disturb the next test
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    for worker in made.workers():
+        worker.kill()
 
 
 @pytest.fixture

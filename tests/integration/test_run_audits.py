@@ -34,7 +34,7 @@ def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> Non
 
 
 def test_a_worker_that_dies_in_mid_block_marks_its_trial_and_the_group_goes_on(bench: Bench) -> None:
-    suite = bench.suite({"mortal": "mortal"}, {**ORT, **EAGER}, measure={"trials": 2, "max_time": "2.4s"})
+    suite = bench.suite({"mortal": "mortal"}, {**ORT, **EAGER}, measure={"trials": 2, "max_time": "1.2s"})
     out = bench.harness("run", str(suite))
     bench.assert_all_gone()
     run = bench.run()

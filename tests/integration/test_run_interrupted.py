@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def finish(bench: Bench, suite: Path, finished: list[tuple[str, int]], measured:
     assert not run.blocks.duplicated(["cell_id", "arm", "trial", "round"]).any()
 
 
+def wait_for_workers(bench: Bench, process: subprocess.Popen) -> None:
+    """Wait until the Run has workers, as it has nearly all the time."""
+    while not bench.workers():
+        assert process.poll() is None
+
+
 def events_of(folder: Path) -> list[Event]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
@@ -57,15 +64,12 @@ def test_ctrl_c_in_mid_measurement_and_going_on(bench: Bench, onnx_file: Path) -
     suite = bench.suite({"net": {"onnx": onnx_file.name}}, ORT, WORKLOADS, measure=MEASURE)
     process = bench.start("run", str(suite))
     bench.wait_for("trial-done")
-    blocks = len(bench.wait_for("block"))
-    bench.wait_for("block", blocks + 2)
-    workers = bench.workers()
+    wait_for_workers(bench, process)
     os.kill(process.pid, signal.SIGINT)  # the manager only, as its workers lead sessions of their own
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, out + err
+    code, out, err = bench.end(process)
+    assert code == 130, out + err
     assert "Traceback" not in err
     assert "what was measured is kept" in err
-    assert workers
     bench.assert_all_gone()
     (partial,) = bench.partials()
     finished = trials_done(read_journal(partial))
@@ -94,8 +98,9 @@ def test_a_manager_that_is_killed_takes_its_workers_along(bench: Bench, onnx_fil
     )
     process = bench.start("run", str(suite))
     bench.wait_for("block", 3)
-    assert "is being written" in bench.harness("run", str(suite), "--resume", code=2)
-    assert bench.workers()
+    with bench.held_up(process):
+        assert "is being written" in bench.harness("run", str(suite), "--resume", code=2)
+    wait_for_workers(bench, process)
     process.kill()
     process.communicate()
     bench.assert_all_gone()
@@ -111,11 +116,10 @@ def test_a_manager_that_is_terminated_while_a_model_is_built(bench: Bench, end: 
     suite = bench.suite({"net": model}, EAGER)
     process = bench.start("run", str(suite))
     bench.wait_for("session")
-    while not bench.workers():
-        assert process.poll() is None
+    wait_for_workers(bench, process)
     process.send_signal(end)  # SIGHUP: the terminal was closed
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, out + err
+    code, out, err = bench.end(process)
+    assert code == 130, out + err
     assert "interrupted before anything was measured" in err
     bench.assert_all_gone()
     assert bench.partials() == []

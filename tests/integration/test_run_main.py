@@ -53,8 +53,8 @@ def test_main_path(bench: Bench, onnx_file: Path) -> None:
     suite = bench.suite(MODELS, TECHNIQUES, WORKLOADS, exclude=EXCLUDE)
     process = bench.start("run", str(suite))
     libraries = libraries_of_workers(bench, process)
-    out, err = process.communicate()
-    assert process.returncode == 0, out + err
+    code, out, err = bench.end(process)
+    assert code == 0, out + err
     assert "Run: " in out
     check_libraries(libraries)
     bench.assert_all_gone()

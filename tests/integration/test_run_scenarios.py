@@ -45,7 +45,8 @@ def test_queries_that_come_by_themselves(bench: Bench, onnx_file: Path) -> None:
 
     found = cells.loc["found"]
     rates = [json.loads(facts)["rate_per_s"] for facts in of(run, found)["facts"]]
-    assert min(rates) <= found["qps"] <= max(rates)
+    least, most = min(rates) * (1 - 1e-9), max(rates) * (1 + 1e-9)
+    assert least <= found["qps"] <= most
     assert 0 <= found["over_bound_share"] <= 1
     assert found["utilisation"] > 0
     searches = json.loads(found["search"])
@@ -64,9 +65,8 @@ def test_queries_that_come_by_themselves(bench: Bench, onnx_file: Path) -> None:
     speeds = {board.group.workload: board.group.speed for board in boards(run)}
     assert speeds["found"] == "rate"
     assert speeds["given"] == speeds["together"] == "latency"
-    assert compare(run).set_index("workload").loc["found", "seconds_per_item"] == pytest.approx(
-        1 / found["qps"], rel=0.5
-    )
+    per_item = compare(run).set_index("workload").loc["found", "seconds_per_item"]
+    assert least <= 1 / per_item <= most
     heads = [set(line.split()) for line in out.splitlines()]
     assert any({"queries", "size", "RSS"} <= words for words in heads)  # the rate is a column of the table
     assert "as many a second as keep p90 within 200 ms" in out

@@ -106,19 +106,28 @@ def constant() -> nn.Module:
 
 
 class Mortal(nn.Module):
-    """Where it is measured, dies in mid-Block after so much work as several Blocks take."""
+    """Where it is measured, dies in mid-Block as soon as each of three arms has had a Block."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(SIDE, CLASSES)
-        self._born = None
+        self._before = None
 
     def forward(self, x):
         if measuring():
-            self._born = self._born or time.process_time()
-            if time.process_time() > self._born + 0.3:
+            blocks = blocks_of_this_run()
+            if self._before is None:
+                self._before = blocks
+            if blocks > self._before + 3:
                 os.kill(os.getpid(), signal.SIGKILL)
         return self.layer(x)
+
+
+def blocks_of_this_run() -> int:
+    """How many Blocks its journal has; a worker's folder is the manager's."""
+    return sum(
+        path.read_bytes().count(b'{"event": "block"') for path in Path("results").rglob("journal.jsonl")
+    )
 
 
 def mortal() -> nn.Module:
