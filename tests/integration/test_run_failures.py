@@ -21,7 +21,7 @@ def test_bad_cells_fail_alone(bench: Bench) -> None:
         {"bulk": {"scenario": "offline", "batch": 8}},
         exclude=[{"technique": "x2"}, {"model": "hangs"}],
         include=[{"model": ["hangs", "is_killed"], "technique": "x2"}],
-        measure={"timeout": "12s", "trials": 1},
+        measure={"timeout": "25s", "trials": 1},
     )
     out = bench.harness("run", str(suite), code=4)
     bench.assert_all_gone()
@@ -31,7 +31,7 @@ def test_bad_cells_fail_alone(bench: Bench) -> None:
     expected = {
         ("raises", "eager"): ("build", "RuntimeError: the weights are on another disk"),
         ("segfaults", "eager"): ("load", "SIGSEGV"),
-        ("hangs", "x2"): ("load", "gave no answer for 12 s"),
+        ("hangs", "x2"): ("load", "gave no answer for 25 s"),
         ("is_killed", "eager"): ("load", "SIGKILL"),
         ("is_killed", "x2"): ("load", "SIGKILL"),
         ("nan", "eager"): ("load", "NaN"),

@@ -149,11 +149,12 @@ def test_a_cache_that_cannot_be_written_is_told(cache, monkeypatch):
 
 
 WRITER = """
-import sys, time
+import sys
 from pathlib import Path
 from harness.artifacts.cache import Cache
-cache, name, start = Cache(Path(sys.argv[1])), sys.argv[2].encode(), float(sys.argv[3])
-time.sleep(max(0, start - time.time()))
+cache, name = Cache(Path(sys.argv[1])), sys.argv[2].encode()
+print("ready", flush=True)
+sys.stdin.readline()
 for i in range(60):
     with cache.staging() as staged:
         (staged / "a").write_bytes(name * 50)
@@ -165,16 +166,18 @@ for i in range(60):
 
 
 def test_two_processes_that_put_the_same_keys_never_mix(cache):
-    import time
-
-    start = str(time.time() + 0.6)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(cache.root), name, start], stderr=subprocess.PIPE)
-        for name in "xy"
+        subprocess.Popen([sys.executable, "-c", WRITER, str(cache.root), name], **pipes) for name in "xy"
     ]
     for writer in writers:
-        _, errors = writer.communicate(timeout=60)
-        assert writer.returncode == 0, errors.decode()
+        assert writer.stdout.readline() == "ready\n", writer.stderr.read()
+    for writer in writers:  # both at once
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        _, errors = writer.communicate(timeout=300)
+        assert writer.returncode == 0, errors
     assert sorted(path.name for path in cache.folder.iterdir()) == sorted(f"k{i}" for i in range(60))
     assert all(cache.get(f"k{i}").payload_bytes == 100 for i in range(60))
 

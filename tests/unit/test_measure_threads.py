@@ -15,23 +15,30 @@ from harness.measure.threads import ThreadMeter, threads_used
 linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 
 
-def used(work_s: float, workers: int, sleepers: int = 0) -> int | None:
+WORK_S, BLOCK_S = 0.3, 1.0
+"""CPU time of each that works, however long it takes to get it, and the Block of which it is a share."""
+
+
+def used(workers: int, sleepers: int = 0) -> int | None:
     """Let `workers` threads work outside of the interpreter's lock, and count."""
-    stop = threading.Event()
+    stop, done = threading.Event(), threading.Barrier(workers + 1)
     data = np.ones((300, 300))
 
     def work() -> None:
-        while not stop.is_set():
+        end = time.thread_time() + WORK_S
+        while time.thread_time() < end:
             np.sort(data, axis=1)  # one thread of its own, and no lock while it sorts
+        done.wait()
+        stop.wait()  # alive, so that it is still seen
 
-    threads = [threading.Thread(target=work) for _ in range(workers)]
-    threads += [threading.Thread(target=stop.wait) for _ in range(sleepers)]
+    threads = [threading.Thread(target=stop.wait) for _ in range(sleepers)]
+    meter = ThreadMeter()
+    before = meter.read()
+    threads += [threading.Thread(target=work) for _ in range(workers)]
     for thread in threads:
         thread.start()
-    meter = ThreadMeter()
-    before, begun = meter.read(), time.perf_counter()
-    time.sleep(work_s)
-    found = threads_used(before, meter.read(), time.perf_counter() - begun)
+    done.wait()
+    found = threads_used(before, meter.read(), BLOCK_S)
     stop.set()
     for thread in threads:
         thread.join()
@@ -41,7 +48,7 @@ def used(work_s: float, workers: int, sleepers: int = 0) -> int | None:
 @linux
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_threads_that_work_are_counted_and_sleepers_are_not(workers: int) -> None:
-    assert used(0.4, workers, sleepers=2) == workers
+    assert used(workers, sleepers=2) == workers
 
 
 @linux
@@ -52,9 +59,10 @@ def test_of_replicas_only_those_that_do_the_work_count() -> None:
         for child in children:
             child.stdout.readline()
         meter = ThreadMeter([-1, *(child.pid for child in children)])  # the first hands out and is not read
-        before, begun = meter.read(), time.perf_counter()
-        time.sleep(0.4)
-        assert threads_used(before, meter.read(), time.perf_counter() - begun) == 2
+        before = meter.read()
+        while any(meter.read()[thread] < seconds + WORK_S for thread, seconds in before.items()):
+            time.sleep(0.02)
+        assert threads_used(before, meter.read(), BLOCK_S) == 2
     finally:
         for child in children:
             child.kill()

@@ -34,7 +34,7 @@ def test_pytest_benchmark_itself_compares_two_exported_runs(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr

@@ -24,16 +24,22 @@ from harness.runner.replicas import ReplicatedSession
 BATCH = 4
 
 
-def a_dead_process() -> int:
+def as_of_a_dead_process(folder: Path) -> str:
+    """The folder's name, were it that of a process that has gone."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    return process.pid
+    assert f"-{os.getpid()}-" in folder.name
+    return folder.name.replace(f"-{os.getpid()}-", f"-{process.pid}-")
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
 
 
 def test_folders_of_dead_processes_go_and_those_of_live_ones_stay(tmp_path: Path) -> None:
     mine = scratch.make_folder(tmp_path, "purpose")
     other = scratch.make_folder(tmp_path, "another")
-    name = mine.name.replace(str(os.getpid()), str(a_dead_process()))
+    name = as_of_a_dead_process(mine)
     (tmp_path / name).mkdir()
     (tmp_path / name / "file").write_text("x")
     foreign = tmp_path / "purpose-another.machine-1-x"
@@ -44,7 +50,7 @@ def test_folders_of_dead_processes_go_and_those_of_live_ones_stay(tmp_path: Path
 
 def test_making_a_folder_removes_what_was_left(tmp_path: Path) -> None:
     left = scratch.make_folder(tmp_path, "purpose")
-    left = left.rename(tmp_path / left.name.replace(str(os.getpid()), str(a_dead_process())))
+    left = left.rename(tmp_path / as_of_a_dead_process(left))
     scratch.make_folder(tmp_path, "purpose")
     assert not left.exists()
 
@@ -52,7 +58,7 @@ def test_making_a_folder_removes_what_was_left(tmp_path: Path) -> None:
 def test_half_a_build_of_a_killed_process_goes(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     with cache.staging() as staged:
-        left = staged.rename(staged.with_name(staged.name.replace(str(os.getpid()), str(a_dead_process()))))
+        left = staged.rename(staged.with_name(as_of_a_dead_process(staged)))
     cache.sweep()
     assert not left.exists()
 
@@ -113,22 +119,22 @@ def test_serving_many_times_each_and_gives_the_last_answer(session: ReplicatedSe
 
 
 def test_closing_ends_the_replicas(tmp_path: Path, places: list[Path]) -> None:
-    before = {child.pid for child in psutil.Process().children()}
+    before = children()
     opened = ReplicatedSession(spec(tmp_path / "m"), [Target(BATCH), Target(BATCH)], pool())
-    assert len({child.pid for child in psutil.Process().children()} - before) == 2
+    assert len(children() - before) == 2
     opened.close()
-    assert {child.pid for child in psutil.Process().children()} == before
+    assert children() <= before
 
 
 def test_a_replica_that_cannot_open_takes_all_down_and_leaves_nothing(
     tmp_path: Path, places: list[Path]
 ) -> None:
-    before = {child.pid for child in psutil.Process().children()}
+    before = children()
     broken = spec(tmp_path / "m", artifact=str(tmp_path / "none"))
     with pytest.raises(WorkerError, match=r"a replica failed: .*holds no readable Artifact"):
         ReplicatedSession(broken, [Target(BATCH), Target(BATCH)], pool())
     assert [list(place.iterdir()) for place in places] == [[], []]
-    assert {child.pid for child in psutil.Process().children()} == before
+    assert children() <= before
 
 
 def test_a_replica_that_dies_while_serving_is_told(session: ReplicatedSession) -> None:

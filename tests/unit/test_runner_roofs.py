@@ -151,6 +151,6 @@ def test_the_higher_of_each_roof_counts() -> None:
 @pytest.mark.slow
 def test_a_real_worker_measures_real_roofs(tmp_path: Path) -> None:
     (found,) = find_roofs(plan(Target(1, threads=1)), Cache(tmp_path), Silent(), tmp_path)
-    assert all(rate["flop_per_s"] > 1e8 for rate in found["rates"])
+    assert all(rate["flop_per_s"] > 1e6 for rate in found["rates"])
     assert {"float32", "int8", "int4", "bfloat16", "float16"} <= {rate["dtype"] for rate in found["rates"]}
-    assert found["copy_bytes_per_s"] > 1e8
+    assert found["copy_bytes_per_s"] > 1e6  # far below what any machine does, and far above a wrong unit
