@@ -217,6 +217,25 @@ def test_pointing_at_a_point_names_it_and_lights_its_row(page):
     assert "the baseline’s speed" in tip.text
 
 
+def test_pointing_at_points_that_cover_each_other_names_them_all(page):
+    """The second point is moved onto the first, as techniques of one speed and quality would lie."""
+    names_of = page.execute_script(
+        "const marks = [...document.querySelectorAll('.f-tradeoff g.pt use')];"
+        "const [p, q] = marks.slice(0, 2).map(u => u.closest('.pt'));"
+        "p.scrollIntoView({block: 'center'});"
+        "const [a, b] = [p, q].map(g => g.querySelector('use'));"
+        "for (const name of ['x', 'y']) b.setAttribute(name, a.getAttribute(name));"
+        "const r = a.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;"
+        "document.elementFromPoint(x, y).dispatchEvent("
+        " new PointerEvent('pointerover', {bubbles: true, clientX: x, clientY: y}));"
+        "return [p, q].map(g => document.querySelector(`.entry[data-cell='${g.dataset.cell}'] .technique`)"
+        ".textContent)"
+    )
+    lines = page.find_element(By.ID, "tip").text.split("\n")
+    assert {line.split(" · ")[0] for line in lines} >= set(names_of)
+    assert len(lines) == len(set(lines))
+
+
 def test_a_click_on_a_point_leads_to_its_cell(page):
     cell = page.execute_script(
         "const p = document.querySelector('.f-tradeoff .pt');"

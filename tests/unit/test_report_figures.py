@@ -292,3 +292,16 @@ def test_a_familys_figures_name_and_link_every_technique(tmp_path, name):
     assert {g.attrib["data-cell"] for g in root.iter() if "data-cell" in g.attrib} >= {
         row["cell_id"] for row in found.records
     }
+
+
+def test_the_budgets_name_covers_no_point(tmp_path):
+    """A point that is fast and just over the budget lies where the name used to be."""
+    techniques = (*TECHNIQUES[:3], Technique("fast", 9.0, drop=0.005))
+    found = board(tmp_path, techniques)
+    made = figure("tradeoff").draw(found)
+    axes = made.axes[0]
+    box = next(text for text in axes.texts if text.get_text().startswith("budget")).get_window_extent()
+    assert axes.get_window_extent().y0 <= box.y0
+    for row in found.records:
+        x, y = axes.transData.transform((row["speedup"], -row["drop"]))
+        assert not (box.x0 < x + 5 and x - 5 < box.x1 and box.y0 < y + 5 and y - 5 < box.y1)

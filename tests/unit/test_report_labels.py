@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,3 +57,21 @@ def test_the_same_points_give_the_same_places():
 
 def test_nearest_edge_is_on_the_box():
     assert nearest_edge((0, 5), (10, 0, 20, 10)) == (10, 5)
+
+
+def test_a_label_that_lies_as_near_to_another_point_has_a_line_to_its_own():
+    """What is free lies beside the upper point only."""
+    points = [(100, 100), (100, 114)]
+    taken = [(0, 0, 400, 94), (0, 94, 94, 106), (106, 94, 400, 106)]
+    spot, _ = place(points, [(50, 12), (1, 1)], BOUNDS, taken, radius=5)
+    near, far = (math.dist(point, nearest_edge(point, spot.box)) for point in points)
+    assert spot.leads or near < far
+
+
+def test_out_of_a_crowd_at_the_edge_a_line_leads_to_the_first_point():
+    """The places of a real Group's points, the winner first, whose name found no room."""
+    points = [(395, 325), (390, 349), (337, 317), (395, 109), (390, 317), (380, 329), (378, 325), (312, 317)]
+    sizes = [(92, 12), (43, 11), (72, 11), (69, 11), (55, 11), (77, 11), (80, 12), (52, 11)]
+    found = place(points, sizes, (50, 40, 446, 398), radius=7)
+    assert all(found)
+    assert found[0].leads

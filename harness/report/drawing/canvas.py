@@ -85,9 +85,14 @@ def name_point(axes: Axes, point: tuple[float, float], spot: Placed, text: str, 
     if spot.leads:
         pixel = axes.transData.transform(point)
         end = back.transform(nearest_edge((float(pixel[0]), float(pixel[1])), spot.box))
-        axes.plot([point[0], end[0]], [point[1], end[1]], color=color("muted"), linewidth=0.7, zorder=2)
+        axes.plot([point[0], end[0]], [point[1], end[1]], color=color("muted"), linewidth=0.7, zorder=5.5)
     x, y = back.transform(spot.center)
     write(axes, x, y, text, ha="center", **style)
+
+
+def rim(axes: Axes, point: tuple[float, float], marker: str) -> None:
+    """Set a point that is drawn next off from what lies below it: points that meet stay two."""
+    axes.plot([point[0]], [point[1]], marker, markersize=12, color=color("paper"), zorder=5)
 
 
 def axis_title(axes: Axes, text: str) -> None:

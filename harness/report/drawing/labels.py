@@ -15,8 +15,11 @@ RINGS = (7.0, 12.0, 20.0, 32.0, 46.0, 62.0, 80.0, 100.0)
 DIRECTIONS = (0, 180, 90, 270, 35, 325, 145, 215, 60, 300, 120, 240, 75, 285, 105, 255)
 """Directions that are tried, degrees: right, left, above, below, then between."""
 
-TRIES = 8
-"""How often all labels are placed anew when one found no room."""
+SLIDES = (0.0, -0.4, 0.4, -0.8, 0.8)
+"""How far a label above or below is moved sideways, in halves of its width: no other fits at an edge."""
+
+TRIES, MOST_TRIES = 8, 24
+"""How often all labels are placed anew for better places, and as long as one found no room."""
 
 GAP = 2.0
 """Room left free around a label, pixels."""
@@ -24,6 +27,9 @@ GAP = 2.0
 
 DETOUR = 14.0
 """What covering something that should be avoided counts, pixels of distance."""
+
+DOUBT = 9.0
+"""What lying as near to another point counts, pixels of distance; twice that without a line to its own."""
 
 NO_ROOM = 1000.0
 """What no label at all counts."""
@@ -40,7 +46,7 @@ class Placed:
     @property
     def center(self) -> tuple[float, float]:
         """The middle of the box."""
-        return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
+        return _middle(self.box)
 
 
 def place(
@@ -58,19 +64,22 @@ def place(
     and all start again, a few times; the arrangement with the least distance in all is the answer.
     """
     marks = [(x - radius, y - radius, x + radius, y + radius) for x, y in points]
-    spots = [
-        [spot for spot in _candidates(point, size) if _may_be(spot.box, bounds, (*taken, *marks))]
-        for point, size in zip(points, sizes, strict=True)
-    ]
+    spots = []
+    for point, size in zip(points, sizes, strict=True):
+        fitting = [spot for spot in _candidates(point, size) if _may_be(spot.box, bounds, (*taken, *marks))]
+        told = [way for spot in fitting for way in _told(spot, point, points)]
+        spots.append(sorted(told, key=lambda spot: spot.cost))
     order = list(range(len(points)))
     best: list[Placed | None] = []
     least = math.inf
-    for _ in range(TRIES):
+    for turn in range(MOST_TRIES):
         found = _in_turn(order, points, spots, (taken, avoid), marks)
         costs = [NO_ROOM if spot is None else spot.cost for spot in found]
+        if found and found[0] is None:
+            costs[0] += NO_ROOM  # the first is the one to see: better two others without a name
         if sum(costs) < least:
             best, least = found, sum(costs)
-        if not costs or max(costs) <= RINGS[1]:
+        if not costs or max(costs) <= RINGS[1] or (turn + 1 >= TRIES and least < NO_ROOM):
             break
         worst = costs.index(max(costs))
         if order[0] == worst:
@@ -160,20 +169,34 @@ def _candidates(point: tuple[float, float], size: tuple[float, float]) -> list[P
             dx, dy = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
             # The label's nearest edge or corner touches the ring; the steeper, the more it is centered.
             shift_x, shift_y = max(-1.0, min(1.0, 1.6 * dx)), max(-1.0, min(1.0, 1.6 * dy))
-            x = point[0] + ring * dx + shift_x * size[0] / 2
             y = point[1] + ring * dy + shift_y * size[1] / 2
-            box = (x - size[0] / 2, y - size[1] / 2, x + size[0] / 2, y + size[1] / 2)
-            found.append(Placed(box, ring, ring > 16))
+            for slide in SLIDES if degrees in (90, 270) else (0.0,):
+                x = point[0] + ring * dx + (shift_x + slide) * size[0] / 2
+                box = (x - size[0] / 2, y - size[1] / 2, x + size[0] / 2, y + size[1] / 2)
+                found.append(Placed(box, ring + 2 * abs(slide), ring > 16))
     return found
+
+
+def _told(spot: Placed, own: tuple[float, float], points: Sequence[tuple[float, float]]) -> list[Placed]:
+    """A label that lies as near to another point is worse; better with a line to its own than without."""
+    mine = math.dist(own, nearest_edge(own, spot.box)) + GAP
+    if not any(point != own and math.dist(point, nearest_edge(point, spot.box)) <= mine for point in points):
+        return [spot]
+    led = replace(spot, cost=spot.cost + DOUBT, leads=True)
+    return [led] if spot.leads else [led, replace(spot, cost=spot.cost + 2 * DOUBT)]
 
 
 def _leader_blocked(
     point: tuple[float, float], spot: Placed, marks: Sequence[Box], occupied: Sequence[Box]
 ) -> bool:
     line = (*point, *nearest_edge(point, spot.box))
-    own = (point[0], point[1])
-    others = [mark for mark in marks if not (mark[0] <= own[0] <= mark[2] and mark[1] <= own[1] <= mark[3])]
+    # Out of a crowd there is no way but over its members, so they do not count: it ends on its own point.
+    others = [mark for mark in marks if math.dist(point, _middle(mark)) > 1.5 * (mark[2] - mark[0])]
     return any(_crosses(line, box) for box in (*others, *occupied))
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
 
 
 def _crosses(line: Line, box: Box) -> bool:

@@ -14,6 +14,7 @@ from harness.report.drawing.canvas import (
     canvas,
     log_ticks,
     name_point,
+    rim,
     text_size,
     write,
 )
@@ -32,7 +33,8 @@ WIDTH, HEIGHT = 440.0, 300.0
 @figure(
     "speedsize",
     "Speed against size",
-    "Up is faster, left is smaller; both against the baseline, both logarithmic. Bars are 95 % intervals.",
+    "Up is faster, left is smaller; both against the baseline, both logarithmic. Hollow: over the quality "
+    "budget, or the baseline. Bars are 95 % intervals.",
     order=10,
     of="family",
 )
@@ -50,7 +52,9 @@ def draw(board: Board) -> Figure | None:
     axis_title(axes, "size, share of the baseline’s (logarithmic)")
     write(axes, -36 / (WIDTH - 62), 1 + 14 / (HEIGHT - 64), "speed-up over the baseline (logarithmic)",
           transform=axes.transAxes, fontsize=SMALL, color=color("muted"))  # fmt: skip
-    for row in rows:
+    for row in sorted(
+        rows, key=lambda row: row["cell_id"] == board.best
+    ):  # of points that meet, it is on top
         _point(axes, row)
     _labels(axes, rows)
     return made
@@ -75,8 +79,9 @@ def _point(axes: Axes, row: Row) -> None:
         [x, x], [row["speedup_low"] or y, row["speedup_high"] or y], color=hue, linewidth=1.2, alpha=0.55
     )
     face = color("paper") if row["arm"] == "baseline" or row["within"] is False else hue
+    rim(axes, (x, y), family.marker)
     axes.plot([x], [y], family.marker, markersize=8.5, markerfacecolor=face, markeredgecolor=hue,
-              markeredgewidth=1.6, gid=gid)  # fmt: skip
+              markeredgewidth=1.6, zorder=5, gid=gid)  # fmt: skip
 
 
 def _labels(axes: Axes, rows: list[Row]) -> None:

@@ -16,10 +16,11 @@ from harness.report.drawing.canvas import (
     canvas,
     log_ticks,
     name_point,
+    rim,
     text_size,
     write,
 )
-from harness.report.drawing.labels import Box, place
+from harness.report.drawing.labels import Box, inside, overlap, place
 from harness.report.drawing.palette import color, family_of
 from harness.report.drawing.svg import MARK
 from harness.report.figures.registry import figure
@@ -50,9 +51,12 @@ def draw(board: Board) -> Figure | None:
     _y_axis(axes, rows, board)
     _regions(axes, board)
     front = _front(axes, [row for row in rows if row["pareto"]])
-    for row in rows:
+    for row in sorted(
+        rows, key=lambda row: row["cell_id"] == board.best
+    ):  # of points that meet, it is on top
         _point(axes, row, best=row["cell_id"] == board.best)
-    _labels(made, axes, rows, board, front)
+    taken = _name_budget(axes, rows, board)
+    _labels(axes, rows, board, front, taken)
     return made
 
 
@@ -119,20 +123,37 @@ def _regions(axes: Axes, board: Board) -> None:
     bottom = axes.get_ylim()[0]
     axes.axhspan(bottom, -board.max_drop, color=color("wash"), linewidth=0, zorder=-1)
     axes.axhline(-board.max_drop, color=color("warn"), linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+
+
+def _name_budget(axes: Axes, rows: list[Row], board: Board) -> list[Box]:
+    """Name the budget's line at an end, below or above it, where it covers the fewest points and bars.
+
+    Returns the box of that text in pixels, none without a budget.
+    """
+    if board.max_drop is None:
+        return []
     sign = "+" if board.less_is_better else say.MINUS
     text = f"budget: {sign}{say.points(board.max_drop, board.unit)}"
-    axes.annotate(
-        text,
-        (1, -board.max_drop),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, -4),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        fontsize=SMALL,
-        color=color("warn"),
-        gid="budget",
-    )
+    (wide, high), area = text_size(text, SMALL), axes.get_window_extent()
+    line = float(axes.transData.transform((1, -board.max_drop))[1])
+    drawn = [box for row in rows for box in _covered(axes, row)]
+    lefts, bottoms = (area.x1 - 2 - wide, area.x0 + 4), (line - 4 - high, line + 4)
+    boxes = [(left, bottom, left + wide, bottom + high) for left in lefts for bottom in bottoms]
+    fitting = [box for box in boxes if inside(box, (area.x0, area.y0, area.x1, area.y1))] or boxes[:1]
+    best = min(fitting, key=lambda box: sum(overlap(box, other) for other in drawn))
+    x, y = axes.transData.inverted().transform(((best[0] + best[2]) / 2, (best[1] + best[3]) / 2))
+    write(axes, x, y, text, ha="center", fontsize=SMALL, color=color("warn"), zorder=6)
+    return [best]
+
+
+def _covered(axes: Axes, row: Row) -> list[Box]:
+    """What a point and its bars cover, in pixels."""
+    low, high = (row["drop"] if row[name] is None else row[name] for name in ("drop_low", "drop_high"))
+    slow, fast = (row[name] or row["speedup"] for name in ("speedup_low", "speedup_high"))
+    corners = [(row["speedup"], -row["drop"]), (slow, -high), (fast, -low)]
+    (x, y), start, end = axes.transData.transform(corners)
+    bars = (_cover((start[0], y), (end[0], y)), _cover((x, start[1]), (x, end[1])))
+    return [(x - 7, y - 7, x + 7, y + 7), *bars]
 
 
 def _front(axes: Axes, front: list[Row]) -> list[Box]:
@@ -172,11 +193,12 @@ def _point(axes: Axes, row: Row, *, best: bool) -> None:
         axes.plot([x], [y], "o", markersize=17, markerfacecolor="none", markeredgecolor=hue,
                   markeredgewidth=1.6, zorder=4, gid=gid)  # fmt: skip
     face = color("paper") if row["arm"] == "baseline" else hue
+    rim(axes, (x, y), family.marker)
     axes.plot([x], [y], family.marker, markersize=8.5, markerfacecolor=face, markeredgecolor=hue,
               markeredgewidth=1.6, zorder=5, gid=gid)  # fmt: skip
 
 
-def _labels(made: Figure, axes: Axes, rows: list[Row], board: Board, front: list[Box]) -> None:
+def _labels(axes: Axes, rows: list[Row], board: Board, front: list[Box], taken: list[Box]) -> None:
     """Name the points: the winner and the front choose their places first."""
     order = sorted(rows, key=lambda r: (r["cell_id"] != board.best, not r["pareto"], r["arm"] != "baseline"))
     names = [say.short(row["technique"], 24) for row in order]
@@ -185,16 +207,9 @@ def _labels(made: Figure, axes: Axes, rows: list[Row], board: Board, front: list
     sizes = [text_size(name, TEXT, weight) for name, weight in zip(names, weights, strict=True)]
     area = axes.get_window_extent()
     bounds = (area.x0, area.y0, area.x1 + 10, area.y1 + 4)
-    found = place(points, sizes, bounds, _taken(made, axes), front, radius=7)
+    found = place(points, sizes, bounds, taken, front, radius=7)
     for row, name, weight, spot in zip(order, names, weights, found, strict=True):
         if spot is not None:
             tone = color("muted" if row["arm"] == "baseline" else "ink")
             style = {"weight": weight, "color": tone, "gid": f"{MARK}{row['cell_id']}", "zorder": 6}
             name_point(axes, (row["speedup"], -row["drop"]), spot, name, **style)
-
-
-def _taken(made: Figure, axes: Axes) -> list[Box]:
-    """Boxes of the texts that are already there."""
-    renderer = made.canvas.get_renderer()  # type: ignore[attr-defined]
-    boxes = [text.get_window_extent(renderer) for text in axes.texts if text.get_gid() == "budget"]
-    return [(box.x0, box.y0, box.x1, box.y1) for box in boxes]
