@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from pytest_benchmark.stats import Stats
 from runs import TECHNIQUES, Group, Technique, make_run, vary
 
 from harness.commands.exporting import export_run
@@ -94,3 +95,16 @@ def test_several_suites_in_one_folder_are_one_site(tmp_path, capsys):
     text = (tmp_path / "out" / "index.html").read_text("utf-8")
     assert "digits · other" in text
     assert capsys.readouterr().out.count("Report:") == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 7, 8, 51, 1001])
+def test_statistics_are_those_that_pytest_benchmark_works_out_itself(count):
+    theirs, times = Stats(), np.random.default_rng(count).exponential(1e-3, count)
+    for value in times:
+        theirs.update(value)
+    found = stats(times)
+    for name, value in found.items():
+        if name not in ("iterations", "outliers"):  # the first is no statistic, the second made of others
+            assert getattr(theirs, name) == pytest.approx(value, rel=1e-9), name
+    assert found["outliers"] == theirs.outliers
+    assert stats(np.full(count, 0.1))["iqr"] == 0

@@ -1,6 +1,6 @@
 """pytest-benchmark's JSON: its `compare`, and trackers that read it, see every Cell as a benchmark.
 
-Statistics are of all timed calls, seconds. Format: pytest-benchmark 5, `storage` files.
+Statistics are of all timed calls, seconds, pooled over Trials. Format: pytest-benchmark 5, `storage` files.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _benchmark(row: Row, board: Board, seconds: NDArray[np.float64]) -> dict[str
 
 def stats(seconds: NDArray[np.float64]) -> dict[str, Any]:
     """Return pytest-benchmark's statistics of at least one time."""
-    first, middle, third = (float(value) for value in np.quantile(seconds, (0.25, 0.5, 0.75)))
+    (first, third), middle = _quartiles(np.sort(seconds)), float(np.median(seconds))
     mean, spread = float(seconds.mean()), float(seconds.std(ddof=1)) if len(seconds) > 1 else 0.0
     low, high = first - 1.5 * (third - first), third + 1.5 * (third - first)
     inside = seconds[(seconds >= low) & (seconds <= high)]
@@ -89,6 +89,22 @@ def stats(seconds: NDArray[np.float64]) -> dict[str, Any]:
         "total": float(seconds.sum()),
         "iterations": 1,
     }
+
+
+def _quartiles(times: NDArray[np.float64]) -> tuple[float, float]:
+    """First and third quartile of sorted times by pytest-benchmark's rule, which is not numpy's.
+
+    Medians of both halves; where the number is odd, a quarter's way between two times.
+    """
+    n, rest = divmod(len(times), 4)
+    if len(times) == 1:
+        return float(times[0]), float(times[0])
+    if len(times) % 2 == 0:
+        half = len(times) // 2
+        return float(np.median(times[:half])), float(np.median(times[half:]))
+    places = ((n - 1, 0.75), (3 * n, 0.25)) if rest == 1 else ((n, 0.25), (3 * n + 1, 0.75))
+    first, third = (float(times[at] + way * (times[at + 1] - times[at])) for at, way in places)
+    return first, third
 
 
 def _machine(info: RunInfo) -> dict[str, Any]:
