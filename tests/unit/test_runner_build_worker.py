@@ -1,0 +1,46 @@
+"""Build times: of the step itself, in whatever order a suite names its techniques."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.artifacts.artifact import Artifact
+from harness.measure.clock import FakeClock
+from harness.runner import build_worker as module
+from harness.techniques.registry import StepConfig
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """A clock by which importing `heavy_library` takes ten seconds."""
+    clock = FakeClock()
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: clock.now_ns() / 1e9))
+    (tmp_path / "heavy_library.py").write_text("import builtins; builtins._heavy_clock.advance(10**10)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("builtins._heavy_clock", clock, raising=False)
+    monkeypatch.delitem(sys.modules, "heavy_library", raising=False)
+    return clock
+
+
+def test_the_first_step_that_needs_a_library_does_not_pay_for_its_import(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    def build(*_: object) -> dict[str, Any]:
+        import heavy_library  # noqa: F401
+
+        clock.advance(10**9)
+        return {"kept": 3}
+
+    step: Any = SimpleNamespace(name="fake", packages=("heavy-library", "no-such-library"), build=build)
+    context: Any = SimpleNamespace(seed=0)
+    source = Artifact("s", "any", tmp_path)
+    first, second = (module._take_step(step, StepConfig(), source, tmp_path, context) for _ in range(2))
+    assert clock.time_ns == 12 * 10**9
+    assert (first["build_s"], second["build_s"]) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert (first["step"], first["details"]) == ("fake", {"kept": 3})
+    assert first["build_peak_rss_bytes"] > 0
