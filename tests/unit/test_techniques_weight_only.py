@@ -128,8 +128,9 @@ def test_int8_compute_is_that_of_activations_rounded_in_blocks(dtype, block, tmp
 
 
 def test_blocks_that_no_integer_kernel_takes_are_refused():
-    with pytest.raises(ValidationError, match="compute: int8 with int2 takes blocks of 32 and more"):
-        WeightOnlyQuantize(dtype="int2", block_size=16, compute="int8")
+    for block in (16, 256):
+        with pytest.raises(ValidationError, match="compute: int8 with int2 takes blocks of 32, 64 or 128; "):
+            WeightOnlyQuantize(dtype="int2", block_size=block, compute="int8")
 
 
 def test_fewer_bits_take_less_room(tmp_path):

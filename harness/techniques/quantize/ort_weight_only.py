@@ -35,10 +35,8 @@ class WeightOnlyQuantize(StepConfig):
 
     @model_validator(mode="after")
     def _has_a_kernel(self) -> WeightOnlyQuantize:
-        if (self.dtype, self.block_size, self.compute) == ("int2", 16, "int8"):
-            raise ValueError(
-                "compute: int8 with int2 takes blocks of 32 and more; smaller ones stay in float"
-            )
+        if (self.dtype, self.compute) == ("int2", "int8") and self.block_size in (16, 256):
+            raise ValueError("compute: int8 with int2 takes blocks of 32, 64 or 128; others stay in float")
         return self
 
 

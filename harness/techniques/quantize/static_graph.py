@@ -32,7 +32,6 @@ def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]
     Raises BuildError when the graph cannot be run on them, or an answer is not finite.
     """
     from onnxruntime.quantization import CalibrationMethod
-    from onnxruntime.quantization.calibrate import create_calibrator
 
     methods = {
         "minmax": CalibrationMethod.MinMax,
@@ -44,18 +43,40 @@ def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]
     if config.method == "percentile":
         options["num_bins"] = 2 * _ENTROPY_BINS
     try:
-        with tempfile.TemporaryDirectory() as folder, _quiet():
-            calibrator = create_calibrator(
-                source,
-                _operator_types(),
-                augmented_model_path=str(Path(folder) / "augmented.onnx"),
-                calibrate_method=methods[config.method],
-                extra_options=options,
-            )
-            calibrator.collect_data(reader(batches))
-            return calibrator.compute_data()
+        with _quiet():
+            if config.method == "minmax" or not _has_mask(source):
+                return _ranges(source, batches, methods[config.method], options)
+            plain = _ranges(source, batches, CalibrationMethod.MinMax, {})
+            far = _far(plain)  # no histogram reaches so far
+            found = _ranges(source, batches, methods[config.method], options, far)
+            found.data.update({name: plain[name] for name in far})
+            return found
     except Exception as error:  # the calibrators have no errors of their own
         raise BuildError(f"calibration failed: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _ranges(
+    source: Path,
+    batches: list[dict[str, Array]],
+    method: Any,
+    options: dict[str, Any],
+    left_out: Collection[str] = (),
+) -> Any:
+    """The range of each tensor that the quantizer asks for, but `left_out`."""
+    from onnxruntime.quantization.calibrate import create_calibrator
+
+    with tempfile.TemporaryDirectory() as folder:
+        calibrator = create_calibrator(
+            source,
+            _operator_types(),
+            augmented_model_path=str(Path(folder) / "augmented.onnx"),
+            calibrate_method=method,
+            extra_options=options,
+        )
+        if left_out:
+            calibrator.tensors_to_calibrate -= set(left_out)
+        calibrator.collect_data(reader(batches))
+        return calibrator.compute_data()
 
 
 def quantized(
@@ -102,13 +123,29 @@ def quantized(
     return model
 
 
-def _masked(graph: onnx.ModelProto, ranges: Any) -> list[str]:
-    """Names of the nodes that read or write a tensor whose range reaches `MASK`."""
-    far = {
+def _has_mask(source: Path) -> bool:
+    """Whether the graph has a constant that reaches `MASK`."""
+    import onnx
+    from onnx import TensorProto, numpy_helper
+
+    graph = onnx.load(str(source)).graph
+    constants = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute if a.HasField("t"))]
+    floats = (numpy_helper.to_array(t) for t in constants if t.data_type == TensorProto.FLOAT)
+    return any(array.size and not np.abs(array).max() < MASK for array in floats)
+
+
+def _far(ranges: Any) -> set[str]:
+    """Names of the tensors whose range reaches `MASK`."""
+    return {
         name
         for name, data in ranges.items()
         if not all(np.abs(np.ravel(end)).max() < MASK for end in data.range_value)
     }
+
+
+def _masked(graph: onnx.ModelProto, ranges: Any) -> list[str]:
+    """Names of the nodes that read or write a tensor whose range reaches `MASK`."""
+    far = _far(ranges)
     return [node.name for node in graph.graph.node if far & {*node.input, *node.output}]
 
 
