@@ -303,10 +303,29 @@ def test_compressed_weights_compute_what_numpy_computes(dtype, size, kind, oracl
 
 
 def test_the_last_layer_keeps_8_bits_unless_told(tmp_path):
-    artifact, _ = tiny.build(
-        "quantize/nncf-weights", dense(tmp_path / "f"), tmp_path / "q", context(), dtype="int4_sym"
-    )
+    x = op.parameter([-1, 64], np.float32, name="x")
+    first = op.matmul(x, op.constant(RNG.standard_normal((64, 64)).astype(np.float32)), False, True)
+    two = written(tmp_path / "t", [op.matmul(first, op.constant(WEIGHTS), False, True)], [x])
+    config = {"dtype": "int4_sym", "group_size": 32}
+    artifact, _ = tiny.build("quantize/nncf-weights", two, tmp_path / "q", context(), **config)
     assert stored(artifact)[0] == "u8"
+    assert "i4" in {constant.get_element_type().to_string() for constant in constants(artifact)}
+    with pytest.raises(BuildError, match=r"no layer would be in 4 bits: .* last layer stay in 8"):
+        tiny.build("quantize/nncf-weights", dense(tmp_path / "f"), tmp_path / "r", context(), **config)
+
+
+def test_a_product_whose_scale_is_taken_into_it_is_counted_by_its_kernel(tmp_path):
+    """A graph of ONNX Runtime's static step: what is quantized does not stand right before the head."""
+    specs = tiny.INPUTS["conv"]
+    about = tiny.Context(specs, tiny.training(specs), target=Target(batch=BATCH, threads=1))
+    source, _ = tiny.build("export-onnx", tiny.source("conv", tmp_path / "m"), tmp_path / "o", about)
+    made, _ = tiny.build("quantize/static", source, tmp_path / "q", about, calibration={"samples": 64})
+    ir, _ = tiny.build("convert-openvino", made, tmp_path / "i", about)
+    told = _compiled(ir, tmp_path / "b", about)
+    kernels = told["arithmetic"].partition("(")[2].strip(")").split(", ")
+    assert all(kernel.lower().endswith("i8") for kernel in kernels), kernels
+    assert told["flops_by_type"] == {"int8": 1.0}
+    assert told["integer_operators"] == {"Convolution": 2, "MatMul": 1}
 
 
 def test_training_data_may_choose_the_scales(tmp_path):

@@ -27,7 +27,7 @@ class CompileOpenVino(StepConfig):
     devices=("cpu",),
     specialises=("batch", "machine"),
     keeps=("parameters", "nonzero_parameters", "flops_per_item", *TRAFFIC),
-    version=2,
+    version=3,
 )
 def compile_openvino(
     _config: CompileOpenVino, source: Artifact, out: Path, context: BuildContext

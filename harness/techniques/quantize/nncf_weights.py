@@ -64,7 +64,7 @@ class NncfWeights(StepConfig):
     extra="openvino",
     devices=("cpu",),
     keeps=("parameters", "nonzero_parameters", "flops_per_item"),
-    version=2,
+    version=3,
     needs_training_data=lambda config: config.reads_data,
 )
 def compress_weights(
@@ -84,6 +84,13 @@ def compress_weights(
             f"group_size {config.group_size} does not divide each layer's inputs; take one that does, or -1: "
             + " ".join(str(error).partition("Failed nodes:")[2].split())
         ) from error
+    if config.dtype.startswith("int4") and not any(
+        node.get_element_type().bitwidth == 4 for node in compressed.get_ops() if node.get_output_size() == 1
+    ):
+        raise BuildError(
+            "no layer would be in 4 bits: embeddings and the last layer stay in 8 (all_layers: true takes "
+            f"them, too), and so do those beyond the ratio of {config.ratio}"
+        )
     openvino_ir.save_model(compressed, out)
     return report(compressed, openvino_ir.read_model(source.file(openvino_ir.XML)))
 

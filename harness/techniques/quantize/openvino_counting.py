@@ -43,6 +43,8 @@ _TYPES = {
     "f16": "float16",
     "fp16": "float16",
 }
+_SCALED = "/DequantizationMultiply"
+"""What OpenVINO puts behind the name of a product of integers whose scale it has taken into it."""
 _LOW_BITS = 8
 
 
@@ -65,7 +67,7 @@ def report_compiled(model: openvino.Model, compiled: openvino.CompiledModel) -> 
     layers = [_Layer(node) for node in compiled.get_runtime_model().get_ordered_ops()]
     # Layers before and after a product may bear its name as well.
     runs = {name: layer for layer in layers if layer.kind in _PRODUCT_LAYERS for name in layer.names}
-    counted = count(model, {name: layer.computes for name, layer in runs.items()})
+    counted = count(model, {name.removesuffix(_SCALED): layer.computes for name, layer in runs.items()})
     kernels = sorted({layer.kernel for layer in layers if layer.kind in _PRODUCT_LAYERS})
     roundings = {n.get_friendly_name() for n in model.get_ops() if n.get_type_name() == "FakeQuantize"}
     added = Counter(kind for layer in layers if (kind := layer.added(roundings)))
