@@ -251,11 +251,19 @@ def _status() -> int:
         place = f" {error.filename}" if error.filename else " the output"
         sys.stderr.write(f"error: cannot use{place}: {error.strerror or error}\n")
         return ExitCode.USAGE
-    except Exception:
-        traceback.print_exc()
-        sys.stderr.write("error: this is a fault of the harness, not of what it was given\n")
-        return ExitCode.FAULT
+    except Exception as error:
+        return _unforeseen(error)
     return ExitCode.OK
+
+
+def _unforeseen(error: Exception) -> ExitCode:
+    """A library that is not there, or a fault of the harness: then, and only then, with a traceback."""
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != "harness":
+        sys.stderr.write(f"error: a package that this needs is missing or broken: {error}\n")
+        return ExitCode.USAGE
+    traceback.print_exception(error)
+    sys.stderr.write("error: this is a fault of the harness, not of what it was given\n")
+    return ExitCode.FAULT
 
 
 def _reader_gone() -> ExitCode:

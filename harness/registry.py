@@ -10,11 +10,18 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 from harness.errors import HarnessError, UnknownNameError, unknown
 
 T = TypeVar("T")
+_ALL: WeakSet[Registry[Any]] = WeakSet()
+
+
+def broken_plugins() -> dict[str, str]:
+    """Plug-ins that could not be loaded by the registries that were asked so far, with the reason."""
+    return {name: why for registry in _ALL for name, why in registry.broken.items()}
 
 
 class Registry(Generic[T]):
@@ -31,6 +38,7 @@ class Registry(Generic[T]):
         self.broken: dict[str, str] = {}
         self._items: dict[str, T] = {}
         self._loaded = False
+        _ALL.add(self)
 
     def add(self, name: str, item: T) -> T:
         """Register `item` under `name`; a second, different item of that name is refused."""

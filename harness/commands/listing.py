@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import ExitCode, UnknownNameError
+from harness.registry import broken_plugins
 from harness.store.writing import write_atomic
 
 Names = dict[str, str]
@@ -101,6 +102,8 @@ def list_known(what: str, *, as_json: bool) -> ExitCode:
         raise UnknownNameError("kind", what, ["all", *KINDS])
     chosen = KINDS if what == "all" else {what: KINDS[what]}
     found = {kind: names() for kind, names in chosen.items()}
+    for name, why in sorted(broken_plugins().items()):
+        sys.stderr.write(f"note: plug-in {name!r} could not be loaded: {why}\n")
     if as_json:
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
         return ExitCode.OK

@@ -220,6 +220,7 @@ class _Planner:
         content = [
             parent.key,
             stage.content(),
+            step.code,
             versions_of(step.packages),
             {name: aspects[name] for name in step.specialises} | settled,
             self.seed,

@@ -8,6 +8,8 @@ between them has its own registry (harness/runtimes).
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from harness.artifacts.artifact import Artifact
+from harness.artifacts.cache import file_digest
 from harness.artifacts.targets import Target
 from harness.artifacts.tensors import TensorSpec
 from harness.errors import HarnessError
@@ -57,8 +60,9 @@ class Transform:
     returns what it has to report (shown with the Record). `settles(config, target, cpu_features)` returns
     what settings that follow the machine come to; it goes into the content address. `keeps` names facts of
     the source that the step does not change; others are counted anew where the form allows it.
-    `cuda_capability` is the least compute capability of a GPU that it can be for. `version`
-    goes into the content address: raise it when the step's result changes.
+    `cuda_capability` is the least compute capability of a GPU that it can be for. The code of
+    the file that defines `build` goes into the content address, and so does `version`: raise it when the
+    step's result changes by code in another file.
 
     `shows_in` are the forms that keep what the step did; a pipeline whose runtime takes another is skipped.
     `needs_fusion` says that it writes quantize and dequantize pairs: integers are multiplied only where the
@@ -94,6 +98,16 @@ class Transform:
     def name(self) -> str:
         """Family, variant and implementation where there are several: ``quantize/static``."""
         return "/".join(part for part in (self.family, self.variant, self.implementation) if part)
+
+    @property
+    def code(self) -> str:
+        """Hash of the file that defines `build`; empty where it is in none."""
+        return _file_hash(getattr(sys.modules.get(self.build.__module__), "__file__", None))
+
+
+@functools.cache
+def _file_hash(path: str | None) -> str:
+    return file_digest(Path(path)) if path and Path(path).is_file() else ""
 
 
 class ReplicaHost(Protocol):

@@ -96,6 +96,15 @@ def test_a_terminal_without_a_size_is_written_to_all_the_same():
     assert "Cells to run" in finish(process)[1]
 
 
+def test_a_library_that_is_missing_is_one_error(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pandas'] = None\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    code, out, err = finish(start("report", "digits", "--markdown", environment={"PYTHONPATH": path}))
+    assert (code, out) == (2, "")
+    assert err.startswith("error: a package that this needs is missing or broken: import of pandas halted")
+    assert err.count("\n") == 1
+
+
 def test_a_fault_of_the_harness_is_no_regression(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['harness.commands.listing'] = None\n")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])

@@ -49,6 +49,17 @@ def plugged(monkeypatch):
     return plug
 
 
+def test_broken_plug_ins_are_told_without_asking_for_them(fruits, plugged, monkeypatch, capsys):
+    from harness.commands import listing
+
+    plugged("plug_raises", "plug_good")
+    monkeypatch.setitem(listing.KINDS, "fruits", lambda: dict.fromkeys(fruits.names(), "fruit"))
+    listing.list_known("fruits", as_json=False)
+    out, err = capsys.readouterr()
+    assert "plum" in out
+    assert "note: plug-in 'plug_raises' could not be loaded: plug_raises: RuntimeError: no licence\n" in err
+
+
 def test_nothing_is_imported_before_the_first_question(fruits):
     assert f"{PACKAGE}.apple" not in sys.modules
     assert fruits.names() == ["apple", "mango"]

@@ -17,6 +17,7 @@ from harness.runner import plan as module
 from harness.runner import versions
 from harness.runner.plan import Place, Plan, make_plan
 from harness.suite.validation import read_suite
+from harness.techniques import registry
 from harness.techniques.registry import TRANSFORMS
 
 PLACE = Place(
@@ -209,6 +210,16 @@ def test_an_address_changes_with_a_steps_settings(folder: Path) -> None:
     models = {"m": {"onnx": "m.onnx", "dataset": "my_code:data"}}
     keys = {quantized(folder, models=models, techniques={"t": [s, ORT]}) for s in (QUANTIZE, static, more)}
     assert len(keys) == 3
+
+
+def test_an_address_changes_with_the_code_of_a_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else who edits a technique measures what it made before."""
+    step, other = TRANSFORMS.get("quantize/dynamic"), TRANSFORMS.get("prune/channel")
+    assert step.code != other.code
+    assert len(step.code) == len(other.code) == 64
+    before = quantized(folder)
+    monkeypatch.setattr(registry, "_file_hash", lambda path: "other code")
+    assert quantized(folder) != before
 
 
 def test_an_address_changes_with_a_librarys_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
