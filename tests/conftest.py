@@ -1,5 +1,9 @@
 """What holds for all tests: none fails for a slow machine, or for what was drawn this time."""
 
+import random
+import sys
+
+import numpy as np
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -10,3 +14,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("the same everywhere")
+
+
+def pytest_runtest_setup() -> None:
+    """What a test draws without a seed of its own does not depend on the tests before it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)

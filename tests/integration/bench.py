@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import pytest
 import yaml
 
 from harness.store.journal import FILE, Event, read_journal
@@ -24,8 +25,16 @@ PATIENCE_S = 300.0
 QUICK = {"max_time": "0.2s", "trials": 2, "block_time": "20ms", "warmup_time": "50ms", "timeout": "60s"}
 QUICK |= {"roof_time": 0}
 INPUT = {"input": [16]}
+ONE_THREAD = {"hardware": {"cpu": {"device": "cpu", "threads": 1}}}
+"""Two threads that meet after each layer wait for each other where others have the cores: seconds a call."""
 EAGER = {"eager": [{"runtime": "torch-eager"}]}
 ORT = {"ort": [{"runtime": "onnxruntime"}]}
+
+
+def needs_two_cores() -> None:
+    """Skip where two replicas cannot have a core each."""
+    if len(psutil.Process().cpu_affinity()) < 2:
+        pytest.skip("two replicas need two cores")
 
 
 @dataclass

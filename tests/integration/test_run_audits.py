@@ -1,7 +1,7 @@
 """Records that must not stand: a Session that remembers answers, one that does not look at its inputs."""
 
 import pytest
-from bench import EAGER, ORT, Bench
+from bench import EAGER, ONE_THREAD, ORT, Bench
 
 from harness.analysis.leaderboard import boards
 
@@ -10,7 +10,10 @@ pytestmark = pytest.mark.slow
 
 def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> None:
     suite = bench.suite(
-        {"remembers": "remembers", "constant": "constant"}, {**ORT, **EAGER}, measure={"trials": 1}
+        {"remembers": "remembers", "constant": "constant"},
+        {**ORT, **EAGER},
+        measure={"trials": 1},
+        **ONE_THREAD,
     )
     out = bench.harness("run", str(suite))
     run = bench.run()
@@ -34,7 +37,7 @@ def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> Non
 
 
 def test_a_worker_that_dies_in_mid_block_marks_its_trial_and_the_group_goes_on(bench: Bench) -> None:
-    suite = bench.suite({"mortal": "mortal"}, {**ORT, **EAGER}, measure={"trials": 2, "max_time": "1.2s"})
+    suite = bench.suite({"mortal": "mortal"}, {**ORT, **EAGER}, **ONE_THREAD)
     out = bench.harness("run", str(suite))
     bench.assert_all_gone()
     run = bench.run()

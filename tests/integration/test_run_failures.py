@@ -1,12 +1,13 @@
 """Whatever a Cell does, it fails alone: with its stage, its reason and a log that is there."""
 
 import pytest
-from bench import EAGER, INPUT, ORT, Bench
+from bench import EAGER, INPUT, ORT, Bench, needs_two_cores
 
 pytestmark = pytest.mark.slow
 
 
 def test_bad_cells_fail_alone(bench: Bench) -> None:
+    needs_two_cores()
     (bench.folder / "corrupt.safetensors").write_bytes(b"\xff" * 100)
     torch = {"torch": "run_factories:net", "inputs": INPUT}
     suite = bench.suite(

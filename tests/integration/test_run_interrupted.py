@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from bench import EAGER, INPUT, ORT, Bench
+from bench import EAGER, INPUT, ORT, Bench, needs_two_cores
 
 from harness.store.journal import Event, read_journal
 
@@ -92,6 +92,7 @@ def test_ctrl_c_in_mid_measurement_and_going_on(bench: Bench, onnx_file: Path) -
 
 
 def test_a_manager_that_is_killed_takes_its_workers_along(bench: Bench, onnx_file: Path) -> None:
+    needs_two_cores()
     techniques = {**ORT, "x2": [{"runtime": "onnxruntime"}, {"replicate": {"replicas": 2}}]}
     suite = bench.suite(
         {"net": {"onnx": onnx_file.name}}, techniques, {"bulk": WORKLOADS["bulk"]}, measure=MEASURE

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from bench import EAGER, INPUT, ORT, Bench
+from bench import EAGER, INPUT, ORT, Bench, needs_two_cores
 
 from harness.store.reading import Run
 
@@ -48,8 +48,7 @@ def libraries_of_workers(bench: Bench, process: subprocess.Popen) -> dict[str, s
 
 
 def test_main_path(bench: Bench, onnx_file: Path) -> None:
-    if len(psutil.Process().cpu_affinity()) < 2:
-        pytest.skip("two replicas need two cores")
+    needs_two_cores()
     suite = bench.suite(MODELS, TECHNIQUES, WORKLOADS, exclude=EXCLUDE)
     process = bench.start("run", str(suite))
     libraries = libraries_of_workers(bench, process)

@@ -1,7 +1,7 @@
 """Memory of real workers: a model of known size is seen in every phase, over an empty worker."""
 
 import pytest
-from bench import EAGER, INPUT, Bench
+from bench import EAGER, INPUT, ONE_THREAD, Bench
 
 pytestmark = pytest.mark.slow
 
@@ -11,10 +11,15 @@ HELD, SLACK = 96, 16
 
 def test_a_known_amount_of_weights_is_seen_over_the_empty_worker(bench: Bench) -> None:
     models = {
-        name: {"torch": "run_factories:heavy", "inputs": INPUT, "kwargs": {"mib": mib}}
+        name: {
+            "torch": "run_factories:heavy",
+            "inputs": INPUT,
+            "kwargs": {"mib": mib},
+            "dataset": "run_factories:data",
+        }
         for name, mib in {"light": 1, "heavy": 1 + HELD}.items()
     }
-    suite = bench.suite(models, EAGER, measure={"trials": 1})
+    suite = bench.suite(models, EAGER, measure={"trials": 1}, **ONE_THREAD)
     bench.harness("run", str(suite))
     run = bench.run()
     cells = run.cells[run.cells["arm"] != "shadow"].set_index("model")

@@ -118,7 +118,7 @@ class Mortal(nn.Module):
             blocks = blocks_of_this_run()
             if self._before is None:
                 self._before = blocks
-            if blocks > self._before + 3:
+            if blocks >= self._before + 3:
                 os.kill(os.getpid(), signal.SIGKILL)
         return self.layer(x)
 

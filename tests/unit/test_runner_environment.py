@@ -29,7 +29,7 @@ for line in open("/proc/self/smaps"):
         asked = "hg" in line.split()
 print(int(asked), huge_bytes(os.getpid()))
 """
-"""Prints whether malloc asked for huge pages, and how many bytes the kernel, which need not have any, gave."""
+"""Prints whether malloc asked for huge pages, and how many bytes the kernel gave: it need not have any."""
 
 
 def test_every_thread_pool_gets_the_budget():
