@@ -97,8 +97,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "switches",
         lambda e: _rate(e.involuntary_switches, e.wall_s, at_least=3),
-        20.0,
-        "more than 20 involuntary context switches a second",
+        100.0,
+        "more than 100 involuntary context switches a second (about 1 % of the time, caches included)",
         "stop what else runs on these cores, isolate them, or use no more threads than cores",
     ),
     Rule(
@@ -146,7 +146,12 @@ RULES: tuple[Rule, ...] = (
         graded=False,
     ),
 )
-"""Every kind of noise that a Block may be tagged with, its threshold and what would mend it."""
+"""Every kind of noise that a Block may be tagged with, its threshold and what would mend it.
+
+Where the harm can be reckoned, the threshold is 1 % of the time. An involuntary context switch is taken as
+100 µs, most of it caches that are filled again: a few µs to over 1 ms by the size of the data, Li, Ding and
+Shen, "Quantifying the cost of context switch", ExpCS 2007.
+"""
 
 _BY_TAG = {rule.tag: rule for rule in RULES}
 

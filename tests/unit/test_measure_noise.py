@@ -46,7 +46,7 @@ ctxt 474608
         ("steal", {"steal_s": 0.03}),
         ("throttled", {"throttled_s": 0.001}),
         ("core-shared", {"run_delay_s": 0.02}),
-        ("switches", {"involuntary_switches": 21}),
+        ("switches", {"involuntary_switches": 101}),
         ("foreign-cpu", {"foreign_cpu_s": 0.06}),
         ("major-faults", {"major_faults": 1}),
         ("swap", {"swap_out_pages": 1}),

@@ -34,7 +34,7 @@ def prepare(rows: int, side: int, threads: int) -> Product:
     left = random.random((rows, side), dtype=np.float32)
     packed = random.integers(0, 256, side * side // 2, dtype=np.uint8)
     groups = [side, side // _GROUP, _GROUP]
-    # Of a Tensor a constant reads the array's own memory, which is gone after this, unless it is told to copy.
+    # A constant made of a Tensor reads the array's own memory, which is gone after this, unless told to copy.
     stored = ops.constant(openvino.Tensor(packed, groups, openvino.Type.i4), shared_memory=False)
     scales = ops.constant(np.full((side, side // _GROUP, 1), _SCALE, np.float32))
     weights = ops.reshape(ops.multiply(ops.convert(stored, np.float32), scales), [side, side], False)
