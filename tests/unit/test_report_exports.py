@@ -53,6 +53,9 @@ def test_statistics_are_those_of_the_timed_calls(tmp_path):
     assert first["stats"]["median"] == pytest.approx(float(np.median(calls)))
     assert first["stats"]["stddev"] == pytest.approx(float(np.std(calls, ddof=1)))
     assert content["commit_info"]["id"] == "4be1d8c0a93f5526bb01"
+    assert (
+        content["commit_info"]["time"] is None
+    )  # a Run knows when it began, and not when the commit was made
     assert content["benchmarks"][0]["extra_info"]["speedup"] == pytest.approx(1.62, rel=0.05)
 
 

@@ -125,8 +125,8 @@ def _commit(info: RunInfo) -> dict[str, Any]:
     commit = info.commit
     return {
         "id": commit.hash if commit else "unknown",
-        "time": info.started_at,
-        "author_time": info.started_at,
+        "time": None,  # of the commit, which a Run does not know
+        "author_time": None,
         "dirty": commit.dirty if commit else False,
         "project": info.suite,
         "branch": "unknown",
