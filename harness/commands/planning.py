@@ -30,6 +30,7 @@ def show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) ->
     if len(plan.groups) > SHOWN_GROUPS:
         terminal.say(f"… and {len(plan.groups) - SHOWN_GROUPS} more Groups")
     show_skipped(plan, terminal)
+    show_incomparable(plan, terminal)
     build_s, measure_s = plan.estimate_s(cache)
     spec = plan.suite.spec.measure
     planned = spec.trials == "auto"
@@ -55,6 +56,22 @@ def show_skipped(plan: Plan, terminal: Terminal) -> None:
     reasons = Counter(p.skip for p in plan.cells.values() if p.skip)
     for reason, count in reasons.most_common():
         terminal.say(f"skipped: {count} Cell{'s' if count > 1 else ''}: {reason}", style="yellow")
+
+
+def show_incomparable(plan: Plan, terminal: Terminal) -> None:
+    """Name the Groups that can be measured without their baseline only: a Run of them has no speed-ups."""
+    for group in plan.groups:
+        if plan.runnable(group) and (lack := lacks_baseline(plan, group)):
+            terminal.warn(f"{group.name}: {lack}, so there will be no speed-ups; `baseline:` picks another")
+
+
+def lacks_baseline(plan: Plan, group: Group) -> str | None:
+    """Why a Group has no baseline to compare with, or None."""
+    if group.baseline is None:
+        return "its baseline is excluded"
+    if plan.cells[group.baseline.cell_id].skip:
+        return f"its baseline, {group.baseline.pipeline.name}, is skipped"
+    return None
 
 
 def _group_table(plan: Plan, group: Group, cache: Cache) -> Table:

@@ -26,6 +26,7 @@ def run_suite(
 ) -> ExitCode:
     """Run a suite file. Returns the exit status; raises HarnessError for bad input."""
     from harness.artifacts.cache import Cache
+    from harness.commands.planning import show_incomparable, show_plan, show_skipped
     from harness.runner.finishing import finish_run
     from harness.runner.local import LocalRun, plan_here
     from harness.runner.neighbours import others
@@ -36,12 +37,8 @@ def run_suite(
     plan, machine = plan_here(suite)
     cache = Cache()
     if dry_run:
-        from harness.commands.planning import show_plan
-
         return show_plan(plan, machine, cache, terminal)
     if not any(plan.runnable(group) for group in plan.groups):
-        from harness.commands.planning import show_skipped
-
         show_skipped(plan, terminal)
         terminal.error("no Cell of this suite can run on this machine; the reasons are above")
         return ExitCode.NOTHING_MEASURED
@@ -54,6 +51,7 @@ def run_suite(
         f"{suite.spec.suite}: {cells} Cells in {len(plan.groups)} Groups on {machine.slug}"
         + (f", {skipped} skipped" if skipped else "")
     )
+    show_incomparable(plan, terminal)
     if others():
         terminal.warn("another Run is going on on this machine: the figures of both will be disturbed")
     try:

@@ -69,6 +69,7 @@ def _group_notices(info: RunInfo, tables: Tables) -> list[str]:
         where = f"{group.model} / {group.workload} / {group.hardware}"
         if not group.baseline:
             found.append(f"{where}: its baseline is excluded, so there are no speed-ups")
-        elif status.get(group.baseline) == "failed":
-            found.append(f"{where}: its baseline failed, so there are no speed-ups")
+        elif (ended := status.get(group.baseline)) in ("failed", "skipped"):
+            how = "failed" if ended == "failed" else "was skipped"
+            found.append(f"{where}: its baseline {how}, so there are no speed-ups")
     return found

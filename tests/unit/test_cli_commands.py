@@ -199,6 +199,20 @@ def test_quiet_says_nothing_when_all_is_well(harness_cli, tmp_path):
     assert harness_cli("run", "--dry-run", "-q", "s.yaml") == (0, "", "")
 
 
+def test_a_group_that_has_no_baseline_here_is_told_before_it_is_measured(harness_cli, tmp_path):
+    techniques = {
+        "x2": [{"runtime": "onnxruntime"}, {"replicate": {"replicas": 2}}],
+        **content()["techniques"],
+    }
+    write(tmp_path, content(techniques=techniques, models={"mlp": {"zoo": "mnist-mlp"}}))
+    _, _, err = harness_cli("run", "--dry-run", "s.yaml")
+    assert err.splitlines() == [
+        f"note: mlp / {workload} / cpu: its baseline, x2, is skipped, so there will be no speed-ups; "
+        "`baseline:` picks another"
+        for workload in ("online", "bulk")
+    ]
+
+
 @pytest.mark.parametrize("dry", [["--dry-run"], []])
 def test_a_suite_of_which_nothing_can_run_here_ends_with_the_reasons(harness_cli, tmp_path, monkeypatch, dry):
     monkeypatch.setattr(cuda, "available", lambda nvml=None: "there is no GPU in this test")
