@@ -7,16 +7,16 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-NAME   := $(basename $(notdir $(SUITE)))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export SUITE  # the shell reads it from there: a path may hold spaces and quotes
 
 .DEFAULT_GOAL := help
 .PHONY: help setup bench report showcase test unit lint format perf clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-8s %s\n", $$1, $$2}'
-	@echo '  SUITE=path picks a suite (now $(SUITE)); ARGS="…" is handed to harness run or pytest'
+	@echo "  SUITE=path picks a suite (now $$SUITE); ARGS=\"…\" is handed to harness run or pytest"
 
 setup: $(READY) ## make the virtual environment and install everything, pinned
 
@@ -29,7 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 bench: $(READY) ## measure SUITE on this machine and write its report
-	@$(BIN)/harness run "$(SUITE)" --report "reports/$(NAME)" $(ARGS)
+	@name=$$(basename -- "$$SUITE"); $(BIN)/harness run "$$SUITE" --report "reports/$${name%.*}" $(ARGS)
 
 report: $(READY) ## write the reports of the Runs that are there, without measuring
 	@$(BIN)/harness report $(ARGS)
