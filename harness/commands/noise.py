@@ -144,8 +144,13 @@ LEGEND = (
     "same code: called changed, a false alarm. x %: slowed down so, called slower. wrong: called faster.",
     "Below the counts Wilson's 95 % interval, by experiments. ±: half-width of the ratio. sees: the smallest",
     "slow-down that is called in 95 of 100. wall: what one comparison takes. Rows: the first Trials alone.",
+)
+ESTIMATED = (
     "estimate: reckoned from the same Trials, their roles given out anew in many ways, slow-downs added; in",
     "brackets the experiments with the lowest and highest share. It knows only hours that were measured.",
+)
+NOT_ESTIMATED = (
+    "No estimate of many comparisons: it takes a fixed number of Trials, for example --trials 12.",
 )
 
 
@@ -162,7 +167,8 @@ def _show(found: Findings, terminal: Terminal) -> None:
         else:
             terminal.say(f"{name}: no whole experiment yet")
     terminal.say()
-    for line in LEGEND:
+    estimated = any(prefix.recast for _, prefixes in found.values() for prefix in prefixes)
+    for line in (*LEGEND, *(ESTIMATED if estimated else NOT_ESTIMATED)):
         terminal.say(line, style="dim")
 
 

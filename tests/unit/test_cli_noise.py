@@ -203,7 +203,7 @@ def test_the_estimate_stands_apart_from_the_counts_and_says_how_far_experiments_
     for fixed in (True, False):
         _show({"ours": (2, summarise(made, arms_for([0.02]), 0.02, fixed=fixed))}, Terminal())
         out = capsys.readouterr().out
-        assert ("ours: estimate" in out) == fixed
+        assert ("ours: estimate" in out, "No estimate" in out) == (fixed, not fixed)
     low, high = summarise(made, arms_for([0.02]), 0.02)[-1].recast.called[1].low, 1.0
     assert low < 0.5
     _show({"ours": (2, summarise(made, arms_for([0.02]), 0.02))}, Terminal())
