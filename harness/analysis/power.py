@@ -32,6 +32,8 @@ SHARES = (0.25, 0.5, 1.0)
 """Of an experiment's Trials, taken from the first: what less measuring would have told."""
 FEWEST = 2
 """Trials of the shortest prefix; one Trial knows nothing of how processes differ."""
+RECKONED = (0.01, 0.02, 0.05)
+"""Slow-downs that are estimated whether they were injected or not."""
 RATE = 0.95
 """How often the smallest effect is to be called."""
 
@@ -252,6 +254,6 @@ def summarise(
             halfwidth=float(np.median([one.ratio.halfwidth for one in judged])),
             smallest=smallest_effect(judged),
             powers=tally(told),
-            recast=recast(cut, alike_of(effects), list(effects.values()), RATE) if fixed else None,
+            recast=recast(cut, alike_of(effects), [*effects.values(), *RECKONED], RATE) if fixed else None,
         )
     return list(found.values())

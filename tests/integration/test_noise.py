@@ -6,6 +6,7 @@ import signal
 import pytest
 from bench import ORT, Bench
 
+from harness.analysis.power import RECKONED
 from harness.store.journal import FILE, Event, read_journal
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,7 @@ def test_an_injected_slow_down_is_measured_and_called(bench: Bench) -> None:
     assert len(trials(bench)) == 6  # nothing was left to measure
     (group,) = json.loads(again)["groups"].values()
     assert group["experiments"] == 2
-    assert [one["effect"] for one in group["prefixes"][-1]["recast"]["called"]] == [0.0, 1.0]
+    assert [one["effect"] for one in group["prefixes"][-1]["recast"]["called"]] == [0, *RECKONED, 1]
     powers = {power["effect"]: power for power in group["prefixes"][-1]["powers"]}
     assert powers[1.0]["faster"] == 0
     for power in powers.values():  # two experiments, each in six roles
