@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -28,6 +29,15 @@ def formulas() -> dict[Any, Callable[..., Any]]:
     if on_cpu not in flop_registry:
         register_flop_formula(on_cpu, get_raw=True)(sdpa_flop)  # takes tensors already
     return flop_registry
+
+
+def count_flops(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> float:
+    """Return the FLOPs of answering `example`."""
+    import torch
+
+    with torch.no_grad(), flop_counter() as counter:
+        module(*example)
+    return float(counter.get_total_flops())
 
 
 def flop_counter() -> FlopCounterMode:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.artifacts import torch_execution
 from harness.artifacts.forms import FORMS, Form
 from harness.artifacts.tensors import TensorSpec
-from harness.artifacts.torch_flops import flop_counter
+from harness.artifacts.torch_flops import count_flops
 from harness.artifacts.torch_traffic import count_traffic
 from harness.errors import BuildError, DataError
 
@@ -156,8 +156,6 @@ def count_facts(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float
 
     module = load_module(folder)
     example = example_tensors(inputs, 1, seed=0)
-    with torch.no_grad(), flop_counter() as counter:
-        module(*example)
     parameters = list(module.parameters())
     traffic = count_traffic(module, example)
     facts: dict[str, float] = {
@@ -165,7 +163,7 @@ def count_facts(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float
         "nonzero_parameters": sum(int(torch.count_nonzero(p)) for p in parameters),
     }
     if "activation_bytes" in traffic:
-        facts["flops_per_item"] = float(counter.get_total_flops())
+        facts["flops_per_item"] = count_flops(module, example)
         facts["activation_bytes_per_item"] = traffic.pop("activation_bytes")
     return facts | traffic
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from harness.artifacts import torch_module
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.exporting import example_tensors
+from harness.artifacts.torch_flops import count_flops
 from harness.errors import BuildError
 from harness.techniques.finetuning import Finetune, finetune
 from harness.techniques.registry import BuildContext, StepConfig, transform
@@ -40,6 +41,7 @@ class ChannelPrune(StepConfig):
     summary="remove whole channels by group L2 norm (Torch-Pruning), then fine-tune",
     packages=("torch", "torch-pruning"),
     needs_training_data=lambda config: config.finetune.epochs > 0,
+    version=2,
 )
 def prune_channels(
     config: ChannelPrune, source: Artifact, out: Path, context: BuildContext
@@ -58,7 +60,7 @@ def prune_channels(
         ignored_layers=output_layers(module, example),
         round_to=config.round_to,
     )
-    macs_before, _ = tp.utils.count_ops_and_params(module, example)
+    flops_before = count_flops(module, example)
     pruner.step()
     try:
         after = module(*example)
@@ -67,17 +69,17 @@ def prune_channels(
             "channel pruning does not fit this model: its code counts on the widths that were pruned "
             f"(attention heads, say): {str(error).splitlines()[0]}"
         ) from error
-    macs_after, _ = tp.utils.count_ops_and_params(module, example)
+    flops_after = count_flops(module, example)
     if output_shapes(after) != output_shapes(before):
         raise BuildError("channel pruning changed the shape of the model's output: it cannot be used here")
-    if macs_after >= macs_before:
+    if flops_after >= flops_before:
         raise BuildError(
             f"channel pruning removed nothing (sparsity {config.sparsity}, round_to {config.round_to}): "
             "raise sparsity or lower round_to"
         )
     finetune(module, config.finetune, context, keep_zeros=False)
     torch_module.save_changed(module, source.folder, out)
-    return {"flops_left_share": macs_after / macs_before, "channels_left": layer_widths(module)}
+    return {"flops_left_share": flops_after / flops_before, "channels_left": layer_widths(module)}
 
 
 def output_layers(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> list[torch.nn.Module]:
