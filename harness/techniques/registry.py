@@ -32,7 +32,7 @@ Aspect = Literal["batch", "device", "threads", "machine"]
 class StepConfig(BaseModel):
     """Base of all step configs: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class BuildContext(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from suite_texts import content, problems, read, told
@@ -63,6 +64,16 @@ def pipeline(folder, *steps) -> Pipeline:
             [{"quantize": {"method": "static", "reduce_range": "often"}}, ORT],
             "[0].quantize.reduce_range",
             "found 'often'; allowed: true or false, or 'auto'",
+        ),
+        (
+            [{"quantize": {"method": "mixed", "min_sqnr_db": math.nan}}, ORT],
+            "[0].quantize.min_sqnr_db",
+            "found nan; allowed: a finite number",
+        ),
+        (
+            [{"quantize": {"method": "qat", "learning_rate": math.inf}}, ORT],
+            "[0].quantize.learning_rate",
+            "found inf; allowed: a finite number",
         ),
         ([{"prune": "channel"}, ORT], "[0].prune.sparsity", "is missing"),
         (
