@@ -69,6 +69,10 @@ def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
             raise DataError(f"ONNX input {value.name!r} is no tensor")
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
         dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim][1:]
+        if tensor.HasField("shape") and not tensor.shape.dim:
+            raise DataError(
+                f"ONNX input {value.name!r} is a single number: a model's inputs begin with the batch"
+            )
         if dtype not in DTYPES:
             raise DataError(f"ONNX input {value.name!r} has type {dtype}; allowed: {', '.join(DTYPES)}")
         if None in dims or not tensor.HasField("shape"):
@@ -76,6 +80,11 @@ def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
                 f"ONNX input {value.name!r} has free dimensions beside the batch; give its shape under inputs"
             )
         specs.append(TensorSpec(name=value.name, shape=tuple(d for d in dims if d is not None), dtype=dtype))
+    if len(sizes := _fixed_batches(model)) > 1:
+        raise DataError(
+            f"the ONNX inputs' first dimensions are fixed to {' and '.join(map(str, sizes))}: "
+            "it is the batch of all"
+        )
     return specs
 
 
@@ -86,13 +95,15 @@ def input_names(model: onnx.ModelProto) -> list[str]:
 
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:
-    """Return the batch that the graph's first input is fixed to, or None when it is free."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    for value in model.graph.input:
-        dims = value.type.tensor_type.shape.dim
-        if value.name not in weights and dims:
-            return int(dims[0].dim_value) if dims[0].HasField("dim_value") else None
-    return None
+    """Return the batch that an input of the graph is fixed to, or None when it is free."""
+    return next(iter(_fixed_batches(model)), None)
+
+
+def _fixed_batches(model: onnx.ModelProto) -> list[int]:
+    """First dimensions of inputs that are fixed, each once."""
+    names = set(input_names(model))
+    firsts = [v.type.tensor_type.shape.dim[:1] for v in model.graph.input if v.name in names]
+    return list(dict.fromkeys(int(d.dim_value) for dims in firsts for d in dims if d.HasField("dim_value")))
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:

@@ -37,8 +37,8 @@ class OrtSession(Session):
     def __init__(self, inner: Any) -> None:
         self.inner = inner
         self.names = [value.name for value in inner.get_inputs()]
-        first = inner.get_inputs()[0].shape
-        self.fixed_batch = first[0] if first and isinstance(first[0], int) else None
+        firsts = [value.shape[0] for value in inner.get_inputs() if value.shape]
+        self.fixed_batch = next((size for size in firsts if isinstance(size, int)), None)
 
     def bind(self, inputs: Sequence[Array]) -> Call:
         """Return a call of the graph on `inputs`."""

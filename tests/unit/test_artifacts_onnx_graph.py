@@ -318,3 +318,32 @@ def test_a_missing_model_file_is_told_without_importing_onnx(tmp_path):
     source, config, _ = onnx_source(tmp_path)
     with pytest.raises(DataError, match=r"m\.onnx: no such file beside the suite"):
         source.identity(config, Path(tmp_path))
+
+
+def of_inputs(*shapes):
+    inputs = [
+        onnx.helper.make_tensor_value_info(f"x{i}", onnx.TensorProto.FLOAT, shape)
+        for i, shape in enumerate(shapes)
+    ]
+    nodes = [onnx.helper.make_node("Sum", [value.name for value in inputs], ["y"])]
+    out = [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)]
+    return onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", inputs, out))
+
+
+def test_a_batch_that_any_input_is_fixed_to_is_the_only_one():
+    model = of_inputs(["n", 4], [3, 4])
+    assert onnx_graph.fixed_batch(model) == 3
+    assert [spec.shape for spec in onnx_graph.input_specs(model)] == [(4,), (4,)]
+    assert onnx_graph.fixed_batch(of_inputs(["n", 4], ["n", 4])) is None
+
+
+@pytest.mark.parametrize(
+    ("shapes", "says"),
+    [
+        ((["n", 4], []), "ONNX input 'x1' is a single number: a model's inputs begin with the batch"),
+        (([2, 4], [1, 4]), "first dimensions are fixed to 2 and 1: it is the batch of all"),
+    ],
+)
+def test_inputs_without_one_batch_are_refused(shapes, says):
+    with pytest.raises(DataError, match=says):
+        onnx_graph.input_specs(of_inputs(*shapes))
