@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from harness.store.schema import SCHEMA_VERSION
+
+
+def _holding(**kinds: type | tuple[type, ...]) -> AfterValidator:
+    """Refuse a mapping that lacks one of these, or has it of another type: readers go by them."""
+
+    def check(found: dict[str, Any]) -> dict[str, Any]:
+        if wrong := [name for name, kind in kinds.items() if not isinstance(found.get(name), kind)]:
+            raise ValueError(f"{', '.join(wrong)} is missing or of another type")
+        return found
+
+    return AfterValidator(check)
+
+
+Roofs = Annotated[dict[str, Any], _holding(threads=int, copy_bytes_per_s=(int, float), rates=list)]
+Finding = Annotated[dict[str, Any], _holding(name=str, level=str, why=str)]
 
 
 class Commit(BaseModel):
@@ -78,10 +93,10 @@ class RunInfo(BaseModel):
     grade: dict[str, Any] = Field(
         default_factory=dict, description="letter A to D, reasons, remedies: measure/grading.py"
     )
-    roofs: list[dict[str, Any]] = Field(
+    roofs: list[Roofs] = Field(
         default_factory=list, description="measured roofs by thread budget: devices/peaks.py"
     )
-    doctor: list[dict[str, Any]] = Field(
+    doctor: list[Finding] = Field(
         default_factory=list,
         description="what the machine's check-up found before the Run: devices/doctor.py",
     )

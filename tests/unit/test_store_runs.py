@@ -172,6 +172,24 @@ def test_a_damaged_run_is_named(tmp_path: Path, name: str, content: bytes | None
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"roofs": [{"threads": 2, "copy_bytes_per_s": 1.0, "rates": None}]}, "roofs: 0: .*rates is missing"),
+        ({"roofs": [{}]}, "roofs: 0: .*threads, copy_bytes_per_s, rates is missing or of another type"),
+        ({"doctor": [{"name": "load", "level": "ok", "value": "none"}]}, "doctor: 0: .*why is missing"),
+        ({"times": {"wall_s": "long"}}, "times: wall_s: "),
+    ],
+)
+def test_a_field_that_readers_go_by_is_named_when_it_is_damaged(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    path = make(tmp_path / "r") / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(StoreError, match=rf"run\.json is damaged: {words}"):
+        load(path.parent)
+
+
 def test_a_truncated_table_is_named(tmp_path: Path) -> None:
     folder = make(tmp_path / "r")
     path = folder / "samples.parquet"
