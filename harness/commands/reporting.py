@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.console import Terminal
-from harness.errors import ExitCode, StoreError
+from harness.errors import ExitCode, StoreError, nearest
 from harness.store.reading import Run, find, load
 
 
@@ -61,9 +61,18 @@ def found_runs(suite: str | None, results: Path) -> Iterator[tuple[list[Run], li
     runs, faults = find(root) if root.is_dir() else ([], [])
     if not runs:
         what = f"of {suite!r} " if suite is not None else ""
-        hint = "; ".join(faults) or "make one with: harness run suites/digits.yaml"
+        hint = "; ".join(faults) or _others(suite, results) or "make one with: harness run suites/digits.yaml"
         raise StoreError(f"there is no Run {what}below {results}: {hint}")
     yield runs, faults
+
+
+def _others(suite: str | None, results: Path) -> str:
+    """Say of which other suites there are Runs, and which may be meant; empty where there are none."""
+    there = sorted(path.name for path in results.iterdir() if path.is_dir()) if results.is_dir() else []
+    if suite is None or not there:
+        return ""
+    guess = nearest(suite, there)
+    return (f"did you mean {guess!r}? " if guess else "") + f"There are Runs of: {', '.join(there)}"
 
 
 @contextmanager

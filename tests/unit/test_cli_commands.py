@@ -307,6 +307,19 @@ def test_a_report_without_runs_says_how_to_make_one(harness_cli):
     )
 
 
+def test_a_report_of_a_suite_without_runs_names_those_that_have_some(harness_cli, tmp_path):
+    for suite in ("digits", "qat"):
+        (tmp_path / "results" / suite).mkdir(parents=True)
+    hint = "did you mean 'digits'? There are Runs of: digits, qat"
+    says = f"error: there is no Run of 'digit' below results: {hint}\n"
+    for arguments in (
+        ["report", "digit"],
+        ["export", "digit", "--format", "csv"],
+        ["explain", "a/b", "digit"],
+    ):
+        assert harness_cli(*arguments) == (2, "", says)
+
+
 def test_an_interrupt_ends_with_130_and_no_traceback(harness_cli, monkeypatch):
     import harness.commands.listing
 

@@ -205,7 +205,11 @@ def test_units_are_read(tmp_path):
         ({"torch": "nomodule:f", "inputs": {"x": [1]}}, ".torch", "no module 'nomodule' beside the suite"),
         ({"torch": "nomodule.sub:f", "inputs": {"x": [1]}}, ".torch", "no module 'nomodule.sub' beside"),
         ({"torch": "a..b:f", "inputs": {"x": [1]}}, ".torch", "'a..b:f' is no package.module:function"),
-        ({"torch": "nocolon", "inputs": {"x": [1]}}, ".torch", "string should match pattern"),
+        (
+            {"torch": "nocolon", "inputs": {"x": [1]}},
+            ".torch",
+            "'nocolon' names no function; write package.module:function",
+        ),
         ({"torch": "json:f"}, ".inputs", "is missing"),
         ({"torch": "json:f", "inputs": {}}, ".inputs", "at least 1 item"),
         ({"torch": "json:f", "inputs": {"x": [1]}, "dataset": ":f"}, ".torch", "':f' is no package.module"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from harness.artifacts import torch_module
 from harness.artifacts.cache import file_digest
@@ -17,10 +18,21 @@ from harness.zoo.source import SOURCES, DatasetReference, Depends, Inputs, Metri
 from harness.zoo.user_code import REFERENCE, load_data
 
 
+def _names_a_function(reference: str) -> str:
+    if re.fullmatch(REFERENCE, reference) is None:
+        raise ValueError(f"{reference!r} names no function; write package.module:function")
+    return reference
+
+
+Factory = Annotated[
+    str, AfterValidator(_names_a_function), WithJsonSchema({"type": "string", "pattern": REFERENCE})
+]
+
+
 class TorchSource(SourceConfig):
     """`torch` names a function that returns a `torch.nn.Module`, its weights in place or in `weights`."""
 
-    torch: str = Field(pattern=REFERENCE, description="package.module:function")
+    torch: Factory = Field(description="package.module:function")
     inputs: Inputs
     kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of the factory")
     weights: str | None = Field(default=None, description="a safetensors file, relative to the suite")
