@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-TOLERANCE, DISTURBED_TOLERANCE = 1.1, 2.0
-"""A Record that multiplies faster than the measured roof times this cannot have done the work. A roof that
-was measured on a disturbed machine is too low, so that more is allowed above it."""
+TOLERANCE = 1.1
+"""A Record that multiplies faster than the measured roof times this cannot have done the work.
+
+Roofs are the best of many runs, sizes and libraries. Those of float32, int8 and bfloat16 differed by 1 %
+between the two committed Runs, and the fastest of their 115 Records reached 0.98 of its roof. The rest is
+room for clocks that rise later, and for kernels that fit a model's shapes better than square products."""
 FLOAT = "float32"
 OR = " or "
 """Between the types of a runtime that does not tell which of them it takes under compressed weights."""
@@ -28,7 +31,7 @@ def roofs_of(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = {event["threads"]: event for event in events if event["event"] == "roofs"}
     kept = (
         *("threads", "rates", "copy_bytes_per_s", "copy_bytes", "copy_runs", "notes", "left_out"),
-        *("measured_at", "fresh"),
+        *("disturbed", "measured_at", "fresh"),
     )
     return [{name: event.get(name) for name in kept} for event in found.values()]
 
@@ -89,14 +92,14 @@ def busy_share(row: Row) -> float:
 def faster_than_roof(row: Row, all_roofs: Sequence[Roofs]) -> dict[str, Any]:
     """Return the finding of the audit ``faster-than-roof``: nobody multiplies faster than the machine can.
 
-    A roof that an earlier Run measured accuses nobody: the finding has a `note` then.
+    A roof that an earlier Run measured, or that was disturbed, may be too low, nobody knows how much (seen on
+    two cores with ten others at work: up to nine times). It accuses nobody: the finding has a `note` then.
     """
     finding: dict[str, Any] = {"audit": "faster-than-roof", "state": None, "reasons": []}
     share, roofs = row.get("roof_fraction"), roofs_for(row, all_roofs)
     if share is None or roofs is None:
         return finding
-    allowed = DISTURBED_TOLERANCE if roofs["notes"] else TOLERANCE
-    if share <= allowed:
+    if share <= TOLERANCE:
         return {**finding, "state": "passed"}
     rate = row["achieved_flop_per_s"] / busy_share(row)
     excess = (
@@ -106,12 +109,21 @@ def faster_than_roof(row: Row, all_roofs: Sequence[Roofs]) -> dict[str, Any]:
     if is_stale(roofs):
         return {**finding, "note": f"{excess}, by an earlier Run: it may have been slower then"}
     shares = flops_by_type(row) or {}
+    if was_disturbed(roofs, shares):
+        return {**finding, "note": f"{excess}, but that measurement was disturbed: it may multiply faster"}
     kinds = "" if set(shares) == {FLOAT} else f" in {' and '.join(shares)}"
     return {
         **finding,
         "state": "failed",
         "reasons": [f"{excess}{kinds}: the work was not done, or is counted wrong"],
     }
+
+
+def was_disturbed(roofs: Roofs, kinds: Collection[str]) -> bool:
+    """Whether a product of the number types `kinds` was disturbed; older Runs tell it of all together."""
+    if (disturbed := roofs.get("disturbed")) is None:
+        return bool(roofs["notes"])
+    return any(name.partition("/")[2] in kinds for name in disturbed)
 
 
 def is_stale(roofs: Roofs) -> bool:

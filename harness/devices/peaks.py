@@ -1,42 +1,31 @@
-"""Roofs of this machine, measured: how fast it multiplies in each number type, and how fast memory is.
+"""Roofs of this machine, measured: how fast its libraries multiply in each number type.
 
 Rates on data sheets are for other clocks and other thread counts. Best of all runs and of all libraries that
-are here, since a roof is what the machine can do undisturbed.
+are here, since a roof is what the machine can do undisturbed. Each library wants a process of its own: thread
+pools spin for a while after a product, and those of two libraries keep each other off the cores.
 """
 
 from __future__ import annotations
 
 import gc
-import re
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any
-
-import numpy as np
-import psutil
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from harness.devices.cpu import cpuinfo
-from harness.devices.gemms.registry import GEMMS, WEIGHT_BITS, Gemm
+from harness.devices.gemms.registry import WEIGHT_BITS, Gemm
 from harness.devices.host import Host
+from harness.devices.memory_roof import flushing
+from harness.devices.timed import LEAST_RUNS, Watch, best_s
 from harness.errors import HarnessError
-from harness.measure.clock import Clock, PerfClock, elapsed_ns
-from harness.measure.noise import Probe, sentence, tags
+from harness.measure.clock import Clock, PerfClock
 
 _SIDES = (512, 1024, 2048, 4096)
-_COPY_BYTES = 256 << 20  # beyond the caches of most machines; less where memory is short
 _WEIGHT_SIDE = 4096  # of the matrix in a matrix-vector product
-_FLUSH_BYTES = 64 << 20  # written before each matrix-vector product; with a larger last-level cache, twice it
-_FLUSH_SHARE = 8 << 20  # of it that each thread writes at least: beyond the private caches of a core
-_COPY_SHARE = 0.25  # of the time
 _GEMM_SHARE, _WEIGHT_SHARE = 0.125, 0.05  # of the time, for each product
-_MEMORY_SHARE = 8  # take at most one eighth of the free memory
-_LEAST_RUNS = 3
 _TRIED_SIDE = 64
-_DISTURBING = ("steal", "throttled", "core-shared", "foreign-cpu")  # what lowers a roof for its whole length
+_ROUNDS = 3  # over the products that were disturbed in each round before
+WITH_ONE_ROW = " with one row"
+"""Follows a product's name where its matrix-vector product is meant."""
 
 
 @dataclass(frozen=True)
@@ -62,72 +51,43 @@ class Rate:
     weight_kernel: str = ""
 
 
-@dataclass(frozen=True)
-class Peaks:
-    """Measured roofs at one thread budget.
+@dataclass
+class Products:
+    """The rates of some products with so many threads.
 
-    `copy_bytes_per_s` counts each byte read and each written once (a cache that first fetches what it
-    overwrites moves half as much again), for an array of `copy_bytes`. `notes` say what disturbed the
-    measurement: then the true roofs are higher. `left_out` says which products were not measured, and why.
+    `disturbed` says of a product (``torch/int8``, ``torch/int8 with one row``) what disturbed it, in each
+    round: then its true rate may be higher. `left_out` says which were not measured, and why.
     """
 
-    threads: int
-    rates: tuple[Rate, ...]
-    copy_bytes_per_s: float
-    copy_bytes: int
-    copy_runs: int
-    notes: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
-        fields = asdict(self)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+    rates: list[Rate] = field(default_factory=list)
+    disturbed: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
 
-def measure(
-    threads: int, seconds: float = 2.0, gemms: Sequence[Gemm] | None = None, clock: Clock | None = None
-) -> Peaks:
-    """Measure all roofs with `threads` threads; libraries are imported besides.
+def measure_products(
+    gemms: Sequence[Gemm], threads: int, seconds: float = 2.0, clock: Clock | None = None
+) -> Products:
+    """Measure each of `gemms` for a sixth of `seconds`, and twice more while it is disturbed.
 
-    Copying takes a quarter of `seconds`, each product a sixth. `gemms` are the products to try, by default
-    all; one that is not installed or fails at any size is left out. Pin the process to as many cores before.
+    One that is not installed or fails at any size is left out. Pin the process to as many cores before.
     Raises HarnessError for no threads or no time.
     """
     if threads < 1 or seconds <= 0:
         raise HarnessError(
             f"roofs need 1 thread and some time at least, not {threads} threads and {seconds} s"
         )
-    clock = clock or PerfClock()
-    entries, left_out = _usable(list(GEMMS.values()) if gemms is None else gemms, threads)
-    features = cpuinfo(Host()).flags
-    probe = Probe()
-    before = probe.read()
-    rates = []
-    for entry in entries:
-        try:
-            rate, failed = _rate(entry, threads, seconds, clock, features)
-            rates.append(rate)
-            left_out += failed
-        except Exception as error:  # at its real size, or for want of memory
-            left_out.append(_reason(entry.name, error))
-        gc.collect()  # its session and thread pool go before the next is measured
-    copy_rate, size, copy_runs = _copy_roof(threads, seconds * _COPY_SHARE, clock)
-    disturbed = [tag for tag in tags(probe.between(before, probe.read())) if tag in _DISTURBING]
-    return Peaks(
-        threads=threads,
-        rates=best(rates),
-        copy_bytes_per_s=copy_rate,
-        copy_bytes=size,
-        copy_runs=copy_runs,
-        notes=tuple(f"disturbed: {sentence(tag)}" for tag in disturbed),
-        left_out=tuple(left_out),
-    )
+    made = Products()
+    meter = _Meter(threads, seconds, clock or PerfClock(), cpuinfo(Host()).flags, made)
+    pending = _usable(gemms, threads, made.left_out)
+    for _ in range(_ROUNDS):
+        pending = [entry for entry in pending if not meter.undisturbed(entry)]
+    made.rates = list(best(made.rates))
+    return made
 
 
-def _usable(entries: Sequence[Gemm], threads: int) -> tuple[list[Gemm], list[str]]:
-    """Try each product once, which imports its library; return those that work, and why others do not."""
-    usable, left_out = [], []
+def _usable(entries: Sequence[Gemm], threads: int, left_out: list[str]) -> list[Gemm]:
+    """Try each product once, which imports its library; return those that work, and add why others do not."""
+    usable = []
     for entry in entries:
         reason = entry.missing()
         if entry.dtype not in WEIGHT_BITS:
@@ -136,22 +96,23 @@ def _usable(entries: Sequence[Gemm], threads: int) -> tuple[list[Gemm], list[str
             try:
                 entry.prepare(_TRIED_SIDE, _TRIED_SIDE, threads)()
             except Exception as error:  # libraries have errors of their own
-                reason = _reason(entry.name, error)
+                reason = reason_of(entry.name, error)
         if reason is None:
             usable.append(entry)
         else:
             left_out.append(reason)
-    return usable, left_out
+    return usable
 
 
-def _reason(name: str, error: Exception) -> str:
+def reason_of(name: str, error: Exception) -> str:
+    """Return why the product `name` is left out."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return f"{name}: {lines[0]}"
 
 
 def work_s(seconds: float, products: int) -> float:
-    """Seconds that `measure` means to take with so many products, besides what making them takes."""
-    return seconds * (_COPY_SHARE + products * (_GEMM_SHARE + _WEIGHT_SHARE))
+    """Seconds that so many products take at most, besides what making them takes."""
+    return seconds * products * _ROUNDS * (_GEMM_SHARE + _WEIGHT_SHARE)
 
 
 def best(rates: Sequence[Rate]) -> tuple[Rate, ...]:
@@ -168,111 +129,83 @@ def _faster(one: Rate, other: Rate) -> Rate:
     return replace(product, weight_bytes_per_s=vector.weight_bytes_per_s, weight_kernel=vector.weight_kernel)
 
 
-def _rate(
-    entry: Gemm, threads: int, seconds: float, clock: Clock, features: frozenset[str]
-) -> tuple[Rate, list[str]]:
-    """Measure one product, over the sizes that fit the time, and its matrix-vector product.
+@dataclass(frozen=True)
+class _Meter:
+    """Measures products on the same terms, into `made`. `calm` has those that once were undisturbed."""
 
-    Where the latter alone fails, the rate is without it and the reason is returned.
-    """
-    rates, runs = _gemm_roof(entry, threads, seconds * _GEMM_SHARE, clock)
-    side = max(rates, key=lambda key: rates[key])
-    rate = Rate(
-        dtype=entry.dtype,
-        flop_per_s=rates[side],
-        side=side,
-        runs=runs,
-        library=entry.library,
-        kernel=entry.kernel,
-        arithmetic=entry.arithmetic(features),
-        weight_bits=WEIGHT_BITS[entry.dtype],
-    )
-    try:
-        weights = _weight_roof(entry, threads, seconds * _WEIGHT_SHARE, clock)
-    except Exception as error:  # libraries have errors of their own
-        return rate, [_reason(f"{entry.name} with one row", error)]
-    return replace(rate, weight_bytes_per_s=weights, weight_kernel=f"{entry.library} {entry.kernel}"), []
+    threads: int
+    seconds: float
+    clock: Clock
+    features: frozenset[str]
+    made: Products
+    calm: set[str] = field(default_factory=set)
 
+    def undisturbed(self, entry: Gemm) -> bool:
+        """Measure `entry`, add what was found, and return whether that is all there is to find."""
+        try:
+            rate, disturbed = self._rate(entry)
+        except Exception as error:  # at its real size, or for want of memory
+            self._leave_out(entry.name, error)
+            return True
+        finally:
+            gc.collect()  # its session and thread pool go before the next is measured
+        one_row, disturbed_row = entry.name + WITH_ONE_ROW, ""
+        try:
+            weights, disturbed_row = self._weight_roof(entry)
+            rate = replace(rate, weight_bytes_per_s=weights, weight_kernel=f"{entry.library} {entry.kernel}")
+        except Exception as error:  # libraries have errors of their own
+            self._leave_out(one_row, error)
+        finally:
+            gc.collect()
+        self.made.rates.append(rate)
+        return not any([self._note(entry.name, disturbed), self._note(one_row, disturbed_row)])
 
-def _gemm_roof(entry: Gemm, threads: int, seconds: float, clock: Clock) -> tuple[dict[int, float], int]:
-    """Return FLOP/s by size, and the runs made."""
-    rates: dict[int, float] = {}
-    runs = 0
-    for side in _SIDES:
-        best_s, made = _best_s(entry.prepare(side, side, threads), seconds / len(_SIDES), clock)
-        rates[side] = 2.0 * side**3 / best_s
-        runs += made
-        if best_s * 8 * (_LEAST_RUNS + 1) > seconds:  # the next size takes eight times as long
-            break
-    return rates, runs
+    def _note(self, name: str, disturbed: str) -> bool:
+        """Keep by what `name` was disturbed, unless it once was not; return whether it still counts."""
+        if name in self.calm or not disturbed:
+            self.calm.add(name)
+            self.made.disturbed.pop(name, None)
+            return False
+        self.made.disturbed[name] = disturbed
+        return True
 
+    def _leave_out(self, name: str, error: Exception) -> None:
+        if (reason := reason_of(name, error)) not in self.made.left_out:
+            self.made.left_out.append(reason)
 
-def _weight_roof(entry: Gemm, threads: int, seconds: float, clock: Clock) -> float:
-    """Return the bytes/s of weights that a product of one row reads from memory."""
-    product = entry.prepare(1, _WEIGHT_SIDE, threads)
-    with _flushing(threads) as flush:
-        best_s, _ = _best_s(product, seconds, clock, flush)
-    return _WEIGHT_SIDE**2 * WEIGHT_BITS[entry.dtype] / 8 / best_s
+    def _rate(self, entry: Gemm) -> tuple[Rate, str]:
+        watch = Watch()
+        rates, runs = self._gemm_roof(entry, self.seconds * _GEMM_SHARE)
+        side = max(rates, key=lambda key: rates[key])
+        rate = Rate(
+            dtype=entry.dtype,
+            flop_per_s=rates[side],
+            side=side,
+            runs=runs,
+            library=entry.library,
+            kernel=entry.kernel,
+            arithmetic=entry.arithmetic(self.features),
+            weight_bits=WEIGHT_BITS[entry.dtype],
+        )
+        return rate, watch.disturbance()
 
+    def _gemm_roof(self, entry: Gemm, seconds: float) -> tuple[dict[int, float], int]:
+        """Return FLOP/s by size, and the runs made."""
+        rates: dict[int, float] = {}
+        runs = 0
+        for side in _SIDES:
+            product = entry.prepare(side, side, self.threads)
+            took_s, made = best_s(product, seconds / len(_SIDES), self.clock)
+            rates[side] = 2.0 * side**3 / took_s
+            runs += made
+            if took_s * 8 * (LEAST_RUNS + 1) > seconds:  # the next size takes eight times as long
+                break
+        return rates, runs
 
-@contextmanager
-def _flushing(threads: int) -> Iterator[Callable[[], object]]:
-    """Give the call that drives all else out of the caches, those of single cores as well.
-
-    So many threads write at once, since one reaches the private caches of its own core alone.
-    """
-    size = max(_FLUSH_BYTES, 2 * _last_level_cache_bytes(Host()))
-    together = threading.Barrier(threads)  # else a quick thread would write another's share too
-
-    def write(part: NDArray[np.uint8]) -> None:
-        together.wait()
-        np.add(part, 1, out=part)
-
-    parts = [np.zeros(max(_FLUSH_SHARE, size // threads), np.uint8) for _ in range(threads)]
-    with ThreadPoolExecutor(threads) as pool:
-        yield lambda: list(pool.map(write, parts))
-
-
-def _last_level_cache_bytes(host: Host) -> int:
-    """Size of the first core's largest cache; 0 where the system does not tell."""
-    texts = [host.text(name) or "" for name in host.glob("sys/devices/system/cpu/cpu0/cache/index*/size")]
-    sizes = [re.fullmatch(r"(\d+)([KM]?)", text.strip()) for text in texts]
-    return max((int(m[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20}[m[2]] for m in sizes if m), default=0)
-
-
-def _copy_roof(threads: int, seconds: float, clock: Clock) -> tuple[float, int, int]:
-    """Return the best copy rate in bytes/s (read plus written), the array's size, and the runs made."""
-    room = psutil.virtual_memory().available // _MEMORY_SHARE // 2
-    size = max(1 << 20, min(_COPY_BYTES, room)) // threads * threads
-    with ThreadPoolExecutor(threads) as pool:
-        # Each thread makes the part that it copies, so that its pages lie near its core.
-        parts = list(pool.map(_pair, [size // threads] * threads))
-        best_s, runs = _best_s(lambda: list(pool.map(_copy, parts)), seconds, clock)
-    return 2.0 * size / best_s, size, runs
-
-
-def _pair(size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    return np.full(size, 1, np.uint8), np.full(size, 2, np.uint8)
-
-
-def _copy(pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
-    np.copyto(*pair)  # numpy releases the interpreter's lock for it
-
-
-def _best_s(
-    run: Callable[[], object], seconds: float, clock: Clock, before: Callable[[], object] = lambda: None
-) -> tuple[float, int]:
-    """Return the fastest run in seconds and how many were made: for `seconds`, and three at least.
-
-    `before` is called ahead of each run and not timed.
-    """
-    run()
-    begin, best_ns, runs = clock.now_ns(), 0, 0
-    while runs < _LEAST_RUNS or (clock.now_ns() - begin) / 1e9 < seconds:
-        before()
-        start = clock.now_ns()
-        run()
-        took_ns = max(1, elapsed_ns(start, clock.now_ns()))
-        best_ns = min(best_ns or took_ns, took_ns)
-        runs += 1
-    return best_ns / 1e9, runs
+    def _weight_roof(self, entry: Gemm) -> tuple[float, str]:
+        """Return the bytes/s of weights that one row's product reads from memory, and what disturbed it."""
+        product = entry.prepare(1, _WEIGHT_SIDE, self.threads)
+        with flushing(self.threads) as flush:
+            watch = Watch()
+            took_s, _ = best_s(product, self.seconds * _WEIGHT_SHARE, self.clock, flush)
+        return _WEIGHT_SIDE**2 * WEIGHT_BITS[entry.dtype] / 8 / took_s, watch.disturbance()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,18 @@ from harness.artifacts.cache import Cache, digest
 from harness.artifacts.targets import Target
 from harness.devices.gemms.registry import GEMMS
 from harness.devices.host import Host
-from harness.devices.peaks import Rate, best, work_s
+from harness.devices.peaks import Rate, best
 from harness.devices.settings import that_shift_roofs
 from harness.errors import WorkerError
 from harness.files import replace_file
-from harness.runner.channel import Worker
-from harness.runner.environment import worker_environment
+from harness.runner.measuring_roofs import Roofs, higher, measure_roofs
 from harness.runner.observing import Observer
 from harness.runner.plan import Plan
 from harness.runner.versions import versions_of
 from harness.store.info import RunInfo
 from harness.store.journal import Event
 
-Roofs = dict[str, Any]
-FOLDER, VERSION = "roofs", 3
-PATIENCE_S = 120.0
-"""What importing the libraries and making their matrices may take besides measuring."""
+FOLDER, VERSION = "roofs", 4
 MOST_TRIES = 3
 """Roofs that were disturbed are measured again in later Runs, so often in all."""
 
@@ -38,7 +33,7 @@ def find_roofs(
 ) -> list[Roofs]:
     """Return the roofs of each thread budget on the processor that the Plan measures with.
 
-    As `devices/peaks.py` gives them, with `measured_at` and `fresh`: whether this call measured them.
+    As `measuring_roofs.py` gives them, with `measured_at` and `fresh`: whether this call measured them.
     `again` are the only budgets to look at, measured though they are known. A budget whose roofs cannot be
     measured is told and left out.
     """
@@ -101,10 +96,10 @@ class _Keeper:
     def find(self, *, anew: bool) -> Roofs:
         known = _read(self.path)
         tries = int(known.get("tries", 0))
-        if known and not anew and (not known["notes"] or tries >= MOST_TRIES):
+        if known and not anew and (not known["disturbed"] or tries >= MOST_TRIES):
             return {**known, "fresh": False}
         self.observer.step(f"the machine's roofs with {self.target.threads} threads")
-        measured = _measure(self.target, self.seconds, self.logs, huge_pages=self.huge_pages)
+        measured = measure_roofs(self.target, self.seconds, self.logs, huge_pages=self.huge_pages)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         roofs = higher(measured, known) | {"tries": tries + 1, "measured_at": now}
         try:
@@ -121,29 +116,6 @@ def _read(path: Path) -> Roofs:
     try:
         roofs: Roofs = json.loads(path.read_text(encoding="utf-8"))
         best([Rate(**rate) for rate in roofs["rates"]])
-        return roofs if roofs["rates"] and roofs["copy_bytes_per_s"] and "notes" in roofs else {}
+        return roofs if roofs["rates"] and roofs["copy_bytes_per_s"] and "disturbed" in roofs else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-
-
-def _measure(target: Target, seconds: float, logs: Path, *, huge_pages: bool) -> Roofs:
-    environment = worker_environment(target.threads, huge_pages=huge_pages)
-    worker = Worker("harness.runner.roof_worker", logs / "roofs.log", environment=environment)
-    try:
-        worker.send("measure", threads=target.threads, cores=target.cores, seconds=seconds)
-        answer = worker.expect("roofs", work_s(seconds, len(list(GEMMS.values()))) + PATIENCE_S)
-        worker.close()
-    except BaseException:
-        worker.kill()
-        raise
-    return {name: value for name, value in answer.items() if name != "event"}
-
-
-def higher(roofs: Roofs, known: Roofs) -> Roofs:
-    """Join two measurements of the same budget: each roof the higher one; undisturbed if either was."""
-    if not known:
-        return roofs
-    rates = best([Rate(**rate) for rate in [*known["rates"], *roofs["rates"]]])
-    copies = max(roofs["copy_bytes_per_s"], known["copy_bytes_per_s"])
-    notes = roofs["notes"] if known["notes"] else known["notes"]
-    return {**roofs, "rates": [asdict(rate) for rate in rates], "copy_bytes_per_s": copies, "notes": notes}

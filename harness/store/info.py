@@ -94,7 +94,7 @@ class RunInfo(BaseModel):
         default_factory=dict, description="letter A to D, reasons, remedies: measure/grading.py"
     )
     roofs: list[Roofs] = Field(
-        default_factory=list, description="measured roofs by thread budget: devices/peaks.py"
+        default_factory=list, description="measured roofs by thread budget: runner/measuring_roofs.py"
     )
     doctor: list[Finding] = Field(
         default_factory=list,

@@ -4,23 +4,30 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from harness.artifacts.cache import Cache
 from harness.artifacts.targets import Target
 from harness.devices.gemms.registry import GEMMS, Gemm
-from harness.devices.peaks import Rate
+from harness.devices.memory_roof import Copying
+from harness.devices.peaks import Products, Rate
 from harness.errors import WorkerError
+from harness.runner import measuring_roofs
 from harness.runner import roofs as module
+from harness.runner.measuring_roofs import higher, measure_roofs, with_notes
 from harness.runner.observing import Silent
-from harness.runner.roofs import find_roofs, higher
+from harness.runner.roofs import find_roofs
 
 
-def roofs(flop_per_s: float = 1e9, notes: tuple[str, ...] = (), copy: float = 1e9) -> dict[str, Any]:
+def roofs(
+    flop_per_s: float = 1e9, notes: tuple[str, ...] = (), copy: float = 1e9, left_out: tuple[str, ...] = ()
+) -> dict[str, Any]:
     rate = Rate("float32", flop_per_s, 512, 9, "numpy", "matmul", "float32", 32, 1e9, "numpy matmul")
-    return {"threads": 1, "rates": [asdict(rate)], "copy_bytes_per_s": copy, "notes": list(notes)}
+    disturbed = dict.fromkeys(notes, "noise")
+    made = {"threads": 1, "rates": [asdict(rate)], "copy_bytes_per_s": copy, "left_out": list(left_out)}
+    return with_notes({**made, "disturbed": disturbed})
 
 
 def plan(*targets: Target, roof_time: float = 0.1, huge_pages: bool = False) -> Any:
@@ -52,7 +59,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             raise answer
         return {**answer, "threads": target.threads}
 
-    monkeypatch.setattr(module, "_measure", fake)
+    monkeypatch.setattr(module, "measure_roofs", fake)
     return [asked, answers]
 
 
@@ -143,9 +150,84 @@ def test_a_cache_that_cannot_be_written_is_told(measured: list[Any], tmp_path: P
 
 
 def test_the_higher_of_each_roof_counts() -> None:
-    joined = higher(roofs(1e9, copy=5e9), roofs(2e9, ("n",), copy=1e9))
+    joined = higher(roofs(1e9, copy=5e9), roofs(2e9, ("numpy/float32",), copy=1e9))
     assert (joined["rates"][0]["flop_per_s"], joined["copy_bytes_per_s"], joined["notes"]) == (2e9, 5e9, [])
     assert higher(roofs(), {}) == roofs()
+
+
+def test_what_was_undisturbed_in_one_of_two_measurements_is_not_in_doubt() -> None:
+    rows = "torch/int8 with one row"
+    first = roofs(1e9, ("torch/int8", "numpy/float32", "copy", rows))
+    joined = higher(roofs(1e9, ("copy",), left_out=("torch/int8: killed",)), first)
+    assert set(joined["disturbed"]) == {"copy", "torch/int8", rows}  # torch was not measured a second time
+    assert joined["notes"] == ["disturbed: noise (torch/int8, copy, torch/int8 with one row)"]
+    assert joined["left_out"] == []  # its rate is known from the first
+
+
+class FakeWorker:
+    """Answers at once, as `deaths` and `asked` of the class say."""
+
+    deaths: ClassVar[set[str | None]] = set()
+    asked: ClassVar[list[str | None]] = []
+
+    def __init__(self, module: str, log: Path, *, environment: dict[str, str]) -> None:
+        assert environment["OMP_NUM_THREADS"] == "2"
+
+    def send(self, command: str, **question: Any) -> None:
+        self.library = question["library"]
+        self.asked.append(self.library)
+
+    def expect(self, event: str, timeout_s: float) -> dict[str, Any]:
+        if self.library in self.deaths:
+            raise WorkerError("was ended by SIGSEGV")
+        if self.library is None:
+            return {"event": event, **asdict(Copying(1e9, 8, 3, "noise"))}
+        rate = Rate(self.library, 1e9, 512, 3, self.library, "mm", "int8", 8)
+        return {"event": event, **asdict(Products([rate], {f"{self.library}/x": "noise"}))}
+
+    def close(self) -> None: ...
+
+    kill = close
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
+    monkeypatch.setattr(FakeWorker, "deaths", set())
+    monkeypatch.setattr(FakeWorker, "asked", [])
+    monkeypatch.setattr(measuring_roofs, "Worker", FakeWorker)
+    entries = [Gemm(*name, lambda r, s, t: print, (), "mm") for name in (("a", "x"), ("b", "x"), ("a", "y"))]
+    entries.append(Gemm("gone", "x", lambda r, s, t: print, ("no_such",), "mm"))
+    monkeypatch.setattr(measuring_roofs.GEMMS, "values", lambda: entries)
+    return FakeWorker
+
+
+def test_each_library_has_a_process_of_its_own(workers: type[FakeWorker], tmp_path: Path) -> None:
+    found = measure_roofs(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
+    assert workers.asked == [None, "a", "b"]
+    assert [rate["library"] for rate in found["rates"]] == ["a", "b"]
+    assert (found["threads"], found["copy_bytes_per_s"]) == (2, 1e9)
+    assert found["left_out"] == ["gone/x: no_such is not installed"]
+    assert found["notes"] == ["disturbed: noise (copy, a/x, b/x)"]
+    json.dumps(found)
+
+
+def test_a_library_whose_process_dies_loses_only_its_own_roofs(
+    workers: type[FakeWorker], tmp_path: Path
+) -> None:
+    workers.deaths.add("a")
+    found = measure_roofs(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
+    assert [rate["library"] for rate in found["rates"]] == ["b"]
+    assert found["left_out"] == [
+        "a/x: was ended by SIGSEGV",
+        "a/y: was ended by SIGSEGV",
+        "gone/x: no_such is not installed",
+    ]
+
+
+def test_without_copying_there_are_no_roofs(workers: type[FakeWorker], tmp_path: Path) -> None:
+    workers.deaths.add(None)
+    with pytest.raises(WorkerError, match="SIGSEGV"):
+        measure_roofs(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
 
 
 @pytest.mark.slow

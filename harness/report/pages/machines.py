@@ -90,7 +90,7 @@ def _findings(infos: list[RunInfo]) -> tuple[list[dict[str, Any]], list[str], li
 
 
 def _roofs(infos: list[RunInfo]) -> list[tuple[str, str]]:
-    """The newest measured roofs: of each number type and of copying, by thread budget (devices/peaks.py)."""
+    """The newest measured roofs: of each number type and of copying, by thread budget."""
     pairs = []
     for roofs in next((info.roofs for info in infos if info.roofs), []):
         budget = f"{roofs['threads']} thread{'' if roofs['threads'] == 1 else 's'}"
