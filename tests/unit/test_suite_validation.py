@@ -195,7 +195,7 @@ def test_units_are_read(tmp_path):
         (
             {"onnx": "none.onnx", "inputs": {"a": [1], "x": {"shape": [1], "shpe": [1]}}},
             ".inputs.x.shpe",
-            "unknown key 'shpe'; did you mean 'shape'? Known: dtype, high, name, shape",
+            "unknown key 'shpe'; did you mean 'shape'? Known: avoid, dtype, high, name, shape",
         ),
         (
             {"onnx": "none.onnx", "inputs": {"x": {"shape": [1], "dtype": "float"}}},

@@ -100,7 +100,7 @@ def _commit(config: HfSource) -> str:
     the cache then, so that what is loaded later is what the model is known by. Raises DataError.
     """
     found = _revision(config)
-    if COMMIT.fullmatch(found) or importlib.util.find_spec("huggingface_hub") is None:
+    if COMMIT.fullmatch(found) or importlib.util.find_spec("transformers") is None:
         return found  # without the library nothing can be loaded, and the Cells say so
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
