@@ -93,7 +93,7 @@ def faster_than_roof(row: Row, all_roofs: Sequence[Roofs]) -> dict[str, Any]:
     """Return the finding of the audit ``faster-than-roof``: nobody multiplies faster than the machine can.
 
     A roof that an earlier Run measured, or that was disturbed, may be too low, nobody knows how much (seen on
-    two cores with ten others at work: up to nine times). It accuses nobody: the finding has a `note` then.
+    two cores with ten others at work: 18 times). It accuses nobody: the finding has a `note` then.
     """
     finding: dict[str, Any] = {"audit": "faster-than-roof", "state": None, "reasons": []}
     share, roofs = row.get("roof_fraction"), roofs_for(row, all_roofs)

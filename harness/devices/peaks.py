@@ -23,7 +23,7 @@ _SIDES = (512, 1024, 2048, 4096)
 _WEIGHT_SIDE = 4096  # of the matrix in a matrix-vector product
 _GEMM_SHARE, _WEIGHT_SHARE = 0.125, 0.05  # of the time, for each product
 _TRIED_SIDE = 64
-_ROUNDS = 3  # over the products that were disturbed in each round before
+_ROUNDS = 2  # the second over the products that were disturbed in the first
 WITH_ONE_ROW = " with one row"
 """Follows a product's name where its matrix-vector product is meant."""
 
@@ -55,8 +55,8 @@ class Rate:
 class Products:
     """The rates of some products with so many threads.
 
-    `disturbed` says of a product (``torch/int8``, ``torch/int8 with one row``) what disturbed it, in each
-    round: then its true rate may be higher. `left_out` says which were not measured, and why.
+    `disturbed` says of a product (``torch/int8``, ``torch/int8 with one row``) what disturbed it, in both
+    rounds: then its true rate may be higher. `left_out` says which were not measured, and why.
     """
 
     rates: list[Rate] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Products:
 def measure_products(
     gemms: Sequence[Gemm], threads: int, seconds: float = 2.0, clock: Clock | None = None
 ) -> Products:
-    """Measure each of `gemms` for a sixth of `seconds`, and twice more while it is disturbed.
+    """Measure each of `gemms` for a sixth of `seconds`, and once more where it was disturbed.
 
     One that is not installed or fails at any size is left out. Pin the process to as many cores before.
     Raises HarnessError for no threads or no time.
