@@ -8,6 +8,7 @@ import io
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 VERSION = "4.10.3"
@@ -24,7 +25,7 @@ def source() -> str:
     """Return axe-core's script. Raises MissingError, and AssertionError where it is not the pinned one."""
     packed = CACHE / f"axe-core-{VERSION}.tgz"
     if not packed.is_file():
-        _fetch()
+        _fetch(packed)
     content = packed.read_bytes()
     found = base64.b64encode(hashlib.sha512(content).digest()).decode()
     if found != SHA512:
@@ -36,16 +37,19 @@ def source() -> str:
         return script.read().decode("utf-8")
 
 
-def _fetch() -> None:
+def _fetch(packed: Path) -> None:
+    """Bring the package; it has its name when all of it is there."""
     npm = shutil.which("npm")
     if npm is None:
         raise MissingError("npm is not installed: apt-get install npm")
     CACHE.mkdir(parents=True, exist_ok=True)
-    asked = [npm, "pack", f"axe-core@{VERSION}", "--silent", "--pack-destination", str(CACHE)]
-    try:
-        ran = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False, cwd=CACHE)
-    except subprocess.TimeoutExpired as error:
-        raise MissingError("npm did not bring axe-core within a minute") from error
-    if ran.returncode:
-        said = (ran.stderr.strip().splitlines() or ["no reason given"])[0]
-        raise MissingError(f"npm could not bring axe-core: {said}")
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        asked = [npm, "pack", f"axe-core@{VERSION}", "--silent", "--pack-destination", folder]
+        try:
+            ran = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False, cwd=folder)
+        except subprocess.TimeoutExpired as error:
+            raise MissingError("npm did not bring axe-core within a minute") from error
+        if ran.returncode:
+            said = (ran.stderr.strip().splitlines() or ["no reason given"])[0]
+            raise MissingError(f"npm could not bring axe-core: {said}")
+        (Path(folder) / packed.name).replace(packed)

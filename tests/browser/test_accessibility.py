@@ -43,7 +43,7 @@ def violations(driver, script):
 def test_no_page_breaks_a_rule(driver, site, checker, scheme, width):
     resize(driver, width, 900)
     media(driver, scheme)
-    driver.set_script_timeout(60)
+    driver.set_script_timeout(300)
     found = []
     for path in kinds(site):
         driver.get(path.as_uri())

@@ -55,7 +55,7 @@ def set_value(page, name, value):
 def open_machine(page, index):
     """The click changes the address; the page answers to that in a later turn of its event loop."""
     page.execute_script("arguments[0].click()", page.find_elements(By.CSS_SELECTOR, ".machines a")[index])
-    WebDriverWait(page, 10).until(lambda p: p.find_elements(By.CSS_SELECTOR, ".run")[index].is_displayed())
+    WebDriverWait(page, 60).until(lambda p: p.find_elements(By.CSS_SELECTOR, ".run")[index].is_displayed())
 
 
 def every_page(site):
@@ -166,7 +166,7 @@ def test_a_slider_leaves_what_holds_its_budget_and_says_how_much_it_is(page, key
         assert set(names(page)) == {name for name, value in taken.items() if value <= stops[index]}
         assert shown.text.startswith("≤ ")
     page.find_element(By.CSS_SELECTOR, "form.tools button[type=reset]").click()
-    WebDriverWait(page, 10).until(lambda p: len(names(p)) == len(TECHNIQUES))
+    WebDriverWait(page, 60).until(lambda p: len(names(p)) == len(TECHNIQUES))
     assert shown.text == "any"
 
 
@@ -241,7 +241,7 @@ def test_a_click_on_a_point_leads_to_its_cell(page):
         "const p = document.querySelector('.f-tradeoff .pt');"
         "p.dispatchEvent(new MouseEvent('click', {bubbles: true})); return p.dataset.cell"
     )
-    WebDriverWait(page, 10).until(lambda p: f"/cells/{cell}" in p.current_url)
+    WebDriverWait(page, 60).until(lambda p: f"/cells/{cell}" in p.current_url)
 
 
 def test_every_row_has_a_point_and_every_point_a_row(page):
