@@ -1,10 +1,14 @@
 """What holds for all tests: none fails for a slow machine, or for what was drawn this time."""
 
+import os
 import random
 import sys
 
 import numpy as np
 from hypothesis import HealthCheck, settings
+
+for forces_colours in ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE"):
+    os.environ.pop(forces_colours, None)  # what is printed is compared as text
 
 settings.register_profile(
     "the same everywhere",
