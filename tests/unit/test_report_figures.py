@@ -266,6 +266,8 @@ def test_the_roofline_says_the_share_of_the_roof(tmp_path):
     assert "int8-static: 5.0 %" in shown
     assert "float32 roof 200 GFLOP/s" in shown
     assert "arithmetic intensity, FLOP a byte (logarithmic)" in shown
+    waiting = words(drawing("roofline", cell(tmp_path / "c", **KNOWN, utilisation=0.25)))
+    assert "int8-static: 20 %" in waiting  # of the time in which there was a query to answer
 
 
 def test_sensitivity_lists_layers_worst_first_with_those_in_float_hollow(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.analysis import wording as say
-from harness.analysis.roofline import FLOAT, flops_by_type
+from harness.analysis.roofline import FLOAT, busy_share, flops_by_type
 from harness.analysis.roofwords import types_in_words
 from harness.report.cell import CellView
 from harness.report.drawing.canvas import log_ticks
@@ -20,12 +20,13 @@ from harness.report.figures.registry import figure
     of="cell",
 )
 def draw(view: CellView) -> str | None:
-    """Achieved FLOP/s against arithmetic intensity, and the roof above."""
+    """Achieved FLOP/s, while the Session was busy, against arithmetic intensity; the roof above."""
     row = view.row
     intensity, achieved = row.get("arithmetic_intensity_flops_per_byte"), row.get("achieved_flop_per_s")
     roof, copy = row.get("roof_flop_per_s"), view.copy_bytes_per_s
     if not (intensity and achieved and roof and copy):
         return None
+    achieved /= busy_share(row)
     ridge = roof / copy
     kinds = types_in_words(flops_by_type(row) or {FLOAT: 1.0})
     low, high = min(intensity, ridge) / 8, max(intensity, ridge) * 8
