@@ -83,7 +83,7 @@ def main() -> None:
                 raise BuildError("a job came before its model")
             artifact = _build(model, message)
             channel.emit("built", key=artifact.key)
-        except Exception as error:  # whatever a step raises ends that job only
+        except (Exception, SystemExit) as error:  # whatever a step or a user's code raises ends that job only
             traceback.print_exc()
             channel.emit("failed", key=message["key"], reason=describe(error))
         gc.collect()

@@ -13,7 +13,7 @@ def test_bad_cells_fail_alone(bench: Bench) -> None:
     suite = bench.suite(
         {
             "healthy": "net",
-            **{name: name for name in ("raises", "segfaults", "hangs", "is_killed")},
+            **{name: name for name in ("raises", "exits", "segfaults", "hangs", "is_killed")},
             "nan": {**torch, "torch": "run_factories:not_a_number", "dataset": "run_factories:data"},
             "corrupt weights": {**torch, "weights": "corrupt.safetensors"},
             "corrupt data": {**torch, "dataset": "run_factories:broken_data"},
@@ -31,6 +31,7 @@ def test_bad_cells_fail_alone(bench: Bench) -> None:
     assert cells.loc[("healthy", "eager"), "status"] == "measured"
     expected = {
         ("raises", "eager"): ("build", "RuntimeError: the weights are on another disk"),
+        ("exits", "eager"): ("build", "SystemExit: no licence for this model"),
         ("segfaults", "eager"): ("load", "SIGSEGV"),
         ("hangs", "x2"): ("load", "gave no answer for 25 s"),
         ("is_killed", "eager"): ("load", "SIGKILL"),
