@@ -123,7 +123,8 @@ def was_disturbed(roofs: Roofs, kinds: Collection[str]) -> bool:
     """Whether a product of the number types `kinds` was disturbed; older Runs tell it of all together."""
     if (disturbed := roofs.get("disturbed")) is None:
         return bool(roofs["notes"])
-    return any(name.partition("/")[2] in kinds for name in disturbed)
+    single = {one for kind in kinds for one in kind.split(OR)}
+    return any(name.partition("/")[2] in single for name in disturbed)
 
 
 def is_stale(roofs: Roofs) -> bool:

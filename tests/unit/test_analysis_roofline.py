@@ -114,6 +114,10 @@ def test_products_that_may_round_their_activations_are_held_against_the_higher_r
     assert flops_by_type(one) == {"float32 or int8": 1.0}
     slow = [{**ROOFS[0], "rates": ROOFS[0]["rates"][:1]}]
     assert roofline_columns(one, slow)["roof_flop_per_s"] is None
+    spared = [{**ROOFS[0], "disturbed": {"openvino/int8": "by a build"}, "notes": ["n"]}]
+    assert "was disturbed" in faster_than_roof(row | roofline_columns(row, spared), spared)["note"]
+    one |= {"achieved_flop_per_s": 500e9}
+    assert "was disturbed" in faster_than_roof(one | roofline_columns(one, spared), spared)["note"]
 
 
 def test_a_roof_of_an_earlier_run_accuses_nobody() -> None:
