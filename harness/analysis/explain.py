@@ -13,7 +13,7 @@ from harness.analysis import wording as say
 from harness.analysis.frames import Row
 from harness.analysis.payback import pay_back
 from harness.analysis.roofline import FLOAT, Roofs, busy_share, flops_by_type, roofs_for
-from harness.analysis.roofwords import types_in_words, vector_ratios
+from harness.analysis.roofwords import types_in_words, vector_ratios, vectors_in_words
 
 FAR = 0.10
 """Below this share of both roofs a call is bound by neither compute nor memory."""
@@ -183,10 +183,9 @@ def _weights(row: Row, roofs: Roofs | None) -> Iterator[str]:
         return
     if row.get("batch") != 1 or not FAR <= (row.get("copy_fraction") or 0.0) <= 1:
         return  # more rows a call, weights from caches, or bound by something else: the limit does not hold
-    listed = ", ".join(f"{kind} {say.factor(ratio)} ×" for kind, ratio in ratios.items())
     yield (
-        "Weights from memory times one row, as this machine was measured to pass them, against float32: "
-        f"{listed}; more than that dense layers at batch 1 cannot gain."
+        "With one item a call, its dense layers spend their time reading weights from memory. "
+        f"Measured here, {vectors_in_words(ratios)}; those layers cannot gain more than that."
     )
 
 

@@ -40,17 +40,26 @@ def vector_ratios(roofs: Roofs) -> dict[str, float]:
     return {kind: rate / base for kind, rate in passed.items()} if base else {}
 
 
+def vectors_in_words(ratios: Mapping[str, float]) -> str:
+    """Say those ratios: a second is enough for 3.10 × as many int8 weights as float32 ones."""
+    *most, last = [f"{say.factor(ratio)} × as many {kind}" for kind, ratio in ratios.items()]
+    listed = f"{', '.join(most)} and {last}" if most else last
+    return f"a second is enough for {listed} weights as float32 ones"
+
+
 def machine_in_words(roofs: Roofs) -> list[str]:
     """Return sentences on what fewer bits can gain on this machine at all, at one thread budget."""
     told = []
     budget = f"{roofs['threads']} thread{'' if roofs['threads'] == 1 else 's'}"
     if products := product_ratios(roofs):
         listed = ", ".join(f"{kind} {text}" for kind, text in products.items())
-        told.append(f"Measured roofs of this processor with {budget}, over its float32 roof: {listed}.")
-    if vectors := vector_ratios(roofs):
-        listed = ", ".join(f"{kind} {say.factor(ratio)} ×" for kind, ratio in vectors.items())
         told.append(
-            f"One row times a matrix from memory, as in dense layers at batch 1, over float32: {listed}."
+            f"How fast this processor multiplies, measured with {budget}, compared with float32: {listed}."
+        )
+    if vectors := vector_ratios(roofs):
+        told.append(
+            "With one item a call, dense layers spend their time reading weights from memory: "
+            f"{vectors_in_words(vectors)}."
         )
     return told
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from harness.analysis.explain import counts, explain
+from harness.analysis.roofwords import machine_in_words, vectors_in_words
 
 
 def row(**columns: Any) -> dict[str, Any]:
@@ -96,19 +97,21 @@ def test_a_slow_int8_row_stands_beside_what_int8_can_gain_here() -> None:
     text = " ".join(explain(slow | {"device": "cpu"}, BASE, MACHINE))
     assert "measured to multiply in int8 with 2 threads" in text
     assert "1.05 × this processor's float32 roof: its arithmetic can gain little." in text
-    assert "Weights from memory" not in text
+    assert "reading weights from memory" not in text
 
 
 def test_weights_from_memory_say_how_many_more_of_them_pass() -> None:
     slow = roofs(0.02, 0.7, "memory") | {"low_precision_weight_share": 1.0, "device": "cpu"}
     text = " ".join(explain(slow, BASE, MACHINE))
-    assert "against float32: int8 3.00 ×" in text  # 15 G weights a second over 5 G
+    assert (
+        "a second is enough for 3.00 × as many int8 weights as float32 ones; those layers" in text
+    )  # 15 G, 5 G
     for other in (
         {"batch": 8},
         {"copy_fraction": 1.6},
         {"copy_fraction": 0.02},
     ):  # where the limit does not hold
-        assert "Weights from memory" not in " ".join(explain(slow | other, BASE, MACHINE))
+        assert "reading weights from memory" not in " ".join(explain(slow | other, BASE, MACHINE))
 
 
 def test_low_precision_says_what_was_reached_left_and_paid() -> None:
@@ -156,3 +159,12 @@ def test_costs_and_doubts_are_said() -> None:
 def test_counts_take_what_is_no_mapping_for_nothing() -> None:
     assert counts('{"Conv": 10, "Gemm": 1}') == "10 Conv, 1 Gemm"
     assert counts(None) == counts("[1]") == counts("{") == ""
+
+
+def test_what_fewer_bits_gain_is_said_in_one_way_for_any_number_of_types() -> None:
+    ratios = {"int4": 5.2, "int8": 3.12, "float16": 1.64}
+    said = "5.20 × as many int4, 3.12 × as many int8 and 1.64 × as many float16 weights as float32 ones"
+    assert vectors_in_words(ratios) == f"a second is enough for {said}"
+    told = " ".join(machine_in_words(MACHINE[0]))
+    assert "measured with 2 threads, compared with float32: int8 1.05 ×." in told
+    assert told.endswith("3.00 × as many int8 weights as float32 ones.")
