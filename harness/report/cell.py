@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from harness.analysis import wording as say
 from harness.analysis.frames import Row
 from harness.analysis.leaderboard import Board
 from harness.analysis.roofline import roofs_for
+from harness.report.facts import value_in_words
 from harness.store.schema import CELLS
 
 Calls = Mapping[tuple[str, str], Sequence[NDArray[np.int64]]]
@@ -98,26 +100,16 @@ def figures_of_record(row: Row) -> list[tuple[str, str, str]]:
     found = []
     for column in CELLS:
         value = row.get(column.name)
-        if column.name not in ELSEWHERE and value is not None and value != []:
-            found.append((column.name, _text(column.name, value), column.meaning))
+        if column.name not in ELSEWHERE and (text := _text(column.name, column.kind, value)):
+            found.append((column.name, text, column.meaning))
     return found
 
 
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(str(part) for part in value)
-    if isinstance(value, str):
-        return value
-    for suffix, kind in (
-        ("_items_per_s", "items/s"),
-        ("_flop_per_s", "FLOP/s"),
-        ("_s", "s"),
-        ("_bytes", "bytes"),
-    ):
-        if name.endswith(suffix):
-            return say.quantity(value, kind)
-    if name == "flops_per_item":
-        return say.quantity(value, "FLOP")
-    return f"{value:,}" if isinstance(value, int) else say.digits(float(value), 4, 6)
+def _text(name: str, kind: str, value: Any) -> str:
+    """Say a column's value with its unit; a JSON column in words, empty where it holds nothing."""
+    if kind != "json":
+        return value if isinstance(value, str) else value_in_words(name, value)
+    try:
+        return value_in_words(name, json.loads(value or "null"), named=True)
+    except ValueError:
+        return str(value)

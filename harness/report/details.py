@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from harness.analysis.comparison import precision
 from harness.analysis.frames import Row
 from harness.analysis.payback import pay_back
 from harness.report.arrivals import arrivals
+from harness.report.facts import facts
 from harness.report.precision import low_precision
 from harness.report.roofline import roofline
 from harness.store.info import RunInfo
@@ -42,14 +42,14 @@ def sections(row: Row, info: RunInfo) -> list[Section]:
     return [section for section in found if section.facts]
 
 
-def steps(row: Row) -> list[str]:
-    """Return the pipeline, one line a step: its name, then what was set."""
+def steps(row: Row) -> list[Section]:
+    """Return the pipeline, a section a step: its name, then what was set."""
     return [_step(step) for step in _json(row["pipeline"], list) if isinstance(step, dict)]
 
 
-def build_steps(row: Row) -> list[str]:
-    """Return what the build steps tell of themselves, one line each."""
-    return [_step(step) for step in _json(row["build_details"], list) if isinstance(step, dict)]
+def build_steps(row: Row) -> list[Section]:
+    """Return what the build steps tell of themselves, a section each."""
+    return [_step(step, named=True) for step in _json(row["build_details"], list) if isinstance(step, dict)]
 
 
 def command(info: RunInfo) -> str:
@@ -169,28 +169,13 @@ def _warmup(row: Row) -> str:
     return f"{int(row['warmup_calls']):,} calls{unsteady}"
 
 
-def _step(step: Row) -> str:
+def _step(step: Row, *, named: bool = False) -> Section:
     name = step.get("step") or step.get("runtime") or step.get("name") or "step"
-    known = {**step, **details} if isinstance(details := step.get("details"), dict) else step
+    known = {**step, **told} if isinstance(told := step.get("details"), dict) else step
     hidden = ("version", "details", "sensitivity")  # the last is a figure of its own
-    rest = {k: v for k, v in known.items() if v is not name and k not in hidden and v is not None}
-    return f"{name}: {', '.join(_flat(rest))}" if rest else str(name)
-
-
-def _flat(value: Row, prefix: str = "") -> Iterator[str]:
-    for key, item in value.items():
-        if isinstance(item, dict):
-            yield from _flat(item, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key} {say.short(_value(key, item), 80)}"
-
-
-def _value(key: str, item: Any) -> str:
-    number = isinstance(item, int | float) and not isinstance(item, bool)
-    for suffix, kind in (("_s", "s"), ("seconds", "s"), ("_bytes", "bytes")):
-        if number and key.endswith(suffix):
-            return say.quantity(item, kind)
-    return f"{item:.4g}" if isinstance(item, float) else str(item)
+    return Section(
+        str(name), facts({k: v for k, v in known.items() if v is not name and k not in hidden}, named=named)
+    )
 
 
 def _json(text: Any, kind: type) -> Any:
