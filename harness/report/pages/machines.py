@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.analysis import wording as say
+from harness.report.facts import Facts, facts
 from harness.report.gathering import Site, machine_key
 from harness.report.group import GroupView
 from harness.report.links import cell_path
@@ -37,6 +39,21 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """A Cell's speed-up on one machine, over that machine's own baseline: its text, and its page.
+
+    `low` and `high` are the ends of its interval, where it may stand in a comparison. `leads`: no other
+    machine of the row can have gained as much.
+    """
+
+    text: str
+    path: str = ""
+    low: float | None = None
+    high: float | None = None
+    leads: bool = False
+
+
+@dataclass(frozen=True)
 class Beside:
     """One Group of a suite on several machines: technique × machine, each over its own baseline.
 
@@ -45,7 +62,7 @@ class Beside:
 
     place: str
     views: list[RunView]
-    rows: list[tuple[str, list[tuple[str, str]]]]
+    rows: list[tuple[str, list[Speed]]]
     alone: int
 
 
@@ -112,24 +129,9 @@ def _rate(rate: dict[str, Any]) -> str:
     return text
 
 
-def _pairs(given: Any) -> list[tuple[str, str]]:
+def _pairs(given: Any) -> Facts:
     """A fingerprint's part as names and texts; what could not be read is left out."""
-    if not isinstance(given, dict):
-        return []
-    pairs = [(str(name).replace("_", " "), _text(str(name), value)) for name, value in given.items()]
-    return [(name, text) for name, text in pairs if text]
-
-
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {part}" for key, part in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(str(part) for part in value)
-    if value is None:
-        return ""
-    return say.quantity(value, "bytes") if name.endswith("_bytes") and isinstance(value, int) else str(value)
+    return facts(given, named=True) if isinstance(given, dict) else []
 
 
 def beside(views: list[RunView]) -> list[Beside]:
@@ -150,7 +152,9 @@ def beside(views: list[RunView]) -> list[Beside]:
         often = Counter(key for part in lines for key in part)
         order = [key for key, count in often.items() if count > 1]
         columns = [(view, part) for (view, _), part in zip(shown, lines, strict=True)]
-        rows = [(names[key], [_speed(view, part.get(key)) for view, part in columns]) for key in order]
+        rows = [
+            (names[key], marked([_speed(view, part.get(key)) for view, part in columns])) for key in order
+        ]
         made.append(
             Beside(
                 f"{suite} · {shown[0][1].place}", [view for view, _ in shown], rows, len(often) - len(order)
@@ -170,9 +174,28 @@ def unlike(views: list[RunView]) -> list[str]:
     return [" · ".join(say.short(name, 40) for name in names) for names, ids in found.items() if len(ids) > 1]
 
 
-def _speed(view: RunView, line: Line | None) -> tuple[str, str]:
-    """A Cell's speed-up on one machine, and its page."""
+def _speed(view: RunView, line: Line | None) -> Speed:
     if line is None or not line.speedup:
-        return "–", ""
-    text = "1 ×" if line.record["arm"] == "baseline" else f"{line.speedup} × ({line.interval})"
-    return text, cell_path(view.key, line.record["cell_id"])
+        return Speed("–")
+    row = line.record
+    path = cell_path(view.key, row["cell_id"])
+    if row["arm"] == "baseline":
+        return Speed("1 ×", path)
+    text = f"{line.speedup} × ({line.interval})"
+    if row["within"] is False:
+        return Speed(f"{text}, over the budget", path)
+    return Speed(text, path, row["speedup_low"], row["speedup_high"])
+
+
+def marked(speeds: list[Speed]) -> list[Speed]:
+    """Mark the machine that gains most of a technique: its interval lies above all others of the row.
+
+    Where intervals meet or nothing is gained, nobody leads; nor where only one machine has a figure that
+    counts.
+    """
+    known = [speed for speed in speeds if speed.low is not None]
+    lead = max(known, key=lambda speed: speed.low or 0.0, default=None)
+    others = [math.inf if speed.high is None else speed.high for speed in known if speed is not lead]
+    if lead is None or not others or (lead.low or 0.0) <= max(1.0, *others):
+        return speeds
+    return [replace(speed, leads=speed is lead) for speed in speeds]
