@@ -307,3 +307,21 @@ def test_the_budgets_name_covers_no_point(tmp_path):
     for row in found.records:
         x, y = axes.transData.transform((row["speedup"], -row["drop"]))
         assert not (box.x0 < x + 5 and x - 5 < box.x1 and box.y0 < y + 5 and y - 5 < box.y1)
+
+
+LONG = "pruned-int8-replicas-2"
+
+
+def test_the_pay_back_names_a_line_whole_where_there_is_room(tmp_path):
+    payback = next(item for item in figures("family") if item.name == "payback")
+    found = board(tmp_path / "a", (TECHNIQUES[0], Technique(LONG, 3.0), Technique("w" * 80, 2.0)))
+    made = payback.draw(found)
+    texts = [text for text in made.axes[0].texts if text.get_text()]
+    names = [text.get_text() for text in texts]
+    assert LONG in names
+    assert any(name.startswith("www") and "…" in name for name in names)
+    assert all(text.get_window_extent().x1 <= made.get_window_extent().x1 for text in texts)
+    short = payback.draw(board(tmp_path / "b", TECHNIQUES[:2]))
+    assert (
+        short.axes[0].get_position().width > made.axes[0].get_position().width
+    )  # no room is kept for nobody

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 440.0, 300.0
-RIGHT, APART = 118.0, 13.0
+LEFT, APART = 52.0, 13.0
+BESIDE = 15.0
+"""From the plot to the names beside it, with their marks, pixels."""
+WIDEST = 170.0
+"""Room for names at most: the plot keeps half of the figure."""
 FIRST, LAST = 1e2, 1e9
 MOST = 14
 """Lines at most, the fastest: more names have no room beside each other."""
@@ -44,7 +48,9 @@ def draw(board: Board) -> Figure | None:
     base = next((row for row in rows if row["arm"] == "baseline"), None)
     if base is None or len(rows) < 2:
         return None
-    made, axes = canvas(WIDTH, HEIGHT, 52, 38, RIGHT, 26)
+    names = [_name(row) for row in rows]
+    right = BESIDE + max(text_size(name, SMALL)[0] for name in names) + 4
+    made, axes = canvas(WIDTH, HEIGHT, LEFT, 38, right, 26)
     calls = np.geomspace(*_range(rows), 60)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -55,11 +61,12 @@ def draw(board: Board) -> Figure | None:
     _ticks(axes, (calls[0], calls[-1]), (low, high))
     axis_title(axes, "calls (logarithmic)")
     title = "time spent, build included (logarithmic)"
-    write(axes, -42 / (WIDTH - 52 - RIGHT), 1 + 14 / (HEIGHT - 64), title, transform=axes.transAxes,
+    wide = WIDTH - LEFT - right
+    write(axes, -42 / wide, 1 + 14 / (HEIGHT - 64), title, transform=axes.transAxes,
           fontsize=SMALL, color=color("muted"))  # fmt: skip
     for row, total in zip(rows, totals, strict=True):
         _line(axes, row, base, calls, total)
-    _names(axes, rows, totals)
+    _names(axes, rows, names, totals, wide)
     return made
 
 
@@ -117,7 +124,15 @@ def _line(axes: Axes, row: Row, base: Row, calls: np.ndarray, total: np.ndarray)
         axes.plot([at], [spent], family.marker, color=family.role.light, markersize=6.5, gid=gid)
 
 
-def _names(axes: Axes, rows: list[Row], totals: list[np.ndarray]) -> None:
+def _name(row: Row) -> str:
+    """A technique's name, cut only where there is no room for it."""
+    name = say.short(row["technique"], 60)
+    while text_size(name, SMALL)[0] > WIDEST and len(name) > 6:
+        name = say.short(row["technique"], len(name) - 1)
+    return name
+
+
+def _names(axes: Axes, rows: list[Row], names: list[str], totals: list[np.ndarray], wide: float) -> None:
     """Name the lines at their right ends, pushed apart where they would cover each other."""
     order = sorted(range(len(rows)), key=lambda index: float(totals[index][-1]))
     height = axes.get_window_extent().height
@@ -128,16 +143,12 @@ def _names(axes: Axes, rows: list[Row], totals: list[np.ndarray]) -> None:
     spots = spread([w * height for w in wanted], APART, height)
     for index, spot in zip(order, spots, strict=True):
         row = rows[index]
-        name = say.short(row["technique"], 18)
-        while text_size(name, SMALL)[0] > RIGHT - 18 and len(name) > 6:
-            name = say.short(row["technique"], len(name) - 1)
         family, gid = family_of(row["families"], row["arm"]), f"{MARK}{row['cell_id']}"
         face = color("paper") if row["arm"] == "baseline" else family.role.light
-        wide = WIDTH - 52 - RIGHT
         axes.plot([1 + 7 / wide], [spot / height], family.marker, transform=axes.transAxes, clip_on=False,
                   markersize=5.5, markerfacecolor=face, markeredgecolor=family.role.light,
                   gid=gid)  # fmt: skip
-        write(axes, 1 + 15 / wide, spot / height, name, transform=axes.transAxes,
+        write(axes, 1 + BESIDE / wide, spot / height, names[index], transform=axes.transAxes,
               fontsize=SMALL, color=color("ink"), gid=gid)  # fmt: skip
 
 
