@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.frames import Row
+from harness.analysis import wording as say
+from harness.analysis.frames import Row, records
 from harness.report.drawing.palette import Family, family_of
 from harness.report.group import GroupView
 from harness.report.tables import VERDICTS
@@ -17,24 +19,34 @@ MOST = 24
 
 @dataclass(frozen=True)
 class Glance:
-    """Technique × Group: the speed-up of each, with its Verdict. `more` techniques are not shown."""
+    """Technique × Group: the speed-up of each, with its Verdict, or why it has none.
+
+    `more` techniques are not shown.
+    """
 
     places: list[GroupView]
     rows: list[tuple[str, Family, list[dict[str, Any] | None]]]
     more: int = 0
 
 
-def glance(groups: list[GroupView]) -> Glance:
-    """Return the overview of a Run's Groups; where it is cut, winners and baselines stay."""
+def glance(groups: list[GroupView], wanted: Callable[[Row], bool] = lambda _row: True) -> Glance:
+    """Return the overview of a Run's Groups, of the `wanted` rows alone.
+
+    Where it is cut, winners and baselines stay.
+    """
+    lines = [line for view in groups for line in view.table.lines if wanted(line.record)]
     names: dict[str, Family] = {}
-    for view in groups:
-        for line in view.table.lines:
-            names.setdefault(line.record["technique"], family_of(line.record["families"], line.record["arm"]))
-    lines = [line for view in groups for line in view.table.lines]
-    wanted = [line.record["technique"] for line in lines if line.best or line.record["arm"] == "baseline"]
-    chosen = set(list(dict.fromkeys([*wanted, *names]))[:MOST])
+    for line in lines:
+        names.setdefault(line.record["technique"], family_of(line.record["families"], line.record["arm"]))
+    first = [line.record["technique"] for line in lines if line.best or line.record["arm"] == "baseline"]
+    chosen = set(list(dict.fromkeys([*first, *names]))[:MOST])
+    absences = [_absences(view) for view in groups]
     rows = [
-        (name, family, [_glimpse(view, name) for view in groups])
+        (
+            name,
+            family,
+            [_glimpse(view, name) or gone.get(name) for view, gone in zip(groups, absences, strict=True)],
+        )
         for name, family in names.items()
         if name in chosen
     ]
@@ -48,6 +60,7 @@ def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:
             return {
                 "cell": row["cell_id"],
                 "speedup": line.speedup,
+                "state": "",
                 "verdict": VERDICTS.get(row["verdict"]),
                 "best": line.best,
                 "over": row["within"] is False,
@@ -55,6 +68,16 @@ def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:
                 "heat": _heat(view, row),
             }
     return None
+
+
+def _absences(view: GroupView) -> dict[str, dict[str, Any]]:
+    """Why techniques that the Group asked for have no figure in it, by their names."""
+    off = [(row, "off the board", "it failed an audit") for row in records(view.board.off)]
+    out = [(row, row["status"], row["reason"] or "") for row in records(view.board.left_out)]
+    return {
+        row["technique"]: {"cell": row["cell_id"], "speedup": "", "state": state, "why": say.short(why, 200)}
+        for row, state, why in (*out, *off)
+    }
 
 
 def _heat(view: GroupView, row: Row) -> int:

@@ -350,3 +350,19 @@ def test_everything_that_can_be_operated_has_a_name(front, site):
             ".map(e => e.outerHTML.slice(0, 80))"
         )
         assert unnamed == [], path
+
+
+def test_a_familys_overview_is_read_on_a_phone(front, site):
+    """Names are whole, in lines as wide as they need, and three Groups stand beside them."""
+    resize(front, 390, 844)
+    front.get((site.parent / "families" / "quantize.html").as_uri())
+    cut, lines, beside = front.execute_script(
+        "const heads = [...document.querySelectorAll('.overview tbody th')];"
+        "const high = (e) => e.getBoundingClientRect().height / parseFloat(getComputedStyle(e).lineHeight);"
+        "const cells = [...document.querySelector('.overview tbody tr').cells];"
+        "return [heads.filter(h => h.scrollWidth > h.clientWidth + 1).length,"
+        " Math.max(...heads.map(high)), cells.map(c => c.getBoundingClientRect().right)]"
+    )
+    assert cut == 0
+    assert lines < 3
+    assert all(right < 390 for right in beside[:4])

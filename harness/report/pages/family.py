@@ -15,6 +15,7 @@ from harness.analysis.roofwords import machine_in_words
 from harness.analysis.summary import Sentence, code, sentence, strong
 from harness.report.drawing.palette import BY_KEY
 from harness.report.gathering import Site
+from harness.report.glance import Glance, glance
 from harness.report.group import Drawing, GroupView, drawings, group_stem
 from harness.report.links import family_path, unique
 from harness.report.page import RunView
@@ -33,6 +34,19 @@ class Shown:
     lines: list[tuple[Line, str]]
     drawings: list[Drawing]
     machine: list[str]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A family in all Groups of one Run that measured it: technique × Group, and what each Group is called.
+
+    `shared` is what all of them have in common, told once; `heads` what tells them apart.
+    """
+
+    view: RunView
+    glance: Glance
+    shared: str
+    heads: list[str]
 
 
 @page("family", "Techniques", order=40)
@@ -79,7 +93,40 @@ def _data(site: Site, key: str, label: str) -> dict[str, Any]:
         for drawing in part.drawings
         for name, content in drawing.files.items()
     }
-    return {"name": label, "shown": shown, "files": files, "lead": lead(site, shown)}
+    return {
+        "name": label,
+        "shown": shown,
+        "files": files,
+        "lead": lead(site, shown),
+        "overviews": [_overview(view, shown, key) for view in site.views if _of(view, shown)],
+        "limited": any(part.group.board.limited for part in shown),
+    }
+
+
+def _of(view: RunView, shown: list[Shown]) -> list[GroupView]:
+    return [part.group for part in shown if part.view is view]
+
+
+def _overview(view: RunView, shown: list[Shown], key: str) -> Overview:
+    """The overview of one Run: machines and suites are never put into one table."""
+    groups = _of(view, shown)
+    shared, heads = told_apart([_parts(group) for group in groups])
+    return Overview(view, glance(groups, lambda row: key in families_of(row)), shared, heads)
+
+
+def _parts(group: GroupView) -> list[str]:
+    place = group.board.group
+    return [say.short(part, 40) for part in (place.model, place.workload, place.hardware)]
+
+
+def told_apart(places: list[list[str]]) -> tuple[str, list[str]]:
+    """Return what all places end in, and what is left of each: cnn, mlp, all of them online · cpu."""
+    if len(places) < 2:
+        return "", [" · ".join(place) for place in places]
+    same = 0
+    while all(len(place) > same + 1 and place[-1 - same] == places[0][-1 - same] for place in places):
+        same += 1
+    return " · ".join(places[0][len(places[0]) - same :]), [" · ".join(p[: len(p) - same]) for p in places]
 
 
 def lead(site: Site, shown: list[Shown]) -> Sentence:
