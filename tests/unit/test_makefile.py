@@ -11,6 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+OUTER = {"SUITE", "ARGS", "VENV", "PYTHON", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL"}
+"""What a make that runs the tests hands down."""
+
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 
 
@@ -20,7 +23,7 @@ def make(tmp_path: Path, *arguments: str) -> list[str]:
     for name, text in (("bin/harness", "#!/bin/sh\nprintf '%s\\n' \"$@\"\n"), (".ready", "")):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
-    environment = {name: value for name, value in os.environ.items() if name not in ("SUITE", "MAKEFLAGS")}
+    environment = {name: value for name, value in os.environ.items() if name not in OUTER}
     command = ["make", "--no-print-directory", f"VENV={tmp_path}", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
