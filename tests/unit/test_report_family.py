@@ -6,7 +6,7 @@ import re
 
 import pytest
 from pages import whole
-from runs import GROUPS, MACHINE, Group, Technique, make_run, vary
+from runs import GROUPS, MACHINE, TECHNIQUES, Group, Technique, make_run, vary
 
 from harness.report.pages.family import told_apart
 
@@ -41,6 +41,21 @@ def test_the_family_stands_on_top_in_all_groups_and_no_other_family(tmp_path):
     assert html.index('class="glance"') < html.index('class="group"')
     for link, _ in heads:  # to the section below
         assert f'<section class="group" id="{link.removeprefix("#")}"' in html
+
+
+def test_who_has_no_figure_anywhere_is_named_with_the_reason(tmp_path):
+    absent = (
+        Technique("trt-int8", status="skipped", reason="needs an NVIDIA <GPU>", families=("quantize",)),
+        Technique("trt", status="skipped", reason="not of this family"),
+    )
+    html, ((_, rows),) = table(tmp_path, [make_run(tmp_path / "run", techniques=(*TECHNIQUES, *absent))])
+    told = html.partition("Without a figure in any Group: ")[2].partition("</p>")[0]
+    assert "trt-int8</a>" in told
+    assert "(skipped: needs an NVIDIA &lt;GPU&gt;)" in told
+    assert told.count("</a>") == 1
+    assert "trt-int8" not in rows
+    alone, _ = table(tmp_path / "alone", [make_run(tmp_path / "other")])
+    assert "Without a figure" not in alone
 
 
 def test_machines_have_a_table_each(tmp_path):

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from harness.analysis import wording as say
-from harness.analysis.frames import Row
+from harness.analysis.frames import Row, records
 from harness.analysis.payback import pay_back
 from harness.analysis.roofline import roofs_for
 from harness.analysis.roofwords import machine_in_words
@@ -17,7 +17,7 @@ from harness.report.drawing.palette import BY_KEY
 from harness.report.gathering import Site
 from harness.report.glance import Glance, glance
 from harness.report.group import Drawing, GroupView, drawings, group_stem
-from harness.report.links import family_path, unique
+from harness.report.links import cell_path, family_path, unique
 from harness.report.page import RunView
 from harness.report.pages.registry import Document, page
 from harness.report.tables import Line
@@ -40,13 +40,15 @@ class Shown:
 class Overview:
     """A family in all Groups of one Run that measured it: technique × Group, and what each Group is called.
 
-    `shared` is what all of them have in common, told once; `heads` what tells them apart.
+    `shared` is what all of them have in common, told once; `heads` what tells them apart. `nowhere`:
+    techniques of the family without a figure in any Group, each with its first Cell's page, state and reason.
     """
 
     view: RunView
     glance: Glance
     shared: str
     heads: list[str]
+    nowhere: list[tuple[str, str, str, str]]
 
 
 @page("family", "Techniques", order=40)
@@ -111,7 +113,21 @@ def _overview(view: RunView, shown: list[Shown], key: str) -> Overview:
     """The overview of one Run: machines and suites are never put into one table."""
     groups = _of(view, shown)
     shared, heads = told_apart([_parts(group) for group in groups])
-    return Overview(view, glance(groups, lambda row: key in families_of(row)), shared, heads)
+    found = glance(groups, lambda row: key in families_of(row))
+    return Overview(view, found, shared, heads, _nowhere(view, key))
+
+
+def _nowhere(view: RunView, key: str) -> list[tuple[str, str, str, str]]:
+    """Techniques of the family that have no figure in any Group of a Run."""
+    shown = {line.record["technique"] for group in view.groups for line in group.table.lines}
+    found: dict[str, tuple[str, str, str, str]] = {}
+    for group in view.groups:
+        for row in records(group.board.left_out):
+            if key in families_of(row) and row["technique"] not in shown:
+                path = cell_path(view.key, row["cell_id"])
+                why = say.short(row["reason"] or "no reason was recorded", 200)
+                found.setdefault(row["technique"], (row["technique"], path, row["status"], why))
+    return list(found.values())
 
 
 def _parts(group: GroupView) -> list[str]:
