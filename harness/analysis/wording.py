@@ -53,7 +53,7 @@ def quantity(value: Any, kind: str) -> str:
     if kind == "count" and abs(value) < 999.5:
         return f"{value:.0f}"
     unit, name = step(value, kind)
-    return f"{digits(value / unit)}{'' if kind == 'count' else ' '}{name}".rstrip()
+    return f"{digits(value / unit)} {name}".rstrip()
 
 
 def factor(ratio: float) -> str:

@@ -151,7 +151,7 @@ def test_costs_and_doubts_are_said() -> None:
     )
     text = " ".join(found)
     assert "Quality changes by −0.40 points." in text
-    assert "Building takes 12.0 s, paid back after 30.0k calls." in text
+    assert "Building takes 12.0 s, paid back after 30.0 k calls." in text
     assert "It failed an audit, so its speed does not count: same-outputs: off." in text
     assert "Note: calls had not become steady." in text
 

@@ -13,7 +13,7 @@ ROW = {"speedup": 2.0, "build_s": 3.0, "break_even_items": 25_600.0, "verdict": 
     ("changes", "calls", "said"),
     [
         ({}, 100.0, "100 calls"),
-        ({"batch": 1}, 25_600.0, "25.6k calls"),
+        ({"batch": 1}, 25_600.0, "25.6 k calls"),
         ({"break_even_items": 0.0}, 0.0, "at once"),
         ({"verdict": "ambiguous"}, None, "not known to be faster"),
         ({"verdict": "same"}, None, "no gain seen"),

@@ -98,7 +98,7 @@ def test_trust_line_and_conditions(tmp_path):
         (say.quantity(999.9e-6, "s"), "1.00 ms"),
         (say.quantity(None, "bytes"), "–"),
         (say.quantity(1_234_567, "bytes"), "1.23 MB"),
-        (say.quantity(12_300, "count"), "12.3k"),
+        (say.quantity(12_300, "count"), "12.3 k"),
         (say.factor(3.1234), "3.12"),
         (say.factor(0.00001), "1.0e-05"),
         (say.factors(2.871, 2.949), "2.87–2.95"),

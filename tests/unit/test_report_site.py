@@ -146,7 +146,7 @@ def test_a_family_page_says_after_how_many_calls_a_build_pays_back(tmp_path):
     assert "pruned-int8" in text
     assert "pruned-50" not in text
     # int8-static saves 400 µs × (1 − 1 / 3.12) a call and takes 3.35 s more to build: about 12,300 calls.
-    found = re.search(r"int8-static .*?3\.40 s ([\d.]+)k calls", text)
+    found = re.search(r"int8-static .*?3\.40 s ([\d.]+) k calls", text)
     assert float(found[1]) == pytest.approx(12.3, rel=0.05)
 
 
