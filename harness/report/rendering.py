@@ -22,6 +22,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 LAID_OUT = 100
 """Rows of a leaderboard that are laid out at once, the others on request: laying rows out is most of what a
 filter takes, and nobody reads more of them."""
+_BREAKS = re.compile(r"(?<=\d) (?=[^\s\d(])|(?<=\d [hm]) (?=\d\d [ms]\b)|(?<=\d [kM]) (?=\w+/s)")
+"""Spaces at which no line may end: 95 %, 5 m 39 s, 28.4 k items/s."""
 STYLE, SCRIPT = "assets/site.css", "assets/site.js"
 
 
@@ -50,8 +52,8 @@ def script() -> str:
 
 
 def tight(text: str) -> str:
-    """Keep a number and its unit on one line."""
-    return re.sub(r"(?<=\d) (?=[^\s\d(])", "\N{NO-BREAK SPACE}", text)
+    """Keep a number and its unit on one line, and a duration of two parts."""
+    return _BREAKS.sub("\N{NO-BREAK SPACE}", text)
 
 
 def brief(value: float | None) -> str:

@@ -1,0 +1,34 @@
+"""The Method page: what a Run asked for, in units."""
+
+from __future__ import annotations
+
+from runs import make_run
+
+from harness.report.pages.method import asked
+from harness.report.rendering import tight
+from harness.report.site import write
+from harness.suite.schema import Measure
+
+
+def test_settings_are_said_with_their_units():
+    given = Measure(precision="2%", max_time="2.3s", block_time="80ms", trials=4).model_dump(mode="json")
+    said = asked(given)
+    assert said[:4] == ["precision 2 %", "max time 2.3 s", "trials 4", "block time 80 ms"]
+    assert {"huge pages no", "timeout 120 s", "build timeout 1,800 s", "seed 0"} <= set(said)
+
+
+def test_a_setting_that_this_version_does_not_know_is_said_as_it_is():
+    assert asked({"patience": 3, "mood": "good"}) == ["patience 3", "mood good"]
+
+
+def test_the_method_page_says_them(tmp_path):
+    run = make_run(tmp_path / "run")
+    write([run], tmp_path / "site")
+    text = (tmp_path / "site" / "method.html").read_text("utf-8").replace("\u00a0", " ")
+    assert all(one in text for one in asked(run.info.settings))
+
+
+def test_no_line_ends_inside_a_figure_with_its_unit():
+    text = "measured 61 % of 5 m 39 s, 1 h 02 m, 28.4 k items/s in 3 Trials of cnn"
+    kept = "measured 61~% of 5~m~39~s, 1~h~02~m, 28.4~k~items/s in 3~Trials of cnn"
+    assert tight(text) == kept.replace("~", "\u00a0")
