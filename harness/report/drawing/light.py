@@ -111,7 +111,8 @@ class Light:
 
     def svg(self, label: str) -> str:
         """Return the drawing for use inside a page; `label` is what a screen reader says."""
-        size = f'viewBox="0 0 {self.width:g} {self.height:g}" style="max-width:{1.25 * self.width:.0f}px"'
+        style = f"--width:{self.width:.0f}px;max-width:{1.25 * self.width:.0f}px"
+        size = f'viewBox="0 0 {self.width:g} {self.height:g}" style="{style}"'
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(label)}">'
             f"{''.join(self.parts)}</svg>"

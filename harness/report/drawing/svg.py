@@ -74,7 +74,11 @@ def inlined(svg: str, prefix: str, label: str, titles: Mapping[str, str]) -> str
     width, height = (float(part) for part in root.attrib["viewBox"].split()[2:])
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
-    root.attrib |= {"role": "img", "aria-label": label, "style": f"max-width:{1.25 * width:.0f}px"}
+    root.attrib |= {
+        "role": "img",
+        "aria-label": label,
+        "style": f"--width:{width:.0f}px;max-width:{1.25 * width:.0f}px",
+    }
     root.attrib["data-ratio"] = f"{width / height:.3f}"
     for element in root.iter():
         _thin_out(element)
