@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+
 from runs import make_run
 
 from harness.report.pages.method import asked
@@ -32,3 +35,13 @@ def test_no_line_ends_inside_a_figure_with_its_unit():
     text = "measured 61 % of 5 m 39 s, 1 h 02 m, 28.4 k items/s in 3 Trials of cnn"
     kept = "measured 61~% of 5~m~39~s, 1~h~02~m, 28.4~k~items/s in 3~Trials of cnn"
     assert tight(text) == kept.replace("~", "\u00a0")
+
+
+def test_no_line_ends_between_a_number_and_its_percent_or_times_sign(tmp_path):
+    write([make_run(tmp_path / "run")], tmp_path / "site")
+    paths = [tmp_path / "site" / name for name in ("index.html", "runs.html", "method.html")]
+    paths += [*tmp_path.glob("site/boards/*.html"), *tmp_path.glob("site/models/*.html")]
+    for path in paths:
+        text = re.sub(r"<(svg|pre)\b.*?</\1>", "", path.read_text("utf-8"), flags=re.DOTALL)
+        said = unescape(re.sub(r"<[^>]*>", "\n", text))
+        assert re.findall(r".{0,30}\d [%×](?! \d)", said) == [], path.name  # 3 × 4 is a product
