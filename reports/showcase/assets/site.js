@@ -157,6 +157,12 @@
       const title = point.querySelector("title");
       if (title) { names.set(point.dataset.cell, title.textContent); title.remove(); }
     }
+    // Points that cover each other are all named, the pointed-at one first.
+    const told = (event, cell) => {
+      const here = document.elementsFromPoint(event.clientX, event.clientY).map((part) => part.closest(".pt"));
+      const cells = new Set([cell, ...here.filter((point) => group.contains(point)).map((point) => point.dataset.cell)]);
+      return [...cells].map((one) => names.get(one)).filter(Boolean).join("\n");
+    };
     const light = (cell, on) => {
       group.querySelector(".figures, .drawing")?.classList.toggle("lit", on);
       parts.get(cell)?.forEach((part) => part.classList.toggle("lit", on));
@@ -166,7 +172,7 @@
       if (!part) return;
       light(part.dataset.cell, true);
       if (part.matches(".pt")) {
-        tip.textContent = names.get(part.dataset.cell) ?? "";
+        tip.textContent = told(event, part.dataset.cell);
         tip.hidden = !tip.textContent;
         move(event);
       }
