@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from harness.analysis.comparison import compare as compare
+    from harness.analysis.compare.comparison import compare as compare
     from harness.errors import BuildError as BuildError
     from harness.errors import DataError as DataError
     from harness.errors import HarnessError as HarnessError
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from harness.zoo.source import SOURCES as SOURCES
 
 _HOMES = {
-    "harness.analysis.comparison": ("compare",),
+    "harness.analysis.compare.comparison": ("compare",),
     "harness.errors": ("BuildError", "DataError", "HarnessError"),
     "harness.runner.plan": ("make_plan",),
     "harness.runtimes.registry": ("RuntimeConfig", "Session", "runtime"),

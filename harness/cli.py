@@ -64,7 +64,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Measure a suite on this machine."""
-    from harness.commands.running import run_suite
+    from harness.commands.run import run_suite
 
     raise typer.Exit(
         run_suite(suite, dry_run, resume, results, report, quiet=quiet, verbose=verbose, command=_command())
@@ -83,7 +83,7 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Make the HTML report of the Runs that are there."""
-    from harness.commands.reporting import report_runs
+    from harness.commands.report import report_runs
 
     raise typer.Exit(report_runs(suite, results, out, markdown=markdown, quiet=quiet, png=png))
 
@@ -91,7 +91,7 @@ def report(
 @app.command()
 def export(
     run: Annotated[str, typer.Argument(help="A Run's folder, or a suite's name: its newest Run.")],
-    form: Annotated[str | None, typer.Option("--format", help="pytest-benchmark, csv or json.")] = None,
+    format: Annotated[str | None, typer.Option("--format", help="pytest-benchmark, csv or json.")] = None,
     pytest_benchmark: Annotated[
         bool, typer.Option("--pytest-benchmark", help="The same as --format pytest-benchmark.")
     ] = False,
@@ -99,9 +99,9 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", help="File to write instead of printing.")] = None,
 ) -> None:
     """Print a Run in a format that other programs read."""
-    from harness.commands.exporting import export_run
+    from harness.commands.export import export_run
 
-    chosen = "pytest-benchmark" if pytest_benchmark else form
+    chosen = "pytest-benchmark" if pytest_benchmark else format
     raise typer.Exit(export_run(run, results, chosen, out))
 
 
@@ -113,7 +113,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say why a Cell is as fast as it is: work, roofs, what really is in low precision."""
-    from harness.commands.explaining import explain_cell
+    from harness.commands.explain import explain_cell
 
     raise typer.Exit(explain_cell(cell, run, results, as_json=as_json))
 
@@ -124,7 +124,7 @@ def list_names(
     as_json: AsJson = False,
 ) -> None:
     """Name everything that a suite can name, a line each."""
-    from harness.commands.listing import list_known
+    from harness.commands.list import list_known
 
     raise typer.Exit(list_known(what, as_json=as_json))
 
@@ -132,7 +132,7 @@ def list_names(
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Say whether this machine is fit to measure, and what to change."""
-    from harness.commands.examining import examine_machine
+    from harness.commands.doctor import examine_machine
 
     raise typer.Exit(examine_machine(as_json=as_json))
 
@@ -180,7 +180,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a zoo model by its recipe and write its checkpoint anew."""
-    from harness.commands.training import train_model
+    from harness.commands.train import train_model
 
     raise typer.Exit(train_model(model, suites, quiet=quiet))
 
@@ -190,7 +190,7 @@ def schema(
     out: Annotated[Path, typer.Argument(help="File to write.")] = Path("suites/suite.schema.json"),
 ) -> None:
     """Write the JSON schema of suite files, for editors."""
-    from harness.commands.listing import write_schema
+    from harness.commands.list import write_schema
 
     raise typer.Exit(write_schema(out))
 
@@ -199,7 +199,7 @@ def schema(
 def cache(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the Artifact cache."""
     if context.invoked_subcommand is None:
-        from harness.commands.caching import show_cache
+        from harness.commands.cache import show_cache
 
         raise typer.Exit(show_cache(as_json=as_json))
 
@@ -207,7 +207,7 @@ def cache(context: typer.Context, as_json: AsJson = False) -> None:
 @cache_app.command("clear")
 def cache_clear() -> None:
     """Remove every Artifact from the cache."""
-    from harness.commands.caching import clear_cache
+    from harness.commands.cache import clear_cache
 
     raise typer.Exit(clear_cache())
 

@@ -15,7 +15,7 @@ UNITS = {"build": "Artifacts", "noise": "experiments"}
 """What the steps of a phase are called, where they are no Trials."""
 
 
-LEAST_WIDTH, USUAL_WIDTH = 20, 80
+MIN_WIDTH, USUAL_WIDTH = 20, 80
 """Columns. A terminal that says less has no size (COLUMNS=0, as some job runners set it)."""
 
 
@@ -24,7 +24,7 @@ class _Console(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        if self.width < LEAST_WIDTH:
+        if self.width < MIN_WIDTH:
             self.width = USUAL_WIDTH
 
     def on_broken_pipe(self) -> None:
@@ -62,7 +62,7 @@ class Terminal:
 
 
 class Watcher:
-    """Shows a Run's progress (runner/observing.py): a live bar on a terminal, lines elsewhere."""
+    """Shows a Run's progress (runner/progress.py): a live bar on a terminal, lines elsewhere."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
@@ -130,7 +130,7 @@ class Watcher:
     def _left(self) -> str:
         if self._count == 0 or self._count >= self._total:
             return ""
-        from harness.quantities import say_seconds
+        from harness.units import say_seconds
 
         seconds = (time.monotonic() - self._start) / self._count * (self._total - self._count)
         return f" ({say_seconds(seconds)} left)"

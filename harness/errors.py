@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
     OK = 0
     REGRESSION = 1
     USAGE = 2
-    AMBIGUOUS = 3
+    INCONCLUSIVE = 3
     SOME_FAILED = 4
     NOTHING_MEASURED = 5
     FAULT = 70
@@ -107,3 +107,9 @@ def unknown(kind: str, name: str, known: Iterable[str], broken: Mapping[str, str
         f"; plug-in {plugin!r} could not be loaded: {why}" for plugin, why in (broken or {}).items()
     )
     return f"unknown {kind} {name!r}{hint} Known: {', '.join(names) if names else 'none'}{lost}"
+
+
+def describe(error: BaseException) -> str:
+    """A harness error's own words; else the error's type and the first line of its message."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return first if isinstance(error, HarnessError) else f"{type(error).__name__}: {first}".rstrip(": ")

@@ -10,7 +10,7 @@ from typing import Any
 from harness.errors import BuildError
 
 MANIFEST = "artifact.json"
-TRAFFIC = ("weight_bytes", "activation_bytes_per_item", "float32_flops_share")
+TRAFFIC = ("weight_bytes", "activation_bytes_per_sample", "float32_flops_share")
 """Facts that a conversion keeps where the new form cannot be counted and neither weights nor types change."""
 
 
@@ -20,15 +20,15 @@ class Artifact:
 
     `steps` are the build steps from the model as given to here, each with its name, seconds, peak memory and
     what it reports of itself. `facts` are counted from the graph: parameters, nonzero_parameters,
-    flops_per_item, weight_bytes, activation_bytes_per_item, float32_flops_share.
+    flops_per_sample, weight_bytes, activation_bytes_per_sample, float32_flops_share.
     """
 
     key: str
-    form: str
+    format: str
     folder: Path
     payload_bytes: int = 0
     steps: tuple[dict[str, Any], ...] = ()
-    facts: dict[str, float] = field(default_factory=dict)
+    statistics: dict[str, float] = field(default_factory=dict)
 
     @property
     def build_s(self) -> float:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.artifacts.artifact import MANIFEST, Artifact, payload_bytes, read_artifact
-from harness.artifacts.scratch import make_folder, sweep
 from harness.errors import BuildError
+from harness.files import make_folder, sweep
 
 _STAGING = ".building"
 
@@ -41,7 +41,7 @@ class Entry:
     """One line of `harness cache`."""
 
     key: str
-    form: str
+    format: str
     payload_bytes: int
     last_step: str
 
@@ -82,10 +82,10 @@ class Cache:
         sweep(self.folder, _STAGING)
 
     def put(
-        self, key: str, form: str, staged: Path, steps: list[dict[str, Any]], facts: dict[str, float]
+        self, key: str, format: str, staged: Path, steps: list[dict[str, Any]], statistics: dict[str, float]
     ) -> Artifact:
         """Move a finished build to its place. Where another process was first, its Artifact is kept."""
-        artifact = Artifact(key, form, staged, payload_bytes(staged), tuple(steps), facts)
+        artifact = Artifact(key, format, staged, payload_bytes(staged), tuple(steps), statistics)
         artifact.write_manifest()
         place = self.folder / key
         with contextlib.suppress(OSError):  # the place is taken: same key, same content
@@ -102,7 +102,7 @@ class Cache:
             with contextlib.suppress(BuildError):
                 artifact = read_artifact(manifest.parent)
                 last = str(artifact.steps[-1]["step"]) if artifact.steps else ""
-                found.append(Entry(artifact.key, artifact.form, artifact.payload_bytes, last))
+                found.append(Entry(artifact.key, artifact.format, artifact.payload_bytes, last))
         return sorted(found, key=lambda entry: -entry.payload_bytes)
 
     def clear(self) -> int:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from harness.commands.running import terminated_as_interrupt
+from harness.commands.run import terminated_as_interrupt
 from harness.console import Terminal, Watcher
 from harness.errors import ExitCode, HarnessError
-from harness.quantities import say_seconds
+from harness.units import say_seconds
 
 if TYPE_CHECKING:
-    from harness.analysis.power import Power, Prefix
-    from harness.runner.noise import Baselines, NoiseRun
+    from harness.analysis.noise_study.power import Power, Prefix
+    from harness.runner.noise_study.study import Baselines, NoiseRun
     from harness.suite.schema import Measure
 
 Findings = dict[str, tuple[int, "list[Prefix]"]]
@@ -40,9 +40,9 @@ def measure_noise(
 ) -> ExitCode:
     """Make experiments with the suite's baselines and print what they tell. Raises HarnessError."""
     from harness.artifacts.cache import Cache
-    from harness.runner.experiments import arms_for
-    from harness.runner.local import plan_here
-    from harness.runner.noise import NoiseRun, baselines_of
+    from harness.runner.noise_study.experiments import arms_for
+    from harness.runner.noise_study.study import NoiseRun, baselines_of
+    from harness.runner.run.run import plan_here
     from harness.suite.validation import read_suite
 
     shares = read_effects(effects)
@@ -115,13 +115,13 @@ def _measure(measure: Measure, trials: int | None, seconds: str | None) -> Measu
 
 
 def _summaries(baselines: Baselines, run: NoiseRun) -> Findings:
-    from harness.analysis.power import summarise
+    from harness.analysis.noise_study.power import summarise
 
     found = run.findings().experiments
     return {
         planned.cell.name: (
             len(found[group]),
-            summarise(found[group], run.effects, run.measure.precision, fixed=run.measure.trials != "auto"),
+            summarise(found[group], run.effects, run.measure.target_ci, fixed=run.measure.trials != "auto"),
         )
         for group, planned in baselines.cells.items()
     }
@@ -161,13 +161,13 @@ def _show(found: Findings, terminal: Terminal) -> None:
             roles = prefixes[-1].powers[0].roles
             each = f", each with its roles given out in {roles} ways" if roles > 1 else ""
             terminal.show(_table(f"{name}: {count} experiment{'s' if count > 1 else ''}{each}", prefixes))
-            if any(prefix.recast for prefix in prefixes):
+            if any(prefix.relabel for prefix in prefixes):
                 terminal.say()
                 terminal.show(_estimates(f"{name}: estimate", prefixes))
         else:
             terminal.say(f"{name}: no whole experiment yet")
     terminal.say()
-    estimated = any(prefix.recast for _, prefixes in found.values() for prefix in prefixes)
+    estimated = any(prefix.relabel for _, prefixes in found.values() for prefix in prefixes)
     for line in (*LEGEND, *(ESTIMATED if estimated else NOT_ESTIMATED)):
         terminal.say(line, style="dim")
 
@@ -194,7 +194,7 @@ def _table(title: str, prefixes: list[Prefix]) -> Table:
 def _estimates(title: str, prefixes: list[Prefix]) -> Table:
     """What many comparisons would tell, by the Trials of these experiments: no counts."""
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, title_style="bold")
-    known = [(prefix, prefix.recast) for prefix in prefixes if prefix.recast]
+    known = [(prefix, prefix.relabel) for prefix in prefixes if prefix.relabel]
     effects = [one.effect for one in known[-1][1].called]
     for column in ("Trials", "timed", "sees", *(_percent(e) if e else "same code" for e in effects)):
         table.add_column(column, justify="right", overflow="fold")

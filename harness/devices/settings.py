@@ -48,7 +48,7 @@ def huge_pages(host: Host) -> str | None:
     return parse_choice(host.text(HUGE_PAGES))
 
 
-def that_shift_roofs(host: Host) -> dict[str, object]:
+def that_shift_peaks(host: Host) -> dict[str, object]:
     """Return the settings under which a measured roof is another one, as JSON."""
     return {"governor": governor(host), "turbo": turbo(host), "huge_pages": huge_pages(host)}
 

@@ -39,20 +39,20 @@ class Arrivals:
         return len(self.due_ns) / max(int(self.due_ns[-1]), 1) * 1e9
 
     @property
-    def utilisation(self) -> float:
+    def utilization(self) -> float:
         """Share of the schedule's time that the calls take; from 1 on a queue grows without end."""
         return int(self.service_ns.sum()) / max(int(self.due_ns[-1]), 1)
 
 
 @dataclass(frozen=True)
 class Block:
-    """`samples_ns`: duration of each call, int64 (calls,). `duration_ns`: wall time of the Block.
+    """`calls_ns`: duration of each call, int64 (calls,). `duration_ns`: wall time of the Block.
 
     `last` is the last call's output and `last_index` which of the distinct calls it was. Where queries came
     by a schedule, `arrivals` is that.
     """
 
-    samples_ns: NDArray[np.int64]
+    calls_ns: NDArray[np.int64]
     duration_ns: int
     last: Any
     last_index: int
@@ -61,7 +61,7 @@ class Block:
     @property
     def calls(self) -> int:
         """Timed calls."""
-        return len(self.samples_ns)
+        return len(self.calls_ns)
 
 
 def set_aside_garbage() -> None:

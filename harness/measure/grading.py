@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.measure.procfs import TICK_S
 
 if TYPE_CHECKING:
-    from harness.measure.noise import Evidence
+    from harness.measure.evidence import Evidence
 
 TAGGED_LIMITS = (0.05, 0.20, 0.50)
 """Share of the measured time in tagged Blocks up to which a Run is graded A, B, C."""

@@ -13,11 +13,11 @@ from pydantic import Field, model_validator
 
 from harness.errors import HarnessError
 from harness.measure.blocks import MAX_CALLS, Block, time_in_turn
-from harness.measure.openloop import Seed, unit_gaps
-from harness.measure.ratesearch import RateSearch
-from harness.measure.scenarios.registry import Load, Seat, Speed, Workload, say_items
+from harness.measure.open_loop import Seed, unit_gaps
+from harness.measure.rate_search import RateSearch
+from harness.measure.scenarios.registry import Load, Seat, Speed, Workload, say_samples
 from harness.measure.warmup import Warmth
-from harness.stats.quantiles import min_samples, percentile
+from harness.stats.quantiles import min_calls, percentile
 from harness.stats.queueing import IDLE, highest_rate
 from harness.units import Seconds, Share
 
@@ -30,7 +30,7 @@ _PROBES, _BLOCKS, _SERVICE, _GAPS = range(4)
 ALONE = 3
 """Blocks without a queue that may be over the bound before it is believed."""
 EMPTY_QUEUE = 10
-"""A Block at a given rate lasts so many of the queue's memories, (1 - utilisation)^-2 calls each."""
+"""A Block at a given rate lasts so many of the queue's memories, (1 - utilization)^-2 calls each."""
 
 
 class ServerWorkload(Workload):
@@ -69,7 +69,7 @@ class ServerWorkload(Workload):
         """In words."""
         which = f"p{100 * self.percentile:g}"
         bound = f"{1e3 * self.latency_bound:g} ms" if self.latency_bound else ""
-        query = f"queries of {say_items(self.batch)} arrive at random"
+        query = f"queries of {say_samples(self.batch)} arrive at random"
         if self.qps is not None:
             return f"{query}, {self.qps:g} a second" + (
                 f"; {which} is to stay within {bound}" if bound else ""
@@ -133,21 +133,21 @@ class ServerLoad(Load):
             self.search.note(block)
         return block
 
-    def seconds_per_item(self, block: Block) -> float:
+    def seconds_per_sample(self, block: Block) -> float:
         """By rate where that is searched: the rate asked for, since the one drawn varies by chance."""
         if self.search and block.arrivals:
-            return 1.0 / (block.arrivals.asked_per_s * self.items)
-        return super().seconds_per_item(block)
+            return 1.0 / (block.arrivals.asked_per_s * self.samples)
+        return super().seconds_per_sample(block)
 
-    def facts(self, block: Block) -> dict[str, Any]:
+    def statistics(self, block: Block) -> dict[str, Any]:
         """What stands with the Block."""
         assert block.arrivals is not None  # noqa: S101
         bound = self.workload.latency_bound
-        over = float(np.mean(block.samples_ns > bound * 1e9)) if bound else None
+        over = float(np.mean(block.calls_ns > bound * 1e9)) if bound else None
         return {
             "rate_per_s": block.arrivals.asked_per_s,
             "drawn_per_s": block.arrivals.drawn_per_s,
-            "utilisation": block.arrivals.utilisation,
+            "utilization": block.arrivals.utilization,
             "over_bound_share": over,
             "allowed_share": 1 - self.workload.percentile if bound else None,
         }
@@ -163,10 +163,10 @@ class ServerLoad(Load):
         Raises HarnessError where they are over the bound ALONE times in a row: noise is to be seen in the
         figures, and not to end the Cell.
         """
-        need, seen = min_samples(self.workload.percentile), 0.0
+        need, seen = min_calls(self.workload.percentile), 0.0
         for _ in range(ALONE):
             self.seat.patience(need * self.service_s)
-            alone = self._took(self.run(need)).samples_ns
+            alone = self._took(self.run(need)).calls_ns
             seen = percentile(alone / 1e9, self.workload.percentile).value
             if seen <= self._bound_s:
                 return alone
@@ -211,16 +211,16 @@ class ServerLoad(Load):
         """Return how many queries a Block at `rate`, or the present one, has.
 
         Enough for the percentile, and for the queue to forget that it began empty.
-        The queue's memory is about (1 - utilisation)^-2 service times; at the bound that comes to the square
+        The queue's memory is about (1 - utilization)^-2 service times; at the bound that comes to the square
         of the bound in service times (heavy traffic; a rule of thumb).
         """
         rate = self.rate if rate is None else rate
         count = rate * self.seat.block_s
         if self.workload.qps is None:
             count = max(count, (self._bound_s / self.service_s) ** 2)
-            least = min_samples(self.workload.percentile)
+            least = min_calls(self.workload.percentile)
         else:
             spare = 1 - rate * self.service_s
-            count = max(count, EMPTY_QUEUE / spare**2 if spare > 0 else min_samples(self.workload.percentile))
+            count = max(count, EMPTY_QUEUE / spare**2 if spare > 0 else min_calls(self.workload.percentile))
             least = 2
         return max(least, min(math.ceil(count), MAX_CALLS))

@@ -1,4 +1,4 @@
-"""How many threads really work: CPU time of each thread before and after a Block. Never read while timing."""
+"""Pin a process to cores; count the threads that worked in a Block. Nothing is read while timing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import os
 from collections.abc import Mapping, Sequence
 
 from harness.measure import procfs
+
+
+def pin(cores: Sequence[int]) -> bool:
+    """Bind this process, and all threads it starts later, to `cores`; False where the system cannot."""
+    if not cores or not hasattr(os, "sched_setaffinity"):
+        return False
+    os.sched_setaffinity(0, cores)
+    return True
+
 
 BUSY_SHARE = 0.05
 """A thread counts when it was on a core for this share of the Block's wall time. Less is housekeeping; one

@@ -13,7 +13,7 @@ from harness.stats.steady import WINDOW, find_steady
 
 SHARE_OF_BLOCK = 0.2
 """A warm-up Block is this much of a timed Block; shorter where the cap would leave no room for the test."""
-LEAST = 3
+MINIMUM = 3
 """Blocks that are run whatever the cap: the first call alone would tell a wrong length."""
 
 RECENT = 5
@@ -24,7 +24,7 @@ RECENT = 5
 class Warmth:
     """How warm-up ended: calls made, seconds spent, whether steady, and seconds of one call at the end.
 
-    `call_s` is by wall time, `item_s` is seconds an item as comparisons take them. `search` says how a load
+    `call_s` is by wall time, `sample_s` is seconds an item as comparisons take them. `search` says how a load
     was found, where one was looked for.
     """
 
@@ -32,7 +32,7 @@ class Warmth:
     seconds: float
     steady: bool
     call_s: float
-    item_s: float
+    sample_s: float
     search: dict[str, Any] = field(default_factory=dict)
 
 
@@ -41,12 +41,12 @@ def warm_up(
     block_s: float,
     cap_s: float,
     lanes: int = 1,
-    item_s: Callable[[Block], float] = lambda block: float(np.median(block.samples_ns)) / 1e9,
+    sample_s: Callable[[Block], float] = lambda block: float(np.median(block.calls_ns)) / 1e9,
 ) -> Warmth:
     """Call `run(count)` until the last Blocks' medians are steady (stats/steady.py) or `cap_s` has passed.
 
     `lanes` calls are answered side by side: a Block has a multiple of it, and of more lanes than one at least
-    two calls each, so that none is idle while a call's length is taken. `item_s` is what comparisons take
+    two calls each, so that none is idle while a call's length is taken. `sample_s` is what comparisons take
     for a Block's speed.
     """
     short_s = min(block_s * SHARE_OF_BLOCK, cap_s / (WINDOW + 2))
@@ -56,15 +56,15 @@ def warm_up(
     calls, seconds, steady, per_call = 0, 0.0, False, 0.0
     least = 1 if lanes == 1 else 2 * lanes
     count = least
-    while not steady and (len(medians) < LEAST or seconds < cap_s):
+    while not steady and (len(medians) < MINIMUM or seconds < cap_s):
         block = run(count)
         calls += block.calls
         seconds += block.duration_ns / 1e9
         # the Block's wall time, not its median call: replicas answer several calls at once
         lengths.append(max(block.duration_ns / block.calls / 1e9, 1e-9))
         per_call = float(np.median(lengths[-RECENT:]))
-        speeds.append(item_s(block))
-        medians.append(max(float(np.median(block.samples_ns)) / 1e9, 1e-9))
+        speeds.append(sample_s(block))
+        medians.append(max(float(np.median(block.calls_ns)) / 1e9, 1e-9))
         count = max(whole(calls_for(short_s, per_call), lanes), least)
         steady = find_steady(medians[-WINDOW:]).steady
     return Warmth(calls, seconds, steady, per_call, float(np.median(speeds[-RECENT:])))

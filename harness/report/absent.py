@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.frames import Row, records
-from harness.analysis.leaderboard import Board
-from harness.analysis.summary import place
+from harness.analysis.words.headline import place
 from harness.report import logs
 from harness.store.reading import Run
 

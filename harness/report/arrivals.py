@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.analysis import wording as say
 from harness.analysis.frames import Row
+from harness.analysis.words import numbers as say
 
 
 def arrivals(row: Row) -> list[tuple[str, str]]:
     """Return facts as name and text; none where queries waited for each other."""
     if row.get("qps") is None:
         return []
-    over, busy = row.get("over_bound_share"), row.get("utilisation")
+    over, busy = row.get("over_bound_share"), row.get("utilization")
     return [
         ("rate", say.quantity(row["qps"], "queries/s")),
         ("over the bound", "" if over is None else f"{say.percent(over)} of queries"),
@@ -32,7 +32,7 @@ def _searches(text: Any) -> list[tuple[str, str]]:
         (
             f"search, Trial {number}",
             " → ".join(say.quantity(rate, "queries/s") for rate in search.get("rates_per_s", ()))
-            + ("" if search.get("settled", True) else ", not settled"),
+            + ("" if search.get("resolved", True) else ", not settled"),
         )
         for number, search in enumerate(found, start=1)
         if isinstance(search, dict)

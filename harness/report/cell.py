@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.analysis import wording as say
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.frames import Row
-from harness.analysis.leaderboard import Board
-from harness.analysis.roofline import roofs_for
-from harness.report.facts import value_in_words
+from harness.analysis.records.roofline import peaks_for
+from harness.analysis.words import numbers as say
+from harness.report.statistics import value_in_words
 from harness.store.schema import CELLS
 
 Calls = Mapping[tuple[str, str], Sequence[NDArray[np.int64]]]
@@ -44,7 +44,7 @@ class Arm:
     blocks: pd.DataFrame
 
     @property
-    def samples(self) -> int:
+    def calls(self) -> int:
         """Timed calls of all Trials."""
         return sum(part.size for part in self.trials_s)
 
@@ -53,13 +53,13 @@ class Arm:
 class CellView:
     """One Cell; `arms` has the Cell first, then what it is compared with.
 
-    `copy_bytes_per_s` is the machine's measured copy rate at the Cell's thread budget, None where unknown.
+    `memory_bandwidth_bytes_per_s` was measured with the Cell's thread budget; None where unknown.
     """
 
     row: Row
     board: Board
     arms: tuple[Arm, ...]
-    copy_bytes_per_s: float | None = None
+    memory_bandwidth_bytes_per_s: float | None = None
 
 
 def cell_view(
@@ -67,14 +67,14 @@ def cell_view(
     board: Board,
     blocks: Mapping[tuple[str, str], pd.DataFrame],
     calls: Calls,
-    roofs: Sequence[Mapping[str, Any]] = (),
+    peaks: Sequence[Mapping[str, Any]] = (),
 ) -> CellView:
     """Gather what was recorded of a Cell and of its Group's baseline; arms without Blocks are left out."""
     base = board.group.baseline
     mine = (row["cell_id"], row["arm"])
     wanted = [(mine, say.short(row["technique"], 28), "accent")]
     if row["arm"] == "baseline":
-        wanted.append(((base, "shadow"), "its second copy (shadow)", "muted"))
+        wanted.append(((base, "control"), "its second copy (shadow)", "muted"))
     else:
         name = (board.baseline or {}).get("technique") or "baseline"
         wanted.append(((base, "baseline"), f"{say.short(name, 20)} (baseline)", "muted"))
@@ -83,8 +83,8 @@ def cell_view(
         for key, name, role in wanted
         if key in blocks
     )
-    measured = roofs_for(row, roofs)
-    return CellView(row, board, arms, measured["copy_bytes_per_s"] if measured else None)
+    measured = peaks_for(row, peaks)
+    return CellView(row, board, arms, measured["memory_bandwidth_bytes_per_s"] if measured else None)
 
 
 def by_arm(blocks: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.analysis import wording as say
 from harness.analysis.frames import Row
-from harness.stats.quantiles import min_samples
+from harness.analysis.words import numbers as say
+from harness.stats.quantiles import min_calls
 
 PERCENTILES = {"latency_p50_s": 0.5, "latency_p90_s": 0.9, "latency_p99_s": 0.99}
 
@@ -48,8 +48,8 @@ def cold_start(row: Row) -> float | None:
 
 def tokens_per_s(row: Row) -> float | None:
     """Tokens answered a second: throughput × tokens of an item; None where items are no tokens."""
-    items, tokens = row["throughput_items_per_s"], row.get("tokens_per_item")
-    return None if items is None or tokens is None else float(items * tokens)
+    samples, tokens = row["throughput_samples_per_s"], row.get("tokens_per_sample")
+    return None if samples is None or tokens is None else float(samples * tokens)
 
 
 def peak_memory(row: Row) -> float | None:
@@ -61,8 +61,8 @@ def peak_memory(row: Row) -> float | None:
 
 def too_few(row: Row, column: str) -> str:
     """Say why a percentile is not shown."""
-    needed = min_samples(PERCENTILES[column])
-    return f"n too small: it needs {needed:,} timed calls, this Cell has {int(row['samples'] or 0):,}"
+    needed = min_calls(PERCENTILES[column])
+    return f"n too small: it needs {needed:,} timed calls, this Cell has {int(row['calls'] or 0):,}"
 
 
 def _plain(column: str) -> Callable[[Row], float | None]:
@@ -85,9 +85,9 @@ COLUMNS = (
     Column(
         "throughput",
         "Throughput",
-        "items/s",
+        "samples/s",
         "items answered over the Blocks’ time, mean over Trials",
-        _plain("throughput_items_per_s"),
+        _plain("throughput_samples_per_s"),
         more=True,
         paced="items answered over the Blocks’ time: as many as came, not as many as it could answer",
     ),
@@ -115,7 +115,7 @@ COLUMNS = (
     Column("rss", "Peak RSS", "bytes", "highest resident memory of any phase", peak_memory),
     Column("size", "Size", "bytes", "the Artifact's files on disk", _plain("artifact_bytes")),
     Column("build", "Build", "s", "time to build the Artifact, all steps", _plain("build_s")),
-    Column("flops", "Work", "FLOP", "FLOPs of one item, counted from the graph", _plain("flops_per_item")),
+    Column("flops", "Work", "FLOP", "FLOPs of one item, counted from the graph", _plain("flops_per_sample")),
     Column(
         "rate",
         "Achieved",

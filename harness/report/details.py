@@ -7,14 +7,14 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis import wording as say
-from harness.analysis.comparison import precision
+from harness.analysis.compare.comparison import target_ci
 from harness.analysis.frames import Row
-from harness.analysis.payback import pay_back
+from harness.analysis.words import numbers as say
+from harness.analysis.words.payback import pay_back
 from harness.report.arrivals import arrivals
-from harness.report.facts import facts
 from harness.report.precision import low_precision
 from harness.report.roofline import roofline
+from harness.report.statistics import statistics
 from harness.store.info import RunInfo
 
 Pairs = list[tuple[str, str]]
@@ -25,7 +25,7 @@ class Section:
     """A titled list of facts."""
 
     title: str
-    facts: Pairs
+    statistics: Pairs
 
 
 def sections(row: Row, info: RunInfo) -> list[Section]:
@@ -39,7 +39,7 @@ def sections(row: Row, info: RunInfo) -> list[Section]:
         Section("Artifact", _artifact(row)),
         Section("Low precision", low_precision(row)),
     ]
-    return [section for section in found if section.facts]
+    return [section for section in found if section.statistics]
 
 
 def steps(row: Row) -> list[Section]:
@@ -72,7 +72,7 @@ def _speed(row: Row, info: RunInfo) -> Pairs:
         ("ratio", row["speedup_method"] or ""),
         ("p, corrected", _p(row["speedup_p_adjusted"])),
         ("noise floor", "" if row["floor"] is None else f"±{say.percent(row['floor'])}"),
-        ("wanted", f"±{say.percent(precision(info))}" if row["speedup_method"] else ""),
+        ("wanted", f"±{say.percent(target_ci(info))}" if row["speedup_method"] else ""),
         ("ended", _stopped(row)),
         ("pays back after", "" if row["arm"] == "baseline" else pay_back(row)),
     ]
@@ -81,7 +81,7 @@ def _speed(row: Row, info: RunInfo) -> Pairs:
 
 def _threads(row: Row) -> str:
     """Say how many threads worked, and how many cores' worth of time they used."""
-    used, cores = row.get("threads_used"), row.get("cpu_utilisation")
+    used, cores = row.get("threads_used"), row.get("cpu_utilization")
     parts = [f"{used} of {row['threads']} worked"] if used is not None else []
     return ", ".join([*parts, *([f"{say.digits(cores)} cores busy"] if cores is not None else [])])
 
@@ -115,9 +115,9 @@ def _quality(row: Row) -> Pairs:
     changed = "" if row["discordant"] is None else f"{int(row['discordant']):,} items answered otherwise"
     pairs = [
         ("metric", row["quality_metric"] or ""),
-        ("items", "" if row["quality_items"] is None else f"{row['quality_items']:,}"),
+        ("samples", "" if row["evaluation_samples"] is None else f"{row['evaluation_samples']:,}"),
         ("against baseline", changed),
-        ("p, corrected", _p(row["drop_p_adjusted"])),
+        ("p, corrected", _p(row["quality_loss_p_adjusted"])),
         ("audit", row["audit"] or ""),
     ]
     return _known(pairs)
@@ -129,7 +129,7 @@ def _artifact(row: Row) -> Pairs:
     if nonzero is not None and row["parameters"] and nonzero != row["parameters"]:
         weights += f", {say.percent(nonzero / row['parameters'])} not zero"
     pairs = [
-        ("form", row["artifact_form"] or ""),
+        ("format", row["artifact_format"] or ""),
         ("parameters", weights),
         ("build peak memory", _b(row["build_peak_rss_bytes"])),
         ("content", (row["artifact_key"] or "")[:16]),
@@ -157,9 +157,9 @@ def _p(value: Any) -> str:
 
 
 def _timed(row: Row) -> str:
-    if row["samples"] is None:
+    if row["calls"] is None:
         return ""
-    return f"{int(row['samples']):,} calls, {row['blocks'] or 0} Blocks, {row['trials'] or 0} Trials"
+    return f"{int(row['calls']):,} calls, {row['blocks'] or 0} Blocks, {row['trials'] or 0} Trials"
 
 
 def _warmup(row: Row) -> str:
@@ -174,7 +174,8 @@ def _step(step: Row, *, named: bool = False) -> Section:
     known = {**step, **told} if isinstance(told := step.get("details"), dict) else step
     hidden = ("version", "details", "sensitivity")  # the last is a figure of its own
     return Section(
-        str(name), facts({k: v for k, v in known.items() if v is not name and k not in hidden}, named=named)
+        str(name),
+        statistics({k: v for k, v in known.items() if v is not name and k not in hidden}, named=named),
     )
 
 

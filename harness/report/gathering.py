@@ -13,7 +13,7 @@ from harness.report.page import RunView, machine_name, run_view
 from harness.store.info import RunInfo
 from harness.store.reading import Run
 
-MOST = 12
+MAXIMUM = 12
 """Runs shown in full at most, newest first: a site of hundreds of machines would be read by nobody."""
 
 
@@ -66,7 +66,7 @@ def gather(runs: Sequence[Run], faults: Sequence[str] = (), *, png: bool = False
     told = list(faults)
     infos = sorted((run.info for run in runs), key=lambda info: info.started_at, reverse=True)
     machines = machine_names(infos)
-    for history in newest(runs)[:MOST]:
+    for history in newest(runs)[:MAXIMUM]:
         for index, run in enumerate(history):
             machine = machines[machine_key(run.info)]
             try:

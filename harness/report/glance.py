@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis import wording as say
 from harness.analysis.frames import Row, records
+from harness.analysis.words import numbers as say
 from harness.report.drawing.palette import Family, family_of
 from harness.report.group import GroupView
 from harness.report.tables import VERDICTS
 
-MOST = 24
+MAXIMUM = 24
 """Techniques at most: an overview of hundreds is none."""
 
 
@@ -39,7 +39,7 @@ def glance(groups: list[GroupView], wanted: Callable[[Row], bool] = lambda _row:
     for line in lines:
         names.setdefault(line.record["technique"], family_of(line.record["families"], line.record["arm"]))
     first = [line.record["technique"] for line in lines if line.best or line.record["arm"] == "baseline"]
-    chosen = set(list(dict.fromkeys([*first, *names]))[:MOST])
+    chosen = set(list(dict.fromkeys([*first, *names]))[:MAXIMUM])
     absences = [_absences(view) for view in groups]
     rows = [
         (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.analysis import summary
-from harness.analysis import wording as say
-from harness.analysis.comparison import LOUD
+from harness.analysis.compare.comparison import LOUD
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.frames import Row
-from harness.analysis.leaderboard import Board
-from harness.analysis.payback import pay_back
-from harness.analysis.summary import Sentence
+from harness.analysis.words import headline as summary
+from harness.analysis.words import numbers as say
+from harness.analysis.words.headline import Sentence
+from harness.analysis.words.payback import pay_back
 from harness.report.drawing.light import standalone
 from harness.report.drawing.palette import Family
 from harness.report.drawing.svg import drawn, inlined, raster
@@ -19,7 +19,7 @@ from harness.report.links import unique
 from harness.report.tables import Table, table
 from harness.units import POINTS
 
-MOST_DRAWN = 30
+MAX_DRAWN = 30
 """Rows of a figure at most: more are read in the table."""
 
 
@@ -142,7 +142,7 @@ def group_stem(board: Board) -> str:
 def drawings(board: Board, of: str, key: str, stem: str, *, png: bool = False) -> list[Drawing]:
     """Draw all figures of a board; `key` makes their ids unique on the page, `stem` their files."""
     found = []
-    board = board.leading(MOST_DRAWN)
+    board = board.leading(MAX_DRAWN)
     titles = {row["cell_id"]: point_title(row) for row in board.records}
     for item in figures(of):
         figure = item.draw(board)

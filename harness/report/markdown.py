@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from harness.analysis import summary as words
-from harness.analysis import wording as say
+from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.frames import Row, records
-from harness.analysis.leaderboard import Board, boards
-from harness.analysis.summary import markdown_code, markdown_text
+from harness.analysis.words import headline as words
+from harness.analysis.words import numbers as say
+from harness.analysis.words.headline import markdown_code, markdown_text
 from harness.report.columns import peak_memory, tokens_per_s
 from harness.report.page import machine_name
 from harness.report.tables import VERDICTS
@@ -68,7 +68,7 @@ def _line(row: Row, board: Board) -> str:
     )
     change = say.change_text(row) or "–"
     over = " (over the budget)" if row["within"] is False else ""
-    throughput, rate = row["throughput_items_per_s"], tokens_per_s(row)
+    throughput, rate = row["throughput_samples_per_s"], tokens_per_s(row)
     tokens = [] if rate is None else [say.quantity(rate, "tokens/s")]
     cells = [
         f"**{name}**" if row["cell_id"] == board.best else name,
@@ -76,7 +76,7 @@ def _line(row: Row, board: Board) -> str:
         interval,
         VERDICTS[row["verdict"]][1] if row["verdict"] in VERDICTS else "–",
         say.quantity(row["latency_p50_s"], "s"),
-        ", ".join([say.quantity(throughput, "items/s"), *tokens]),
+        ", ".join([say.quantity(throughput, "samples/s"), *tokens]),
         say.quantity(row["artifact_bytes"], "bytes"),
         say.quantity(peak_memory(row), "bytes"),
         say.score(row["quality"], board.unit),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.analysis import summary
-from harness.analysis.summary import Sentence
+from harness.analysis.words import headline as summary
+from harness.analysis.words.headline import Sentence
 from harness.report.glance import Glance, glance
 from harness.report.group import GroupView
 from harness.report.page import RunView

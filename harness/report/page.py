@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis import summary
-from harness.analysis.leaderboard import Board, boards
+from harness.analysis.compare.leaderboard import Board, boards
+from harness.analysis.words import headline as summary
 from harness.report import details
 from harness.report.absent import Absent, absent
 from harness.report.glance import Glance, glance
@@ -24,7 +24,7 @@ class RunView:
     run: Run
     boards: list[Board]
     machine: str
-    facts: list[tuple[str, str]]
+    statistics: list[tuple[str, str]]
     notices: list[str]
     groups: list[GroupView]
     glance: Glance
@@ -62,7 +62,7 @@ def run_view(run: Run, key: str, machine: str, earlier: int = 0, *, png: bool = 
         run,
         all_boards,
         machine,
-        facts(run, machine),
+        statistics(run, machine),
         notices,
         groups,
         glance(groups),
@@ -85,7 +85,7 @@ def machine_name(machine: dict[str, Any]) -> str:
     return ", ".join(part for part in parts if part) or str(machine.get("slug") or "unknown machine")
 
 
-def facts(run: Run, machine: str) -> list[tuple[str, str]]:
+def statistics(run: Run, machine: str) -> list[tuple[str, str]]:
     """Return when, where and at which commit, and how much of the time was measurement."""
     info = run.info
     state = info.machine.get("state") or {}
@@ -95,7 +95,7 @@ def facts(run: Run, machine: str) -> list[tuple[str, str]]:
         commit = f"{info.commit.hash[:10]}{changed}" + (
             f" · {info.commit.subject}" if info.commit.subject else ""
         )
-    counts = Counter(run.cells[run.cells["arm"] != "shadow"]["status"])
+    counts = Counter(run.cells[run.cells["arm"] != "control"]["status"])
     cells = ", ".join(f"{counts[s]} {s}" for s in ("measured", "skipped", "failed") if counts[s])
     system = ", ".join(str(state[name]) for name in ("os", "kernel", "python") if state.get(name))
     pairs = [

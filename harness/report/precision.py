@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.analysis import wording as say
-from harness.analysis.explain import counts
 from harness.analysis.frames import Row
+from harness.analysis.words import numbers as say
+from harness.analysis.words.explain import counts
 
 
 def low_precision(row: Row) -> list[tuple[str, str]]:
@@ -15,7 +15,7 @@ def low_precision(row: Row) -> list[tuple[str, str]]:
     if weights is None:
         return []
     pairs = [
-        ("arithmetic", row.get("arithmetic") or ""),
+        ("compute_dtype", row.get("compute_dtype") or ""),
         ("computed low", _share(row.get("low_precision_flops_share"), "of the FLOPs")),
         ("weights only", _weights_only(row.get("weight_only_flops_share"))),
         ("stored low", _share(weights, "of the weights' bytes")),

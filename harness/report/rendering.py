@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.wording import percent, unit_word
+from harness.analysis.words.numbers import percent, unit_word
 from harness.report import links
 from harness.report.drawing.palette import variables
 from harness.report.pages.registry import Document
 from harness.report.tables import VERDICTS
-from harness.stats.quantiles import min_samples
+from harness.stats.quantiles import min_calls
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -23,7 +23,7 @@ LAID_OUT = 100
 """Rows of a leaderboard that are laid out at once, the others on request: laying rows out is most of what a
 filter takes, and nobody reads more of them."""
 _BREAKS = re.compile(r"(?<=\d) (?=[^\s\d(])|(?<=\d [hm]) (?=\d\d [ms]\b)|(?<=\d [kM]) (?=\w+/s)")
-"""Spaces at which no line may end: 95 %, 5 m 39 s, 28.4 k items/s."""
+"""Spaces at which no line may end: 95 %, 5 m 39 s, 28.4 k samples/s."""
 STYLE, SCRIPT = "assets/site.css", "assets/site.js"
 
 
@@ -85,6 +85,6 @@ def _environment() -> Environment:
         "verdicts": VERDICTS,
         "percent": percent,
         "unit_word": unit_word,
-        "needed": {q: min_samples(q) for q in (0.9, 0.99)},
+        "needed": {q: min_calls(q) for q in (0.9, 0.99)},
     }
     return environment

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.report.downloads import board_json, cells_csv
+from harness.report.exports.tables import board_json, cells_csv
 from harness.report.gathering import Site, gather
 from harness.report.pages.registry import pages
 from harness.report.rendering import SCRIPT, STYLE, html, script, style

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.analysis import wording as say
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.frames import Row
-from harness.analysis.leaderboard import Board
+from harness.analysis.words import numbers as say
 from harness.report.columns import peak_memory
 
 STOPS = 60

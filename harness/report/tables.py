@@ -6,18 +6,22 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.analysis import summary
-from harness.analysis import wording as say
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.frames import Row
-from harness.analysis.leaderboard import Board
+from harness.analysis.words import headline as summary
+from harness.analysis.words import numbers as say
 from harness.report.columns import COLUMNS, aligned, best_unit, scaled
 from harness.report.drawing.palette import Family, family_of
 
 VERDICTS = {
     "faster": ("▲", "faster", "faster than the baseline, beyond noise"),
     "slower": ("▼", "slower", "slower than the baseline, beyond noise"),
-    "same": ("=", "same", "as fast as the baseline, within the precision or the noise floor"),
-    "ambiguous": ("?", "ambiguous", "these measurements cannot tell it from the baseline; more Trials may"),
+    "equivalent": ("=", "equivalent", "as fast as the baseline, within the precision or the noise floor"),
+    "inconclusive": (
+        "?",
+        "inconclusive",
+        "these measurements cannot tell it from the baseline; more Trials may",
+    ),
     "baseline": ("◦", "baseline", "what the others are compared with"),
 }
 """Sign, word and meaning of each Verdict: never by colour alone."""
@@ -153,9 +157,9 @@ def _interval(row: Row) -> str:
 
 
 def _change_interval(row: Row) -> str:
-    if row["drop_low"] is None or row["drop_high"] is None or row["arm"] == "baseline":
+    if row["quality_loss_low"] is None or row["quality_loss_high"] is None or row["arm"] == "baseline":
         return ""
-    ends = sorted(("drop_low", "drop_high"), key=lambda end: say.change(row, end) or 0.0)
+    ends = sorted(("quality_loss_low", "quality_loss_high"), key=lambda end: say.change(row, end) or 0.0)
     return " … ".join(say.change_text(row, end) for end in ends)
 
 
@@ -179,7 +183,7 @@ def _qualities(rows: Sequence[Row], unit: str) -> list[Value]:
         note, interval = unknown, ""
         if text is not None and row["quality_low"] is not None and row["quality_high"] is not None:
             low, high = say.score(row["quality_low"], unit), say.score(row["quality_high"], unit)
-            note = f"95 % interval {low} to {high}, {int(row['quality_items'] or 0):,} items"
+            note = f"95 % interval {low} to {high}, {int(row['evaluation_samples'] or 0):,} items"
             mark = f" {'%' if unit == 'pt' else unit}"
             interval = f"{low.removesuffix(mark)}–{high.removesuffix(mark)}"
         found.append(Value("quality", "Quality", text, row["quality"], note, interval))

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.analysis import wording as say
+from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.frames import Row, records
-from harness.analysis.leaderboard import Board, boards
-from harness.analysis.summary import answers, conditions, place, speed_of
+from harness.analysis.words import numbers as say
+from harness.analysis.words.headline import answers, conditions, place, speed_of
 from harness.report.columns import peak_memory, scaled, tokens_per_s
 from harness.report.tables import VERDICTS
 from harness.store.reading import Run
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-NAME_LEAST, NAME_MOST = 12, 40
+MIN_NAME, MAX_NAME = 12, 40
 SPEEDS = {
     "latency": ("latency_p50_s", "s", "p50"),
-    "throughput": ("throughput_items_per_s", "items/s", "items"),
+    "throughput": ("throughput_samples_per_s", "samples/s", "samples"),
     "rate": ("qps", "queries/s", "queries"),
 }
 """What stands for speed: the Record's column, its kind of unit, and what it is called beside the unit."""
-STYLES = {"faster": "green", "slower": "red", "ambiguous": "yellow", "baseline": "dim", "same": ""}
+STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", "baseline": "dim", "equivalent": ""}
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _table(board: Board, width: int) -> Table:
         made.add_column(head, justify="left" if left else "right", no_wrap=True, vertical="bottom")
         heads[index] = max(head.split("\n"), key=len)
     widths = [max(map(len, (head, *(cells[i].plain for cells in body)))) for i, head in enumerate(heads)]
-    room = min(max(width - sum(widths) - len(widths) - 1, NAME_LEAST), NAME_MOST)
+    room = min(max(width - sum(widths) - len(widths) - 1, MIN_NAME), MAX_NAME)
     for row, cells in zip(rows, body, strict=True):
         made.add_row(_name(row, board, room), *cells)
     return made

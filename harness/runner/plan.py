@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.artifacts.cache import Cache, digest
-from harness.artifacts.targets import Target
 from harness.errors import MissingPackageError
+from harness.formats.target import Target
 from harness.measure.scenarios.registry import SCENARIOS
-from harness.runner.quality_data import reference_runtime
-from harness.runner.versions import versions_of
+from harness.packages import versions_of
+from harness.runner.workers.evaluation_data import reference_runtime
 from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
@@ -98,7 +98,7 @@ class Plan:
         """
         missing = [job for job in self.jobs.values() if cache.get(job.key) is None]
         build = sum(
-            GUESS_COMPILE_S if job.stage and "machine" in job.stage.step.specialises else GUESS_BUILD_S
+            GUESS_COMPILE_S if job.stage and "machine" in job.stage.step.specialize_on else GUESS_BUILD_S
             for job in missing
         )
         spec = self.suite.spec.measure
@@ -174,7 +174,7 @@ class _Planner:
         if missing := missing_package(*model.source.needs(model.config)):
             return missing
         try:
-            stages = cell.pipeline.stages(model.source.form)
+            stages = cell.pipeline.stages(model.source.format)
         except ValueError as error:
             return f"not for this model: {error}"
         jobs = [self._source(model)]
@@ -216,13 +216,13 @@ class _Planner:
             "threads": target.threads,
             "machine": self.plan.place.machine_id,
         }
-        settled = step.settles(stage.config, target, self.plan.place.cpu_features)
+        resolved = step.resolve(stage.config, target, self.plan.place.cpu_features)
         content = [
             parent.key,
             stage.content(),
             step.code,
             versions_of(step.packages),
-            {name: aspects[name] for name in step.specialises} | settled,
+            {name: aspects[name] for name in step.specialize_on} | resolved,
             self.seed,
         ]
         if step.needs_training_data(stage.config):
@@ -234,7 +234,7 @@ class _Planner:
             return
         metric = model.source.metric(model.config)
         packages = ["numpy"]
-        if METRICS.get(metric).needs_reference and (runtime := reference_runtime(model.source.form)):
+        if METRICS.get(metric).needs_reference and (runtime := reference_runtime(model.source.format)):
             packages += runtime.packages
         content = ["data", source.key, metric, self.seed, versions_of(tuple(packages))]
         job = Job(digest(content), "data", model, (source.key,))

@@ -1,21 +1,48 @@
-"""How far a Group has come."""
+"""Whoever watches a Run: a progress display, plain lines, or nobody."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-Key = tuple[str, str]
-"""An arm of a Group: cell_id, and cell, baseline or shadow."""
+from typing import Protocol
 
 
-@dataclass
-class GroupProgress:
-    """What has been done of a Group: Trials finished, the next Trial's number, Cells that were timed, that
-    answered the quality set, that failed.
-    """
+class Observer(Protocol):
+    """Told what happens; must be quick, since it is called between Blocks."""
 
-    finished: int = 0
-    next_trial: int = 0
-    timed: set[str] = field(default_factory=set)
-    answered: set[str] = field(default_factory=set)
-    failed: set[str] = field(default_factory=set)
+    def phase(self, title: str, total: int) -> None:
+        """Start a phase of `total` steps (build, measure)."""
+        ...
+
+    def expect(self, total: int) -> None:
+        """The phase turns out to have `total` steps."""
+        ...
+
+    def step(self, text: str) -> None:
+        """A step begins."""
+        ...
+
+    def done(self, text: str = "") -> None:
+        """A step is done; `text` is worth a line of its own."""
+        ...
+
+    def notice(self, text: str) -> None:
+        """Tell the person something that matters."""
+        ...
+
+
+class Silent:
+    """Nobody watches."""
+
+    def phase(self, title: str, total: int) -> None:
+        """Ignore."""
+
+    def expect(self, total: int) -> None:
+        """Ignore."""
+
+    def step(self, text: str) -> None:
+        """Ignore."""
+
+    def done(self, text: str = "") -> None:
+        """Ignore."""
+
+    def notice(self, text: str) -> None:
+        """Ignore."""

@@ -6,11 +6,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
-from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import Array
 from harness.errors import HarnessError
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.target import Target
+from harness.formats.tensors import Array
 from harness.runtimes.registry import Call, RuntimeConfig, Session, runtime
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -49,7 +49,7 @@ class OrtSession(Session):
 @runtime(
     "onnxruntime",
     OnnxRuntime,
-    takes=(onnx_graph.FORM,),
+    takes=(onnx_graph.FORMAT,),
     summary="ONNX Runtime with its default execution provider for the device",
     imports=("onnxruntime",),
     packages=("onnxruntime",),

@@ -8,11 +8,11 @@ from typing import Any, Literal, cast
 import numpy as np
 from pydantic import Field
 
-from harness.artifacts import openvino_blob, openvino_ir
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import Array
 from harness.errors import HarnessError
+from harness.formats import openvino as openvino_files
+from harness.formats.target import Target
+from harness.formats.tensors import Array
 from harness.runtimes.registry import Call, Outputs, RuntimeConfig, Session, runtime
 
 
@@ -58,13 +58,13 @@ class OpenVinoSession(Session):
 @runtime(
     "openvino",
     OpenVino,
-    takes=(openvino_blob.FORM,),
+    takes=(openvino_files.BLOB_FORMAT,),
     summary="OpenVINO, compiled ahead of time for one batch",
     imports=("openvino",),
     packages=("openvino",),
     extra="openvino",
     devices=("cpu",),
-    arithmetic=lambda config: (
+    compute_dtype=lambda config: (
         {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}[config.precision]
         + (" or int8" if config.dynamic_quantization_group else "")  # which products round is not told
     ),
@@ -77,7 +77,7 @@ def open_session(config: OpenVino, artifact: Artifact, target: Target) -> Sessio
     """
     import openvino
 
-    blob = openvino.tensor_from_file(str(artifact.file(openvino_blob.BLOB)))
+    blob = openvino.tensor_from_file(str(artifact.file(openvino_files.BLOB)))
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -90,7 +90,9 @@ def open_session(config: OpenVino, artifact: Artifact, target: Target) -> Sessio
     try:
         compiled = openvino.Core().import_model(blob, "CPU", settings)
     except RuntimeError as error:
-        raise HarnessError(f"OpenVINO cannot load the compiled model: {openvino_ir.reason(error)}") from error
+        raise HarnessError(
+            f"OpenVINO cannot load the compiled model: {openvino_files.reason(error)}"
+        ) from error
     given = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if given != config.precision:
         raise HarnessError(f"OpenVINO computes in {given} on this processor, not in {config.precision}")

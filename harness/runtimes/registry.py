@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import Array
+from harness.formats.target import Target
+from harness.formats.tensors import Array
 from harness.registry import Registry
 
 Outputs = tuple[Array, ...]
@@ -70,7 +70,7 @@ class Runtime:
     packages: tuple[str, ...]
     extra: str | None = None
     devices: tuple[str, ...] = ("cpu",)
-    arithmetic: Callable[[Any], str] = lambda _config: "float32"
+    compute_dtype: Callable[[Any], str] = lambda _config: "float32"
     leaves_pairs: Callable[[Any], str | None] = lambda _config: None
 
     def missing(self) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import Array
+from harness.formats.target import Target
+from harness.formats.tensors import Array
 from harness.runtimes.registry import Call, Outputs
 
 

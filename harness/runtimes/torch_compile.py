@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from harness.artifacts import aoti
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import Array
+from harness.formats.aoti import package as aoti
+from harness.formats.target import Target
+from harness.formats.tensors import Array
 from harness.runtimes.registry import Call, RuntimeConfig, Session, runtime
 from harness.runtimes.torch_calls import bind_module, set_threads
 
@@ -33,7 +33,7 @@ class CompiledSession(Session):
 @runtime(
     "torch-compile",
     TorchCompile,
-    takes=(aoti.FORM,),
+    takes=(aoti.FORMAT,),
     summary="PyTorch compiled ahead of time by TorchInductor (AOTInductor)",
     imports=("torch",),
     packages=("torch",),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.artifacts import torch_module
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import Array
+from harness.formats.target import Target
+from harness.formats.tensors import Array
+from harness.formats.torch import module as torch_module
 from harness.runtimes.registry import Call, RuntimeConfig, Session, runtime
 from harness.runtimes.torch_calls import bind_module, set_threads
 
@@ -35,7 +35,7 @@ class EagerSession(Session):
 @runtime(
     "torch-eager",
     TorchEager,
-    takes=(torch_module.FORM,),
+    takes=(torch_module.FORMAT,),
     summary="PyTorch, operator by operator",
     imports=("torch",),
     packages=("torch",),

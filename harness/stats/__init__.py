@@ -6,7 +6,7 @@ from harness.stats.planning import Budget, Spread, StopReason, plan, spread, sto
 from harness.stats.quantiles import (
     Percentile,
     loadgen_estimate,
-    min_samples,
+    min_calls,
     mixture,
     percentile,
     percentiles,
@@ -33,7 +33,7 @@ __all__ = [
     "margin",
     "mcnemar",
     "mean_interval",
-    "min_samples",
+    "min_calls",
     "mixture",
     "p_value",
     "paired_difference",

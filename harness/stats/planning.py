@@ -55,7 +55,7 @@ class Budget:
 class StopReason(StrEnum):
     """Why measuring ended."""
 
-    PRECISION = "precision reached"
+    TARGET_CI = "target_ci reached"
     MAX_TIME = "max_time reached"
 
 
@@ -83,12 +83,12 @@ def plan(
     pilot: Sequence[Values],
     start_s: float,
     block_s: float,
-    precision: float,
+    target_ci: float,
     max_time_s: float,
     confidence: float = 0.95,
     max_timed_s: float = math.inf,
 ) -> Budget:
-    """Return the cheapest numbers of Trials and Blocks whose interval should be no wider than +- precision.
+    """Return the cheapest numbers of Trials and Blocks whose interval should be no wider than +- target_ci.
 
     `pilot`: per Trial the Block statistics of one arm, or `ratio.paired_ratios` where a ratio is planned
     (then `start_s` and `block_s` are the costs of both arms together). A Trial costs `start_s` (process,
@@ -98,10 +98,10 @@ def plan(
     for few. If nothing within `max_time_s` suffices, the pair (R >= 3) with the narrowest interval that fits;
     if nothing fits, as many Trials of as few Blocks as do, at least one. `max_time_s` bounds starts and
     Blocks together, `max_timed_s` the Blocks alone. The pilot knows its variances badly: plan again as Trials
-    come in. Raises HarnessError for a bad pilot, precision, block_s, max_time_s or max_timed_s <= 0, or
+    come in. Raises HarnessError for a bad pilot, target_ci, block_s, max_time_s or max_timed_s <= 0, or
     start_s < 0.
     """
-    for value, what in ((precision, "precision"), (block_s, "block_s"), (max_time_s, "max_time_s")):
+    for value, what in ((target_ci, "target_ci"), (block_s, "block_s"), (max_time_s, "max_time_s")):
         checks.above_zero(value, what)
     if not (math.isfinite(start_s) and start_s >= 0):
         raise HarnessError(f"start_s must be 0 or more seconds, got {start_s}.")
@@ -109,10 +109,10 @@ def plan(
     quantiles = _t_quantiles(checks.fraction(confidence, "a confidence"))
     terms = _Terms(spread(pilot), quantiles, start_s, block_s, max_time_s, max_timed_s)
     note = "; one pilot Trial, so 1 % spread between Trials is assumed" if terms.seen.assumed else ""
-    if pair := _cheapest(terms, precision):
-        return terms.budget(*pair, f"the cheapest that reaches +-{precision:.2%}{note}")
+    if pair := _cheapest(terms, target_ci):
+        return terms.budget(*pair, f"the cheapest that reaches +-{target_ci:.2%}{note}")
     if pair := _narrowest(terms):
-        reason = f"max_time {max_time_s:g} s does not reach +-{precision:.2%}; the narrowest that fits{note}"
+        reason = f"max_time {max_time_s:g} s does not reach +-{target_ci:.2%}; the narrowest that fits{note}"
         return terms.budget(*pair, reason)
     trials = next((n for n in range(FEWEST_TRIALS, 1, -1) if terms.room(n) >= 1), 1)
     blocks = max(1, min(MIN_BLOCKS, terms.room(trials)))
@@ -121,20 +121,20 @@ def plan(
 
 
 def stop(
-    ratio: Ratio, precision: float, elapsed_s: float, max_time_s: float, min_trials: int = WANTED_TRIALS
+    ratio: Ratio, target_ci: float, elapsed_s: float, max_time_s: float, min_trials: int = WANTED_TRIALS
 ) -> StopReason | None:
     """Return why to stop measuring now, or None to go on.
 
-    Precision: the interval's relative half-width is at most `precision`, and `min_trials` are in. MAX_TIME:
+    TARGET_CI: the interval's relative half-width is at most `target_ci`, and `min_trials` are in. MAX_TIME:
     no time is left. Looking after each Trial and stopping at the first narrow interval favours intervals that
     are narrow by luck: simulated, a nominal 95 % interval covers 90-95 % if one looks from 3 Trials on,
     92.6-95 % from 5 on (lowest where about 12 Trials are needed). So look from the planned number on. Raises
-    HarnessError for precision or max_time <= 0.
+    HarnessError for target_ci or max_time <= 0.
     """
-    checks.above_zero(precision, "precision")
+    checks.above_zero(target_ci, "target_ci")
     checks.above_zero(max_time_s, "max_time_s")
-    if ratio.trials >= min_trials and ratio.halfwidth <= precision:
-        return StopReason.PRECISION
+    if ratio.trials >= min_trials and ratio.halfwidth <= target_ci:
+        return StopReason.TARGET_CI
     return StopReason.MAX_TIME if elapsed_s >= max_time_s else None
 
 
@@ -175,11 +175,11 @@ class _Terms:
         return Budget(trials, blocks, relative, self.cost_s(trials, blocks), reason)
 
 
-def _cheapest(terms: _Terms, precision: float) -> tuple[int, int] | None:
-    """For each number of Trials the fewest Blocks that reach `precision`; of these the cheapest in time."""
+def _cheapest(terms: _Terms, target_ci: float) -> tuple[int, int] | None:
+    """For each number of Trials the fewest Blocks that reach `target_ci`; of these the cheapest in time."""
     best, best_s = None, math.inf
     for trials in range(WANTED_TRIALS, MAX_TRIALS + 1):
-        room = trials * (math.log1p(precision) / terms.quantiles[trials]) ** 2 - terms.seen.between
+        room = trials * (math.log1p(target_ci) / terms.quantiles[trials]) ** 2 - terms.seen.between
         if room <= 0:
             continue
         blocks = max(MIN_BLOCKS, math.ceil(terms.seen.within / room))

@@ -32,11 +32,11 @@ class Percentile:
     @property
     def reason(self) -> str:
         """Why it is not shown ("n too small: 40 of 64 samples"), or nothing."""
-        return "" if self.allowed else f"n too small: {self.n} of {min_samples(self.q)} samples"
+        return "" if self.allowed else f"n too small: {self.n} of {min_calls(self.q)} samples"
 
 
 @lru_cache(maxsize=256)
-def min_samples(q: float, confidence: float = 0.99) -> int:
+def min_calls(q: float, confidence: float = 0.99) -> int:
     """Return the fewest samples for which the q-quantile may be shown.
 
     The smallest n with P(Bin(n, 1 - q) <= 1) = q^n + n (1 - q) q^(n-1) <= 1 - confidence: were the second
@@ -96,7 +96,7 @@ def percentiles(samples: checks.Values, qs: Sequence[float], confidence: float =
     n = ordered.size
     found = []
     for q in qs:
-        least = min_samples(q, confidence)
+        least = min_calls(q, confidence)
         rank = upper_rank(n, q, confidence)
         place = (n - 1) * q
         below = min(int(place), n - 1)
@@ -132,7 +132,7 @@ def mixture(
         rank = upper_rank(n, q, confidence)
         value = float(np.interp(q, places, values))
         upper = math.inf if rank is None else float(np.interp((rank - 1) / max(n - 1, 1), places, values))
-        found.append(Percentile(q=q, value=value, upper=upper, n=n, allowed=n >= min_samples(q, confidence)))
+        found.append(Percentile(q=q, value=value, upper=upper, n=n, allowed=n >= min_calls(q, confidence)))
     return found
 
 
@@ -144,7 +144,7 @@ def loadgen_estimate(samples: checks.Values, q: float, confidence: float = 0.99)
     Here for comparing runs with LoadGen's own; reports show `upper`. Defined for q >= 0.5.
     """
     ordered = np.sort(checks.sample(samples, "samples"))
-    if ordered.size < min_samples(q, confidence):
+    if ordered.size < min_calls(q, confidence):
         return None
     rank = upper_rank(ordered.size, q, confidence)
     return None if rank is None else float(ordered[min(rank, ordered.size - 1)])

@@ -8,9 +8,9 @@ from harness.stats import checks
 from harness.stats.checks import Array
 
 FULL = 0.99
-"""Highest utilisation that a rate is predicted for: above, a queue takes longer than any Block to settle."""
+"""Highest utilization that a rate is predicted for: above, a queue takes longer than any Block to settle."""
 IDLE = 0.05
-"""Lowest utilisation that is predicted for: there is hardly a queue, and Blocks last 20 times their calls."""
+"""Lowest utilization that is predicted for: there is hardly a queue, and Blocks last 20 times their calls."""
 _HALVINGS = 24
 
 

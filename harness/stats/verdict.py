@@ -1,4 +1,4 @@
-"""Faster, slower, same or ambiguous: one rule, held against what identical code looks like today."""
+"""Faster, slower, same or inconclusive: one rule, held against what identical code looks like today."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Verdict(StrEnum):
 
     FASTER = "faster"
     SLOWER = "slower"
-    SAME = "same"
-    AMBIGUOUS = "ambiguous"
+    EQUIVALENT = "equivalent"
+    INCONCLUSIVE = "inconclusive"
 
 
 def floor_magnitude(noise_floor: Ratio | None) -> float:
@@ -40,9 +40,9 @@ def floor_magnitude(noise_floor: Ratio | None) -> float:
     return max(1 / noise_floor.low, noise_floor.high) - 1
 
 
-def margin(noise_floor: Ratio | None, precision: float) -> float:
-    """Return the relative difference below which arms count as the same: max(precision, noise floor)."""
-    return max(checks.above_zero(precision, "precision"), floor_magnitude(noise_floor))
+def margin(noise_floor: Ratio | None, target_ci: float) -> float:
+    """Return the relative difference below which arms count as equivalent: max(target_ci, floor)."""
+    return max(checks.above_zero(target_ci, "target_ci"), floor_magnitude(noise_floor))
 
 
 def bar(ratio: Ratio, floor: float) -> float:
@@ -62,31 +62,31 @@ def tells_apart(ratio: Ratio, floor: float) -> bool:
 def decide(
     ratio: Ratio,
     noise_floor: Ratio | None,
-    precision: float,
+    target_ci: float,
     *,
     p_value: float | None = None,
     alpha: float = 0.05,
 ) -> Verdict:
-    """Return the Verdict on `ratio`, given the shadow arm's ratio and the wanted precision (0.02 is 2 %).
+    """Return the Verdict on `ratio`, given the shadow arm's ratio and the wanted target_ci (0.02 is 2 %).
 
     1. faster / slower: the interval excludes 1 *and* the estimate is farther from 1 than the noise floor's
        magnitude (and, if an adjusted `p_value` is given, it is below `alpha`).
-    2. same: the whole interval lies within 1 +- max(precision, noise floor), on the log scale: from 1 / (1 +
+    2. equivalent: the whole interval lies within 1 +- max(target_ci, floor), on the log scale: from 1 / (1 +
        m) to 1 + m, so that the rule does not depend on which arm is called the baseline.
-    3. ambiguous: anything else; more Trials may settle it.
+    3. inconclusive: anything else; more Trials may settle it.
 
-    A small change may be real *and* below `precision`: then rule 1 wins; whoever gates on a threshold
+    A small change may be real *and* below `target_ci`: then rule 1 wins; whoever gates on a threshold
     compares the interval with it. With one Trial per arm the interval does not know how Trials differ: never
-    "same", and faster / slower only beyond the noise floor plus 10 %. Without a shadow arm (None) the floor
-    is 0, and false alarms are as frequent as the interval's confidence says (5 %). Raises HarnessError for
-    precision <= 0.
+    "equivalent", and faster / slower only beyond the noise floor plus 10 %. Without a control (None) the
+    floor is 0, and false alarms are as frequent as the interval's confidence says (5 %). Raises
+    HarnessError for target_ci <= 0.
     """
-    same_within = margin(noise_floor, precision)
+    equivalent_within = margin(noise_floor, target_ci)
     proven = p_value is None or p_value < alpha
     if proven and tells_apart(ratio, floor_magnitude(noise_floor)):
         return Verdict.FASTER if ratio.estimate > 1 else Verdict.SLOWER
     farthest = max(ratio.high, 1 / ratio.low) if ratio.low > 0 else math.inf
-    if ratio.between_trials and farthest <= (1 + same_within) * (1 + TIE):
+    if ratio.between_trials and farthest <= (1 + equivalent_within) * (1 + TIE):
         # An unbounded floor would make everything "the same": that is not knowing.
-        return Verdict.SAME if math.isfinite(same_within) else Verdict.AMBIGUOUS
-    return Verdict.AMBIGUOUS
+        return Verdict.EQUIVALENT if math.isfinite(equivalent_within) else Verdict.INCONCLUSIVE
+    return Verdict.INCONCLUSIVE

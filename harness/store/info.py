@@ -20,7 +20,9 @@ def _holding(**kinds: type | tuple[type, ...]) -> AfterValidator:
     return AfterValidator(check)
 
 
-Roofs = Annotated[dict[str, Any], _holding(threads=int, copy_bytes_per_s=(int, float), rates=list)]
+Peaks = Annotated[
+    dict[str, Any], _holding(threads=int, memory_bandwidth_bytes_per_s=(int, float), rates=list)
+]
 Finding = Annotated[dict[str, Any], _holding(name=str, level=str, why=str)]
 
 
@@ -56,14 +58,14 @@ class Times(BaseModel):
     wall_s: float = 0.0
     build_s: float = 0.0
     start_s: float = 0.0
-    quality_s: float = 0.0
+    evaluation_s: float = 0.0
     warmup_s: float = 0.0
     timed_s: float = 0.0
 
     @property
     def measured_share(self) -> float:
         """Share of the wall time inside timed Blocks and quality passes."""
-        return (self.timed_s + self.quality_s) / self.wall_s if self.wall_s else 0.0
+        return (self.timed_s + self.evaluation_s) / self.wall_s if self.wall_s else 0.0
 
 
 class RunInfo(BaseModel):
@@ -93,8 +95,8 @@ class RunInfo(BaseModel):
     grade: dict[str, Any] = Field(
         default_factory=dict, description="letter A to D, reasons, remedies: measure/grading.py"
     )
-    roofs: list[Roofs] = Field(
-        default_factory=list, description="measured roofs by thread budget: runner/measuring_roofs.py"
+    peaks: list[Peaks] = Field(
+        default_factory=list, description="measured roofs by thread budget: runner/run/peaks.py"
     )
     doctor: list[Finding] = Field(
         default_factory=list,

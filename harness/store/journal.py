@@ -141,6 +141,6 @@ def write_log(folder: Path, events: list[Event]) -> None:
     """Write `log.jsonl`: the journal without the arrays that stand in the Run's tables."""
     from harness.store.writing import write_atomic
 
-    bulky = ("samples", "scores", "evidence")
+    bulky = ("calls_ns", "scores", "evidence")
     lines = (json.dumps({k: v for k, v in event.items() if k not in bulky}, default=str) for event in events)
     write_atomic(folder / "log.jsonl", ("\n".join(lines) + "\n").encode())

@@ -38,14 +38,14 @@ class Run:
         return read_table(self.folder, "blocks")
 
     @cached_property
-    def samples(self) -> pd.DataFrame:
+    def calls(self) -> pd.DataFrame:
         """One timed call a row."""
-        return read_table(self.folder, "samples")
+        return read_table(self.folder, "calls")
 
     @cached_property
-    def answers(self) -> pd.DataFrame:
+    def scores(self) -> pd.DataFrame:
         """One item of the quality set a row."""
-        return read_table(self.folder, "answers")
+        return read_table(self.folder, "scores")
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def read_calls(folder: Path) -> dict[tuple[str, str], list[NDArray[np.int64]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path, names = folder / "samples.parquet", ["cell_id", "arm"]
+    path, names = folder / "calls.parquet", ["cell_id", "arm"]
     try:
         _refuse_folder(path)
         wanted = [*names, "trial", "call_ns"]

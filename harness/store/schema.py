@@ -40,7 +40,7 @@ CELLS = _columns(
     hardware                  | str   | hardware's name in the suite
     families                  | strs  | families of the technique's steps, in order (prune, quantize)
     runtime                   | str   | runtime's name
-    runtime_arithmetic        | str   | number type in which the runtime computes float32 operators
+    runtime_compute_dtype        | str   | number type in which the runtime computes float32 operators
     pipeline                  | json  | the technique's steps as validated, conversions among them
     scenario                  | str   | scenario's name: single-stream, offline, server …
     batch                     | int   | items a call
@@ -54,16 +54,16 @@ CELLS = _columns(
     log                       | str   | the worker's output, relative to the Run
     warnings                  | strs  | what a reader must know about this Record
     artifact_key              | str   | content address of the Artifact
-    artifact_form             | str   | onnx, torch-module, aoti …
+    artifact_format             | str   | onnx, torch-module, aoti …
     artifact_bytes            | int   | the Artifact's files on disk
     build_s                   | float | time to build from the model as given, all steps, without start-up
     build_peak_rss_bytes      | int   | highest resident memory of any build step
     build_details             | json  | what each step reports of itself
     parameters                | int   | weights and biases
     nonzero_parameters        | int   | those of them that are not zero
-    flops_per_item            | float | FLOPs (2 × multiply-accumulates) of one item, from the graph
-    tokens_per_item           | int   | tokens that one item holds; null where the model has none
-    arithmetic                | str   | types of the low-precision arithmetic, and what decided them
+    flops_per_sample            | float | FLOPs (2 × multiply-accumulates) of one item, from the graph
+    tokens_per_sample           | int   | tokens that one item holds; null where the model has none
+    compute_dtype             | str   | types of the low-precision arithmetic, and what decided them
     flops_by_type             | json  | share of the FLOPs by the number type that is multiplied
     low_precision_flops_share | float | share of the FLOPs computed in fewer than 32 bits
     weight_only_flops_share   | float | share of the FLOPs computed in float from weights in low precision
@@ -79,20 +79,20 @@ CELLS = _columns(
     latency_p99_s             | float | 99th percentile; null where too few samples
     latency_p99_upper_s       | float | upper bound of the 99th percentile at 99 % confidence
     latency_std_s             | float | standard deviation of timed calls, each Trial counting the same
-    samples                   | int   | timed calls
+    calls                     | int   | timed calls
     blocks                    | int   | Blocks
     trials                    | int   | Trials (fresh processes)
-    stop_reason               | str   | why its measuring ended: precision, max_time, the Trials asked for …
+    stop_reason               | str   | why its measuring ended: target_ci, max_time, the Trials asked for …
     stop_halfwidth            | float | relative half-width of its speed-up's interval when measuring ended
     planned_trials            | int   | Trials that the last plan for it asked for; null where none was made
     warmup_calls              | int   | calls before the first Block, all Trials
     steady                    | bool  | whether warm-up ended because calls had become steady, in all Trials
     threads_used              | int   | threads that worked in its Blocks, median; replicas' added up
-    cpu_utilisation           | float | CPU seconds of its processes over the Blocks' wall time
-    throughput_items_per_s    | float | items answered over the Blocks' time, mean over Trials
+    cpu_utilization           | float | CPU seconds of its processes over the Blocks' wall time
+    throughput_samples_per_s    | float | items answered over the Blocks' time, mean over Trials
     qps                       | float | queries a second: as given, or the highest that held the bound
     over_bound_share          | float | share of queries slower than latency_bound; null without one
-    utilisation               | float | share of the queries' schedule in which the Session was busy
+    utilization               | float | share of the queries' schedule in which the Session was busy
     search                    | json  | how the rate was searched for, a list with one entry a Trial
     import_s                  | float | start of the process until the runtime is imported, median of Trials
     load_s                    | float | Artifact on disk until Session is ready, median of Trials
@@ -109,15 +109,15 @@ CELLS = _columns(
     pss_first_call_bytes      | int   | the same after the first call
     pss_bytes                 | int   | proportional set size after the Blocks, replicas included
     huge_page_bytes           | int   | of its memory, what lay in transparent huge pages after the Blocks
-    achieved_flop_per_s       | float | flops_per_item × throughput
+    achieved_flop_per_s       | float | flops_per_sample × throughput
     weight_bytes              | int   | the graph's weights, read once a call; without embeddings
-    activation_bytes_per_item | float | inputs and outputs of one item's convolutions and matrix products
+    activation_bytes_per_sample | float | inputs and outputs of one item's convolutions and matrix products
     float32_flops_share       | float | share of the FLOPs known to be float32
     arithmetic_intensity_flops_per_byte | float | FLOPs over bytes of one item, weights divided by the batch
-    roof_flop_per_s           | float | this machine's measured roof for flops_by_type at the thread budget
-    roof_over_float32         | float | that roof over the float32 roof; none where all is float32
-    roof_fraction             | float | achieved_flop_per_s over roof_flop_per_s, in the time that it was busy
-    copy_fraction             | float | bytes moved per second over the measured copy rate; above 1: by caches
+    peak_flop_per_s           | float | this machine's measured roof for flops_by_type at the thread budget
+    peak_over_float32         | float | that roof over the float32 roof; none where all is float32
+    compute_utilization       | float | achieved_flop_per_s over peak_flop_per_s, while it was busy
+    bandwidth_utilization     | float | bytes moved per second over the memory bandwidth; above 1: by caches
     bound                     | str   | compute or memory: intensity against the measured ridge point
     quality_metric            | str   | name of the quality metric
     quality_unit              | str   | unit of a drop (pt: hundredths of a share)
@@ -125,8 +125,8 @@ CELLS = _columns(
     quality                   | float | mean score
     quality_low               | float | lower end of the 95 % interval
     quality_high              | float | upper end of the 95 % interval
-    quality_items             | int   | items answered
-    quality_s                 | float | time of the quality pass
+    evaluation_samples             | int   | items answered
+    evaluation_s                 | float | time of the quality pass
     measured_s                | float | time inside timed Blocks, all Trials
     worker_s                  | float | time from start to end of the Cell's workers
     audit                     | str   | passed, failed or null when not audited
@@ -134,7 +134,7 @@ CELLS = _columns(
     """
 )
 
-# One Block a row, with the noise evidence around it (columns noise_* come from measure/noise.py).
+# One Block a row, with the noise evidence around it (columns noise_* come from measure/evidence.py).
 BLOCKS = _columns(
     """
     cell_id     | str   | Cell
@@ -145,19 +145,19 @@ BLOCKS = _columns(
     start_s     | float | start, seconds since the Run's start
     duration_s  | float | wall time of the Block
     calls       | int   | timed calls
-    items       | int   | items answered
+    samples     | int   | items answered
     median_s    | float | median call
     mean_s      | float | mean call
     min_s       | float | fastest call
     max_s       | float | slowest call
-    seconds_per_item | float | what comparisons take for speed; null in Runs that left it to the reader
-    facts       | json  | what the scenario says of the Block: its arrival rate, utilisation …
+    seconds_per_sample | float | what comparisons take for speed; null in Runs that left it to the reader
+    statistics  | json  | what the scenario says of the Block: its arrival rate, utilization …
     tags        | strs  | kinds of noise seen in this Block
-    evidence    | json  | the counters, see measure/noise.py
+    evidence    | json  | the counters, see measure/evidence.py
     """
 )
 
-SAMPLES = _columns(
+CALLS = _columns(
     """
     cell_id | str   | Cell
     arm     | str   | cell, baseline or shadow
@@ -168,21 +168,21 @@ SAMPLES = _columns(
 )
 
 # One item of the quality set a row: what paired comparisons need.
-ANSWERS = _columns(
+SCORES = _columns(
     """
     cell_id | str   | Cell
-    item    | int   | position in the quality set
+    sample  | int   | position in the quality set
     score   | float | the metric's score of this item
     """
 )
 
-TABLES = {"cells": CELLS, "blocks": BLOCKS, "samples": SAMPLES, "answers": ANSWERS}
+TABLES = {"cells": CELLS, "blocks": BLOCKS, "calls": CALLS, "scores": SCORES}
 
 KEYS = {
     "cells": ("cell_id", "group_id", "model", "technique", "workload", "hardware", "arm", "status"),
     "blocks": ("cell_id", "arm", "trial", "round", "order", "median_s"),
-    "samples": ("cell_id", "arm", "trial", "call_ns"),
-    "answers": ("cell_id", "item", "score"),
+    "calls": ("cell_id", "arm", "trial", "call_ns"),
+    "scores": ("cell_id", "sample", "score"),
 }
 """What every version's tables have; one without is another table, or none."""
 

@@ -14,7 +14,7 @@ Key = tuple[str | int, ...]
 Places = dict[Key, tuple[str, int]]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
-MOST_VALUES = 100_000
+MAX_VALUES = 100_000
 """In one file, aliases counted as often as they stand: a few lines of them can be billions of values."""
 
 
@@ -96,8 +96,8 @@ def _parse(path: Path) -> Document:
     problems: list[Problem] = []
     try:
         node = yaml.compose(text, Loader=_Loader)
-        if node is not None and _count(node, {}) > MOST_VALUES:
-            text = f"holds more than {MOST_VALUES:,} values, aliases counted as often as they stand"
+        if node is not None and _count(node, {}) > MAX_VALUES:
+            text = f"holds more than {MAX_VALUES:,} values, aliases counted as often as they stand"
             problems.append(Problem(str(path), None, "", text))
         elif isinstance(node, yaml.MappingNode):
             document.data = _construct(node, (), document, problems)

@@ -81,7 +81,7 @@ class Pipeline:
             steps.append({"step": self.deployment.family, **self.deployment_config.model_dump(mode="json")})
         return steps
 
-    def stages(self, form: str) -> list[Stage]:
+    def stages(self, format: str) -> list[Stage]:
         """All build steps from a model in `form`, conversions inserted where a form does not fit.
 
         Raises ValueError, in words, when no chain of conversions leads from one step to the next.
@@ -89,20 +89,20 @@ class Pipeline:
         chains, reasons = [], []
         for stages in itertools.product(*(choice.stages() for choice in self.transforms)):
             try:
-                chains.append(self._chain(form, stages))
+                chains.append(self._chain(format, stages))
             except ValueError as error:
                 reasons.append(str(error))
         if not chains:
             raise ValueError("; ".join(dict.fromkeys(reasons)))
         return min(chains, key=self._detours)
 
-    def _chain(self, form: str, stages: tuple[Stage, ...]) -> list[Stage]:
+    def _chain(self, format: str, stages: tuple[Stage, ...]) -> list[Stage]:
         """The stages with the conversions that they need."""
         chain: list[Stage] = []
         for stage in stages:
-            chain += [*_convert(form, stage.step.takes, stage.step.name), stage]
-            form = stage.step.yields
-        chain += _convert(form, self.runtime.takes, f"the runtime {self.runtime.name}")
+            chain += [*_convert(format, stage.step.takes, stage.step.name), stage]
+            format = stage.step.yields
+        chain += _convert(format, self.runtime.takes, f"the runtime {self.runtime.name}")
         for i, stage in enumerate(chain):
             lost = [one.step for one in chain[i:] if one.step.yields not in stage.step.shows_in]
             if stage.step.shows_in and lost:
@@ -120,10 +120,10 @@ class Pipeline:
         return len(chain), -sum(i for i, stage in enumerate(chain) if stage.config in configs)
 
 
-def _convert(form: str, wanted: tuple[str, ...], who: str) -> list[Stage]:
+def _convert(format: str, wanted: tuple[str, ...], who: str) -> list[Stage]:
     """Shortest chain of conversions from `form` to one of `wanted`."""
-    queue: deque[tuple[str, tuple[Transform, ...]]] = deque([(form, ())])
-    seen = {form}
+    queue: deque[tuple[str, tuple[Transform, ...]]] = deque([(format, ())])
+    seen = {format}
     while queue:
         at, path = queue.popleft()
         if at in wanted:
@@ -132,4 +132,4 @@ def _convert(form: str, wanted: tuple[str, ...], who: str) -> list[Stage]:
             if at in step.takes and step.yields not in seen:
                 seen.add(step.yields)
                 queue.append((step.yields, (*path, step)))
-    raise ValueError(f"{who} takes {' or '.join(wanted)}, and nothing makes that from {form}")
+    raise ValueError(f"{who} takes {' or '.join(wanted)}, and nothing makes that from {format}")

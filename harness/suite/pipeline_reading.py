@@ -78,9 +78,9 @@ class PipelineReader:
     def _possible(self, key: Key, pipeline: Pipeline) -> bool:
         """Refuse a pipeline that no kind of model could go through."""
         reasons: dict[str, None] = {}
-        for form in sorted({source.form for source in SOURCES.values()}):
+        for format in sorted({source.format for source in SOURCES.values()}):
             try:
-                pipeline.stages(form)
+                pipeline.stages(format)
             except ValueError as error:
                 reasons[str(error)] = None
             else:

@@ -65,17 +65,17 @@ class Quality(Section):
 class Measure(Section):
     """How to measure. Times are seconds or ``20s``; `max_time` is timed time for each Cell."""
 
-    precision: Share = Field(default=0.02, gt=0, lt=1, description="wanted half-width of the speed-up")
+    target_ci: Share = Field(default=0.02, gt=0, lt=1, description="wanted half-width of the speed-up")
     max_time: Seconds = Field(default=20.0, gt=0, description="timed seconds a Cell, all Trials together")
     trials: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
-        default="auto", description="fresh processes a Cell; auto: as many as `precision` takes"
+        default="auto", description="fresh processes a Cell; auto: as many as `target_ci` takes"
     )
     block_time: Seconds = Field(default=0.1, gt=0, description="aimed length of one Block")
     warmup_time: Seconds = Field(default=1.0, ge=0, description="warm-up ends at the latest after this")
     huge_pages: bool = Field(
         default=False, description="ask malloc for huge pages: less luck of placement (Linux, glibc)"
     )
-    roof_time: Seconds = Field(
+    peak_time: Seconds = Field(
         default=2.0,
         ge=0,
         description="measuring the machine's roofs: about a sixth of it each product; 0: not at all",

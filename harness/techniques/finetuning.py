@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from harness.artifacts.tensors import check_arrays
 from harness.errors import BuildError
+from harness.formats.tensors import check_arrays
 from harness.techniques.registry import BuildContext, StepConfig
 from harness.zoo.registry import Data, Recipe
 

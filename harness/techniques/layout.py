@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.artifacts import aoti, torch_module
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.torch_execution import CHANNELS_LAST
 from harness.errors import BuildError
+from harness.formats.aoti import package as aoti
+from harness.formats.torch import module as torch_module
+from harness.formats.torch.execution import CHANNELS_LAST
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 
@@ -22,12 +23,12 @@ class ChannelsLast(StepConfig):
     "layout",
     ChannelsLast,
     select=("format", "channels-last"),
-    takes=(torch_module.FORM,),
-    yields=torch_module.FORM,
+    takes=(torch_module.FORMAT,),
+    yields=torch_module.FORMAT,
     summary="convolutions of a PyTorch module on channels-last memory",
     packages=("torch",),
-    shows_in=(torch_module.FORM, aoti.FORM),
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    shows_in=(torch_module.FORMAT, aoti.FORMAT),
+    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
 )
 def channels_last(_: ChannelsLast, source: Artifact, out: Path, _context: BuildContext) -> dict[str, Any]:
     """Note the layout, which is put in place whenever the module is loaded."""

@@ -19,14 +19,14 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import file_digest
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import TensorSpec
 from harness.errors import HarnessError
+from harness.formats.target import Target
+from harness.formats.tensors import TensorSpec
 from harness.registry import Registry
 from harness.zoo.registry import Data
 
 Aspect = Literal["batch", "device", "threads", "machine"]
-"""What a step may specialise on; it goes into the Artifact's content address."""
+"""What a step may specialize on; it goes into the Artifact's content address."""
 
 
 class StepConfig(BaseModel):
@@ -57,7 +57,7 @@ class Transform:
     """A registered transform or conversion.
 
     `build(config, source, out, context)` writes the new Artifact's files into the empty folder `out` and
-    returns what it has to report (shown with the Record). `settles(config, target, cpu_features)` returns
+    returns what it has to report (shown with the Record). `resolve(config, target, cpu_features)` returns
     what settings that follow the machine come to; it goes into the content address. `keeps` names facts of
     the source that the step does not change; others are counted anew where the form allows it.
     `cuda_capability` is the least compute capability of a GPU that it can be for. The code of
@@ -85,8 +85,8 @@ class Transform:
     extra: str | None = None
     devices: tuple[str, ...] = ("cpu", "cuda")
     cuda_capability: tuple[int, int] | None = None
-    specialises: tuple[Aspect, ...] = ()
-    settles: Callable[[Any, Target, frozenset[str]], dict[str, Any]] = lambda *_: {}
+    specialize_on: tuple[Aspect, ...] = ()
+    resolve: Callable[[Any, Target, frozenset[str]], dict[str, Any]] = lambda *_: {}
     keeps: tuple[str, ...] = ()
     needs_training_data: Callable[[Any], bool] = lambda _config: False
     version: int = 1
@@ -216,7 +216,7 @@ def deployment(
 
 
 def versions_within(*names: str) -> dict[str, int]:
-    """Versions of the steps that a step runs inside itself, for its `settles`: its result follows them."""
+    """Versions of the steps that a step runs inside itself, for its `resolve`: its result follows them."""
     return {name: (TRANSFORMS if name in TRANSFORMS else CONVERSIONS).get(name).version for name in names}
 
 

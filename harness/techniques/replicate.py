@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from harness.artifacts.targets import Target
+from harness.formats.target import Target
 from harness.techniques.registry import ReplicaHost, StepConfig, deployment
 
 

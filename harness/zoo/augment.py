@@ -25,8 +25,8 @@ def shift(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     offsets = torch.randint(0, 2 * MAX_SHIFT + 1, (2, batch, 1), generator=generator).to(images.device)
     rows = offsets[0] + torch.arange(height, device=images.device)
     columns = offsets[1] + torch.arange(width, device=images.device)
-    items = torch.arange(batch, device=images.device)[:, None, None]
-    moved = padded.permute(0, 2, 3, 1)[items, rows[:, :, None], columns[:, None, :]]
+    samples = torch.arange(batch, device=images.device)[:, None, None]
+    moved = padded.permute(0, 2, 3, 1)[samples, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2)
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.artifacts.tensors import Array
 from harness.errors import DataError
 from harness.files import replace_file
+from harness.formats.tensors import Array
 
 FOLDER = "checkpoints"
 
@@ -59,7 +59,7 @@ def load_weights(path: Path) -> dict[str, Array]:
     return tensors
 
 
-def save(path: Path, tensors: Mapping[str, Array], facts: Mapping[str, Any]) -> dict[str, Any]:
+def save(path: Path, tensors: Mapping[str, Array], statistics: Mapping[str, Any]) -> dict[str, Any]:
     """Write `tensors` to `path` and a card of `facts`, `sha256` and `bytes` beside it; return the card.
 
     Each file is written whole or not at all. A crash between the two leaves a card that does not match, and
@@ -68,7 +68,7 @@ def save(path: Path, tensors: Mapping[str, Array], facts: Mapping[str, Any]) -> 
     from safetensors.numpy import save as serialise
 
     content = serialise({name: tensors[name] for name in sorted(tensors)})
-    card = {**facts, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    card = {**statistics, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     _write_atomic(path, content)
     _write_atomic(card_path(path), (json.dumps(card, indent=2) + "\n").encode())
     return card

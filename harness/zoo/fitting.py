@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.artifacts.tensors import Array
 from harness.errors import BuildError, DataError, UnknownNameError
+from harness.formats.tensors import Array
 from harness.zoo.augment import AUGMENTS, augment_images
 from harness.zoo.registry import Data, Metric, Recipe
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.artifacts.cache import digest, file_digest
 from harness.errors import DataError
-from harness.zoo.installed import import_versions, requirement_versions
+from harness.packages import import_versions, requirement_versions
 from harness.zoo.registry import DATASETS
 from harness.zoo.user_code import find_module
 

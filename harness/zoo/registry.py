@@ -14,8 +14,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifacts.tensors import Array, TensorSpec
 from harness.errors import DataError
+from harness.formats.tensors import Array, TensorSpec
 from harness.registry import Registry
 
 Split = Literal["train", "test"]
@@ -50,7 +50,7 @@ class Dataset:
     training_version: Callable[[], str] = str
     generate: Callable[[Split, tuple[TensorSpec, ...]], Data] | None = None
 
-    def items(self, split: Split, root: Path, inputs: tuple[TensorSpec, ...]) -> Data:
+    def samples(self, split: Split, root: Path, inputs: tuple[TensorSpec, ...]) -> Data:
         """Return a split for a model with these `inputs`. Raises DataError for files that cannot be read."""
         if self.generate is not None:
             return self.generate(split, inputs)
@@ -87,7 +87,7 @@ class ZooModel:
     suites. Random weights are drawn by the factory after seeding with `seed`: the same bytes each time with
     the same version of torch; they tell speed and size, not accuracy.
 
-    `tokens_per_item`: tokens that one item holds, of a language model, so that its speed is given in tokens
+    `tokens_per_sample`: tokens that one item holds, of a language model, so that its speed is given in tokens
     as well.
     """
 
@@ -100,7 +100,7 @@ class ZooModel:
     recipe: Recipe | None
     source: str = ""
     seed: int = 0
-    tokens_per_item: int | None = None
+    tokens_per_sample: int | None = None
 
 
 class Metric(Protocol):

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from harness.artifacts.tensors import TensorSpec
+from harness.formats.tensors import TensorSpec
 from harness.registry import Registry
 from harness.zoo.registry import DATASETS, METRICS, MODELS, Data, Split
 
@@ -82,7 +82,7 @@ class Source:
 
     key: str
     config: type[SourceConfig]
-    form: str
+    format: str
     identity: Callable[[Any, Path], dict[str, Any]]
     build: Callable[[Any, Path, Path], tuple[TensorSpec, ...]]
     data: Callable[[Any, Path, Split], Data | None]

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from harness.artifacts.torch_module import call_factory, unique_tensors
 from harness.errors import DataError
+from harness.formats.torch.module import call_factory, unique_tensors
 from harness.zoo import checkpoints
 from harness.zoo.fitting import Progress, fit, mean_score
 from harness.zoo.registry import DATASETS, METRICS, MODELS, Dataset, Recipe, ZooModel
@@ -37,24 +37,24 @@ def train_zoo_model(
     if recipe is None or model.dataset is None:
         raise DataError(f"the model {name!r} has no recipe to train it by")
     dataset = DATASETS.get(model.dataset)
-    train, test = (dataset.items(split, suites_root / "data", model.inputs) for split in ("train", "test"))
+    train, test = (dataset.samples(split, suites_root / "data", model.inputs) for split in ("train", "test"))
     if train.labels is None:
         raise DataError(f"the dataset {dataset.name!r} has no labels to train {name!r} with")
     module = _untrained(model, recipe.seed)
     begin = time.perf_counter()
     fit(module, train.inputs, train.labels, recipe, progress=progress)
     train_s = time.perf_counter() - begin
-    facts = {
+    statistics = {
         "model": name,
         **_origin(recipe, dataset),
         "metric": model.metric,
         "quality": round(mean_score(module, test, METRICS.get(model.metric)), 6),
-        "test_items": len(test),
+        "test_samples": len(test),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "train_s": round(train_s, 1),
     }
     tensors = {key: value.cpu().numpy() for key, value in unique_tensors(module)[0].items()}
-    return checkpoints.save(checkpoints.place(name, suites_root), tensors, facts)
+    return checkpoints.save(checkpoints.place(name, suites_root), tensors, statistics)
 
 
 def _origin(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:

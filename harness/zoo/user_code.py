@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
+from harness.formats.tensors import TensorSpec
 from harness.zoo.registry import DATASETS, Data, Split
 
 REFERENCE = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
@@ -51,7 +51,7 @@ def load_data(reference: str, folder: Path, split: Split, inputs: tuple[TensorSp
     from harness.zoo.assets import locate_asset
 
     if ":" not in reference:
-        return DATASETS.get(reference).items(split, locate_asset("data", folder), inputs)
+        return DATASETS.get(reference).samples(split, locate_asset("data", folder), inputs)
     module, _, function = reference.partition(":")
     try:
         result = getattr(importlib.import_module(module), function)(split)

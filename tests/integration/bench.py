@@ -23,7 +23,7 @@ SHARED = Path("/dev/shm")
 PATIENCE_S = 300.0
 """How long anything is waited for that takes seconds on a quiet machine."""
 QUICK = {"max_time": "0.2s", "trials": 2, "block_time": "20ms", "warmup_time": "50ms", "timeout": "60s"}
-QUICK |= {"roof_time": 0}
+QUICK |= {"peak_time": 0}
 INPUT = {"input": [16]}
 ONE_THREAD = {"hardware": {"cpu": {"device": "cpu", "threads": 1}}}
 """Two threads that meet after each layer wait for each other where others have the cores: seconds a call."""

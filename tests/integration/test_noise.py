@@ -6,7 +6,7 @@ import signal
 import pytest
 from bench import ORT, Bench
 
-from harness.analysis.power import RECKONED
+from harness.analysis.noise_study.power import RECKONED
 from harness.store.journal import FILE, Event, read_journal
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ def test_an_injected_slow_down_is_measured_and_called(bench: Bench) -> None:
     assert "estimate" in printed
     made = trials(bench)
     assert len(made) == 4
-    names = {"baseline", "shadow", "identical", "100% slower"}
+    names = {"baseline", "control", "identical", "100% slower"}
     assert all(set(event["arms"]) == names for event in made)
     for event in made:
         waits_ns = event["waits_ns"]
@@ -39,12 +39,12 @@ def test_an_injected_slow_down_is_measured_and_called(bench: Bench) -> None:
     assert len(trials(bench)) == 4  # nothing was left to measure
     (group,) = json.loads(again)["groups"].values()
     assert group["experiments"] == 2
-    assert [one["effect"] for one in group["prefixes"][-1]["recast"]["called"]] == [0, *RECKONED, 1]
+    assert [one["effect"] for one in group["prefixes"][-1]["relabel"]["called"]] == [0, *RECKONED, 1]
     powers = {power["effect"]: power for power in group["prefixes"][-1]["powers"]}
     assert powers[1.0]["faster"] == 0
     for power in powers.values():  # two experiments, each in six roles
         assert power["roles"] == 6
-        assert sum(power[verdict] for verdict in ("slower", "faster", "same", "ambiguous")) == 12
+        assert sum(power[verdict] for verdict in ("slower", "faster", "equivalent", "inconclusive")) == 12
 
 
 def test_ctrl_c_keeps_whole_experiments_and_the_same_command_goes_on(bench: Bench) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from bench import EAGER, ONE_THREAD, ORT, Bench
 
-from harness.analysis.leaderboard import boards
+from harness.analysis.compare.leaderboard import boards
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> Non
     )
     out = bench.harness("run", str(suite))
     run = bench.run()
-    cells = run.cells[run.cells["arm"] != "shadow"].set_index(["model", "technique"])
+    cells = run.cells[run.cells["arm"] != "control"].set_index(["model", "technique"])
     assert (cells["status"] == "measured").all()
     states = cells["audit"].to_dict()
     assert states == {
@@ -41,7 +41,7 @@ def test_a_worker_that_dies_in_mid_block_marks_its_trial_and_the_group_goes_on(b
     out = bench.harness("run", str(suite))
     bench.assert_all_gone()
     run = bench.run()
-    cells = run.cells[run.cells["arm"] != "shadow"].set_index("technique")
+    cells = run.cells[run.cells["arm"] != "control"].set_index("technique")
     assert (cells["status"] == "measured").all()
     assert cells.loc["ort", "trials"] == 2
     assert not any("ended early" in text for text in cells.loc["ort", "warnings"])

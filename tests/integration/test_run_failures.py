@@ -27,7 +27,7 @@ def test_bad_cells_fail_alone(bench: Bench) -> None:
     out = bench.harness("run", str(suite), code=4)
     bench.assert_all_gone()
     run = bench.run()
-    cells = run.cells[run.cells["arm"] != "shadow"].set_index(["model", "technique"])
+    cells = run.cells[run.cells["arm"] != "control"].set_index(["model", "technique"])
     assert cells.loc[("healthy", "eager"), "status"] == "measured"
     expected = {
         ("raises", "eager"): ("build", "RuntimeError: the weights are on another disk"),

@@ -37,7 +37,7 @@ def finish(bench: Bench, suite: Path, finished: list[tuple[str, int]], measured:
     assert bench.partials() == []
     run = bench.run()
     assert run.info.status == "complete"
-    cells = run.cells[run.cells["arm"] != "shadow"]
+    cells = run.cells[run.cells["arm"] != "control"]
     assert (cells["status"] == "measured").all()
     assert len(cells) == measured
     assert cells["quality"].notna().all()

@@ -77,7 +77,7 @@ def check_libraries(libraries: dict[str, set[str]]) -> None:
 
 
 def check_records(run: Run) -> None:
-    cells = run.cells[run.cells["arm"] != "shadow"]
+    cells = run.cells[run.cells["arm"] != "control"]
     assert run.info.status == "complete"
     assert set(cells["status"]) == {"measured", "skipped"}
     skipped = cells[cells["status"] == "skipped"]
@@ -91,7 +91,7 @@ def check_records(run: Run) -> None:
     for column in (
         "latency_mean_s",
         "latency_min_s",
-        "throughput_items_per_s",
+        "throughput_samples_per_s",
         "first_call_s",
         "load_s",
         "import_s",
@@ -117,13 +117,13 @@ def check_records(run: Run) -> None:
 
 
 def check_tables(run: Run) -> None:
-    assert len(run.samples) == run.cells["samples"].sum()
+    assert len(run.calls) == run.cells["calls"].sum()
     assert len(run.blocks) == run.cells["blocks"].sum()
     assert sorted(run.blocks["order"]) == list(range(len(run.blocks)))
     assert (np.diff(run.blocks.sort_values("order")["start_s"]) > 0).all()
-    shadows = run.cells[run.cells["arm"] == "shadow"]
-    assert len(shadows) == 2  # the file's baseline is skipped
-    assert shadows["warnings"].map(lambda texts: not any("quality" in text for text in texts)).all()
+    controls = run.cells[run.cells["arm"] == "control"]
+    assert len(controls) == 2  # the file's baseline is skipped
+    assert controls["warnings"].map(lambda texts: not any("quality" in text for text in texts)).all()
     assert all((run.folder / log).is_file() for log in run.cells["log"].dropna())
     assert 0 < run.info.times.measured_share < 1
     assert not (run.folder / "journal.jsonl").exists()

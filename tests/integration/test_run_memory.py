@@ -22,7 +22,7 @@ def test_a_known_amount_of_weights_is_seen_over_the_empty_worker(bench: Bench) -
     suite = bench.suite(models, EAGER, measure={"trials": 1}, **ONE_THREAD)
     bench.harness("run", str(suite))
     run = bench.run()
-    cells = run.cells[run.cells["arm"] != "shadow"].set_index("model")
+    cells = run.cells[run.cells["arm"] != "control"].set_index("model")
     light, heavy = cells.loc["light"], cells.loc["heavy"]
     assert abs(heavy["rss_empty_bytes"] - light["rss_empty_bytes"]) < SLACK * MIB
     for phase in ("first_call", "steady"):

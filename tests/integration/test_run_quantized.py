@@ -31,7 +31,7 @@ def test_low_precision_cells(bench: Bench) -> None:
     suite = bench.suite(MODELS, TECHNIQUES)
     bench.harness("run", str(suite), code=4)
     cells = bench.run().cells
-    rows = cells[cells["arm"] != "shadow"].set_index("technique")
+    rows = cells[cells["arm"] != "control"].set_index("technique")
     failed = rows.loc["too many"]
     assert (failed["status"], failed["stage"]) == ("failed", "build")
     assert "calibration wants 1000 items, the training data has 96" in failed["reason"]
@@ -41,7 +41,7 @@ def test_low_precision_cells(bench: Bench) -> None:
     assert measured["low_precision_weight_share"].isna()["ort"]
     for name in LOW | WEIGHTS_ONLY:
         row = measured.loc[name]
-        assert isinstance(row["arithmetic"], str)
+        assert isinstance(row["compute_dtype"], str)
         assert row["low_precision_flops_share"] == (name in LOW)
         assert row["weight_only_flops_share"] == (name in WEIGHTS_ONLY)
         assert row["low_precision_weight_share"] == 1.0
@@ -51,4 +51,4 @@ def test_low_precision_cells(bench: Bench) -> None:
     for name in LOW | WEIGHTS_ONLY | {"half"}:
         row = measured.loc[name]
         assert row["low_precision_flops_share"] + row["weight_only_flops_share"] == 1.0
-        assert row["flops_per_item"] == measured.loc["ort"]["flops_per_item"]
+        assert row["flops_per_sample"] == measured.loc["ort"]["flops_per_sample"]

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from bench import ORT, Bench
 
-from harness.analysis.comparison import compare
-from harness.analysis.leaderboard import boards
-from harness.measure.mlperf import MODULE
+from harness.analysis.compare.comparison import compare
+from harness.analysis.compare.leaderboard import boards
+from harness.measure.loadgen import MODULE
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ def test_queries_that_come_by_themselves(bench: Bench, onnx_file: Path) -> None:
     )
     out = bench.harness("run", str(suite), code=4)
     run = bench.run()
-    cells = run.cells[run.cells["arm"] != "shadow"].set_index("workload")
+    cells = run.cells[run.cells["arm"] != "control"].set_index("workload")
     measured = cells.drop("impossible")
     assert (measured["status"] == "measured").all()
     assert measured["audit"].eq("passed").all()
@@ -44,29 +44,29 @@ def test_queries_that_come_by_themselves(bench: Bench, onnx_file: Path) -> None:
     assert "no rate holds latency_bound 0.001 ms" in cells.loc["impossible", "reason"]
 
     found = cells.loc["found"]
-    rates = [json.loads(facts)["rate_per_s"] for facts in of(run, found)["facts"]]
+    rates = [json.loads(statistics)["rate_per_s"] for statistics in of(run, found)["statistics"]]
     least, most = min(rates) * (1 - 1e-9), max(rates) * (1 + 1e-9)
     assert least <= found["qps"] <= most
     assert 0 <= found["over_bound_share"] <= 1
-    assert found["utilisation"] > 0
+    assert found["utilization"] > 0
     searches = json.loads(found["search"])
     assert len(searches) == found["trials"] == 2
     assert all(search["rates_per_s"] for search in searches)
-    assert (of(run, found)["seconds_per_item"] * rates).round(9).eq(1).all()
+    assert (of(run, found)["seconds_per_sample"] * rates).round(9).eq(1).all()
 
     given = cells.loc["given"]
     assert given["qps"] == pytest.approx(200)
     assert pd.isna(given["search"])
-    assert (of(run, given)["items"] == of(run, given)["calls"]).all()
+    assert (of(run, given)["samples"] == of(run, given)["calls"]).all()
     together = of(run, cells.loc["together"])
-    assert (together["items"] == 6 * together["calls"]).all()
-    assert (together["seconds_per_item"] * 6).round(12).tolist() == together["median_s"].round(12).tolist()
+    assert (together["samples"] == 6 * together["calls"]).all()
+    assert (together["seconds_per_sample"] * 6).round(12).tolist() == together["median_s"].round(12).tolist()
 
     speeds = {board.group.workload: board.group.speed for board in boards(run)}
     assert speeds["found"] == "rate"
     assert speeds["given"] == speeds["together"] == "latency"
-    per_item = compare(run).set_index("workload").loc["found", "seconds_per_item"]
-    assert least <= 1 / per_item <= most
+    per_sample = compare(run).set_index("workload").loc["found", "seconds_per_sample"]
+    assert least <= 1 / per_sample <= most
     heads = [set(line.split()) for line in out.splitlines()]
     assert any({"queries", "size", "RSS"} <= words for words in heads)  # the rate is a column of the table
     assert "as many a second as keep p90 within 200 ms" in out

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from harness.runner.channel import Message, WorkerSide
+from harness.runner.workers.channel import Message, WorkerSide
 
 
 def main() -> None:

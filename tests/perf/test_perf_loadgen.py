@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
-from harness.measure import mlperf
+from harness.formats.target import Target
+from harness.measure import loadgen as mlperf
 from harness.measure.clock import PerfClock
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
 from harness.runtimes.registry import RUNTIMES
-from harness.stats.quantiles import min_samples
+from harness.stats.quantiles import min_calls
 
 pytest.importorskip(mlperf.MODULE, reason="mlcommons-loadgen is not installed (extra: loadgen)")
 
@@ -59,7 +59,7 @@ def test_cost_of_asking(benchmark: Any) -> None:
     pair = loads([no_op] * 4, 0.01)
     for one in pair:
         one.count = 5000
-    costs = [float(np.median(one.block().samples_ns)) for one in pair]
+    costs = [float(np.median(one.block().calls_ns)) for one in pair]
     benchmark.pedantic(pair[0].block, rounds=3)
     said = f"a no-op: ours {costs[0]:.0f} ns, LoadGen {costs[1]:.0f} ns"
     benchmark.extra_info["cost"] = said
@@ -83,13 +83,13 @@ def test_single_stream_beside_loadgens(benchmark: Any, tmp_path: Path, width: in
     ours, theirs = loads(calls, 0.2)
     for one in (ours, theirs):
         one.warm()
-    count = max(ours.count, -(-min_samples(0.99) // PAIRS))
+    count = max(ours.count, -(-min_calls(0.99) // PAIRS))
     ours.count = theirs.count = count
     samples: dict[Load, list[np.ndarray]] = {ours: [], theirs: []}
 
     def pair() -> None:
         for one in random.sample([ours, theirs], 2):
-            samples[one].append(one.block().samples_ns)
+            samples[one].append(one.block().calls_ns)
 
     benchmark.pedantic(pair, rounds=PAIRS, iterations=1)
     for name, q in QUANTILES.items():

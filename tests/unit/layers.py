@@ -7,9 +7,9 @@ import onnx
 import tiny
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.target import Target
 from harness.runtimes.registry import RUNTIMES
 
 RNG = np.random.default_rng(5)
@@ -48,12 +48,12 @@ def conv(folder):
 
 
 def context(shape, data, **about):
-    from harness.artifacts.tensors import TensorSpec
+    from harness.formats.tensors import TensorSpec
 
     return tiny.Context((TensorSpec(name="x", shape=shape),), data, **about)
 
 
-def items(shape, count, seed=1):
+def samples(shape, count, seed=1):
     return np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
 
 

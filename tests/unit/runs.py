@@ -78,31 +78,31 @@ def make_run(
     baseline: str = "eager",
     trials: int = 3,
     rounds: int = 12,
-    shadow: bool = True,
+    control: bool = True,
     seed: int = 0,
     **info: Any,
 ) -> Run:
     """Write a Run into `folder` and open it. `info` replaces fields of `run.json`."""
     rng = np.random.default_rng(seed)
-    tables: dict[str, list[dict[str, Any]]] = {"cells": [], "blocks": [], "answers": []}
+    tables: dict[str, list[dict[str, Any]]] = {"cells": [], "blocks": [], "scores": []}
     infos = []
     for group in groups:
         ids = {t.name: _hash(group, t.name) for t in techniques}
         infos.append(_group_info(group, ids.get(baseline, "")))
         baseline_scores = _right(group, 0.0, rng)
         for technique in techniques:
-            arms = ["baseline", "shadow"] if technique.name == baseline and shadow else ["cell"]
-            arms = ["baseline"] if technique.name == baseline and not shadow else arms
+            arms = ["baseline", "control"] if technique.name == baseline and control else ["subject"]
+            arms = ["baseline"] if technique.name == baseline and not control else arms
             for arm in arms:
                 _add(tables, group, technique, ids[technique.name], arm, trials, rounds, rng)
             if technique.status == "measured" and baseline_scores is not None:
                 scores = _worse(baseline_scores, technique.drop, rng)
                 scores = scores if group.more_is_better else 1 - scores
-                tables["answers"] += _answer_rows(ids[technique.name], scores)
+                tables["scores"] += _answer_rows(ids[technique.name], scores)
                 _note_quality(tables["cells"], ids[technique.name], scores, technique, group)
     folder.mkdir(parents=True, exist_ok=True)
     _write_logs(folder, tables["cells"])
-    write_run(folder, _info(infos, info), {**tables, "samples": _samples(tables["blocks"])})
+    write_run(folder, _info(infos, info), {**tables, "calls": _samples(tables["blocks"])})
     return load(folder)
 
 
@@ -160,10 +160,12 @@ def _info(groups: list[GroupInfo], changes: dict[str, Any]) -> RunInfo:
         "commit": Commit(hash="4be1d8c0a93f5526bb01", dirty=False, subject="Measure replicas by wall time"),
         "machine": MACHINE,
         "versions": {"torch": "2.11.0", "onnxruntime": "1.23.1", "numpy": "2.4.6"},
-        "settings": {"precision": 0.02, "max_time": 3.0, "trials": 3},
+        "settings": {"target_ci": 0.02, "max_time": 3.0, "trials": 3},
         "quality": {"max_drop": 0.5},
         "groups": groups,
-        "times": Times(wall_s=242.0, build_s=41.0, start_s=12.0, quality_s=30.0, warmup_s=9.0, timed_s=118.0),
+        "times": Times(
+            wall_s=242.0, build_s=41.0, start_s=12.0, evaluation_s=30.0, warmup_s=9.0, timed_s=118.0
+        ),
         "grade": {
             "letter": "B",
             "reasons": ["8.1 % of the measured time: the hypervisor took the cores away"],
@@ -239,14 +241,14 @@ def _record(group: Group, technique: Technique, cell_id: str, arm: str) -> dict[
     work = group.batch * 60e3 + group.size * technique.size * 2 + 6e6
     return row | {
         "artifact_key": hashlib.sha256(cell_id.encode()).hexdigest(),
-        "artifact_form": "onnx" if technique.runtime == "onnxruntime" else "torch-module",
+        "artifact_format": "onnx" if technique.runtime == "onnxruntime" else "torch-module",
         "artifact_bytes": int(group.size * technique.size),
         "build_s": technique.build_s,
         "build_peak_rss_bytes": int(610e6),
         "build_details": json.dumps([{"step": "convert", "seconds": technique.build_s, "details": {}}]),
         "parameters": 105_866,
         "nonzero_parameters": 105_866,
-        "flops_per_item": 4.8e6 if "prune" not in technique.families else 1.6e6,
+        "flops_per_sample": 4.8e6 if "prune" not in technique.families else 1.6e6,
         "import_s": base / 150e6,
         "load_s": 0.011 * technique.size,
         "first_call_s": group.call_s * 9 / technique.speed,
@@ -288,7 +290,7 @@ def _blocks(
                     "start_s": float(index),
                     "duration_s": float(call_s.sum()),
                     "calls": calls,
-                    "items": calls * group.batch,
+                    "samples": calls * group.batch,
                     "median_s": float(np.median(call_s)),
                     "mean_s": float(call_s.mean()),
                     "min_s": float(call_s.min()),
@@ -305,7 +307,7 @@ def _speed_columns(
     group: Group, row: dict[str, Any], blocks: list[dict[str, Any]], calls: np.ndarray[Any, Any]
 ) -> dict[str, Any]:
     seconds = sum(block["duration_s"] for block in blocks)
-    throughput = sum(block["items"] for block in blocks) / seconds
+    throughput = sum(block["samples"] for block in blocks) / seconds
     allowed = {0.5: 1, 0.9: 64, 0.95: 130, 0.99: 662}
     shown = {q: float(np.quantile(calls, q)) if len(calls) >= n else None for q, n in allowed.items()}
     return {
@@ -316,12 +318,12 @@ def _speed_columns(
         "latency_p90_s": shown[0.9],
         "latency_p95_s": shown[0.95],
         "latency_p99_s": shown[0.99],
-        "samples": len(calls),
+        "calls": len(calls),
         "blocks": len(blocks),
         "trials": len({block["trial"] for block in blocks}),
-        "throughput_items_per_s": throughput,
+        "throughput_samples_per_s": throughput,
         "measured_s": seconds,
-        "achieved_flop_per_s": row["flops_per_item"] * throughput,
+        "achieved_flop_per_s": row["flops_per_sample"] * throughput,
     }
 
 
@@ -339,7 +341,7 @@ def _worse(scores: np.ndarray[Any, Any], drop: float, rng: np.random.Generator) 
 
 
 def _answer_rows(cell_id: str, scores: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
-    return [{"cell_id": cell_id, "item": i, "score": float(s)} for i, s in enumerate(scores)]
+    return [{"cell_id": cell_id, "sample": i, "score": float(s)} for i, s in enumerate(scores)]
 
 
 def _note_quality(
@@ -352,7 +354,7 @@ def _note_quality(
     mean = float(scores.mean())
     half = 1.96 * (mean * (1 - mean) / len(scores)) ** 0.5
     for row in cells:
-        if row["cell_id"] == cell_id and row["arm"] != "shadow":
+        if row["cell_id"] == cell_id and row["arm"] != "control":
             row |= {
                 "quality_metric": group.metric,
                 "quality_unit": group.unit,
@@ -360,8 +362,8 @@ def _note_quality(
                 "quality": mean,
                 "quality_low": mean - half,
                 "quality_high": min(1.0, mean + half),
-                "quality_items": len(scores),
-                "quality_s": 0.7,
+                "evaluation_samples": len(scores),
+                "evaluation_s": 0.7,
             } | {key: value for key, value in technique.columns.items() if key.startswith("quality")}
 
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from harness.analysis.artifacts import LOW_PRECISION, artifact_columns
+from harness.analysis.records.artifacts import LOW_PRECISION, artifact_columns
 from harness.report.precision import low_precision
 from harness.store.schema import CELLS
 
 TOLD = {
-    "arithmetic": "uint8 × int8, one weight scale a channel; weights in 8 bits",
+    "compute_dtype": "uint8 × int8, one weight scale a channel; weights in 8 bits",
     "low_precision_flops_share": 0.987,
     "weight_only_flops_share": 0.0,
     "low_precision_weight_share": 0.97,
@@ -24,8 +24,8 @@ TOLD = {
 
 def event(*details):
     steps = [{"step": f"s{i}", "details": each} for i, each in enumerate(details)]
-    about = {"key": "k", "form": "onnx", "bytes": 1, "build_s": 1.0, "build_peak_rss_bytes": 0}
-    return {"event": "artifact", "facts": {}, "steps": steps, **about}
+    about = {"key": "k", "format": "onnx", "bytes": 1, "build_s": 1.0, "build_peak_rss_bytes": 0}
+    return {"event": "artifact", "statistics": {}, "steps": steps, **about}
 
 
 def test_every_column_is_one_of_the_table():
@@ -52,7 +52,7 @@ def test_a_step_that_tells_nothing_of_use_leaves_the_columns_out(details):
 
 def test_the_page_says_it_in_words():
     assert low_precision(artifact_columns(event(TOLD))) == [
-        ("arithmetic", "uint8 × int8, one weight scale a channel; weights in 8 bits"),
+        ("compute_dtype", "uint8 × int8, one weight scale a channel; weights in 8 bits"),
         ("computed low", "98.7 % of the FLOPs"),
         ("stored low", "97.0 % of the weights' bytes"),
         ("left in float", "2 Conv, 1 Gemm"),

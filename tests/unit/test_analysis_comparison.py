@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
-from harness.analysis.comparison import COLUMNS, compare
+from harness.analysis.compare.comparison import COLUMNS, compare
+from harness.analysis.compare.timing import between
 from harness.analysis.frames import clean, records
-from harness.analysis.timing import between
 
 
 def rows(run):
@@ -52,17 +52,17 @@ def test_ratios_are_never_taken_across_groups(tmp_path):
 def test_drop_is_paired_and_in_points_and_positive_where_quality_is_lost(tmp_path):
     row = rows(make_run(tmp_path / "run", (Group(),)))["pruned-int8"]
     assert row["drop"] == pytest.approx(0.85)
-    assert row["drop_low"] < 0.85 < row["drop_high"]
+    assert row["quality_loss_low"] < 0.85 < row["quality_loss_high"]
     assert row["discordant"] == 17
-    assert row["drop_p"] <= row["drop_p_adjusted"] < 0.05
+    assert row["quality_loss_p"] <= row["quality_loss_p_adjusted"] < 0.05
 
 
 def test_drop_uses_only_items_that_both_answered(tmp_path):
     run = make_run(tmp_path / "run", (Group(),), TECHNIQUES[:2])
     cell = run.cells[run.cells["technique"] == "compile"]["cell_id"].iloc[0]
-    answers = run.answers
-    kept = answers[(answers["cell_id"] != cell) | (answers["item"] < 50)].sample(frac=1, random_state=1)
-    run.__dict__["answers"] = kept
+    scores = run.scores
+    kept = scores[(scores["cell_id"] != cell) | (scores["sample"] < 50)].sample(frac=1, random_state=1)
+    run.__dict__["scores"] = kept
     assert rows(run)["compile"]["drop"] == 0.0
 
 
@@ -83,7 +83,7 @@ def test_p_values_are_corrected_over_all_groups_of_the_run(tmp_path):
 
 
 def test_without_a_shadow_the_floor_is_missing_and_said_so(tmp_path):
-    found = rows(make_run(tmp_path / "run", (Group(),), shadow=False))
+    found = rows(make_run(tmp_path / "run", (Group(),), control=False))
     assert found["compile"]["floor"] is None
     assert any("no shadow arm" in note for note in found["compile"]["notes"])
     assert found["compile"]["verdict"] == "faster"
@@ -91,10 +91,10 @@ def test_without_a_shadow_the_floor_is_missing_and_said_so(tmp_path):
 
 def test_a_shadow_far_off_makes_small_gains_ambiguous_or_same(tmp_path):
     run = make_run(tmp_path / "run", (Group(),), (*TECHNIQUES[:1], Technique("tiny", 1.05)))
-    run.blocks.loc[run.blocks["arm"] == "shadow", "median_s"] *= 1.3
+    run.blocks.loc[run.blocks["arm"] == "control", "median_s"] *= 1.3
     row = rows(run)["tiny"]
     assert row["floor"] > 0.25
-    assert row["verdict"] in ("same", "ambiguous")
+    assert row["verdict"] in ("equivalent", "inconclusive")
 
 
 def test_identical_code_is_not_called_faster(tmp_path):
@@ -142,7 +142,7 @@ def test_missing_quality_leaves_the_drop_missing_and_speed_unharmed(tmp_path):
 
 def test_a_trial_that_only_one_arm_has_is_left_out(tmp_path):
     run = make_run(tmp_path / "run", (Group(),), TECHNIQUES[:2], trials=4)
-    lost = (run.blocks["trial"] == 1) & (run.blocks["arm"] == "cell")
+    lost = (run.blocks["trial"] == 1) & (run.blocks["arm"] == "subject")
     run.__dict__["blocks"] = run.blocks[~lost]
     row = rows(run)["compile"]
     assert row["speedup_method"] == "t over 3 paired Trials"
@@ -160,18 +160,18 @@ def test_blocks_that_make_no_sense_are_left_out(tmp_path):
 def test_break_even_says_when_a_longer_build_is_paid_back(tmp_path):
     found = rows(make_run(tmp_path / "run", (Group(),), (*TECHNIQUES, Technique("slow", 0.5, build_s=9.0))))
     row, base = found["compile"], found["eager"]
-    saved = base["seconds_per_item"] - row["seconds_per_item"]
-    assert row["break_even_items"] == pytest.approx((41.0 - 0.05) / saved, rel=0.01)
-    assert found["slow"]["break_even_items"] is None
+    saved = base["seconds_per_sample"] - row["seconds_per_sample"]
+    assert row["break_even_samples"] == pytest.approx((41.0 - 0.05) / saved, rel=0.01)
+    assert found["slow"]["break_even_samples"] is None
     quick = rows(make_run(tmp_path / "b", (Group(),), vary("compile", build_s=0.01)))["compile"]
-    assert quick["break_even_items"] == 0.0
+    assert quick["break_even_samples"] == 0.0
 
 
 def test_nothing_is_paid_back_that_is_not_faster_beside_it(tmp_path):
     techniques = (*TECHNIQUES[:1], Technique("slow", 0.9, build_s=0.0), Technique("quick", 2.0, build_s=0.0))
     found = rows(make_run(tmp_path / "run", (Group(),), techniques))
-    assert found["slow"]["break_even_items"] is None
-    assert found["quick"]["break_even_items"] == 0.0
+    assert found["slow"]["break_even_samples"] is None
+    assert found["quick"]["break_even_samples"] == 0.0
 
 
 def test_an_error_that_grows_is_a_drop(tmp_path):
@@ -180,7 +180,9 @@ def test_an_error_that_grows_is_a_drop(tmp_path):
     plain = rows(make_run(tmp_path / "plain", (Group(),)))["pruned-int8"]
     assert found["pruned-int8"]["drop"] == pytest.approx(-plain["drop"] / 100)
     assert (
-        found["pruned-int8"]["drop_low"] <= found["pruned-int8"]["drop"] <= found["pruned-int8"]["drop_high"]
+        found["pruned-int8"]["quality_loss_low"]
+        <= found["pruned-int8"]["drop"]
+        <= found["pruned-int8"]["quality_loss_high"]
     )
 
 
@@ -208,10 +210,10 @@ def test_between_compares_any_two_cells_of_a_group(tmp_path):
 
 
 def test_records_know_all_the_ways_pandas_says_nothing():
-    frame = pd.DataFrame({"a": [1.5, np.nan], "b": ["x", None], "samples": [3.0, np.nan], "c": [[1], None]})
+    frame = pd.DataFrame({"a": [1.5, np.nan], "b": ["x", None], "calls": [3.0, np.nan], "c": [[1], None]})
     assert records(frame) == [
-        {"a": 1.5, "b": "x", "samples": 3, "c": [1]},
-        {"a": None, "b": None, "samples": None, "c": None},
+        {"a": 1.5, "b": "x", "calls": 3, "c": [1]},
+        {"a": None, "b": None, "calls": None, "c": None},
     ]
     assert clean(pd.NA) is None
     assert clean(np.float64("inf")) is None

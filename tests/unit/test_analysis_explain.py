@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.analysis.explain import counts, explain
-from harness.analysis.roofwords import machine_in_words, vectors_in_words
+from harness.analysis.words.explain import counts, explain
+from harness.analysis.words.peaks import machine_in_words, vectors_in_words
 
 
 def row(**columns: Any) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def row(**columns: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-BASE = {"cell_id": "b", "technique": "eager", "flops_per_item": 2e6}
+BASE = {"cell_id": "b", "technique": "eager", "flops_per_sample": 2e6}
 
 
 def test_a_record_that_tells_nothing_is_not_explained() -> None:
@@ -31,47 +31,47 @@ def test_speed_is_said_with_its_interval_and_what_identical_code_showed() -> Non
 
 
 def test_the_baseline_is_not_compared_with_itself() -> None:
-    found = explain(row(cell_id="b", flops_per_item=2e6), BASE)
+    found = explain(row(cell_id="b", flops_per_sample=2e6), BASE)
     assert found == ["One item takes 2.00 MFLOP."]
 
 
 def test_equal_work_and_less_work_are_told_apart() -> None:
-    same = explain(row(flops_per_item=2.01e6), BASE)
+    same = explain(row(flops_per_sample=2.01e6), BASE)
     assert any("as in eager: what differs is how they are computed" in text for text in same)
-    less = explain(row(flops_per_item=5e5), BASE)
+    less = explain(row(flops_per_sample=5e5), BASE)
     assert any("25 % of the work of eager" in text and "4.00 × as fast" in text for text in less)
 
 
-def roofs(compute: float, memory: float, bound: str) -> dict[str, Any]:
+def peaks(compute: float, memory: float, bound: str) -> dict[str, Any]:
     return row(
         achieved_flop_per_s=compute * 1e11,
-        roof_flop_per_s=1e11,
-        roof_fraction=compute,
-        copy_fraction=memory,
+        peak_flop_per_s=1e11,
+        compute_utilization=compute,
+        bandwidth_utilization=memory,
         arithmetic_intensity_flops_per_byte=0.5,
         bound=bound,
     )
 
 
 def test_a_long_call_far_from_both_roofs_has_slow_kernels() -> None:
-    long = explain({**roofs(0.003, 0.011, "memory"), "latency_mean_s": 0.127}, BASE)[-1]
+    long = explain({**peaks(0.003, 0.011, "memory"), "latency_mean_s": 0.127}, BASE)[-1]
     assert "kernels are slow ones here" in long
-    short = explain({**roofs(0.003, 0.011, "memory"), "latency_mean_s": 60e-6}, BASE)[-1]
+    short = explain({**peaks(0.003, 0.011, "memory"), "latency_mean_s": 60e-6}, BASE)[-1]
     assert "starting operators, not into their work" in short
 
 
 def test_what_bounds_a_call_follows_from_both_roofs() -> None:
-    assert "starting operators" in explain(roofs(0.02, 0.03, "memory"), BASE)[-1]
-    assert explain(roofs(0.02, 0.7, "memory"), BASE)[-1].endswith("faster arithmetic does not.")
-    assert explain(roofs(0.02, 1.6, "memory"), BASE)[-1].endswith("(the caches serve what memory could not).")
-    assert "bound by compute" in explain(roofs(0.6, 0.1, "compute"), BASE)[-1]
-    assert "60 % of the 100 GFLOP/s" in " ".join(explain(roofs(0.6, 0.1, "compute"), BASE))
+    assert "starting operators" in explain(peaks(0.02, 0.03, "memory"), BASE)[-1]
+    assert explain(peaks(0.02, 0.7, "memory"), BASE)[-1].endswith("faster arithmetic does not.")
+    assert explain(peaks(0.02, 1.6, "memory"), BASE)[-1].endswith("(the caches serve what memory could not).")
+    assert "bound by compute" in explain(peaks(0.6, 0.1, "compute"), BASE)[-1]
+    assert "60 % of the 100 GFLOP/s" in " ".join(explain(peaks(0.6, 0.1, "compute"), BASE))
 
 
 def test_under_a_servers_load_the_rate_and_its_share_of_the_roof_are_of_the_time_at_work() -> None:
     """10 GFLOP/s in a quarter of the time are 40, and 40 % of a roof of 100: the sentence must add up."""
     found = " ".join(
-        explain({**roofs(0.4, 0.1, "compute"), "achieved_flop_per_s": 1e10, "utilisation": 0.25}, BASE)
+        explain({**peaks(0.4, 0.1, "compute"), "achieved_flop_per_s": 1e10, "utilization": 0.25}, BASE)
     )
     assert "While it answers, it computes 40.0 GFLOP/s, 40 % of the 100 GFLOP/s" in found
 
@@ -83,16 +83,16 @@ MACHINE: list[dict[str, Any]] = [
             {"dtype": "float32", "flop_per_s": 1e11, "weight_bits": 32, "weight_bytes_per_s": 20e9},
             {"dtype": "int8", "flop_per_s": 1.05e11, "weight_bits": 8, "weight_bytes_per_s": 15e9},
         ],
-        "copy_bytes_per_s": 1e10,
+        "memory_bandwidth_bytes_per_s": 1e10,
         "notes": [],
     }
 ]
 
 
 def test_a_slow_int8_row_stands_beside_what_int8_can_gain_here() -> None:
-    slow = roofs(0.6, 0.1, "compute") | {
+    slow = peaks(0.6, 0.1, "compute") | {
         "flops_by_type": json.dumps({"int8": 1.0}),
-        "roof_over_float32": 1.05,
+        "peak_over_float32": 1.05,
     }
     text = " ".join(explain(slow | {"device": "cpu"}, BASE, MACHINE))
     assert "measured to multiply in int8 with 2 threads" in text
@@ -101,15 +101,15 @@ def test_a_slow_int8_row_stands_beside_what_int8_can_gain_here() -> None:
 
 
 def test_weights_from_memory_say_how_many_more_of_them_pass() -> None:
-    slow = roofs(0.02, 0.7, "memory") | {"low_precision_weight_share": 1.0, "device": "cpu"}
+    slow = peaks(0.02, 0.7, "memory") | {"low_precision_weight_share": 1.0, "device": "cpu"}
     text = " ".join(explain(slow, BASE, MACHINE))
     assert (
         "a second is enough for 3.00 × as many int8 weights as float32 ones; those layers" in text
     )  # 15 G, 5 G
     for other in (
         {"batch": 8},
-        {"copy_fraction": 1.6},
-        {"copy_fraction": 0.02},
+        {"bandwidth_utilization": 1.6},
+        {"bandwidth_utilization": 0.02},
     ):  # where the limit does not hold
         assert "reading weights from memory" not in " ".join(explain(slow | other, BASE, MACHINE))
 
@@ -120,7 +120,7 @@ def test_low_precision_says_what_was_reached_left_and_paid() -> None:
             low_precision_flops_share=0.75,
             low_precision_weight_share=0.9,
             weight_only_flops_share=0.25,
-            arithmetic="uint8 × int8",
+            compute_dtype="uint8 × int8",
             float_operators=json.dumps({"Conv": 2}),
             qdq_pairs=7,
             overhead_operators=json.dumps({"QuantizeLinear": 7}),
@@ -141,7 +141,7 @@ def test_costs_and_doubts_are_said() -> None:
         row(
             drop=0.4,
             build_s=12.0,
-            break_even_items=30_000,
+            break_even_samples=30_000,
             verdict="faster",
             audit="failed",
             audit_reasons=["same-outputs: off"],

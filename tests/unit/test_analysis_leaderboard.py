@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
-from harness.analysis.comparison import compare
-from harness.analysis.leaderboard import boards, budget, pareto_front, within_budget
+from harness.analysis.compare.comparison import compare
+from harness.analysis.compare.leaderboard import boards, budget, pareto_front, within_budget
 
 COARSE = st.one_of(st.integers(0, 5).map(float), st.just(float("nan")))
 

@@ -9,42 +9,42 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.analysis.arms import block_row
-from harness.analysis.loads import load_columns, load_warnings
-from harness.analysis.timing import ratio_of, timings
+from harness.analysis.compare.timing import ratio_of, timings
+from harness.analysis.records.arms import block_row
+from harness.analysis.records.load import load_columns, load_warnings
 from harness.report.arrivals import arrivals
 from harness.store.arrays import pack
 
 
-def block(rate: float | None, calls: int = 10, round_: int = 0, **facts: Any) -> dict[str, Any]:
+def block(rate: float | None, calls: int = 10, round_: int = 0, **statistics: Any) -> dict[str, Any]:
     event = {
         "cell_id": "c",
-        "arm": "cell",
+        "arm": "subject",
         "trial": 0,
         "round": round_,
         "order": 0,
         "start_ns": 0,
         "duration_ns": 10**9,
-        "items": calls,
-        "samples": pack(np.full(calls, 10**6, np.int64)),
+        "samples": calls,
+        "calls_ns": pack(np.full(calls, 10**6, np.int64)),
         "tags": [],
         "evidence": {},
     }
     if rate is not None:
-        event |= {"seconds_per_item": 1 / rate, "facts": {"rate_per_s": rate, **facts}}
+        event |= {"seconds_per_sample": 1 / rate, "statistics": {"rate_per_s": rate, **statistics}}
     return event
 
 
 def test_rates_are_averaged_as_logarithms_and_shares_by_calls() -> None:
     blocks = [
-        block(100.0, 10, over_bound_share=0.0, utilisation=0.5),
-        block(400.0, 30, over_bound_share=0.2, utilisation=0.7),
+        block(100.0, 10, over_bound_share=0.0, utilization=0.5),
+        block(400.0, 30, over_bound_share=0.2, utilization=0.7),
     ]
-    search = {"rates_per_s": [90.0, 100.0], "settled": True}
+    search = {"rates_per_s": [90.0, 100.0], "resolved": True}
     columns = load_columns(blocks, [{"search": search}, {"search": {}}, {}])
     assert columns["qps"] == pytest.approx(200.0)
     assert columns["over_bound_share"] == pytest.approx(0.15)
-    assert columns["utilisation"] == pytest.approx(0.65)
+    assert columns["utilization"] == pytest.approx(0.65)
     assert json.loads(columns["search"]) == [search]
 
 
@@ -56,11 +56,11 @@ def test_nothing_is_said_where_queries_wait_for_each_other() -> None:
 
 
 def test_a_reader_is_warned() -> None:
-    warm = [{"search": {"settled": False}}, {"search": {"settled": True}}]
-    settled, grows = load_warnings({"utilisation": 1.3}, [], warm)
-    assert "had not settled in 1 of 2 Trials" in settled
+    warm = [{"search": {"resolved": False}}, {"search": {"resolved": True}}]
+    resolved, grows = load_warnings({"utilization": 1.3}, [], warm)
+    assert "had not settled in 1 of 2 Trials" in resolved
     assert "the queue grows" in grows
-    assert load_warnings({"utilisation": 0.99}, [], warm[1:]) == []
+    assert load_warnings({"utilization": 0.99}, [], warm[1:]) == []
 
 
 def rows(*events: dict[str, Any]) -> pd.DataFrame:
@@ -69,12 +69,12 @@ def rows(*events: dict[str, Any]) -> pd.DataFrame:
 
 def test_speed_is_what_the_block_says_and_for_older_runs_what_is_reckoned() -> None:
     said = timings(rows(block(50.0), block(200.0, round_=1)), {"c": "server"})
-    np.testing.assert_allclose(said["c", "cell"].seconds[0], [1 / 50, 1 / 200])
-    older = rows(block(None)).drop(columns="seconds_per_item")
+    np.testing.assert_allclose(said["c", "subject"].seconds[0], [1 / 50, 1 / 200])
+    older = rows(block(None)).drop(columns="seconds_per_sample")
     for frame in (older, rows(block(None))):
-        one = timings(frame, {"c": "single-stream"})["c", "cell"].seconds[0]
+        one = timings(frame, {"c": "single-stream"})["c", "subject"].seconds[0]
         np.testing.assert_allclose(one, [1e-3])
-        bulk = timings(frame, {"c": "offline"})["c", "cell"].seconds[0]
+        bulk = timings(frame, {"c": "offline"})["c", "subject"].seconds[0]
         np.testing.assert_allclose(bulk, [0.1])
 
 
@@ -85,7 +85,7 @@ def test_a_server_arms_speed_up_is_the_ratio_of_its_rates() -> None:
             for trial in range(3)
             for i, rate in enumerate((100.0, 102.0, 98.0))
         ]
-        return timings(rows(*events), {"c": "server"})["c", "cell"]
+        return timings(rows(*events), {"c": "server"})["c", "subject"]
 
     ratio = ratio_of(arm(1.0), arm(1.5))
     assert ratio is not None
@@ -93,8 +93,8 @@ def test_a_server_arms_speed_up_is_the_ratio_of_its_rates() -> None:
 
 
 def test_the_page_tells_how_the_rate_was_found() -> None:
-    searches = [{"rates_per_s": [90.0, 110.0], "settled": True}, {"rates_per_s": [50.0], "settled": False}]
-    row = {"qps": 104.0, "over_bound_share": 0.01, "utilisation": 0.8, "search": json.dumps(searches)}
+    searches = [{"rates_per_s": [90.0, 110.0], "resolved": True}, {"rates_per_s": [50.0], "resolved": False}]
+    row = {"qps": 104.0, "over_bound_share": 0.01, "utilization": 0.8, "search": json.dumps(searches)}
     assert arrivals(row) == [
         ("rate", "104 queries/s"),
         ("over the bound", "1.0 % of queries"),
@@ -107,7 +107,7 @@ def test_the_page_tells_how_the_rate_was_found() -> None:
 
 @pytest.mark.parametrize(("over", "told"), [(0.012, False), (0.03, True), (None, False)])
 def test_a_rate_that_does_not_hold_its_bound_is_told(over: float | None, told: bool) -> None:
-    blocks = [{"facts": {"allowed_share": 0.01}}, {"facts": {}}]
+    blocks = [{"statistics": {"allowed_share": 0.01}}, {"statistics": {}}]
     found = load_warnings({"over_bound_share": over}, blocks, [])
     assert bool(found) == told
     assert not told or "3.0% of the queries were over the bound, and 1.0% may be" in found[0]

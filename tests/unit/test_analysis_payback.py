@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.analysis.payback import break_even_calls, pay_back
+from harness.analysis.words.payback import break_even_calls, pay_back
 
-ROW = {"speedup": 2.0, "build_s": 3.0, "break_even_items": 25_600.0, "verdict": "faster", "batch": 256}
+ROW = {"speedup": 2.0, "build_s": 3.0, "break_even_samples": 25_600.0, "verdict": "faster", "batch": 256}
 
 
 @pytest.mark.parametrize(
@@ -14,12 +14,12 @@ ROW = {"speedup": 2.0, "build_s": 3.0, "break_even_items": 25_600.0, "verdict": 
     [
         ({}, 100.0, "100 calls"),
         ({"batch": 1}, 25_600.0, "25.6 k calls"),
-        ({"break_even_items": 0.0}, 0.0, "at once"),
-        ({"verdict": "ambiguous"}, None, "not known to be faster"),
-        ({"verdict": "same"}, None, "no gain seen"),
-        ({"verdict": "slower", "break_even_items": None}, None, "never"),
-        ({"speedup": None, "verdict": None, "break_even_items": None}, None, "unknown"),
-        ({"build_s": None, "break_even_items": None}, None, "unknown"),
+        ({"break_even_samples": 0.0}, 0.0, "at once"),
+        ({"verdict": "inconclusive"}, None, "not known to be faster"),
+        ({"verdict": "equivalent"}, None, "no gain seen"),
+        ({"verdict": "slower", "break_even_samples": None}, None, "never"),
+        ({"speedup": None, "verdict": None, "break_even_samples": None}, None, "unknown"),
+        ({"build_s": None, "break_even_samples": None}, None, "unknown"),
     ],
 )
 def test_only_what_is_certainly_faster_pays_back(changes, calls, said):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.analysis.power import (
+from harness.analysis.noise_study.power import (
     FEWEST,
     Experiment,
     Judged,
@@ -29,7 +29,7 @@ def experiment(seed: int, trials: int = 6, between: float = 0.002, effects: dict
     made = Experiment()
     for trial in range(trials):
         arms = {}
-        for name, effect in {"baseline": 0.0, "shadow": 0.0, **(effects or EFFECTS)}.items():
+        for name, effect in {"baseline": 0.0, "control": 0.0, **(effects or EFFECTS)}.items():
             noise = between * rng.standard_normal() + 0.005 * rng.standard_normal(10)
             arms[name] = (range(10), 0.01 * (1 + effect) * np.exp(noise))
         made.add(trial, arms, timed_s=1.0, wall_s=10.0)
@@ -72,7 +72,12 @@ def test_a_candidate_that_was_not_measured_is_left_out():
 
 def test_verdicts_are_counted_by_effect_and_the_wrong_way_apart():
     calls = [
-        *[judged(Verdict.FASTER), judged(Verdict.SLOWER), judged(Verdict.SAME), judged(Verdict.AMBIGUOUS)],
+        *[
+            judged(Verdict.FASTER),
+            judged(Verdict.SLOWER),
+            judged(Verdict.EQUIVALENT),
+            judged(Verdict.INCONCLUSIVE),
+        ],
         *[judged(Verdict.SLOWER, 0.02)] * 3,
         judged(Verdict.FASTER, 0.02),
     ]
@@ -83,7 +88,7 @@ def test_verdicts_are_counted_by_effect_and_the_wrong_way_apart():
 
 def power(effect: float, called: int, missed: int, roles: int = 1) -> Power:
     """Of so many comparisons, `roles` of an experiment, those that were called come first."""
-    verdicts = [Verdict.SLOWER] * called + [Verdict.SAME] * missed
+    verdicts = [Verdict.SLOWER] * called + [Verdict.EQUIVALENT] * missed
     made = [judged(verdict, effect) for verdict in verdicts]
     return tally(made[i : i + roles] for i in range(0, len(made), roles))[0]
 
@@ -101,11 +106,11 @@ def test_the_interval_counts_experiments_and_parts_against_the_claim():
 
 def test_experiments_count_the_same_however_many_roles_they_could_give_out():
     """Five in six roles and five in one are ten experiments, as the interval counts them, and not twelve."""
-    made = [[judged(Verdict.SAME)] * roles for roles in [6] * 5 + [1] * 5]
+    made = [[judged(Verdict.EQUIVALENT)] * roles for roles in [6] * 5 + [1] * 5]
     (found,) = tally(made)
     assert (found.experiments, found.comparisons, found.roles) == (10, 35, 6)
     assert found.interval() == power(0.0, 0, 10).interval()
-    (seen,) = tally([[judged(Verdict.SLOWER, 0.02)] * 6, [judged(Verdict.SAME, 0.02)]])
+    (seen,) = tally([[judged(Verdict.SLOWER, 0.02)] * 6, [judged(Verdict.EQUIVALENT, 0.02)]])
     assert seen.interval() == power(0.02, 1, 1).interval()
 
 
@@ -113,11 +118,11 @@ def test_all_arms_without_a_slow_down_take_every_role():
     made = experiment(3)
     parts = roles_of(made, EFFECTS)
     assert len(parts) == 6
-    alike = ("baseline", "shadow", "identical")
+    alike = ("baseline", "control", "identical")
     seen = {tuple(id(part.timings[role]) for role in alike) for part in parts}
     assert len(seen) == 6
     assert all(part.timings["2% slower"] is made.timings["2% slower"] for part in parts)
-    lost = Experiment({name: t for name, t in made.timings.items() if name != "shadow"}, made.timed_s)
+    lost = Experiment({name: t for name, t in made.timings.items() if name != "control"}, made.timed_s)
     floors = [one.floor for part in roles_of(lost, EFFECTS) for one in judge_experiment(part, EFFECTS, 0.02)]
     assert None in floors
     assert any(floor is not None for floor in floors)
@@ -137,14 +142,16 @@ def test_what_was_needed_is_where_the_verdict_turns(seed: int, trials: int, effe
 
 
 def test_what_was_needed_counts_the_noise_floor():
-    quiet, loud = (Judged(0.0, ratio(1.0), ratio(1.0, se), Verdict.SAME) for se in (1e-6, 0.02))
+    quiet, loud = (Judged(0.0, ratio(1.0), ratio(1.0, se), Verdict.EQUIVALENT) for se in (1e-6, 0.02))
     assert quiet.needed == pytest.approx(math.expm1(2.262 * 0.001))
     assert loud.needed == pytest.approx(floor_magnitude(loud.floor))
-    assert Judged(0.0, ratio(1.0, math.inf), None, Verdict.AMBIGUOUS).needed == math.inf
+    assert Judged(0.0, ratio(1.0, math.inf), None, Verdict.INCONCLUSIVE).needed == math.inf
 
 
 def test_the_smallest_effect_is_what_the_wanted_share_needed():
-    many = [Judged(0.0, ratio(math.exp(-error)), None, Verdict.SAME) for error in np.linspace(0, 0.099, 100)]
+    many = [
+        Judged(0.0, ratio(math.exp(-error)), None, Verdict.EQUIVALENT) for error in np.linspace(0, 0.099, 100)
+    ]
     needed = sorted(one.needed for one in many)
     assert smallest_effect(many, 0.95) == needed[95]
     assert smallest_effect([]) == math.inf

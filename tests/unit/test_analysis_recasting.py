@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from harness.analysis.power import Experiment, judge_experiment, summarise
-from harness.analysis.recasting import bars, draw, log_ratios, recast
+from harness.analysis.noise_study.power import Experiment, judge_experiment, summarise
+from harness.analysis.noise_study.relabelling import bars, draw, log_ratios, relabel
 
-ALIKE = ("baseline", "shadow", "identical")
+ALIKE = ("baseline", "control", "identical")
 EFFECTS = {"identical": 0.0, "1% slower": 0.01}
 
 
@@ -50,7 +50,7 @@ def test_the_shares_are_those_of_many_experiments() -> None:
         (bar,), (error,) = bars(arms[:, :, None] - arms[:, None, :], as_it_was)
         counted.append((abs(error) > bar, math.log1p(0.006) > bar + error))
     alarms, power = np.mean(counted, axis=0)
-    estimates = [recast([experiment(rng) for _ in range(4)], ALIKE, [0.006], 0.95) for _ in range(12)]
+    estimates = [relabel([experiment(rng) for _ in range(4)], ALIKE, [0.006], 0.95) for _ in range(12)]
     rates = np.array([[one.rate for one in found.called] for found in estimates if found])
     assert rates[:, 0].mean() == pytest.approx(alarms, abs=0.005)
     assert rates[:, 1].mean() == pytest.approx(power, abs=0.08)
@@ -68,7 +68,7 @@ def test_two_trials_keep_one_cast_as_they_share_a_start_order() -> None:
 def test_a_larger_slow_down_is_called_more_often_and_the_extremes_are_the_experiments() -> None:
     rng = np.random.default_rng(3)
     quiet, loud = experiment(rng, between=0.001), experiment(rng, between=0.02)
-    found = recast([quiet, loud], ALIKE, [0.01, 0.2], 0.95)
+    found = relabel([quiet, loud], ALIKE, [0.01, 0.2], 0.95)
     assert found is not None
     none, little, large = found.called
     assert (none.effect, little.effect, large.effect) == (0.0, 0.01, 0.2)
@@ -83,11 +83,11 @@ def test_trials_that_an_arm_lacks_are_left_out_and_one_trial_tells_nothing() -> 
     found = log_ratios(made, ALIKE)
     assert found is not None and found[0].tolist() == [0, 1, 3]
     np.testing.assert_allclose(found[1], -found[1].transpose(0, 2, 1), atol=1e-12)
-    assert recast([experiment(np.random.default_rng(0), 1)], ALIKE, [0.01], 0.95) is None
-    assert recast([made], ALIKE[:2], [0.01], 0.95) is None
+    assert relabel([experiment(np.random.default_rng(0), 1)], ALIKE, [0.01], 0.95) is None
+    assert relabel([made], ALIKE[:2], [0.01], 0.95) is None
 
 
 def test_where_arms_ended_by_their_own_luck_nothing_is_estimated() -> None:
     made = [experiment(np.random.default_rng(seed)) for seed in range(2)]
-    assert all(prefix.recast for prefix in summarise(made, EFFECTS, 0.02))
-    assert not any(prefix.recast for prefix in summarise(made, EFFECTS, 0.02, fixed=False))
+    assert all(prefix.relabel for prefix in summarise(made, EFFECTS, 0.02))
+    assert not any(prefix.relabel for prefix in summarise(made, EFFECTS, 0.02, fixed=False))

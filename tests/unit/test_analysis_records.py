@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.analysis.records import assemble, mean_with_interval
-from harness.analysis.walltime import times
-from harness.stats.quantiles import min_samples
+from harness.analysis.records.assemble import assemble, mean_with_interval
+from harness.analysis.records.wall_time import times
+from harness.stats.quantiles import min_calls
 from harness.store.arrays import pack
 from harness.store.info import RunInfo
 from harness.store.reading import load
@@ -39,7 +39,7 @@ class Story:
     def session(self, start_ns: int = 0, at: float = 100.0) -> None:
         self.add("session", at, start_ns=start_ns)
 
-    def cell(self, cell_id: str = "c", arm: str = "cell", reason: str | None = None) -> None:
+    def cell(self, cell_id: str = "c", arm: str = "subject", reason: str | None = None) -> None:
         row = {
             "cell_id": cell_id,
             "arm": arm,
@@ -49,14 +49,15 @@ class Story:
         }
         self.add("cell", cell_id=cell_id, row=row)
 
-    def artifact(self, cell_id: str = "c", **facts: float) -> None:
+    def artifact(self, cell_id: str = "c", **statistics: float) -> None:
         steps = [{"step": "a", "build_s": 1.5}, {"step": "b", "build_s": 0.5}]
         self.add(
-            "artifact", cell_id=cell_id, key="k", form="onnx", bytes=123, build_s=2.0, build_peak_rss_bytes=9,
-            steps=steps, facts=facts,
+            "artifact", cell_id=cell_id,
+            key="k", format="onnx", bytes=123, build_s=2.0, build_peak_rss_bytes=9,
+            steps=steps, statistics=statistics,
         )  # fmt: skip
 
-    def start(self, cell_id: str = "c", arm: str = "cell", trial: int = 0, **about: Any) -> None:
+    def start(self, cell_id: str = "c", arm: str = "subject", trial: int = 0, **about: Any) -> None:
         names = {"cell_id": cell_id, "arm": arm, "trial": trial}
         self.add(
             "ready", **names, import_s=about.get("import_s", 0.5), rss_empty_bytes=10 + trial, clock_ns=40.0
@@ -73,26 +74,29 @@ class Story:
 
     def block(
         self,
-        samples: Sequence[int],
+        calls: Sequence[int],
         cell_id: str = "c",
-        arm: str = "cell",
+        arm: str = "subject",
         trial: int = 0,
         round_: int = 0,
         **more: Any,
     ) -> None:
-        calls = np.asarray(samples, np.int64)
+        calls = np.asarray(calls, np.int64)
         content = {
-            "start_ns": 0, "duration_ns": int(calls.sum()), "items": 4 * len(calls), "samples": pack(calls),
+            "start_ns": 0, "duration_ns": int(calls.sum()), "samples": 4 * len(calls),
+            "calls_ns": pack(calls),
             "evidence": {"wall_s": 1.0}, "tags": ["steal"], "order": 0, **more,
         }  # fmt: skip
         self.add("block", cell_id=cell_id, arm=arm, trial=trial, round=round_, **content)
 
-    def end(self, cell_id: str = "c", arm: str = "cell", trial: int = 0, steady: Any = None) -> None:
+    def end(self, cell_id: str = "c", arm: str = "subject", trial: int = 0, steady: Any = None) -> None:
         names = {"cell_id": cell_id, "arm": arm, "trial": trial}
         self.add("memory", **names, steady=steady or phase(300 + trial))
         self.add("trial-end", **names, worker_s=3.0)
 
-    def quality(self, scores: Sequence[float], cell_id: str = "c", arm: str = "cell", **finding: Any) -> None:
+    def quality(
+        self, scores: Sequence[float], cell_id: str = "c", arm: str = "subject", **finding: Any
+    ) -> None:
         self.add(
             "quality",
             cell_id=cell_id,
@@ -128,18 +132,18 @@ def test_all_figures_against_brute_force(story: Story) -> None:
     rng = np.random.default_rng(0)
     blocks = [rng.integers(1_000_000, 9_000_000, size=50) for _ in range(20)]
     story.cell()
-    story.artifact(parameters=100, nonzero_parameters=60, flops_per_item=1e6)
+    story.artifact(parameters=100, nonzero_parameters=60, flops_per_sample=1e6)
     for trial in (0, 1):
         story.start(trial=trial)
-        for i, samples in enumerate(blocks[trial::2]):
-            story.block(samples, trial=trial, round_=i)
+        for i, calls in enumerate(blocks[trial::2]):
+            story.block(calls, trial=trial, round_=i)
         story.end(trial=trial)
     story.quality([1, 0, 1, 1])
     record = story.record()
     calls = sorted(ns / 1e9 for samples in blocks for ns in samples.tolist())
     seconds = sum(calls)
     assert record["status"] == "measured"
-    assert record["samples"] == 1000
+    assert record["calls"] == 1000
     assert (record["blocks"], record["trials"]) == (20, 2)
     assert record["latency_mean_s"] == pytest.approx(seconds / 1000)
     assert record["latency_min_s"] == calls[0]
@@ -150,12 +154,12 @@ def test_all_figures_against_brute_force(story: Story) -> None:
     assert record["latency_p99_upper_s"] >= record["latency_p99_s"]
     assert record["latency_std_s"] == pytest.approx(float(np.std(calls, ddof=1)))
     assert record["measured_s"] == pytest.approx(seconds)
-    of_trials = [sum(int(samples.sum()) for samples in blocks[trial::2]) / 1e9 for trial in (0, 1)]
+    of_trials = [sum(int(part.sum()) for part in blocks[trial::2]) / 1e9 for trial in (0, 1)]
     throughput = np.mean([2000 / timed_s for timed_s in of_trials])
-    assert record["throughput_items_per_s"] == pytest.approx(throughput)
+    assert record["throughput_samples_per_s"] == pytest.approx(throughput)
     assert record["achieved_flop_per_s"] == pytest.approx(1e6 * throughput)
     assert (record["parameters"], record["nonzero_parameters"]) == (100, 60)
-    assert (record["artifact_key"], record["artifact_form"], record["artifact_bytes"]) == ("k", "onnx", 123)
+    assert (record["artifact_key"], record["artifact_format"], record["artifact_bytes"]) == ("k", "onnx", 123)
     assert (record["build_s"], record["build_peak_rss_bytes"]) == (2.0, 9)
     assert [step["step"] for step in json.loads(record["build_details"])] == ["a", "b"]
     assert record["warmup_calls"] == 14
@@ -168,7 +172,7 @@ def test_all_figures_against_brute_force(story: Story) -> None:
     assert record["peak_rss_steady_bytes"] == 300
     assert record["pss_bytes"] == 50
     assert record["worker_s"] == 6.0
-    assert (record["quality"], record["quality_items"], record["quality_s"]) == (0.75, 4, 0.75)
+    assert (record["quality"], record["evaluation_samples"], record["evaluation_s"]) == (0.75, 4, 0.75)
     assert record["quality_low"] < 0.75 < record["quality_high"]
     assert record["audit"] == "passed"
     assert record["warnings"] == []
@@ -178,7 +182,7 @@ def test_all_figures_against_brute_force(story: Story) -> None:
 @pytest.mark.parametrize("short", [0, 1])
 def test_a_percentile_stands_only_where_it_may(story: Story, q: float, short: int) -> None:
     story.cell()
-    story.block(range(1_000, 1_000 + min_samples(q) - short))
+    story.block(range(1_000, 1_000 + min_calls(q) - short))
     name = f"latency_p{round(100 * q)}_s"
     assert (story.record()[name] is None) == bool(short)
 
@@ -186,7 +190,7 @@ def test_a_percentile_stands_only_where_it_may(story: Story, q: float, short: in
 def test_throughput_counts_wall_time_where_calls_overlap(story: Story) -> None:
     story.cell()
     story.block([1_000_000_000] * 4, duration_ns=2_000_000_000)  # two replicas
-    assert story.record()["throughput_items_per_s"] == pytest.approx(8.0)
+    assert story.record()["throughput_samples_per_s"] == pytest.approx(8.0)
     assert story.record()["latency_mean_s"] == pytest.approx(1.0)
 
 
@@ -247,7 +251,7 @@ def test_a_failed_build(story: Story) -> None:
 def test_a_trial_that_never_timed_a_block_fails_the_cell(story: Story, stage: str) -> None:
     story.cell()
     story.artifact()
-    story.add("trial-failed", cell_id="c", arm="cell", trial=0, stage=stage, reason="SIGSEGV", blocks=0)
+    story.add("trial-failed", cell_id="c", arm="subject", trial=0, stage=stage, reason="SIGSEGV", blocks=0)
     record = story.record()
     assert (record["status"], record["stage"], record["reason"]) == ("failed", stage, "SIGSEGV")
     assert record["log"] == "logs/c.log"
@@ -258,13 +262,15 @@ def test_a_trial_that_died_halfway_keeps_its_blocks_and_says_so(story: Story) ->
     story.cell()
     story.start()
     story.block([1_000] * 20)
-    story.add("trial-failed", cell_id="c", arm="cell", trial=0, stage="measure", reason="SIGKILL", blocks=1)
+    story.add(
+        "trial-failed", cell_id="c", arm="subject", trial=0, stage="measure", reason="SIGKILL", blocks=1
+    )
     story.start(trial=1)
     story.block([1_000] * 20, trial=1)
     story.end(trial=1)
     story.quality([1, 1])
     record = story.record()
-    assert (record["status"], record["samples"], record["trials"]) == ("measured", 40, 2)
+    assert (record["status"], record["calls"], record["trials"]) == ("measured", 40, 2)
     assert record["reason"] is None
     assert record["warnings"] == ["Trial 1 ended early (measure): SIGKILL"]
 
@@ -282,25 +288,25 @@ def test_a_record_without_quality_says_so(story: Story) -> None:
 
 def test_a_shadow_is_a_row_of_its_own_and_is_never_asked_for_quality(story: Story) -> None:
     story.cell(arm="baseline")
-    for arm, ns in (("baseline", 1_000), ("shadow", 2_000)):
+    for arm, ns in (("baseline", 1_000), ("control", 2_000)):
         story.start(arm=arm)
         story.block([ns] * 20, arm=arm)
         story.end(arm=arm)
     story.quality([1], arm="baseline")
-    baseline, shadow = story.cells()
-    assert (baseline["arm"], shadow["arm"]) == ("baseline", "shadow")
-    assert shadow["latency_p50_s"] == pytest.approx(2e-6)
+    baseline, control = story.cells()
+    assert (baseline["arm"], control["arm"]) == ("baseline", "control")
+    assert control["latency_p50_s"] == pytest.approx(2e-6)
     assert baseline["latency_p50_s"] == pytest.approx(1e-6)
-    assert shadow["quality"] is None
-    assert shadow["warnings"] == []
+    assert control["quality"] is None
+    assert control["warnings"] == []
 
 
 def test_a_shadow_that_failed_does_not_fail_its_baseline(story: Story) -> None:
     story.cell(arm="baseline")
     story.block([1_000] * 20, arm="baseline")
-    story.add("trial-failed", cell_id="c", arm="shadow", trial=0, stage="load", reason="x", blocks=0)
-    baseline, shadow = story.cells()
-    assert (baseline["status"], shadow["status"]) == ("measured", "failed")
+    story.add("trial-failed", cell_id="c", arm="control", trial=0, stage="load", reason="x", blocks=0)
+    baseline, control = story.cells()
+    assert (baseline["status"], control["status"]) == ("measured", "failed")
 
 
 def test_warnings_name_what_a_reader_must_know(story: Story) -> None:
@@ -328,9 +334,9 @@ def test_the_last_answer_to_the_quality_set_counts(story: Story) -> None:
     story.quality([1, 1, 1])
     tables = assemble(story.events, INFO)
     assert tables.cells[0]["quality"] == 1.0
-    assert tables.answers["cell_id"] == ["c"] * 3
-    np.testing.assert_array_equal(tables.answers["item"], [0, 1, 2])
-    np.testing.assert_array_equal(tables.answers["score"], [1, 1, 1])
+    assert tables.scores["cell_id"] == ["c"] * 3
+    np.testing.assert_array_equal(tables.scores["sample"], [0, 1, 2])
+    np.testing.assert_array_equal(tables.scores["score"], [1, 1, 1])
 
 
 def test_two_sessions_add_up_and_lie_one_after_the_other(story: Story) -> None:
@@ -345,7 +351,7 @@ def test_two_sessions_add_up_and_lie_one_after_the_other(story: Story) -> None:
     story.block([3_000] * 10, trial=1, start_ns=3_500_000_000)
     story.add("wall", at=1120.0, seconds=20.0)
     tables = assemble(story.events, INFO)
-    assert tables.cells[0]["samples"] == 20
+    assert tables.cells[0]["calls"] == 20
     assert [block["start_s"] for block in tables.blocks] == pytest.approx([2.0, 1003.0])
     assert tables.times.wall_s == 30.0
     assert tables.times.timed_s == pytest.approx(40e-6)
@@ -375,12 +381,12 @@ def test_wall_time_of_a_session_that_was_killed_is_until_its_last_event() -> Non
     story.add("warm", at=901.0, seconds=0.5)
     found = times(story.events)
     assert found.wall_s == pytest.approx(13.0)
-    assert (found.build_s, found.quality_s, found.warmup_s) == (2.0, 1.0, 0.5)
+    assert (found.build_s, found.evaluation_s, found.warmup_s) == (2.0, 1.0, 0.5)
 
 
 def test_times_add_up_over_all_arms(story: Story) -> None:
     story.cell(arm="baseline")
-    for arm in ("baseline", "shadow"):
+    for arm in ("baseline", "control"):
         story.start(arm=arm)
         story.block([1_000_000] * 10, arm=arm)
     story.add("wall", seconds=1.0)
@@ -393,7 +399,7 @@ def test_times_add_up_over_all_arms(story: Story) -> None:
 def test_an_empty_journal_gives_empty_tables() -> None:
     tables = assemble([], INFO)
     assert (tables.cells, tables.blocks, tables.times.wall_s) == ([], [], 0.0)
-    assert len(tables.samples["call_ns"]) == 0
+    assert len(tables.calls["call_ns"]) == 0
 
 
 def test_tables_are_what_the_store_takes(story: Story, tmp_path: Any) -> None:
@@ -407,8 +413,8 @@ def test_tables_are_what_the_store_takes(story: Story, tmp_path: Any) -> None:
     assert all(list(row) == [column.name for column in TABLES["cells"]] for row in tables.cells)
     write_run(tmp_path, INFO, tables.by_name())
     run = load(tmp_path)
-    assert list(run.samples["call_ns"]) == [1_000, 2_000]
-    assert list(run.samples["round"]) == [3, 3]
+    assert list(run.calls["call_ns"]) == [1_000, 2_000]
+    assert list(run.calls["round"]) == [3, 3]
     assert run.blocks.loc[0, "median_s"] == pytest.approx(1.5e-6)
     assert run.blocks.loc[0, "max_s"] == pytest.approx(2e-6)
     assert list(run.blocks.loc[0, "tags"]) == ["steal"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
-from harness.analysis import wording as say
-from harness.analysis.leaderboard import boards
-from harness.analysis.summary import answers, conditions, place, trust
-from harness.quantities import say_seconds
+from harness.analysis.compare.leaderboard import boards
+from harness.analysis.words import numbers as say
+from harness.analysis.words.headline import answers, conditions, place, trust
+from harness.units import say_seconds
 
 
 def said(tmp_path, techniques=TECHNIQUES, group=None, **kwargs):
@@ -48,7 +48,7 @@ def test_is_honest_when_nothing_wins(tmp_path, techniques, expected):
 
 def test_calls_noise_ambiguous(tmp_path):
     found = said(tmp_path, (TECHNIQUES[0], Technique("maybe", 1.2)), Group(noise=0.5), trials=2)
-    assert "cannot tell from noise: ambiguous" in found[0]
+    assert "cannot tell from noise: inconclusive" in found[0]
 
 
 def test_calls_the_same_the_same(tmp_path):
@@ -123,7 +123,7 @@ def test_numbers_read_well(text, expected):
 
 def bits(name, speed, drop):
     less = {"quality_metric": "bits-per-byte", "quality_unit": "bits", "quality_higher_is_better": False}
-    return Technique(name, speed, drop=drop, columns={**less, "tokens_per_item": 256})
+    return Technique(name, speed, drop=drop, columns={**less, "tokens_per_sample": 256})
 
 
 def test_where_less_is_better_a_change_keeps_the_metrics_own_sign(tmp_path):

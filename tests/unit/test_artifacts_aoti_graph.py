@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from harness.artifacts import aoti_graph  # noqa: E402
+from harness.formats.aoti import graph as aoti_graph  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,10 @@ def test_what_was_put_comes_back(cache):
     artifact = put(cache, "k1", steps=[STEP, {**STEP, "build_s": 2.0, "build_peak_rss_bytes": 30}])
     assert cache.get("k1") == artifact
     assert artifact.key == "k1"
-    assert artifact.form == "onnx"
+    assert artifact.format == "onnx"
     assert artifact.file("sub/model.bin").read_bytes() == b"weights"
     assert artifact.payload_bytes == 7
-    assert artifact.facts == {"parameters": 7.0}
+    assert artifact.statistics == {"parameters": 7.0}
     assert artifact.build_s == 3.5
     assert artifact.build_peak_rss_bytes == 30
     assert artifact.folder == cache.folder / "k1"

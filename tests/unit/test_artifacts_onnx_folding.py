@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, checker, helper, numpy_helper
 
-from harness.artifacts.onnx_folding import fold_transposes
+from harness.formats.onnx.rewriting import fold_transposes
 
 ort = pytest.importorskip("onnxruntime")
 TABLE = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)

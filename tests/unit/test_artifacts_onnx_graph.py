@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tiny
 
-from harness.artifacts import onnx_graph
-from harness.artifacts.forms import count_facts
-from harness.artifacts.onnx_flops import node_flops
 from harness.errors import DataError
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.flops import node_flops
+from harness.formats.registry import count_statistics
 from harness.zoo.source import SOURCES
 
 onnx = pytest.importorskip("onnx")
@@ -84,13 +84,13 @@ def attention():
     ids=["conv", "grouped", "strided", "fixed", "gemm", "transposed", "gemm-fixed", "matmul", "attention"],
 )
 def test_flops_of_one_item_are_those_counted_by_hand(model, flops):
-    assert onnx_graph.count_facts(model)["flops_per_item"] == flops
+    assert onnx_graph.count_statistics(model)["flops_per_sample"] == flops
 
 
 def test_flops_of_a_gemm_whose_data_is_transposed():
     node = helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)
     model = graph([node], [value("x", [7, 4])], [value("y", [4, 10])], [weight("w", 7, 10)])
-    assert onnx_graph.count_facts(model)["flops_per_item"] * 7 == 2 * 7 * 4 * 10
+    assert onnx_graph.count_statistics(model)["flops_per_sample"] * 7 == 2 * 7 * 4 * 10
 
 
 def test_flops_of_operators_add_up_and_shapes_between_them_are_inferred():
@@ -102,28 +102,28 @@ def test_flops_of_operators_add_up_and_shapes_between_them_are_inferred():
     ]
     weights = [weight("w1", 2, 1, 3, 3), weight("w2", 2 * 16, 5)]
     model = graph(nodes, [value("x", ["n", 1, 6, 6])], [value("y", ["n", 5])], weights)
-    assert onnx_graph.count_facts(model)["flops_per_item"] == 2 * (2 * 16 * 9 + 32 * 5)
+    assert onnx_graph.count_statistics(model)["flops_per_sample"] == 2 * (2 * 16 * 9 + 32 * 5)
 
 
 def test_parameters_are_float_initializers_and_zeros_are_seen():
     model = gemm()
     model.graph.initializer.append(numpy_helper.from_array(np.arange(9), "indices"))
-    facts = onnx_graph.count_facts(model)
-    assert (facts["parameters"], facts["nonzero_parameters"]) == (70, 66)
+    statistics = onnx_graph.count_statistics(model)
+    assert (statistics["parameters"], statistics["nonzero_parameters"]) == (70, 66)
 
 
 @pytest.mark.parametrize("op", ["ConvTranspose", "Einsum", "LSTM", "QLinearMatMul", "MatMulInteger", "If"])
 def test_flops_are_left_out_where_an_operator_is_not_counted(op):
     model = matmul()
     model.graph.node.append(helper.make_node(op, ["y"], ["z"]))
-    assert "flops_per_item" not in onnx_graph.count_facts(model)
-    assert onnx_graph.count_facts(model)["parameters"] == 21
+    assert "flops_per_sample" not in onnx_graph.count_statistics(model)
+    assert onnx_graph.count_statistics(model)["parameters"] == 21
 
 
 def test_flops_are_left_out_where_a_fused_operator_hides_them():
     model = matmul()
     model.graph.node.append(helper.make_node("FusedMatMul", ["y", "w"], ["z"], domain="com.microsoft"))
-    assert "flops_per_item" not in onnx_graph.count_facts(model)
+    assert "flops_per_sample" not in onnx_graph.count_statistics(model)
 
 
 def test_flops_are_left_out_where_a_shape_is_free():
@@ -131,7 +131,7 @@ def test_flops_are_left_out_where_a_shape_is_free():
     model = graph(
         [node], [value("x", ["n", "length", 7])], [value("y", ["n", "length", 3])], [weight("w", 7, 3)]
     )
-    assert "flops_per_item" not in onnx_graph.count_facts(model)
+    assert "flops_per_sample" not in onnx_graph.count_statistics(model)
 
 
 def test_shapes_behind_a_function_of_the_model_are_known():
@@ -151,7 +151,7 @@ def test_shapes_behind_a_function_of_the_model_are_known():
 def test_counting_does_not_change_the_model():
     model = conv()
     before = model.SerializeToString()
-    onnx_graph.count_facts(model)
+    onnx_graph.count_statistics(model)
     assert model.SerializeToString() == before
 
 
@@ -166,11 +166,11 @@ def test_the_zoo_has_the_same_flops_by_torch_and_by_onnx(name, tmp_path):
     zoo = SOURCES.get("zoo")
     (tmp_path / "module").mkdir()
     inputs = zoo.build(zoo.config(zoo=name), tmp_path, tmp_path / "module")
-    by_torch = count_facts("torch-module", tmp_path / "module", inputs)
+    by_torch = count_statistics("torch-module", tmp_path / "module", inputs)
     given = Artifact("m", "torch-module", tmp_path / "module")
     artifact, _ = tiny.build("export-onnx", given, tmp_path / "onnx", tiny.Context(inputs))
-    by_onnx = count_facts("onnx", artifact.folder, inputs)
-    assert by_onnx["flops_per_item"] == by_torch["flops_per_item"]
+    by_onnx = count_statistics("onnx", artifact.folder, inputs)
+    assert by_onnx["flops_per_sample"] == by_torch["flops_per_sample"]
     assert 0.9 * by_torch["parameters"] < by_onnx["parameters"] <= by_torch["parameters"]
 
 
@@ -220,7 +220,8 @@ def test_weights_beside_the_graph_are_taken_along(tmp_path):
     onnx_graph.copy_model(path, tmp_path / "out")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["model.onnx"]
     assert (
-        onnx_graph.count_facts(onnx_graph.load_checked(tmp_path / "out" / "model.onnx"))["parameters"] == 21
+        onnx_graph.count_statistics(onnx_graph.load_checked(tmp_path / "out" / "model.onnx"))["parameters"]
+        == 21
     )
     (tmp_path / "m.onnx.data").unlink()
     with pytest.raises(DataError, match=r"m\.onnx is no valid ONNX model"):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import DTYPES, TensorSpec, check_arrays
+from harness.formats.target import Target
+from harness.formats.tensors import DTYPES, TensorSpec, check_arrays
 
 SPECS = (TensorSpec(name="image", shape=(2, 3)), TensorSpec(name="ids", shape=(4,), dtype="int64", high=10))
 
@@ -18,7 +18,7 @@ def test_example_values_have_the_shape_and_type_and_follow_the_seed(dtype):
     value = spec.random(40, np.random.default_rng(0))
     assert value.shape == (40, 3, 2)
     assert value.dtype == np.dtype(dtype)
-    assert spec.item_bytes() * 40 == value.nbytes
+    assert spec.sample_bytes() * 40 == value.nbytes
     np.testing.assert_array_equal(value, spec.random(40, np.random.default_rng(0)))
     if not dtype.startswith("float"):
         assert set(np.unique(value)) == ({False, True} if dtype == "bool" else {0, 1, 2, 3, 4})
@@ -27,7 +27,7 @@ def test_example_values_have_the_shape_and_type_and_follow_the_seed(dtype):
 def test_an_item_may_be_a_single_number():
     spec = TensorSpec(shape=())
     assert spec.random(3, np.random.default_rng(0)).shape == (3,)
-    assert spec.item_bytes() == 4
+    assert spec.sample_bytes() == 4
 
 
 @pytest.mark.parametrize(

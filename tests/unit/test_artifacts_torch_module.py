@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tiny
 
-from harness.artifacts import torch_module
-from harness.artifacts.forms import count_facts
-from harness.artifacts.tensors import TensorSpec
 from harness.errors import BuildError, DataError
+from harness.formats.registry import count_statistics
+from harness.formats.tensors import TensorSpec
+from harness.formats.torch import module as torch_module
 
 torch = pytest.importorskip("torch")
 
@@ -152,9 +152,9 @@ def test_weights_of_another_model_are_refused():
 
 def test_facts_are_counted_by_hand(tmp_path):
     artifact = tiny.source("dense", tmp_path)
-    facts = count_facts("torch-module", artifact.folder, tiny.VECTOR)
-    assert facts["parameters"] == facts["nonzero_parameters"] == 8 * 16 + 16 + 16 * 4 + 4
-    assert facts["flops_per_item"] == 2 * (8 * 16 + 16 * 4)
+    statistics = count_statistics("torch-module", artifact.folder, tiny.VECTOR)
+    assert statistics["parameters"] == statistics["nonzero_parameters"] == 8 * 16 + 16 + 16 * 4 + 4
+    assert statistics["flops_per_sample"] == 2 * (8 * 16 + 16 * 4)
 
 
 def test_facts_of_a_convolution_and_of_zeros(tmp_path):
@@ -163,22 +163,22 @@ def test_facts_of_a_convolution_and_of_zeros(tmp_path):
         module.weight[0] = 0
         module.bias.zero_()
     torch_module.save_module(module, tmp_path, "tiny_factories:single_conv", {})
-    facts = count_facts("torch-module", tmp_path, (TensorSpec(shape=(2, 6, 6)),))
-    assert facts["parameters"] == 4 * 2 * 9 + 4
-    assert facts["nonzero_parameters"] == 3 * 2 * 9
-    assert facts["flops_per_item"] == 2 * (4 * 6 * 6) * (2 * 9)
+    statistics = count_statistics("torch-module", tmp_path, (TensorSpec(shape=(2, 6, 6)),))
+    assert statistics["parameters"] == 4 * 2 * 9 + 4
+    assert statistics["nonzero_parameters"] == 3 * 2 * 9
+    assert statistics["flops_per_sample"] == 2 * (4 * 6 * 6) * (2 * 9)
 
 
 def test_tied_parameters_are_counted_once(tmp_path):
     module = module_of("tied")
     torch_module.save_module(module, tmp_path, "tiny_factories:tied", {})
-    facts = count_facts("torch-module", tmp_path, (TensorSpec(shape=(6,)),))
-    assert facts["parameters"] == 2 * 36
-    assert facts["flops_per_item"] == 2 * 3 * 36
+    statistics = count_statistics("torch-module", tmp_path, (TensorSpec(shape=(6,)),))
+    assert statistics["parameters"] == 2 * 36
+    assert statistics["flops_per_sample"] == 2 * 3 * 36
 
 
 def test_loading_gives_the_answers_of_the_module_that_was_saved(tmp_path):
     artifact = tiny.source("conv", tmp_path)
-    (inputs,) = tiny.items(tiny.IMAGE, 3)
+    (inputs,) = tiny.samples(tiny.IMAGE, 3)
     one, two = (tiny.eager(artifact, (inputs,))[0] for _ in range(2))
     np.testing.assert_array_equal(one, two)

@@ -7,8 +7,9 @@ import pytest
 import tiny
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.artifacts import onnx_graph, torch_module
-from harness.artifacts.onnx_traffic import count_traffic
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.traffic import count_traffic
+from harness.formats.torch import module as torch_module
 
 
 def graph(
@@ -33,14 +34,14 @@ def test_a_dense_layer() -> None:
         helper.make_node("Add", ["p", "b"], ["s"]),
         helper.make_node("Relu", ["s"], ["y"]),
     ]
-    facts = count_traffic(graph(nodes, {"w": W, "b": np.ones(4, np.float32)}))
-    assert facts == {"weight_bytes": 4 * 36, "activation_bytes": 4 * (8 + 4), "float32_flops_share": 1.0}
+    statistics = count_traffic(graph(nodes, {"w": W, "b": np.ones(4, np.float32)}))
+    assert statistics == {"weight_bytes": 4 * 36, "activation_bytes": 4 * (8 + 4), "float32_flops_share": 1.0}
 
 
 def test_half_precision_is_half_as_much_and_not_float32() -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
-    facts = count_traffic(graph(nodes, {"w": W.astype(np.float16)}, kind=TensorProto.FLOAT16))
-    assert facts == {"weight_bytes": 2 * 32, "activation_bytes": 2 * 12, "float32_flops_share": 0.0}
+    statistics = count_traffic(graph(nodes, {"w": W.astype(np.float16)}, kind=TensorProto.FLOAT16))
+    assert statistics == {"weight_bytes": 2 * 32, "activation_bytes": 2 * 12, "float32_flops_share": 0.0}
 
 
 def test_weights_in_integers_count_by_their_own_size_and_are_no_activation() -> None:
@@ -49,8 +50,8 @@ def test_weights_in_integers_count_by_their_own_size_and_are_no_activation() -> 
         helper.make_node("MatMul", ["x", "w"], ["y"]),
     ]
     weights = {"q": W.astype(np.int8), "scale": np.float32(0.1)}
-    facts = count_traffic(graph(nodes, weights))
-    assert facts == {"weight_bytes": 32 + 4, "activation_bytes": 4 * 12, "float32_flops_share": 0.0}
+    statistics = count_traffic(graph(nodes, weights))
+    assert statistics == {"weight_bytes": 32 + 4, "activation_bytes": 4 * 12, "float32_flops_share": 0.0}
 
 
 SCALES = {"s": np.float32(0.1), "z": np.int8(0)}
@@ -72,8 +73,8 @@ def test_activations_between_quantize_and_dequantize_are_a_byte_wide(
             helper.make_node("QuantizeLinear", ["r", "s", "z"], ["rq"]),
             helper.make_node("DequantizeLinear", ["rq", "s", "z"], ["y"]),
         ]
-    facts = count_traffic(graph(nodes, {"q": W.astype(np.int8), **SCALES}))
-    assert facts["activation_bytes"] == moved
+    statistics = count_traffic(graph(nodes, {"q": W.astype(np.int8), **SCALES}))
+    assert statistics["activation_bytes"] == moved
 
 
 def test_a_convolution_that_no_integer_kernel_takes_moves_floats() -> None:
@@ -90,10 +91,10 @@ def test_a_convolution_that_no_integer_kernel_takes_moves_floats() -> None:
 
 def test_a_fixed_batch_is_shared_out_among_its_items() -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
-    fixed = onnx_graph.count_facts(graph(nodes, {"w": W}, batch=5))
-    free = onnx_graph.count_facts(graph(nodes, {"w": W}))
+    fixed = onnx_graph.count_statistics(graph(nodes, {"w": W}, batch=5))
+    free = onnx_graph.count_statistics(graph(nodes, {"w": W}))
     assert fixed == free
-    assert free["activation_bytes_per_item"] == 4 * 12
+    assert free["activation_bytes_per_sample"] == 4 * 12
 
 
 def test_what_hides_its_arithmetic_is_not_known_to_be_float32() -> None:
@@ -107,11 +108,11 @@ def test_beside_hidden_arithmetic_what_is_seen_is_not_taken_for_all(name: str, t
     inputs = tiny.INPUTS[name]
     source = tiny.source(name, tmp_path / "module")
     exported, _ = tiny.build("export-onnx", source, tmp_path / "onnx", tiny.Context(inputs))
-    module = torch_module.count_facts(source.folder, inputs)
-    graph_ = onnx_graph.count_facts(onnx_graph.load_checked(exported.file(onnx_graph.MODEL)))
-    assert {"flops_per_item", "activation_bytes_per_item"}.isdisjoint(graph_)
-    assert module.get("flops_per_item") == (None if name == "recurrent" else 360)
-    assert ("activation_bytes_per_item" in module) == (name == "summed")
+    module = torch_module.count_statistics(source.folder, inputs)
+    graph_ = onnx_graph.count_statistics(onnx_graph.load_checked(exported.file(onnx_graph.MODEL)))
+    assert {"flops_per_sample", "activation_bytes_per_sample"}.isdisjoint(graph_)
+    assert module.get("flops_per_sample") == (None if name == "recurrent" else 360)
+    assert ("activation_bytes_per_sample" in module) == (name == "summed")
 
 
 @pytest.mark.parametrize("name", ["dense", "conv", "two_inputs"])
@@ -119,10 +120,10 @@ def test_a_module_and_its_export_move_about_as_much(name: str, tmp_path: Path) -
     inputs = tiny.INPUTS[name]
     source = tiny.source(name, tmp_path / "module")
     exported, _ = tiny.build("export-onnx", source, tmp_path / "onnx", tiny.Context(inputs))
-    module = torch_module.count_facts(source.folder, inputs)
-    graph_ = onnx_graph.count_facts(onnx_graph.load_checked(exported.file(onnx_graph.MODEL)))
+    module = torch_module.count_statistics(source.folder, inputs)
+    graph_ = onnx_graph.count_statistics(onnx_graph.load_checked(exported.file(onnx_graph.MODEL)))
     assert module["float32_flops_share"] == graph_["float32_flops_share"] == 1.0
-    assert module["activation_bytes_per_item"] == graph_["activation_bytes_per_item"] > 0
+    assert module["activation_bytes_per_sample"] == graph_["activation_bytes_per_sample"] > 0
     assert module["weight_bytes"] == pytest.approx(graph_["weight_bytes"], rel=0.2)  # folded norms, shapes
 
 
@@ -131,7 +132,7 @@ def test_an_int8_graph_is_not_float32(tmp_path: Path) -> None:
     exported, _ = tiny.build("export-onnx", source, tmp_path / "onnx", tiny.Context())
     quantized, _ = tiny.build("quantize/dynamic", exported, tmp_path / "int8", tiny.Context())
     before, after = (
-        onnx_graph.count_facts(onnx_graph.load_checked(one.file(onnx_graph.MODEL)))
+        onnx_graph.count_statistics(onnx_graph.load_checked(one.file(onnx_graph.MODEL)))
         for one in (exported, quantized)
     )
     assert after["float32_flops_share"] < 1

@@ -84,8 +84,8 @@ def test_list_names_every_kind_and_item_with_a_line(harness_cli):
     code, out, _ = harness_cli("list")
     assert code == 0
     assert [line for line in out.splitlines() if line in KINDS] == list(KINDS)
-    items = [line for line in out.splitlines() if line.startswith("  ")]
-    assert all(len(line.split(None, 1)) == 2 for line in items)
+    samples = [line for line in out.splitlines() if line.startswith("  ")]
+    assert all(len(line.split(None, 1)) == 2 for line in samples)
     for name in (
         "mnist-mlp",
         "quantize/static",
@@ -95,7 +95,7 @@ def test_list_names_every_kind_and_item_with_a_line(harness_cli):
         "top-1",
         "offline",
     ):
-        assert any(line.split()[0] == name for line in items), name
+        assert any(line.split()[0] == name for line in samples), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -257,7 +257,7 @@ def test_the_cache_is_shown_largest_first_and_cleared(harness_cli, tmp_path):
     assert found["folder"] == str(tmp_path / "cache" / "artifacts")
     assert found["artifacts"][0] == {
         "key": "b" * 20,
-        "form": "onnx",
+        "format": "onnx",
         "payload_bytes": 2000,
         "last_step": "prune/channel",
     }
@@ -321,10 +321,10 @@ def test_a_report_of_a_suite_without_runs_names_those_that_have_some(harness_cli
 
 
 def test_an_interrupt_ends_with_130_and_no_traceback(harness_cli, monkeypatch):
-    import harness.commands.listing
+    import harness.commands.list
 
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(harness.commands.listing, "list_known", interrupt)
+    monkeypatch.setattr(harness.commands.list, "list_known", interrupt)
     assert harness_cli("list")[0] == 130

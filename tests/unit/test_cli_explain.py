@@ -7,7 +7,7 @@ import json
 import pytest
 from runs import TECHNIQUES, Group, Technique, make_run
 
-from harness.commands.explaining import explain_cell
+from harness.commands.explain import explain_cell
 from harness.errors import ExitCode, HarnessError
 
 

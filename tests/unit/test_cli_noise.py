@@ -10,16 +10,16 @@ import pytest
 from suite_texts import content, write
 
 import harness.cli
-from harness.analysis.power import Experiment, summarise
+from harness.analysis.noise_study.power import Experiment, summarise
 from harness.artifacts.cache import Cache
 from harness.commands.noise import _show, read_effects
 from harness.console import Terminal
 from harness.errors import HarnessError, StoreError
-from harness.runner.experiments import arms_for
-from harness.runner.local import plan_here
-from harness.runner.noise import NoiseRun, baselines_of, read_experiments
-from harness.runner.observing import Silent
+from harness.runner.noise_study.experiments import arms_for
+from harness.runner.noise_study.study import NoiseRun, baselines_of, read_experiments
 from harness.runner.plan import Place, make_plan
+from harness.runner.progress import Silent
+from harness.runner.run.run import plan_here
 from harness.store.journal import FILE
 from harness.suite.validation import read_suite
 
@@ -157,8 +157,8 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 
 def trial(experiment, number, value, group="g"):
-    arms = {"baseline": [[0, 1], [value, value]], "shadow": [[0, 1], [value, value]]}
-    times = {"timed_s": {"baseline": 1.5, "shadow": 1.4}, "wall_s": 9.0}
+    arms = {"baseline": [[0, 1], [value, value]], "control": [[0, 1], [value, value]]}
+    times = {"timed_s": {"baseline": 1.5, "control": 1.4}, "wall_s": 9.0}
     return {
         "event": "noise-trial",
         "group_id": group,
@@ -182,8 +182,8 @@ def test_whole_experiments_are_read_and_one_begun_twice_counts_once():
     ]
     first, second = read_experiments(events, "g")
     assert set(first.timings["baseline"].seconds) == {0, 1}
-    assert set(second.timings["shadow"].seconds) == {0, 1}
-    assert second.timings["shadow"].seconds[1].tolist() == [2.0, 2.0]
+    assert set(second.timings["control"].seconds) == {0, 1}
+    assert second.timings["control"].seconds[1].tolist() == [2.0, 2.0]
     assert second.timed_s == {0: 1.5, 1: 1.5}
     assert second.wall_s == {0: 9.0, 1: 9.0}
 
@@ -195,7 +195,7 @@ def test_the_estimate_stands_apart_from_the_counts_and_says_how_far_experiments_
         rng, one = np.random.default_rng(1), Experiment()
         for number in range(6):
             arms = {
-                name: (range(4), np.exp(spread * rng.standard_normal(4))) for name in ("baseline", "shadow")
+                name: (range(4), np.exp(spread * rng.standard_normal(4))) for name in ("baseline", "control")
             }
             arms |= {name: (range(4), np.exp(spread * rng.standard_normal(4))) for name in arms_for([0.02])}
             one.add(number, arms, timed_s=1.0, wall_s=2.0)
@@ -204,7 +204,7 @@ def test_the_estimate_stands_apart_from_the_counts_and_says_how_far_experiments_
         _show({"ours": (2, summarise(made, arms_for([0.02]), 0.02, fixed=fixed))}, Terminal())
         out = capsys.readouterr().out
         assert ("ours: estimate" in out, "No estimate" in out) == (fixed, not fixed)
-    estimate = summarise(made, arms_for([0.02]), 0.02)[-1].recast
+    estimate = summarise(made, arms_for([0.02]), 0.02)[-1].relabel
     low, high = next((one.low, one.high) for one in estimate.called if one.effect == 0.02)
     assert low < 0.5 < high
     _show({"ours": (2, summarise(made, arms_for([0.02]), 0.02))}, Terminal())

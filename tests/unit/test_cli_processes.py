@@ -106,7 +106,7 @@ def test_a_library_that_is_missing_is_one_error(tmp_path):
 
 
 def test_a_fault_of_the_harness_is_no_regression(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['harness.commands.listing'] = None\n")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['harness.commands.list'] = None\n")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     code, _, err = finish(start("list", environment={"PYTHONPATH": path}))
     assert code == 70
@@ -126,10 +126,10 @@ assert not heavy, heavy
     "what",
     [
         "import harness.cli",
-        "from harness.commands.listing import KINDS\nassert all(names() for names in KINDS.values())",
+        "from harness.commands.list import KINDS\nassert all(names() for names in KINDS.values())",
         "from pathlib import Path\n"
         "from harness.suite.validation import read_suite\n"
-        "from harness.runner.local import plan_here\n"
+        "from harness.runner.run.run import plan_here\n"
         "plan, _ = plan_here(read_suite(Path('suites/digits.yaml')))\n"
         "assert plan.cells",
         "from harness.suite.json_schema import schema_text\nassert schema_text()",

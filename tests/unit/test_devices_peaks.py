@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.devices import memory_roof, peaks, timed
-from harness.devices.gemms.registry import GEMMS, Gemm
-from harness.devices.timed import disturbances
+from harness.devices.peaks import bandwidth as memory
+from harness.devices.peaks import compute as peaks
+from harness.devices.peaks import timed
+from harness.devices.peaks.registry import GEMMS, Gemm
+from harness.devices.peaks.timed import disturbances
 from harness.errors import HarnessError
 from harness.measure.clock import FakeClock
-from harness.measure.noise import Evidence
+from harness.measure.evidence import Evidence
 
 STEP_NS = 1_000_000
 
@@ -26,7 +28,7 @@ STEP_NS = 1_000_000
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peaks, "_SIDES", (8, 16))
-    monkeypatch.setattr(memory_roof, "_COPY_BYTES", 1 << 20)
+    monkeypatch.setattr(memory, "_BANDWIDTH_BYTES", 1 << 20)
     monkeypatch.setattr(peaks, "_WEIGHT_SIDE", 64)
     monkeypatch.setattr(timed, "disturbances", lambda evidence, cores: [])
 
@@ -40,10 +42,10 @@ def test_rates_are_operations_and_bytes_over_time() -> None:
     (rate,) = peaks.measure_products([product()], 2, 0.4, clock).rates
     assert (rate.side, rate.dtype, rate.library) == (16, "float32", "fake")
     assert rate.flop_per_s == pytest.approx(2 * 16**3 / 1e-3)
-    copying = memory_roof.measure_copying(2, 0.4, clock)
-    assert copying.copy_bytes_per_s == pytest.approx(2 * (1 << 20) / 1e-3)
-    assert copying.copy_bytes == 1 << 20
-    assert min(rate.runs, copying.copy_runs) >= 3
+    bandwidth = memory.measure_bandwidth(2, 0.4, clock)
+    assert bandwidth.memory_bandwidth_bytes_per_s == pytest.approx(2 * (1 << 20) / 1e-3)
+    assert bandwidth.bandwidth_bytes == 1 << 20
+    assert min(rate.runs, bandwidth.bandwidth_runs) >= 3
 
 
 def test_the_best_run_is_the_roof() -> None:
@@ -148,7 +150,7 @@ def test_each_library_multiplies(name: str, rows: int) -> None:
 
 def test_a_product_of_openvino_keeps_the_array_that_it_reads() -> None:
     openvino = pytest.importorskip("openvino")
-    from harness.devices.openvino_product import one_matmul
+    from harness.devices.peaks.products.openvino import one_matmul
 
     ops = openvino.opset13
     left = np.ones((64, 64), np.float32)
@@ -170,10 +172,10 @@ def test_integers_sum_into_32_bits_without_loss(name: str) -> None:
 
 def test_a_kernel_that_widens_is_no_roof_of_its_type() -> None:
     half = GEMMS.get("torch/float16")
-    assert half.arithmetic(frozenset({"avx2", "avx512f"})) == "float32"
-    assert half.arithmetic(frozenset({"avx2", "avx512_fp16"})) == "float16"
-    assert GEMMS.get("onnxruntime/int4").arithmetic(frozenset()) == "int8"
-    assert GEMMS.get("onnxruntime/int8").arithmetic(frozenset()) == "int8"
+    assert half.compute_dtype(frozenset({"avx2", "avx512f"})) == "float32"
+    assert half.compute_dtype(frozenset({"avx2", "avx512_fp16"})) == "float16"
+    assert GEMMS.get("onnxruntime/int4").compute_dtype(frozenset()) == "int8"
+    assert GEMMS.get("onnxruntime/int8").compute_dtype(frozenset()) == "int8"
 
 
 def test_a_library_that_is_not_here_or_fails_is_left_out_with_its_reason() -> None:
@@ -227,8 +229,8 @@ def test_each_thread_flushes_its_own_share(monkeypatch: pytest.MonkeyPatch) -> N
     def add(part: Any, one: int, out: Any) -> None:
         wrote.append((threading.get_ident(), part.nbytes))
 
-    monkeypatch.setattr(memory_roof.np, "add", add)
-    with memory_roof.flushing(3) as flush:
+    monkeypatch.setattr(memory.np, "add", add)
+    with memory.flushing(3) as flush:
         flush()
     assert len({thread for thread, _ in wrote}) == 3
     assert all(size >= 8 << 20 for _, size in wrote) and sum(size for _, size in wrote) >= (64 << 20) - 3
@@ -263,7 +265,7 @@ def test_no_threads_or_no_time_is_refused(threads: int, seconds: float) -> None:
 
 def test_the_real_machine_has_roofs() -> None:
     assert peaks.measure_products([GEMMS.get("numpy/float32")], 1, 0.05).rates[0].flop_per_s > 0
-    assert memory_roof.measure_copying(1, 0.05).copy_bytes_per_s > 0
+    assert memory.measure_bandwidth(1, 0.05).memory_bandwidth_bytes_per_s > 0
 
 
 @pytest.mark.slow
@@ -272,8 +274,8 @@ def test_a_library_is_measured_without_the_others(library: str) -> None:
     heavy = {"onnxruntime", "openvino", "torch"} - {library}
     code = f"""
 import sys
-from harness.devices import peaks
-from harness.devices.gemms.registry import GEMMS
+from harness.devices.peaks import compute as peaks
+from harness.devices.peaks.registry import GEMMS
 peaks._SIDES, peaks._ROUNDS = (512,), 1  # large enough that freed memory would be given back
 found = peaks.measure_products([e for e in GEMMS.values() if e.library == {library!r}], 1, 0.05)
 assert found.rates or found.left_out
@@ -285,7 +287,7 @@ sys.exit(" ".join(set(sys.modules) & {heavy!r}))
 
 @pytest.mark.parametrize("side", [64, 1024])
 def test_rounded_activations_are_told_from_floats(side: int) -> None:
-    from harness.devices.gemms.openvino_int4 import is_rounded
+    from harness.devices.peaks.products.openvino import is_rounded
 
     random = np.random.default_rng(0)
     left = random.random((1, side), dtype=np.float32)

@@ -60,7 +60,7 @@ def test_the_exit_codes_are_those_of_the_manual():
         "OK": 0,
         "REGRESSION": 1,
         "USAGE": 2,
-        "AMBIGUOUS": 3,
+        "INCONCLUSIVE": 3,
         "SOME_FAILED": 4,
         "NOTHING_MEASURED": 5,
         "FAULT": 70,

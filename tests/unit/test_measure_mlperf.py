@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.errors import HarnessError
-from harness.measure import mlperf
+from harness.measure import loadgen as mlperf
 from harness.measure.clock import PerfClock
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
 
@@ -48,14 +48,14 @@ def asked(name: str, count: int = 100, **options: Any) -> tuple[Load, Any, list[
 @pytest.mark.parametrize("name", ["loadgen-single-stream", "loadgen-offline", "loadgen-multi-stream"])
 def test_as_many_queries_as_asked_each_with_its_time(name: str) -> None:
     one, block, made = asked(name)
-    per_query = one.items
+    per_query = one.samples
     assert block.calls == 100
     assert len(made) == 100 * per_query
-    assert (block.samples_ns >= S * 1e9 * per_query * 0.999).all()
-    assert block.duration_ns >= block.samples_ns.sum()
+    assert (block.calls_ns >= S * 1e9 * per_query * 0.999).all()
+    assert block.duration_ns >= block.calls_ns.sum()
     assert (block.last, block.last_index) == (made[-1], made[-1])
     assert set(made) == {0, 1, 2, 3}
-    assert one.seconds_per_item(block) >= S * 0.999
+    assert one.seconds_per_sample(block) >= S * 0.999
 
 
 def test_calls_are_made_in_the_thread_that_warmed_up() -> None:
@@ -70,9 +70,9 @@ def test_server_counts_from_the_schedule_and_not_from_the_call() -> None:
     made: list[int] = []
     one: Any = load("loadgen-server", [session(made, i) for i in range(4)], qps=1e4)
     block = one.at_rate(1e4, 300, (5,))  # five times what it can answer
-    waits = block.samples_ns - block.arrivals.service_ns
+    waits = block.calls_ns - block.arrivals.service_ns
     assert waits[-1] > 100 * S * 1e9
-    assert block.arrivals.utilisation > 1
+    assert block.arrivals.utilization > 1
     assert (np.diff(block.arrivals.due_ns) >= 0).all()
     assert block.arrivals.drawn_per_s == pytest.approx(1e4, rel=0.25)
     again = one.at_rate(1e4, 300, (5,))
@@ -93,7 +93,7 @@ def test_server_searches_as_ours_does() -> None:
     rate = one.rate
     block = one.block()
     assert block.arrivals.asked_per_s == rate
-    assert one.facts(block)["rate_per_s"] == rate
+    assert one.statistics(block)["rate_per_s"] == rate
     assert one.rate != rate
 
 

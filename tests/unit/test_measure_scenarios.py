@@ -49,7 +49,7 @@ def test_offline_uses_a_servers_own_way() -> None:
     assert target.served == [7]
     assert block.last == "answer"
     assert made == []
-    assert one.seconds_per_item(block) == pytest.approx(2e-9 / 4)
+    assert one.seconds_per_sample(block) == pytest.approx(2e-9 / 4)
 
 
 def test_every_lane_of_a_server_gets_several_calls_a_block() -> None:
@@ -112,7 +112,7 @@ def test_offline_takes_turns_where_there_is_no_server() -> None:
     made: list[int] = []
     block = load("offline", [lambda: made.append(1)], FakeClock(tick_ns=3)).run(7)
     assert len(made) == 7
-    np.testing.assert_array_equal(block.samples_ns, [3] * 7)
+    np.testing.assert_array_equal(block.calls_ns, [3] * 7)
 
 
 def test_single_stream_never_uses_a_server() -> None:
@@ -121,7 +121,7 @@ def test_single_stream_never_uses_a_server() -> None:
     block = one.run(4)
     assert target.served == []
     assert len(made) == 4
-    assert one.seconds_per_item(block) == pytest.approx(3e-9)
+    assert one.seconds_per_sample(block) == pytest.approx(3e-9)
 
 
 def test_a_multi_stream_sample_is_a_query_of_several_calls() -> None:
@@ -136,12 +136,12 @@ def test_a_multi_stream_sample_is_a_query_of_several_calls() -> None:
         return answer
 
     one = load("multi-stream", [call(i) for i in range(5)], clock, samples_per_query=6, batch=2)
-    assert one.items == 6
+    assert one.samples == 6
     block = one.run(4)
     assert made == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
-    np.testing.assert_array_equal(block.samples_ns, [60, 100, 90, 80])
+    np.testing.assert_array_equal(block.calls_ns, [60, 100, 90, 80])
     assert (block.last, block.last_index) == (1, 1)
-    assert one.seconds_per_item(block) == pytest.approx(85e-9 / 6)
+    assert one.seconds_per_sample(block) == pytest.approx(85e-9 / 6)
 
 
 @pytest.mark.parametrize(("calls", "size"), [(1, 1), (3, 2), (4, 2), (2, 5), (16, 8)])

@@ -12,10 +12,10 @@ import pytest
 from harness.errors import HarnessError
 from harness.measure.blocks import MAX_CALLS, Block, set_aside_garbage
 from harness.measure.clock import ClockError, FakeClock
-from harness.measure.openloop import poisson_schedule, time_arrivals, unit_gaps
-from harness.measure.ratesearch import GAIN, RateSearch, over_bound
+from harness.measure.open_loop import poisson_schedule, time_arrivals, unit_gaps
+from harness.measure.rate_search import GAIN, RateSearch, over_bound
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
-from harness.stats.quantiles import min_samples
+from harness.stats.quantiles import min_calls
 from harness.stats.queueing import highest_rate, waits
 
 S = 0.001
@@ -62,13 +62,13 @@ def knee(bound_s: float, q: float) -> float:
     return highest_rate(np.full(300_000, S), unit_gaps(300_000, (99,)), bound_s, q)
 
 
-@pytest.mark.parametrize("utilisation", [0.3, 0.6, 0.8])
-def test_the_mean_wait_is_that_of_an_md1_queue(utilisation: float) -> None:
-    block = block_at(utilisation / S, 300_000)
-    theory = S * utilisation / (2 * (1 - utilisation))  # Pollaczek-Khinchine, no variance of service
-    assert float(block.samples_ns.mean()) / 1e9 - S == pytest.approx(theory, rel=0.05)
+@pytest.mark.parametrize("utilization", [0.3, 0.6, 0.8])
+def test_the_mean_wait_is_that_of_an_md1_queue(utilization: float) -> None:
+    block = block_at(utilization / S, 300_000)
+    theory = S * utilization / (2 * (1 - utilization))  # Pollaczek-Khinchine, no variance of service
+    assert float(block.calls_ns.mean()) / 1e9 - S == pytest.approx(theory, rel=0.05)
     assert block.arrivals is not None
-    assert block.arrivals.utilisation == pytest.approx(utilisation, rel=0.01)
+    assert block.arrivals.utilization == pytest.approx(utilization, rel=0.01)
     assert (block.arrivals.service_ns == round(S * 1e9)).all()
 
 
@@ -77,7 +77,7 @@ def test_measured_latencies_are_those_of_lindleys_recursion() -> None:
     assert block.arrivals is not None
     gaps = np.diff(block.arrivals.due_ns, prepend=0).astype(float)
     expected = waits(gaps, np.full(5000, S * 1e9)) + S * 1e9
-    np.testing.assert_allclose(block.samples_ns, expected, atol=1)
+    np.testing.assert_allclose(block.calls_ns, expected, atol=1)
 
 
 def test_a_stall_is_seen_by_all_queries_that_were_due_behind_it() -> None:
@@ -88,14 +88,14 @@ def test_a_stall_is_seen_by_all_queries_that_were_due_behind_it() -> None:
     one = closed.load(
         closed.workload(scenario="single-stream"), Seat(steady, [steady.call], steady.clock, 0.1, 0.2)
     ).run(1000)
-    assert int((one.samples_ns > 5 * S * 1e9).sum()) == 1
+    assert int((one.calls_ns > 5 * S * 1e9).sum()) == 1
     block = block_at(500.0, 1000, session=FakeSession(stalls=stall))
-    late = block.samples_ns > 5 * S * 1e9
+    late = block.calls_ns > 5 * S * 1e9
     assert late.sum() > 50
     assert block.arrivals is not None
     assert int((block.arrivals.service_ns > 5 * S * 1e9).sum()) == 1
     unstalled = block_at(500.0, 1000)
-    assert (unstalled.samples_ns > 5 * S * 1e9).sum() < 5
+    assert (unstalled.calls_ns > 5 * S * 1e9).sum() < 5
     assert unstalled.arrivals is not None
     np.testing.assert_array_equal(unstalled.arrivals.due_ns, block.arrivals.due_ns)
 
@@ -112,8 +112,8 @@ def test_the_schedule_is_set_before_and_follows_the_seed() -> None:
 
 
 def test_all_inputs_get_their_turn_and_the_last_is_told() -> None:
-    session, answered = FakeSession(), []
-    calls = [lambda i=i: (answered.append(i), session.call())[0] or i for i in range(3)]  # type: ignore[misc]
+    session, evaluated = FakeSession(), []
+    calls = [lambda i=i: (evaluated.append(i), session.call())[0] or i for i in range(3)]  # type: ignore[misc]
     entry = SCENARIOS.get("server")
     workload = entry.workload.model_validate({"scenario": "server", "qps": 100})
     one = entry.load(workload, Seat(session, calls, session.clock, 0.1, 0.01))
@@ -121,7 +121,7 @@ def test_all_inputs_get_their_turn_and_the_last_is_told() -> None:
     last = set()
     for _ in range(6):
         block = one.block()
-        assert block.last_index == block.last == answered[-1]
+        assert block.last_index == block.last == evaluated[-1]
         last.add(block.last_index)
     assert last == {0, 1, 2}
 
@@ -142,21 +142,21 @@ def test_the_search_finds_the_known_knee(bound_s: float, percentile: float) -> N
         one = load(FakeSession(), (0, trial), latency_bound=bound_s, percentile=percentile)
         warmth = one.warm()
         assert warmth.search["settled"]
-        first = 1 / one.seconds_per_item(one.block())
+        first = 1 / one.seconds_per_sample(one.block())
         assert first == pytest.approx(truth, rel=0.06)
-        found += [first, *(1 / one.seconds_per_item(one.block()) for _ in range(29))]
+        found += [first, *(1 / one.seconds_per_sample(one.block()) for _ in range(29))]
     assert np.exp(np.mean(np.log(found))) == pytest.approx(truth, rel=0.03)
 
 
 def test_over_all_blocks_the_share_over_the_bound_is_what_was_asked() -> None:
     one = load(FakeSession(), latency_bound=5 * S)
     one.warm()
-    samples = np.concatenate([one.block().samples_ns for _ in range(100)])
+    samples = np.concatenate([one.block().calls_ns for _ in range(100)])
     assert np.mean(samples > 5 * S * 1e9) == pytest.approx(0.01, abs=0.005)
 
 
 def test_a_staircase_on_the_blocks_own_percentiles_would_find_too_much() -> None:
-    """Why the search goes by the share over the bound: stated in measure/ratesearch.py."""
+    """Why the search goes by the share over the bound: stated in measure/rate_search.py."""
     bound_s, rate, levels = 5 * S, knee(5 * S, 0.99), []
     for number in range(600):
         latency = waits(unit_gaps(662, (7, number)) / rate, np.full(662, S)) + S
@@ -167,7 +167,7 @@ def test_a_staircase_on_the_blocks_own_percentiles_would_find_too_much() -> None
 
 def test_a_queue_that_grows_without_end_fails_whatever_its_latencies() -> None:
     block = block_at(1200.0, 2000)
-    assert block.samples_ns.max() < 1e9
+    assert block.calls_ns.max() < 1e9
     assert over_bound(block, 1.0) == 1.0
     search = RateSearch(1200.0, 1.0, 0.99)
     search.note(block)
@@ -178,7 +178,7 @@ def test_a_bound_that_never_binds_finds_what_the_session_can_answer() -> None:
     one = load(FakeSession(), latency_bound=1.0)
     one.warm()
     assert one.count == MAX_CALLS
-    rates = [1 / one.seconds_per_item(one.block()) for _ in range(8)]
+    rates = [1 / one.seconds_per_sample(one.block()) for _ in range(8)]
     assert 0.93 / S < np.mean(rates) < 1.02 / S
 
 
@@ -203,30 +203,30 @@ def test_a_block_is_long_enough_for_its_percentile() -> None:
     for q, bound_s in ((0.9, 3 * S), (0.99, 3 * S), (0.99, 60 * S)):
         one = load(FakeSession(), latency_bound=bound_s, percentile=q)
         one.warm()
-        assert one.block().calls >= max(min_samples(q), min((bound_s / S) ** 2, MAX_CALLS) * 0.99)
+        assert one.block().calls >= max(min_calls(q), min((bound_s / S) ** 2, MAX_CALLS) * 0.99)
 
 
 def test_a_given_rate_is_kept_to_and_speed_is_latency() -> None:
     one = load(FakeSession(), qps=500.0, latency_bound="2ms")
     assert one.warm().search == {}
     block = one.block()
-    facts = one.facts(block)
-    assert facts["rate_per_s"] == 500.0
-    assert facts["utilisation"] == pytest.approx(0.5, rel=0.3)
-    assert facts["over_bound_share"] == np.mean(block.samples_ns > 2e6)
-    assert one.seconds_per_item(block) == np.median(block.samples_ns) / 1e9
+    statistics = one.statistics(block)
+    assert statistics["rate_per_s"] == 500.0
+    assert statistics["utilization"] == pytest.approx(0.5, rel=0.3)
+    assert statistics["over_bound_share"] == np.mean(block.calls_ns > 2e6)
+    assert one.seconds_per_sample(block) == np.median(block.calls_ns) / 1e9
     overloaded = load(FakeSession(), qps=2000.0)
     overloaded.warm()
     block = overloaded.block()
-    assert overloaded.facts(block)["utilisation"] > 1
-    assert overloaded.facts(block)["over_bound_share"] is None
+    assert overloaded.statistics(block)["utilization"] > 1
+    assert overloaded.statistics(block)["over_bound_share"] is None
 
 
 def test_a_seed_repeats_all_and_another_does_not() -> None:
     def rates(seed: tuple[int, int]) -> list[float]:
         one = load(FakeSession(), seed, latency_bound=4 * S)
         one.warm()
-        return [1 / one.seconds_per_item(one.block()) for _ in range(5)]
+        return [1 / one.seconds_per_sample(one.block()) for _ in range(5)]
 
     assert rates((4, 0)) == rates((4, 0))
     assert rates((4, 0)) != rates((4, 1))

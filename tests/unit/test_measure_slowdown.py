@@ -26,7 +26,7 @@ def test_each_sample_is_longer_by_the_wait(wait_ns: int) -> None:
     clock = FakeClock(tick_ns=1)
     plain = time_in_turn(calls(clock, 1_000, 3_000), 6, clock)
     slowed = time_in_turn(slow_down(calls(clock, 1_000, 3_000), wait_ns, clock), 6, clock)
-    added = slowed.samples_ns - plain.samples_ns
+    added = slowed.calls_ns - plain.calls_ns
     assert (added >= wait_ns).all()
     assert (added <= wait_ns + 3).all()  # readings of the clock
     assert slowed.last == plain.last
@@ -35,13 +35,13 @@ def test_each_sample_is_longer_by_the_wait(wait_ns: int) -> None:
 def test_without_a_wait_a_call_is_only_wrapped() -> None:
     clock = FakeClock()
     block = time_in_turn(slow_down(calls(clock, 100), 0, clock), 3, clock)
-    np.testing.assert_array_equal(block.samples_ns, [100, 100, 100])
+    np.testing.assert_array_equal(block.calls_ns, [100, 100, 100])
 
 
 def test_on_a_real_clock_no_sample_is_shorter_than_the_wait() -> None:
     clock = PerfClock()
     block = time_in_turn(slow_down([lambda: None], 50_000, clock), 20, clock)
-    assert block.samples_ns.min() >= 50_000
+    assert block.calls_ns.min() >= 50_000
 
 
 def test_a_call_that_fails_fails_as_before() -> None:

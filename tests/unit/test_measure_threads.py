@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.analysis.threads import thread_columns, thread_warnings
+from harness.analysis.records.process import thread_columns, thread_warnings
 from harness.measure.threads import ThreadMeter, threads_used
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
@@ -99,10 +99,10 @@ def block(threads: int | None, cpu_s: float | None, wall_s: float = 1.0) -> dict
 
 def test_a_record_has_the_median_count_and_the_share_of_all_blocks() -> None:
     found = thread_columns([block(2, 2.0), block(2, 1.0), block(9, 1.5, wall_s=0.5)])
-    assert found == {"threads_used": 2, "cpu_utilisation": pytest.approx(4.5 / 2.5)}
+    assert found == {"threads_used": 2, "cpu_utilization": pytest.approx(4.5 / 2.5)}
     assert thread_columns([block(None, None), {"evidence": {}}]) == {
         "threads_used": None,
-        "cpu_utilisation": None,
+        "cpu_utilization": None,
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.measure.blocks import Block
-from harness.measure.warmup import LEAST, SHARE_OF_BLOCK, warm_up
+from harness.measure.warmup import MINIMUM, SHARE_OF_BLOCK, warm_up
 from harness.stats.steady import WINDOW
 
 CALL_NS = 1_000_000
@@ -54,9 +54,9 @@ def test_calls_that_keep_drifting_end_at_the_cap() -> None:
 def test_whatever_the_cap_a_cold_first_call_does_not_tell_the_length(cap_s: float) -> None:
     run, counts = calls_of(iter([30 * CALL_NS, CALL_NS, CALL_NS, CALL_NS]))
     warmth = warm_up(run, block_s=0.1, cap_s=cap_s)
-    assert counts == [1] * LEAST
+    assert counts == [1] * MINIMUM
     assert not warmth.steady
-    assert warmth.calls == LEAST
+    assert warmth.calls == MINIMUM
     assert warmth.call_s == pytest.approx(CALL_NS / 1e9)
 
 
@@ -101,10 +101,10 @@ def test_a_call_that_is_disturbed_now_and_then_is_as_long_as_comparisons_take_it
         return Block(samples, int(samples.sum()), None, 0)
 
     warmth = warm_up(run, block_s=0.01, cap_s=60.0)
-    assert warmth.item_s == pytest.approx(CALL_NS / 1e9)
+    assert warmth.sample_s == pytest.approx(CALL_NS / 1e9)
     assert warmth.call_s == pytest.approx(3 * CALL_NS / 1e9)
-    by_wall = warm_up(run, 0.01, 60.0, item_s=lambda block: block.duration_ns / 1e9 / block.calls / 4)
-    assert by_wall.item_s == pytest.approx(warmth.call_s / 4)
+    by_wall = warm_up(run, 0.01, 60.0, sample_s=lambda block: block.duration_ns / 1e9 / block.calls / 4)
+    assert by_wall.sample_s == pytest.approx(warmth.call_s / 4)
 
 
 def test_calls_too_fast_for_the_clock_do_not_break_it() -> None:

@@ -50,7 +50,7 @@ def plugged(monkeypatch):
 
 
 def test_broken_plug_ins_are_told_without_asking_for_them(fruits, plugged, monkeypatch, capsys):
-    from harness.commands import listing
+    from harness.commands import list as listing
 
     plugged("plug_raises", "plug_good")
     monkeypatch.setitem(listing.KINDS, "fruits", lambda: dict.fromkeys(fruits.names(), "fruit"))
@@ -126,14 +126,14 @@ def test_a_broken_plug_in_takes_no_other_down_and_is_told_when_a_name_is_missing
 
 
 def test_the_real_registries_are_loaded_without_a_broken_plug_in():
-    from harness.artifacts.forms import FORMS
+    from harness.formats.registry import FORMATS
     from harness.runtimes.registry import RUNTIMES
     from harness.techniques.registry import CONVERSIONS, DEPLOYMENTS, TRANSFORMS
     from harness.zoo.registry import DATASETS, METRICS, MODELS
     from harness.zoo.source import SOURCES
 
     for registry in (
-        FORMS,
+        FORMATS,
         RUNTIMES,
         CONVERSIONS,
         DEPLOYMENTS,
@@ -148,14 +148,14 @@ def test_the_real_registries_are_loaded_without_a_broken_plug_in():
 
 
 def test_every_form_that_a_step_or_runtime_names_is_registered():
-    from harness.artifacts.forms import FORMS
+    from harness.formats.registry import FORMATS
     from harness.runtimes.registry import RUNTIMES
     from harness.techniques.registry import CONVERSIONS, TRANSFORMS
     from harness.zoo.source import SOURCES
 
-    named = {source.form for source in SOURCES.values()}
+    named = {source.format for source in SOURCES.values()}
     for step in [*TRANSFORMS.values(), *CONVERSIONS.values()]:
         named |= {*step.takes, step.yields}
     for entry in RUNTIMES.values():
         named |= set(entry.takes)
-    assert named <= set(FORMS.names())
+    assert named <= set(FORMATS.names())

@@ -9,16 +9,16 @@ import pytest
 from pages import Reader
 from runs import GROUPS, TECHNIQUES, make_run
 
-from harness.commands.reporting import report_runs
+from harness.commands.report import report_runs
 from harness.errors import ExitCode, StoreError
 
 OLD_COLUMNS = {
     "cells": "cell_id group_id model technique workload hardware families runtime pipeline scenario batch"
-    " device threads replicas arm status stage reason log artifact_bytes build_s latency_p50_s samples"
-    " trials blocks throughput_items_per_s peak_rss_steady_bytes quality_metric quality_unit quality audit",
+    " device threads replicas arm status stage reason log artifact_bytes build_s latency_p50_s calls"
+    " trials blocks throughput_samples_per_s peak_rss_steady_bytes quality_metric quality_unit quality audit",
     "blocks": "cell_id arm trial round order duration_s calls items median_s tags",
 }
-NEWER_FIELDS = ("doctor", "roofs", "clock", "times", "notices", "grade", "command", "seed", "suite_sha256")
+NEWER_FIELDS = ("doctor", "peaks", "clock", "times", "notices", "grade", "command", "seed", "suite_sha256")
 
 
 def site_of(results, out):
@@ -50,7 +50,7 @@ def test_a_run_of_an_older_schema_makes_every_page(tmp_path):
         assert not {"nan", "none"} & set(found.text.lower().split()), name
 
 
-@pytest.mark.parametrize("table", ["cells", "blocks", "answers", "samples"])
+@pytest.mark.parametrize("table", ["cells", "blocks", "scores", "calls"])
 @pytest.mark.parametrize("how", ["torn", "scratched", "missing"])
 def test_a_damaged_table_is_named_and_the_other_runs_are_shown(tmp_path, table, how):
     results = tmp_path / "results"
@@ -68,10 +68,10 @@ def test_a_damaged_table_is_named_and_the_other_runs_are_shown(tmp_path, table, 
     pages = site_of(results, tmp_path / "out")
     front = pages["index.html"]
     assert any(name.startswith("boards/") and "-good." in name for name in pages)
-    if (table, how) == ("samples", "scratched"):  # read for the Cells' figures alone: the pages stay
+    if (table, how) == ("calls", "scratched"):  # read for the Cells' figures alone: the pages stay
         cells = [found for name, found in pages.items() if name.startswith("cells/") and "-bad." in name]
         assert len(cells) == 3
-        assert all("samples.parquet is damaged" in cell.text for cell in cells)
+        assert all("calls.parquet is damaged" in cell.text for cell in cells)
     else:
         assert f"{table}.parquet is {'missing' if how == 'missing' else 'damaged'}" in front.text
         assert not any("-bad." in name for name in pages)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from runs import TECHNIQUES, Group, Technique, make_run, vary
 
-from harness.analysis.leaderboard import boards
+from harness.analysis.compare.leaderboard import boards
 from harness.report.columns import COLUMNS, aligned, best_unit, scaled
 from harness.report.tables import table
 
@@ -27,7 +27,7 @@ def test_a_column_has_one_unit_and_its_decimal_points_line_up():
     ("values", "unit"),
     [
         ([0.8, 0.8, 44.0], "s"),
-        ([3.2, 246.0, 1383.0, 3704.0], "items/s"),
+        ([3.2, 246.0, 1383.0, 3704.0], "samples/s"),
         ([400e-6, 420e-6], "µs"),
         ([117e-6, 0.5e-3, 86e-3], "ms"),
         ([], ""),
@@ -35,7 +35,7 @@ def test_a_column_has_one_unit_and_its_decimal_points_line_up():
     ],
 )
 def test_the_unit_shows_all_values_with_digits_to_spare(values, unit):
-    kind = "items/s" if "items" in unit else "s"
+    kind = "samples/s" if "items" in unit else "s"
     assert best_unit(values, kind)[1] == unit
 
 
@@ -57,7 +57,7 @@ def test_a_missing_percentile_says_how_many_calls_it_needs(tmp_path):
 
 
 def test_columns_that_nobody_has_are_left_out_but_latency_stays(tmp_path):
-    nothing = {"flops_per_item": None, "achieved_flop_per_s": None, "latency_p99_s": None}
+    nothing = {"flops_per_sample": None, "achieved_flop_per_s": None, "latency_p99_s": None}
     techniques = [Technique(t.name, t.speed, runtime=t.runtime, columns=nothing) for t in TECHNIQUES[:3]]
     keys = {head.key for head in made(tmp_path, tuple(techniques)).heads}
     assert "flops" not in keys
@@ -105,7 +105,7 @@ def test_one_technique_and_no_speedups_still_make_a_table(tmp_path):
 
 
 def test_language_models_have_their_throughput_in_tokens_too(tmp_path):
-    told = Technique("eager", columns={"tokens_per_item": 128, "throughput_items_per_s": 2.0})
+    told = Technique("eager", columns={"tokens_per_sample": 128, "throughput_samples_per_s": 2.0})
     (line,) = made(tmp_path, (told,)).lines
     values = {value.key: value for value in line.values}
     assert (values["throughput"].sort, values["tokens"].sort) == (2.0, 256.0)

@@ -11,8 +11,8 @@ import pytest
 from pytest_benchmark.stats import Stats
 from runs import TECHNIQUES, Group, Technique, make_run, vary
 
-from harness.commands.exporting import export_run
-from harness.commands.reporting import report_runs
+from harness.commands.export import export_run
+from harness.commands.report import report_runs
 from harness.errors import ExitCode, HarnessError, StoreError, UnknownNameError
 from harness.report.exports.pytest_benchmark import convert, stats
 from harness.report.exports.registry import EXPORTS
@@ -48,7 +48,7 @@ def test_statistics_are_those_of_the_timed_calls(tmp_path):
     run = make_run(tmp_path / "run", (Group(),), TECHNIQUES[:2])
     content = json.loads(convert(run))
     first = next(one for one in content["benchmarks"] if one["name"] == "eager")
-    calls = run.samples[(run.samples["arm"] == "baseline")]["call_ns"].to_numpy() / 1e9
+    calls = run.calls[(run.calls["arm"] == "baseline")]["call_ns"].to_numpy() / 1e9
     assert first["stats"]["rounds"] == len(calls)
     assert first["stats"]["median"] == pytest.approx(float(np.median(calls)))
     assert first["stats"]["stddev"] == pytest.approx(float(np.std(calls, ddof=1)))
@@ -84,8 +84,8 @@ def test_every_format_makes_text_and_an_unknown_one_is_named(tmp_path, capsys):
 
 def test_damage_and_absence_are_errors_for_people(tmp_path):
     run = make_run(tmp_path / "x" / "run", (Group(),), TECHNIQUES[:2])
-    (run.folder / "samples.parquet").write_bytes(b"PAR1")
-    with pytest.raises(StoreError, match=r"samples\.parquet is damaged"):
+    (run.folder / "calls.parquet").write_bytes(b"PAR1")
+    with pytest.raises(StoreError, match=r"calls\.parquet is damaged"):
         export_run(str(run.folder), tmp_path, "pytest-benchmark", None)
     with pytest.raises(StoreError, match="there is no Run of 'nothing'"):
         export_run("nothing", tmp_path, "csv", None)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from runs import TECHNIQUES, Group, Technique, make_run, vary
 
-from harness.analysis.leaderboard import boards
+from harness.analysis.compare.leaderboard import boards
 from harness.report.cell import by_arm, cell_view
 from harness.report.drawing.palette import FAMILIES, ROLES, family_of
 from harness.report.drawing.svg import drawn, inlined
@@ -176,26 +176,26 @@ LAYERS = [
     {"name": "<fc & co>", "operator": "Gemm", "sqnr_db": 8.5, "flops_share": 0.01, "in_float": True},
     {"name": "conv2", "operator": "Conv", "sqnr_db": None, "flops_share": None, "in_float": False},
 ]
-ROOFS = [
+PEAKS = [
     {
         "threads": 2,
         "rates": [{"dtype": "float32", "flop_per_s": 2e11, "side": 1024, "runs": 9, "library": "numpy"}],
-        "copy_bytes_per_s": 1e10,
+        "memory_bandwidth_bytes_per_s": 1e10,
     }
 ]
 KNOWN = {
     "arithmetic_intensity_flops_per_byte": 2.0,
     "achieved_flop_per_s": 1e10,
-    "roof_flop_per_s": 2e11,
+    "peak_flop_per_s": 2e11,
     "build_details": json.dumps([{"step": "quantize", "build_s": 1.0, "details": {"sensitivity": LAYERS}}]),
 }
 
 
 def cell(tmp_path, name="int8-static", **columns):
-    run = make_run(tmp_path / "run", (Group(),), vary("int8-static", columns=columns), roofs=ROOFS)
+    run = make_run(tmp_path / "run", (Group(),), vary("int8-static", columns=columns), peaks=PEAKS)
     found = boards(run)[0]
     row = next(row for row in found.records if row["technique"] == name)
-    return cell_view(row, found, by_arm(run.blocks), read_calls(run.folder), run.info.roofs)
+    return cell_view(row, found, by_arm(run.blocks), read_calls(run.folder), run.info.peaks)
 
 
 def drawing(name, subject, of="cell"):
@@ -266,7 +266,7 @@ def test_the_roofline_says_the_share_of_the_roof(tmp_path):
     assert "int8-static: 5.0 %" in shown
     assert "float32 roof 200 GFLOP/s" in shown
     assert "arithmetic intensity, FLOP a byte (logarithmic)" in shown
-    waiting = words(drawing("roofline", cell(tmp_path / "c", **KNOWN, utilisation=0.25)))
+    waiting = words(drawing("roofline", cell(tmp_path / "c", **KNOWN, utilization=0.25)))
     assert "int8-static: 20 %" in waiting  # of the time in which there was a query to answer
 
 

@@ -16,8 +16,8 @@ SIZE = st.tuples(st.floats(10, 150), st.just(12.0))
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(POINT, SIZE), max_size=14))
-def test_no_label_covers_another_or_a_point_or_the_edge(items):
-    points, sizes = [p for p, _ in items], [s for _, s in items]
+def test_no_label_covers_another_or_a_point_or_the_edge(samples):
+    points, sizes = [p for p, _ in samples], [s for _, s in samples]
     found = place(points, sizes, BOUNDS, radius=5)
     boxes = [spot.box for spot in found if spot]
     for index, box in enumerate(boxes):

@@ -14,9 +14,9 @@ from harness.suite.schema import Measure
 
 
 def test_settings_are_said_with_their_units():
-    given = Measure(precision="2%", max_time="2.3s", block_time="80ms", trials=4).model_dump(mode="json")
+    given = Measure(target_ci="2%", max_time="2.3s", block_time="80ms", trials=4).model_dump(mode="json")
     said = asked(given)
-    assert said[:4] == ["precision 2 %", "max time 2.3 s", "trials 4", "block time 80 ms"]
+    assert said[:4] == ["target ci 2 %", "max time 2.3 s", "trials 4", "block time 80 ms"]
     assert {"huge pages no", "timeout 120 s", "build timeout 1,800 s", "seed 0"} <= set(said)
 
 
@@ -32,8 +32,8 @@ def test_the_method_page_says_them(tmp_path):
 
 
 def test_no_line_ends_inside_a_figure_with_its_unit():
-    text = "measured 61 % of 5 m 39 s, 1 h 02 m, 28.4 k items/s in 3 Trials of cnn"
-    kept = "measured 61~% of 5~m~39~s, 1~h~02~m, 28.4~k~items/s in 3~Trials of cnn"
+    text = "measured 61 % of 5 m 39 s, 1 h 02 m, 28.4 k samples/s in 3 Trials of cnn"
+    kept = "measured 61~% of 5~m~39~s, 1~h~02~m, 28.4~k~samples/s in 3~Trials of cnn"
     assert tight(text) == kept.replace("~", "\u00a0")
 
 

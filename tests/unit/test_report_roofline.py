@@ -6,19 +6,19 @@ from typing import Any
 from harness.report.roofline import roofline
 from harness.store.info import RunInfo
 
-ROOFS = [{"threads": 2, "rates": [], "copy_bytes_per_s": 10e9, "notes": []}]
-INFO = RunInfo(run_id="r", suite="s", started_at="2026-01-01T00:00:00+00:00", roofs=ROOFS)
+PEAKS = [{"threads": 2, "rates": [], "memory_bandwidth_bytes_per_s": 10e9, "notes": []}]
+INFO = RunInfo(run_id="r", suite="s", started_at="2026-01-01T00:00:00+00:00", peaks=PEAKS)
 ROW: dict[str, Any] = {
     "device": "cpu",
     "threads": 2,
-    "flops_per_item": 4e6,
+    "flops_per_sample": 4e6,
     "achieved_flop_per_s": 20e9,
-    "roof_flop_per_s": 100e9,
-    "roof_fraction": 0.2,
+    "peak_flop_per_s": 100e9,
+    "compute_utilization": 0.2,
     "weight_bytes": 8_000_000,
-    "activation_bytes_per_item": 16_000.0,
+    "activation_bytes_per_sample": 16_000.0,
     "arithmetic_intensity_flops_per_byte": 4.9,
-    "copy_fraction": 0.41,
+    "bandwidth_utilization": 0.41,
     "bound": "memory",
 }
 
@@ -38,18 +38,20 @@ def test_a_memory_bound_record() -> None:
 
 def test_a_roof_of_another_type_is_named_beside_the_float32_roof() -> None:
     shares = json.dumps({"int8": 0.97, "float32": 0.03})
-    found = words(flops_by_type=shares, roof_over_float32=1.05)
+    found = words(flops_by_type=shares, peak_over_float32=1.05)
     assert found["of this machine’s roof"] == (
         "20 % of 100 GFLOP/s, 97.0 % int8 and 3.0 % float32 (1.05 × the float32 roof)"
     )
 
 
 def test_a_rate_that_memory_cannot_have_served_is_explained() -> None:
-    assert words(copy_fraction=2.5)["of the copy rate"] == "250 % of 10.0 GB/s, so in part from caches"
+    assert (
+        words(bandwidth_utilization=2.5)["of the copy rate"] == "250 % of 10.0 GB/s, so in part from caches"
+    )
 
 
 def test_what_is_not_known_is_not_said() -> None:
     nothing = dict.fromkeys([name for name in ROW if name != "threads"])
     assert words(**nothing) == {}
-    assert not any("None" in text for text in words(bound=None, roof_fraction=None).values())
+    assert not any("None" in text for text in words(bound=None, compute_utilization=None).values())
     assert "bound by" not in words(threads=3)

@@ -227,7 +227,7 @@ def test_odd_runs_make_a_page(tmp_path, kind):
             p, GROUPS, tuple(replace(t, status="failed", reason="boom") for t in TECHNIQUES)
         ),
         "no-quality": lambda p: make_run(p, (Group(quality=None),)),
-        "no-shadow": lambda p: make_run(p, shadow=False),
+        "no-shadow": lambda p: make_run(p, control=False),
         "one": lambda p: make_run(p, GROUPS, TECHNIQUES[:1]),
         "no-baseline": lambda p: make_run(p, GROUPS, vary("eager", status="failed", reason="boom")),
         "bare": lambda p: make_run(
@@ -243,10 +243,10 @@ def test_odd_runs_make_a_page(tmp_path, kind):
 
 
 MISSING = """
-    artifact_bytes artifact_key build_s build_details parameters flops_per_item latency_p50_s latency_p90_s
-    latency_p99_s latency_mean_s throughput_items_per_s import_s load_s first_call_s rss_empty_bytes
+    artifact_bytes artifact_key build_s build_details parameters flops_per_sample latency_p50_s latency_p90_s
+    latency_p99_s latency_mean_s throughput_samples_per_s import_s load_s first_call_s rss_empty_bytes
     peak_rss_load_bytes peak_rss_first_call_bytes peak_rss_steady_bytes pss_bytes steady warmup_calls
-    samples blocks trials families warnings pipeline log audit
+    calls blocks trials families warnings pipeline log audit
 """
 NOTHING = dict.fromkeys(MISSING.split())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runs import TECHNIQUES, Group, make_run
 
-from harness.analysis.leaderboard import boards
+from harness.analysis.compare.leaderboard import boards
 from harness.report.sliders import STOPS, limits, sliders
 
 MIXED = (

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from harness.measure.clock import FakeClock, PerfClock
-from harness.runner.auditing import Audits
-from harness.runner.audits import repeated_input
-from harness.runner.audits.constant_output import FEWEST_WHOLE, ConstantOutput
-from harness.runner.audits.registry import AUDITS, Subject
-from harness.runner.audits.repeated_input import FEWEST_PAIRS, MOST_PAIRS, RepeatedInput, is_looked_up
-from harness.runner.audits.same_outputs import MOST_VALUES, RELATIVE, SameOutputs, difference, sampled
+from harness.runner.workers.audits import repeated_input
+from harness.runner.workers.audits.constant_output import FEWEST_WHOLE, ConstantOutput
+from harness.runner.workers.audits.registry import AUDITS, Audits, Subject
+from harness.runner.workers.audits.repeated_input import FEWEST_PAIRS, MAX_PAIRS, RepeatedInput, is_looked_up
+from harness.runner.workers.audits.same_outputs import MAX_VALUES, RELATIVE, SameOutputs, difference, sampled
 
 ONES = np.ones((4, 3), np.float32)
 
@@ -56,9 +55,9 @@ def test_equal_answers_pass_and_unequal_ones_fail() -> None:
     audit = SameOutputs()
     audit.timed(0, [ONES])
     audit.timed(1, [ONES])
-    audit.answered(0, 4, [], [ONES])
+    audit.evaluated(0, 4, [], [ONES])
     assert (audit.finding().state, audit.finding().reasons) == ("passed", ())
-    audit.answered(1, 4, [], [2 * ONES])
+    audit.evaluated(1, 4, [], [2 * ONES])
     assert audit.finding().state == "failed"
     assert "batch 1, output 0: when timed off by" in audit.finding().reasons[0]
 
@@ -66,14 +65,14 @@ def test_equal_answers_pass_and_unequal_ones_fail() -> None:
 def test_without_anything_to_compare_there_is_no_verdict() -> None:
     audit = SameOutputs()
     audit.timed(0, None)
-    audit.answered(0, 4, [], [ONES])
+    audit.evaluated(0, 4, [], [ONES])
     assert audit.finding().state is None
 
 
 def test_padding_of_the_last_batch_does_not_count() -> None:
     audit = SameOutputs()
     audit.timed(0, [changed(5.0)])
-    audit.answered(0, 1, [], [ONES])  # the row that differs is no real item
+    audit.evaluated(0, 1, [], [ONES])  # the row that differs is no real item
     assert audit.finding().state == "passed"
 
 
@@ -81,14 +80,14 @@ def test_what_a_session_writes_over_is_kept_as_it_was() -> None:
     audit, answer = SameOutputs(), ONES.copy()
     audit.timed(0, [answer])
     answer[:] = 0
-    audit.answered(0, 4, [], [ONES])
+    audit.evaluated(0, 4, [], [ONES])
     assert audit.finding().state == "passed"
 
 
 def test_another_number_of_outputs_is_a_fault_and_no_crash() -> None:
     audit = SameOutputs()
     audit.timed(0, [ONES, ONES])
-    audit.answered(0, 4, [], [ONES])
+    audit.evaluated(0, 4, [], [ONES])
     assert audit.finding().state == "failed"
 
 
@@ -97,7 +96,7 @@ def test_one_answer_is_kept_for_each_batch_that_was_timed() -> None:
     for block in range(640):
         audit.timed(block % 3, [ONES])
     for batch in range(5):
-        audit.answered(batch, 4, [], [ONES])
+        audit.evaluated(batch, 4, [], [ONES])
     assert audit.finding().evidence["looked_at"] == 3
 
 
@@ -110,7 +109,7 @@ def test_large_answers_do_not_fill_the_memory_that_is_measured() -> None:
         audit.timed(batch, [large])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 32 * MOST_VALUES * 4 < 16 * large.nbytes / 4
+    assert peak < 32 * MAX_VALUES * 4 < 16 * large.nbytes / 4
 
 
 def test_of_large_answers_values_of_every_item_are_compared() -> None:
@@ -120,13 +119,13 @@ def test_of_large_answers_values_of_every_item_are_compared() -> None:
         audit, other = SameOutputs(), answer.copy()
         other[item] *= 1.01
         audit.timed(0, [answer])
-        audit.answered(0, 4, [], [other])  # the last item is padding
+        audit.evaluated(0, 4, [], [other])  # the last item is padding
         states.append(audit.finding().state)
     assert states == ["failed"] * 4 + ["passed"]
-    assert sampled(answer.transpose(0, 2, 1)).shape == (5, MOST_VALUES // 5)
+    assert sampled(answer.transpose(0, 2, 1)).shape == (5, MAX_VALUES // 5)
     audit = SameOutputs()
     audit.timed(0, [answer])
-    audit.answered(0, 4, [], [answer[:, :199]])
+    audit.evaluated(0, 4, [], [answer[:, :199]])
     assert "shape (5, 200, 300) when timed, (5, 199, 300)" in audit.finding().reasons[0]
 
 
@@ -134,7 +133,7 @@ def constant(inputs: np.ndarray, outputs: np.ndarray, batch: int = 4) -> str | N
     audit = ConstantOutput()
     for start in range(0, len(inputs), batch):
         part = slice(start, start + batch)
-        audit.answered(start // batch, len(inputs[part]), [inputs[part]], [outputs[part]])
+        audit.evaluated(start // batch, len(inputs[part]), [inputs[part]], [outputs[part]])
     return audit.finding().state
 
 
@@ -162,7 +161,7 @@ def test_a_few_equal_labels_are_no_fault_and_many_are() -> None:
 
 def test_an_output_without_a_batch_is_not_judged() -> None:
     audit = ConstantOutput()
-    audit.answered(0, 2, [np.arange(2.0)], [np.float32(3.0)])
+    audit.evaluated(0, 2, [np.arange(2.0)], [np.float32(3.0)])
     assert audit.finding().state is None
 
 
@@ -193,14 +192,14 @@ class Session:
         return call
 
 
-def probed(session: Session, items: int = 500, batch: int = 4) -> RepeatedInput:
-    data = np.random.default_rng(1).standard_normal((items, 3))
+def probed(session: Session, samples: int = 500, batch: int = 4) -> RepeatedInput:
+    data = np.random.default_rng(1).standard_normal((samples, 3))
     pool = [(data[i * batch : (i + 1) * batch],) for i in range(3)]
     calls = [session.bind(part) for part in pool]
     for call in calls * 3:
         call()
     audit = RepeatedInput()
-    draw = lambda rng: (data[rng.choice(items, batch, replace=False)],)  # noqa: E731
+    draw = lambda rng: (data[rng.choice(samples, batch, replace=False)],)  # noqa: E731
     audit.probe(Subject(session.bind, calls, pool, draw, session.clock))
     return audit
 
@@ -216,7 +215,7 @@ def test_a_session_that_remembers_answers_is_caught(memory: str) -> None:
 def test_a_session_that_works_for_each_answer_passes() -> None:
     audit = probed(Session(FakeClock()))
     assert audit.finding().state == "passed"
-    assert audit.finding().evidence["looked_at"] == MOST_PAIRS
+    assert audit.finding().evidence["looked_at"] == MAX_PAIRS
 
 
 def test_long_calls_get_few_pairs_and_endless_ones_none() -> None:
@@ -226,7 +225,7 @@ def test_long_calls_get_few_pairs_and_endless_ones_none() -> None:
 
 
 def test_where_all_items_were_seen_nothing_is_judged() -> None:
-    assert probed(Session(FakeClock(), "content"), items=4, batch=1).finding().state is None
+    assert probed(Session(FakeClock(), "content"), samples=4, batch=1).finding().state is None
 
 
 def noisy(kind: str, rng: np.random.Generator, pairs: int) -> np.ndarray:
@@ -243,7 +242,7 @@ def noisy(kind: str, rng: np.random.Generator, pairs: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["log-normal", "bimodal", "stalls", "drift"])
-@pytest.mark.parametrize("pairs", [FEWEST_PAIRS, MOST_PAIRS])
+@pytest.mark.parametrize("pairs", [FEWEST_PAIRS, MAX_PAIRS])
 def test_noise_is_next_to_never_taken_for_a_cache(kind: str, pairs: int) -> None:
     rng = np.random.default_rng(7)
     alarms = sum(is_looked_up(*(noisy(kind, rng, pairs).T * 1e3).round()) for _ in range(5_000))
@@ -251,11 +250,11 @@ def test_noise_is_next_to_never_taken_for_a_cache(kind: str, pairs: int) -> None
 
 
 @pytest.mark.parametrize("kind", ["log-normal", "stalls", "drift"])
-@pytest.mark.parametrize("pairs", [FEWEST_PAIRS, MOST_PAIRS])
+@pytest.mark.parametrize("pairs", [FEWEST_PAIRS, MAX_PAIRS])
 def test_a_cache_that_saves_most_of_the_work_is_nearly_always_seen(kind: str, pairs: int) -> None:
     rng = np.random.default_rng(8)
     times = [noisy(kind, rng, pairs) * 1e3 * [1.0, 0.1] for _ in range(1_000)]
-    needed = {FEWEST_PAIRS: 700, MOST_PAIRS: 990}[pairs]  # nine pairs forgive one stall
+    needed = {FEWEST_PAIRS: 700, MAX_PAIRS: 990}[pairs]  # nine pairs forgive one stall
     assert sum(is_looked_up(*one.T.round()) for one in times) >= needed
 
 
@@ -268,22 +267,22 @@ def test_a_suspicion_that_a_second_series_does_not_share_is_dropped(monkeypatch:
 
     monkeypatch.setattr(repeated_input, "is_looked_up", first_only)
     finding = probed(Session(FakeClock())).finding()
-    assert asked == [MOST_PAIRS, MOST_PAIRS]
-    assert (finding.state, finding.evidence["looked_at"]) == ("passed", 2 * MOST_PAIRS)
+    assert asked == [MAX_PAIRS, MAX_PAIRS]
+    assert (finding.state, finding.evidence["looked_at"]) == ("passed", 2 * MAX_PAIRS)
 
 
 def test_on_a_machine_where_chance_decides_next_to_none_is_accused() -> None:
     rng = np.random.default_rng(9)
     accused = 0
     for _ in range(3_000):
-        series = [rng.lognormal(0, 4, (2, MOST_PAIRS)) * 1e6 for _ in range(2)]
+        series = [rng.lognormal(0, 4, (2, MAX_PAIRS)) * 1e6 for _ in range(2)]
         accused += all(is_looked_up(*one.round()) for one in series)
     assert accused <= 3
 
 
 def test_the_cost_of_a_fresh_binding_is_no_cache() -> None:
-    assert not is_looked_up([3_900] * MOST_PAIRS, [1_000] * MOST_PAIRS)
-    assert is_looked_up([90_000] * MOST_PAIRS, [10_000] * MOST_PAIRS)
+    assert not is_looked_up([3_900] * MAX_PAIRS, [1_000] * MAX_PAIRS)
+    assert is_looked_up([90_000] * MAX_PAIRS, [10_000] * MAX_PAIRS)
 
 
 def test_real_work_on_a_real_clock_passes_and_a_real_cache_does_not() -> None:

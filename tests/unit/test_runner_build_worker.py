@@ -11,7 +11,7 @@ import pytest
 
 from harness.artifacts.artifact import Artifact
 from harness.measure.clock import FakeClock
-from harness.runner import build_worker as module
+from harness.runner.workers import build as module
 from harness.techniques.registry import StepConfig
 
 

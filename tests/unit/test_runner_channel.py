@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from harness.errors import StoreError, WorkerError
-from harness.runner.channel import EVENTS_FD, SEARCH, Worker, explain_exit, wait_any
+from harness.runner.workers.channel import EVENTS_FD, SEARCH, Worker, explain_exit, wait_any
 from harness.store.arrays import pack, unpack
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -81,7 +81,7 @@ def test_no_deadlock_when_both_sides_write_more_than_a_pipe_holds(start: Start) 
 
 
 def test_a_worker_that_reads_nothing_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.runner.channel.SEND_S", 0.2)
+    monkeypatch.setattr("harness.runner.workers.channel.SEND_S", 0.2)
     worker = start()
     ask(worker, "hang")
     with pytest.raises(WorkerError, match="took no command"):
@@ -209,7 +209,7 @@ def test_a_worker_below_a_worker_finds_users_modules_too(
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_worker_ends_when_its_manager_was_killed(tmp_path: Path, state: str, how: signal.Signals) -> None:
     code = (
-        "import sys, time\nfrom harness.runner.channel import Worker\n"
+        "import sys, time\nfrom harness.runner.workers.channel import Worker\n"
         "worker = Worker('run_workers', None)\n"
         "worker.send(sys.argv[1], value=1)\nworker.receive(60)\n"
         "print(worker.pid, flush=True)\ntime.sleep(600)"

@@ -11,13 +11,13 @@ import pytest
 from suite_texts import content, read
 
 from harness.errors import WorkerError
-from harness.runner import experiments as module
-from harness.runner.building import Builds
-from harness.runner.experiments import Experiments, arms_for
-from harness.runner.noise import baselines_of, read_experiments
-from harness.runner.observing import Silent
+from harness.runner.experiment.builds import Builds
+from harness.runner.experiment.trial import trial_spec
+from harness.runner.noise_study import experiments as module
+from harness.runner.noise_study.experiments import Experiments, arms_for
+from harness.runner.noise_study.study import baselines_of, read_experiments
 from harness.runner.plan import Place, make_plan
-from harness.runner.trials import trial_spec
+from harness.runner.progress import Silent
 from harness.store.arrays import pack
 
 CALL_NS = 1_000_000
@@ -59,8 +59,8 @@ class Fake:
             order=order,
             start_ns=0,
             duration_ns=10 * call_ns,
-            items=10,
-            samples=pack(samples),
+            samples=10,
+            calls_ns=pack(samples),
             tags=[],
             evidence={},
         )
@@ -117,7 +117,7 @@ def test_only_the_slowed_copies_are_told_to_be_slow(bench):
     told = {kind: spec.get("slowdown") for kind, spec in Fake.specs.items()}
     assert told == {
         "baseline": None,
-        "shadow": None,
+        "control": None,
         "identical": None,
         "2% slower": 0.02,
         "50% slower": 0.5,
@@ -140,7 +140,7 @@ def test_trials_are_recorded_with_what_was_injected_in_them(bench):
             )
             assert ratio == pytest.approx(times)
     assert all(event["experiment"] == 7 for event in bench.events)
-    injected = {"baseline": 0, "shadow": 0, "identical": 0, "2% slower": 20_000, "50% slower": 500_000}
+    injected = {"baseline": 0, "control": 0, "identical": 0, "2% slower": 20_000, "50% slower": 500_000}
     assert [event["waits_ns"] for event in bench.events[:-1]] == [injected] * 3
     assert found.timed_s == pytest.approx(dict.fromkeys(range(3), 0.05))  # a third of max_time, not the sum
 

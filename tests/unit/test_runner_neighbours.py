@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.runner.neighbours import announced, others
+from harness.runner.run.concurrent_runs import announced, others
 
 CODE = (
-    "import sys\nfrom harness.runner.neighbours import announced\n"
+    "import sys\nfrom harness.runner.run.concurrent_runs import announced\n"
     "with announced():\n    print('on', flush=True)\n    sys.stdin.read()\n"
 )
 

@@ -8,11 +8,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.tensors import TensorSpec
 from harness.errors import BuildError
-from harness.runner.quality_data import RANDOM_ITEMS, QualityData, read_quality_data, write_quality_data
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.tensors import TensorSpec
+from harness.runner.workers.evaluation_data import (
+    RANDOM_SAMPLES,
+    EvaluationData,
+    read_evaluation_data,
+    write_evaluation_data,
+)
 from harness.zoo.registry import Data
 
 SPEC = (TensorSpec(name="x", shape=(4,)),)
@@ -39,30 +44,30 @@ def source(folder: Path, batch: int | str = "n", weights: np.ndarray = WEIGHTS, 
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     folder.mkdir(exist_ok=True)
     onnx.save(model, str(folder / onnx_graph.MODEL))
-    return Artifact("k", onnx_graph.FORM, folder)
+    return Artifact("k", onnx_graph.FORMAT, folder)
 
 
-def made(tmp_path: Path, artifact: Artifact, data: Data | None, metric: str, seed: int = 0) -> QualityData:
+def made(tmp_path: Path, artifact: Artifact, data: Data | None, metric: str, seed: int = 0) -> EvaluationData:
     folder = tmp_path / f"data {seed}"
     folder.mkdir()
-    write_quality_data(folder, artifact, SPEC, data, metric, seed)
-    return read_quality_data(folder)
+    write_evaluation_data(folder, artifact, SPEC, data, metric, seed)
+    return read_evaluation_data(folder)
 
 
-def items(count: int) -> np.ndarray:
+def samples(count: int) -> np.ndarray:
     return np.arange(count * 4, dtype=np.float32).reshape(count, 4) / 100
 
 
 def test_batches_wrap_around_at_the_end() -> None:
-    data = QualityData((items(5), np.arange(5)), np.arange(5), "top-1")
+    data = EvaluationData((samples(5), np.arange(5)), np.arange(5), "top-1")
     first, numbers = data.batch(1, 3)
     np.testing.assert_array_equal(numbers, [3, 4, 0])
-    np.testing.assert_array_equal(first, items(5)[[3, 4, 0]])
+    np.testing.assert_array_equal(first, samples(5)[[3, 4, 0]])
     np.testing.assert_array_equal(data.batch(0, 12)[1], [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1])
 
 
 def test_batches_are_copies_in_memory(tmp_path: Path) -> None:
-    data = made(tmp_path, source(tmp_path / "m"), Data((items(8),), np.zeros(8, np.int64)), "top-1")
+    data = made(tmp_path, source(tmp_path / "m"), Data((samples(8),), np.zeros(8, np.int64)), "top-1")
     (batch,) = data.batch(0, 4)
     assert isinstance(data.inputs[0], np.memmap)
     assert not isinstance(batch, np.memmap)
@@ -73,12 +78,12 @@ def test_batches_are_copies_in_memory(tmp_path: Path) -> None:
 
 def test_labels_are_the_truth_where_the_metric_takes_them(tmp_path: Path) -> None:
     labels = np.array([2, 0, 1])
-    data = made(tmp_path, source(tmp_path / "m"), Data((items(3),), labels), "top-1")
+    data = made(tmp_path, source(tmp_path / "m"), Data((samples(3),), labels), "top-1")
     np.testing.assert_array_equal(data.truth, labels)
     assert (data.metric, len(data)) == ("top-1", 3)
 
 
-@pytest.mark.parametrize("data", [None, Data((items(3),), None)])
+@pytest.mark.parametrize("data", [None, Data((samples(3),), None)])
 def test_a_metric_that_needs_labels_is_refused_without(tmp_path: Path, data: Data | None) -> None:
     with pytest.raises(BuildError, match="top-1 needs labels; without a dataset use agreement or cosine"):
         made(tmp_path, source(tmp_path / "m"), data, "top-1")
@@ -86,50 +91,50 @@ def test_a_metric_that_needs_labels_is_refused_without(tmp_path: Path, data: Dat
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 100])
 def test_reference_outputs_are_the_truth_of_fidelity(tmp_path: Path, count: int) -> None:
-    data = made(tmp_path, source(tmp_path / "m"), Data((items(count),)), "agreement")
-    np.testing.assert_allclose(data.truth, items(count) @ WEIGHTS, rtol=1e-5)
+    data = made(tmp_path, source(tmp_path / "m"), Data((samples(count),)), "agreement")
+    np.testing.assert_allclose(data.truth, samples(count) @ WEIGHTS, rtol=1e-5)
     assert len(data) == count
 
 
 def test_without_a_dataset_seeded_random_items_are_used(tmp_path: Path) -> None:
     artifact = source(tmp_path / "m")
     one, other = made(tmp_path, artifact, None, "cosine"), made(tmp_path, artifact, None, "cosine", seed=1)
-    assert len(one) == RANDOM_ITEMS
+    assert len(one) == RANDOM_SAMPLES
     assert not np.array_equal(one.inputs[0], other.inputs[0])
     again = np.random.default_rng(0)
-    np.testing.assert_array_equal(one.inputs[0], SPEC[0].random(RANDOM_ITEMS, again))
+    np.testing.assert_array_equal(one.inputs[0], SPEC[0].random(RANDOM_SAMPLES, again))
 
 
 @pytest.mark.parametrize(("batch", "count", "kept"), [(4, 8, 8), (4, 11, 8), (5, 5, 5)])
 def test_a_graph_of_fixed_batch_answers_whole_batches(
     tmp_path: Path, batch: int, count: int, kept: int
 ) -> None:
-    data = made(tmp_path, source(tmp_path / "m", batch), Data((items(count),)), "agreement")
-    np.testing.assert_allclose(data.truth, (items(count) @ WEIGHTS)[:kept], rtol=1e-5)
+    data = made(tmp_path, source(tmp_path / "m", batch), Data((samples(count),)), "agreement")
+    np.testing.assert_allclose(data.truth, (samples(count) @ WEIGHTS)[:kept], rtol=1e-5)
     assert len(data) == kept
 
 
 def test_fewer_items_than_the_fixed_batch_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"fewer items \(3\) than the model's fixed batch \(4\)"):
-        made(tmp_path, source(tmp_path / "m", 4), Data((items(3),)), "agreement")
+        made(tmp_path, source(tmp_path / "m", 4), Data((samples(3),)), "agreement")
 
 
 def test_outputs_without_a_batch_cannot_be_compared(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="does not have the batch as its first dimension"):
-        made(tmp_path, source(tmp_path / "m", axes=1), Data((items(64),)), "agreement")
+        made(tmp_path, source(tmp_path / "m", axes=1), Data((samples(64),)), "agreement")
 
 
 def test_a_reference_with_nan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="answers NaN"):
-        made(tmp_path, source(tmp_path / "m", weights=WEIGHTS * np.nan), Data((items(8),)), "agreement")
+        made(tmp_path, source(tmp_path / "m", weights=WEIGHTS * np.nan), Data((samples(8),)), "agreement")
 
 
 def test_a_form_that_no_runtime_takes(tmp_path: Path) -> None:
     artifact = Artifact("k", "papyrus", tmp_path)
     with pytest.raises(BuildError, match="no runtime takes the form papyrus"):
-        made(tmp_path, artifact, Data((items(3),)), "agreement")
+        made(tmp_path, artifact, Data((samples(3),)), "agreement")
 
 
 def test_the_description_names_what_there_is(tmp_path: Path) -> None:
-    made(tmp_path, source(tmp_path / "m"), Data((items(3),), np.zeros(3, np.int64)), "top-1")
+    made(tmp_path, source(tmp_path / "m"), Data((samples(3),), np.zeros(3, np.int64)), "top-1")
     assert json.loads((tmp_path / "data 0" / "data.json").read_text()) == {"inputs": 1, "metric": "top-1"}

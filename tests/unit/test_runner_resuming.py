@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.errors import StoreError
-from harness.runner.resuming import began, progress_of, refuse_other_cells, refuse_other_libraries
-from harness.runner.versions import package_version
+from harness.packages import package_version
+from harness.runner.run.resume import began, progress_of, refuse_other_cells, refuse_other_libraries
 from harness.store.info import RunInfo
 
 
@@ -22,15 +22,15 @@ def plan(*cells: str) -> Any:
 def test_what_was_done_is_known_and_what_failed_is_tried_again() -> None:
     events = [
         {"event": "trial-start", "group_id": "g", "trial": 0},
-        {"event": "block", "cell_id": "a", "arm": "cell"},
-        {"event": "trial-failed", "cell_id": "b", "arm": "cell", "blocks": 0},
-        {"event": "quality", "cell_id": "a", "arm": "cell"},
+        {"event": "block", "cell_id": "a", "arm": "subject"},
+        {"event": "trial-failed", "cell_id": "b", "arm": "subject", "blocks": 0},
+        {"event": "quality", "cell_id": "a", "arm": "subject"},
         {"event": "trial-done", "group_id": "g"},
         {"event": "trial-start", "group_id": "g", "trial": 1},
     ]
     found = progress_of(plan("a", "b"), events)["g"]
     assert (found.finished, found.next_trial) == (1, 2)
-    assert found.timed == found.answered == {"a"}
+    assert found.timed == found.evaluated == {"a"}
     assert found.failed == set()
 
 

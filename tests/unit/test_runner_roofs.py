@@ -9,31 +9,35 @@ from typing import Any, ClassVar
 import pytest
 
 from harness.artifacts.cache import Cache
-from harness.artifacts.targets import Target
-from harness.devices.gemms.registry import GEMMS, Gemm
-from harness.devices.memory_roof import Copying
-from harness.devices.peaks import Products, Rate
+from harness.devices.peaks.bandwidth import Bandwidth
+from harness.devices.peaks.compute import Products, Rate
+from harness.devices.peaks.registry import GEMMS, Gemm
 from harness.errors import WorkerError
-from harness.runner import measuring_roofs
-from harness.runner import roofs as module
-from harness.runner.measuring_roofs import higher, measure_roofs, with_notes
-from harness.runner.observing import Silent
-from harness.runner.roofs import find_roofs
+from harness.formats.target import Target
+from harness.runner.progress import Silent
+from harness.runner.run import peaks as measuring_roofs
+from harness.runner.run import peaks as module
+from harness.runner.run.peaks import find_peaks, higher, measure_peaks, with_notes
 
 
-def roofs(
+def peaks(
     flop_per_s: float = 1e9, notes: tuple[str, ...] = (), copy: float = 1e9, left_out: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     rate = Rate("float32", flop_per_s, 512, 9, "numpy", "matmul", "float32", 32, 1e9, "numpy matmul")
     disturbed = dict.fromkeys(notes, "noise")
-    made = {"threads": 1, "rates": [asdict(rate)], "copy_bytes_per_s": copy, "left_out": list(left_out)}
+    made = {
+        "threads": 1,
+        "rates": [asdict(rate)],
+        "memory_bandwidth_bytes_per_s": copy,
+        "left_out": list(left_out),
+    }
     return with_notes({**made, "disturbed": disturbed})
 
 
-def plan(*targets: Target, roof_time: float = 0.1, huge_pages: bool = False) -> Any:
+def plan(*targets: Target, peak_time: float = 0.1, huge_pages: bool = False) -> Any:
     cells = {str(i): SimpleNamespace(target=target, skip=None) for i, target in enumerate(targets)}
     cells["skipped"] = SimpleNamespace(target=Target(1, threads=99), skip="wants 99 threads")
-    measure = SimpleNamespace(roof_time=roof_time, huge_pages=huge_pages)
+    measure = SimpleNamespace(peak_time=peak_time, huge_pages=huge_pages)
     suite = SimpleNamespace(spec=SimpleNamespace(measure=measure))
     return SimpleNamespace(cells=cells, suite=suite, place=SimpleNamespace(machine_id="m"))
 
@@ -54,23 +58,23 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def fake(target: Target, seconds: float, logs: Path, *, huge_pages: bool) -> dict[str, Any]:
         asked.append(target.threads)
-        answer = answers.pop(0) if answers else roofs()
+        answer = answers.pop(0) if answers else peaks()
         if isinstance(answer, Exception):
             raise answer
         return {**answer, "threads": target.threads}
 
-    monkeypatch.setattr(module, "measure_roofs", fake)
+    monkeypatch.setattr(module, "measure_peaks", fake)
     return [asked, answers]
 
 
 def test_each_budget_is_measured_once_and_kept(measured: list[Any], tmp_path: Path) -> None:
     asked = measured[0]
     made = plan(Target(1, threads=1), Target(64, threads=1), Target(1, threads=2), Target(1, "cuda", 4))
-    first = find_roofs(made, Cache(tmp_path), Silent(), tmp_path)
+    first = find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
     assert asked == [1, 2]
     assert [one["threads"] for one in first] == [1, 2]
     assert [one["fresh"] for one in first] == [True, True]
-    again = find_roofs(made, Cache(tmp_path), Silent(), tmp_path)
+    again = find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
     assert again == [{**one, "fresh": False} for one in first]
     assert asked == [1, 2]
 
@@ -78,9 +82,9 @@ def test_each_budget_is_measured_once_and_kept(measured: list[Any], tmp_path: Pa
 def test_a_budget_in_doubt_is_measured_again_though_it_is_known(measured: list[Any], tmp_path: Path) -> None:
     asked, answers = measured
     made = plan(Target(1, threads=1), Target(1, threads=2))
-    find_roofs(made, Cache(tmp_path), Silent(), tmp_path)
-    answers.append(roofs(3e9))
-    (found,) = find_roofs(made, Cache(tmp_path), Silent(), tmp_path, again={2})
+    find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
+    answers.append(peaks(3e9))
+    (found,) = find_peaks(made, Cache(tmp_path), Silent(), tmp_path, again={2})
     assert asked == [1, 2, 2]
     assert (found["fresh"], found["threads"], found["rates"][0]["flop_per_s"]) == (True, 2, 3e9)
 
@@ -89,12 +93,12 @@ def test_other_settings_and_other_products_have_other_roofs(
     measured: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = measured[0]
-    find_roofs(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
-    find_roofs(plan(Target(1), huge_pages=True), Cache(tmp_path), Silent(), tmp_path)
-    monkeypatch.setattr(module, "that_shift_roofs", lambda _host: {"governor": "powersave"})
-    find_roofs(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(plan(Target(1), huge_pages=True), Cache(tmp_path), Silent(), tmp_path)
+    monkeypatch.setattr(module, "that_shift_peaks", lambda _host: {"governor": "powersave"})
+    find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
     monkeypatch.setitem(GEMMS._items, "new/int8", Gemm("new", "int8", lambda r, s, t: print, (), "mm"))
-    find_roofs(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
     assert len(asked) == 4
 
 
@@ -102,9 +106,9 @@ def test_disturbed_roofs_are_measured_again_a_few_times_and_the_higher_one_stays
     measured: list[Any], tmp_path: Path
 ) -> None:
     asked, answers = measured
-    answers += [roofs(2e9, ("disturbed",)), roofs(1e9, ("disturbed",)), roofs(3e9), roofs(9e9)]
+    answers += [peaks(2e9, ("disturbed",)), peaks(1e9, ("disturbed",)), peaks(3e9), peaks(9e9)]
     made = plan(Target(1, threads=1))
-    found = [find_roofs(made, Cache(tmp_path), Silent(), tmp_path)[0] for _ in range(5)]
+    found = [find_peaks(made, Cache(tmp_path), Silent(), tmp_path)[0] for _ in range(5)]
     assert [one["rates"][0]["flop_per_s"] for one in found] == [2e9, 2e9, 3e9, 3e9, 3e9]
     assert [bool(one["notes"]) for one in found] == [True, True, False, False, False]
     assert len(asked) == 3
@@ -112,21 +116,21 @@ def test_disturbed_roofs_are_measured_again_a_few_times_and_the_higher_one_stays
 
 def test_what_stays_disturbed_is_taken_in_the_end(measured: list[Any], tmp_path: Path) -> None:
     asked, answers = measured
-    answers += [roofs(1e9, ("disturbed",))] * 9
+    answers += [peaks(1e9, ("disturbed",))] * 9
     for _ in range(6):
-        find_roofs(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
-    assert len(asked) == module.MOST_TRIES
+        find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+    assert len(asked) == module.MAX_TRIES
 
 
 def test_no_time_means_no_roofs(measured: list[Any], tmp_path: Path) -> None:
-    assert find_roofs(plan(Target(1), roof_time=0), Cache(tmp_path), Silent(), tmp_path) == []
+    assert find_peaks(plan(Target(1), peak_time=0), Cache(tmp_path), Silent(), tmp_path) == []
     assert measured[0] == []
 
 
 def test_a_worker_that_fails_is_told_and_the_run_goes_on(measured: list[Any], tmp_path: Path) -> None:
     measured[1].append(WorkerError("was ended by SIGKILL"))
     told = Told()
-    found = find_roofs(plan(Target(1, threads=1), Target(1, threads=2)), Cache(tmp_path), told, tmp_path)
+    found = find_peaks(plan(Target(1, threads=1), Target(1, threads=2)), Cache(tmp_path), told, tmp_path)
     assert [one["threads"] for one in found] == [2]
     assert told.notices == ["the roofs with 1 threads could not be measured: was ended by SIGKILL"]
 
@@ -134,10 +138,10 @@ def test_a_worker_that_fails_is_told_and_the_run_goes_on(measured: list[Any], tm
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"rates": []}'])
 def test_a_damaged_file_is_measured_anew(damage: str, measured: list[Any], tmp_path: Path) -> None:
     made = plan(Target(1, threads=1))
-    find_roofs(made, Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
     (path,) = (tmp_path / module.FOLDER).iterdir()
     path.write_text(damage)
-    find_roofs(made, Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
     assert measured[0] == [1, 1]
     assert json.loads(path.read_text())["rates"]
 
@@ -145,20 +149,24 @@ def test_a_damaged_file_is_measured_anew(damage: str, measured: list[Any], tmp_p
 def test_a_cache_that_cannot_be_written_is_told(measured: list[Any], tmp_path: Path) -> None:
     (tmp_path / module.FOLDER).write_text("a file where the folder should be")
     told = Told()
-    assert len(find_roofs(plan(Target(1)), Cache(tmp_path), told, tmp_path)) == 1
+    assert len(find_peaks(plan(Target(1)), Cache(tmp_path), told, tmp_path)) == 1
     assert "cannot be kept" in told.notices[0]
 
 
 def test_the_higher_of_each_roof_counts() -> None:
-    joined = higher(roofs(1e9, copy=5e9), roofs(2e9, ("numpy/float32",), copy=1e9))
-    assert (joined["rates"][0]["flop_per_s"], joined["copy_bytes_per_s"], joined["notes"]) == (2e9, 5e9, [])
-    assert higher(roofs(), {}) == roofs()
+    joined = higher(peaks(1e9, copy=5e9), peaks(2e9, ("numpy/float32",), copy=1e9))
+    assert (joined["rates"][0]["flop_per_s"], joined["memory_bandwidth_bytes_per_s"], joined["notes"]) == (
+        2e9,
+        5e9,
+        [],
+    )
+    assert higher(peaks(), {}) == peaks()
 
 
 def test_what_was_undisturbed_in_one_of_two_measurements_is_not_in_doubt() -> None:
     rows = "torch/int8 with one row"
-    first = roofs(1e9, ("torch/int8", "numpy/float32", "copy", rows))
-    joined = higher(roofs(1e9, ("copy",), left_out=("torch/int8: killed",)), first)
+    first = peaks(1e9, ("torch/int8", "numpy/float32", "copy", rows))
+    joined = higher(peaks(1e9, ("copy",), left_out=("torch/int8: killed",)), first)
     assert set(joined["disturbed"]) == {"copy", "torch/int8", rows}  # torch was not measured a second time
     assert joined["notes"] == ["disturbed: noise (torch/int8, copy, torch/int8 with one row)"]
     assert joined["left_out"] == []  # its rate is known from the first
@@ -181,7 +189,7 @@ class FakeWorker:
         if self.library in self.deaths:
             raise WorkerError("was ended by SIGSEGV")
         if self.library is None:
-            return {"event": event, **asdict(Copying(1e9, 8, 3, "noise"))}
+            return {"event": event, **asdict(Bandwidth(1e9, 8, 3, "noise"))}
         rate = Rate(self.library, 1e9, 512, 3, self.library, "mm", "int8", 8)
         return {"event": event, **asdict(Products([rate], {f"{self.library}/x": "noise"}))}
 
@@ -202,10 +210,10 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
 
 
 def test_each_library_has_a_process_of_its_own(workers: type[FakeWorker], tmp_path: Path) -> None:
-    found = measure_roofs(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
+    found = measure_peaks(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
     assert workers.asked == [None, "a", "b"]
     assert [rate["library"] for rate in found["rates"]] == ["a", "b"]
-    assert (found["threads"], found["copy_bytes_per_s"]) == (2, 1e9)
+    assert (found["threads"], found["memory_bandwidth_bytes_per_s"]) == (2, 1e9)
     assert found["left_out"] == ["gone/x: no_such is not installed"]
     assert found["notes"] == ["disturbed: noise (copy, a/x, b/x)"]
     json.dumps(found)
@@ -215,7 +223,7 @@ def test_a_library_whose_process_dies_loses_only_its_own_roofs(
     workers: type[FakeWorker], tmp_path: Path
 ) -> None:
     workers.deaths.add("a")
-    found = measure_roofs(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
+    found = measure_peaks(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
     assert [rate["library"] for rate in found["rates"]] == ["b"]
     assert found["left_out"] == [
         "a/x: was ended by SIGSEGV",
@@ -227,12 +235,14 @@ def test_a_library_whose_process_dies_loses_only_its_own_roofs(
 def test_without_copying_there_are_no_roofs(workers: type[FakeWorker], tmp_path: Path) -> None:
     workers.deaths.add(None)
     with pytest.raises(WorkerError, match="SIGSEGV"):
-        measure_roofs(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
+        measure_peaks(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
 
 
 @pytest.mark.slow
 def test_a_real_worker_measures_real_roofs(tmp_path: Path) -> None:
-    (found,) = find_roofs(plan(Target(1, threads=1)), Cache(tmp_path), Silent(), tmp_path)
+    (found,) = find_peaks(plan(Target(1, threads=1)), Cache(tmp_path), Silent(), tmp_path)
     assert all(rate["flop_per_s"] > 1e6 for rate in found["rates"])
     assert {"float32", "int8", "int4", "bfloat16", "float16"} <= {rate["dtype"] for rate in found["rates"]}
-    assert found["copy_bytes_per_s"] > 1e6  # far below what any machine does, and far above a wrong unit
+    assert (
+        found["memory_bandwidth_bytes_per_s"] > 1e6
+    )  # far below what any machine does, and far above a wrong unit

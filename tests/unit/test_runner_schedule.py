@@ -9,12 +9,12 @@ import psutil
 import pytest
 
 from harness.errors import StoreError, WorkerError
-from harness.runner import schedule as module
-from harness.runner.observing import Silent
-from harness.runner.progress import GroupProgress
-from harness.runner.schedule import MIN_ROUNDS, GroupSchedule, cut_into_parts
-from harness.runner.steering import Turn
-from harness.runner.trials import Arm
+from harness.runner.experiment import interleaving as module
+from harness.runner.experiment.group_progress import GroupProgress
+from harness.runner.experiment.interleaving import MIN_ROUNDS, GroupSchedule, cut_into_parts
+from harness.runner.experiment.stopping_rule import Allotment
+from harness.runner.experiment.trial import Arm
+from harness.runner.progress import Silent
 from harness.suite.schema import Measure
 
 
@@ -84,15 +84,15 @@ class Fake:
 
 
 def title(arm: Arm) -> str:
-    return arm.cell_id if arm.kind != "shadow" else "shadow"
+    return arm.cell_id if arm.kind != "control" else "control"
 
 
 def arms(*names: str) -> list[Arm]:
     """`names` of Cells; base is the baseline, shadow its copy."""
     made = []
     for name in names:
-        cell = SimpleNamespace(cell_id="base" if name == "shadow" else name, group_id="g", name=name)
-        kind = {"base": "baseline", "shadow": "shadow"}.get(name, "cell")
+        cell = SimpleNamespace(cell_id="base" if name == "control" else name, group_id="g", name=name)
+        kind = {"base": "baseline", "control": "control"}.get(name, "subject")
         made.append(Arm(SimpleNamespace(cell=cell), kind))  # type: ignore[arg-type]
     return made
 
@@ -102,10 +102,10 @@ class Bench:
         self.world = World()
         self.made: list[Fake] = []
         self.about: dict[str, dict[str, Any]] = {}
-        self.turns: dict[str, Turn] = {}
+        self.allotments: dict[str, Allotment] = {}
         self.progress = GroupProgress()
         settings = Measure(**{"max_time": 0.4, "trials": 2, **measure})
-        self.turn = Turn(math.inf, settings.max_time / settings.trials)  # type: ignore[operator]
+        self.allotment = Allotment(math.inf, settings.max_time / settings.trials)  # type: ignore[operator]
         self.schedule = GroupSchedule(settings, self._start, Silent(), cores)  # type: ignore[arg-type]
 
     def _start(self, arm: Arm, _trial: int) -> Fake:
@@ -115,8 +115,8 @@ class Bench:
 
     def trial(self, *names: str, number: int = 0) -> None:
         made = arms(*names)
-        turns = {arm.key: self.turns.get(title(arm), self.turn) for arm in made}
-        self.schedule.run_trial(made, number, self.progress, turns)
+        allotments = {arm.key: self.allotments.get(title(arm), self.allotment) for arm in made}
+        self.schedule.run_trial(made, number, self.progress, allotments)
 
     def rounds(self) -> dict[int, list[str]]:
         """Who ran in each round, in order."""
@@ -132,7 +132,7 @@ class Bench:
         return [who for event, who in self.world.happened if event == what]
 
 
-NAMES = ("base", "shadow", "a", "b", "c", "d")
+NAMES = ("base", "control", "a", "b", "c", "d")
 
 
 def test_each_round_has_each_arm_once_and_all_end_well() -> None:
@@ -220,7 +220,7 @@ def test_one_that_dies_is_left_out_and_the_others_go_on(step: str) -> None:
     others = [[who for who in round_ if who != "b"] for round_ in bench.rounds().values()]
     assert all(len(round_) == 5 for round_ in others)
     assert len(others) == 4
-    assert "b" not in bench.progress.answered
+    assert "b" not in bench.progress.evaluated
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_one_that_never_timed_a_block_is_not_started_again(step: str, again: boo
 
 def test_a_shadow_that_dies_does_not_fail_the_baseline() -> None:
     bench = Bench()
-    bench.about["shadow"] = {"dies": "load"}
+    bench.about["control"] = {"dies": "load"}
     bench.trial(*NAMES)
     assert bench.progress.failed == set()
     assert bench.ended()["base"] == "closed"
@@ -271,7 +271,7 @@ def test_one_with_long_blocks_stops_at_its_budget_and_the_others_go_on() -> None
 
 def test_an_arm_gets_as_many_blocks_as_its_turn_says() -> None:
     bench = Bench()
-    bench.turns = {"a": Turn(3, 60.0), "b": Turn(1, 60.0)}
+    bench.allotments = {"a": Allotment(3, 60.0), "b": Allotment(1, 60.0)}
     bench.trial("base", "a", "b")
     counts = {who: sum(who in round_ for round_ in bench.rounds().values()) for who in ("base", "a", "b")}
     assert counts == {"base": 4, "a": 3, "b": MIN_ROUNDS}
@@ -287,9 +287,9 @@ def test_all_workers_are_told_to_end_before_any_is_waited_for() -> None:
 def test_quality_is_asked_once_a_cell_and_never_of_the_shadow() -> None:
     bench = Bench()
     for number in range(3):
-        bench.trial("base", "shadow", "a", number=number)
+        bench.trial("base", "control", "a", number=number)
     assert sorted(bench.did("quality")) == ["a", "base"]
-    assert sorted(bench.did("finish")) == ["a", "a", "base", "base", "shadow", "shadow", "shadow"]
+    assert sorted(bench.did("finish")) == ["a", "a", "base", "base", "control", "control", "control"]
 
 
 def test_quality_is_asked_again_where_it_was_not_answered() -> None:
@@ -299,7 +299,7 @@ def test_quality_is_asked_again_where_it_was_not_answered() -> None:
     bench.about.clear()
     bench.trial("base", "a", number=1)
     assert bench.did("quality").count("a") == 2
-    assert bench.progress.answered == {"base", "a"}
+    assert bench.progress.evaluated == {"base", "a"}
 
 
 @pytest.mark.parametrize("step", ["ready", "load", "block 0", "block 2", "quality", "close"])
@@ -313,7 +313,7 @@ def test_when_the_run_ends_early_every_worker_is_ended(step: str, error: BaseExc
 
 
 def test_a_group_that_fits_is_one_part() -> None:
-    shared, others = arms("base", "shadow"), arms("a", "b")
+    shared, others = arms("base", "control"), arms("a", "b")
     assert cut_into_parts(others, shared, lambda _arm: 1) == [[*shared, *others]]
 
 
@@ -323,7 +323,7 @@ def test_a_group_that_does_not_fit_is_cut_and_each_part_has_the_baseline(
 ) -> None:
     free = (room + 0.5) * 1e9 / module.MEMORY_SHARE
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
-    shared, others = arms("base", "shadow"), arms("a", "b", "c", "d", "e")
+    shared, others = arms("base", "control"), arms("a", "b", "c", "d", "e")
     parts = cut_into_parts(others, shared, lambda _arm: 10**9)
     assert all(part[:2] == shared for part in parts)
     assert [arm for part in parts for arm in part[2:]] == others
@@ -333,13 +333,13 @@ def test_a_group_that_does_not_fit_is_cut_and_each_part_has_the_baseline(
 def test_a_large_arm_takes_the_room_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     free = 5.5e9 / module.MEMORY_SHARE
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
-    shared, others = arms("base", "shadow"), arms("a", "large", "b", "c")
+    shared, others = arms("base", "control"), arms("a", "large", "b", "c")
     parts = cut_into_parts(others, shared, lambda arm: 3 * 10**9 if arm.cell_id == "large" else 10**9)
     assert [[arm.cell_id for arm in part[2:]] for part in parts] == [["a"], ["large"], ["b", "c"]]
 
 
 def test_parts_of_a_group_without_a_baseline_or_without_others() -> None:
-    others, shared = arms("a", "b"), arms("base", "shadow")
+    others, shared = arms("a", "b"), arms("base", "control")
     assert cut_into_parts(others, [], lambda _arm: 1) == [others]
     assert cut_into_parts([], shared, lambda _arm: 1) == [shared]
     assert cut_into_parts([], [], lambda _arm: 1) == []

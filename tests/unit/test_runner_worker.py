@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import TensorSpec
+from harness.formats.target import Target
+from harness.formats.tensors import TensorSpec
 from harness.measure import procfs
 from harness.measure.clock import ClockError, FakeClock
-from harness.runner import worker as module
-from harness.runner.quality_data import write_quality_data
-from harness.runner.worker import Trial
+from harness.runner.workers import measure as module
+from harness.runner.workers.evaluation_data import write_evaluation_data
+from harness.runner.workers.measure import Trial
 from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig, Session
 from harness.zoo.registry import Data
 
@@ -58,7 +58,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     inputs = (rng.standard_normal((ITEMS, 8)).astype(np.float32),)
     labels = (inputs[0] @ WEIGHTS).argmax(1)
     source = Artifact("s", "any", built)
-    write_quality_data(data, source, (TensorSpec(shape=(8,)),), Data(inputs, labels), "top-1", 0)
+    write_evaluation_data(data, source, (TensorSpec(shape=(8,)),), Data(inputs, labels), "top-1", 0)
     source.write_manifest()
     spec = {
         "runtime": "fake", "runtime_config": {}, "deployment": None, "deployment_config": None,
@@ -88,7 +88,7 @@ def test_a_whole_trial_tells_of_every_phase(trial: Trial) -> None:
     ]  # fmt: skip
     audits = {one["audit"]: one["state"] for one in told.last("quality")["audits"]}
     assert audits == {"constant-output": "passed", "repeated-input": "passed", "same-outputs": "passed"}
-    assert told.last("block")["items"] > 0
+    assert told.last("block")["samples"] > 0
 
 
 def test_fetching_the_inputs_is_no_part_of_the_start(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

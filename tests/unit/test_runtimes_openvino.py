@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tiny
 
-from harness.artifacts import onnx_graph, openvino_blob, openvino_ir
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
 from harness.errors import BuildError, HarnessError
+from harness.formats import openvino as openvino_files
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.target import Target
 from harness.runtimes.registry import RUNTIMES
 
 openvino = pytest.importorskip("openvino")
@@ -61,7 +62,7 @@ def test_answers_are_those_of_onnx_runtime(model):
     graph, _, blob, _, specs = model
     session, reference = opened("openvino", blob), opened("onnxruntime", graph)
     assert session.fixed_batch == BATCH
-    inputs = tiny.items(specs, BATCH)
+    inputs = tiny.samples(specs, BATCH)
     call = session.bind(inputs)
     expected = reference.run(inputs)
     for found in (call(), call(), session.run(inputs)):
@@ -77,7 +78,7 @@ def test_answers_are_those_of_onnx_runtime(model):
 def test_calls_that_were_bound_apart_do_not_mix_and_answers_are_kept(conv):
     _, blob, specs = conv
     session = opened("openvino", blob)
-    calls = [session.bind(tiny.items(specs, BATCH, seed)) for seed in range(3)]
+    calls = [session.bind(tiny.samples(specs, BATCH, seed)) for seed in range(3)]
     kept = [call()[0] for call in calls]
     copies = [array.copy() for array in kept]
     assert not np.array_equal(kept[0], kept[1])
@@ -90,7 +91,7 @@ def test_arrays_are_read_when_the_call_is_made(conv):
     """Replicas put each batch into memory that was bound once."""
     _, blob, specs = conv
     session = opened("openvino", blob)
-    (array,), (other,) = tiny.items(specs, BATCH, 1), tiny.items(specs, BATCH, 2)
+    (array,), (other,) = tiny.samples(specs, BATCH, 1), tiny.samples(specs, BATCH, 2)
     call = session.bind([array])
     call()
     array[...] = other
@@ -100,7 +101,7 @@ def test_arrays_are_read_when_the_call_is_made(conv):
 def test_arrays_that_openvino_cannot_read_in_place_are_copied(conv):
     _, blob, specs = conv
     session = opened("openvino", blob)
-    (array,) = tiny.items(specs, BATCH)
+    (array,) = tiny.samples(specs, BATCH)
     fixed, turned = array.copy(), np.asfortranarray(array)
     fixed.flags.writeable = False
     for odd in (fixed, turned):
@@ -145,7 +146,7 @@ def test_a_precision_that_the_processor_lacks_is_told_and_not_replaced(conv):
 
 def test_weights_of_the_ir_are_as_they_were_and_its_batch_is_free(model):
     _, ir, _, about, specs = model
-    read = openvino_ir.read_model(ir.file(openvino_ir.XML))
+    read = openvino_files.read_model(ir.file(openvino_files.XML))
     assert all(port.partial_shape[0].is_dynamic for port in read.inputs)
     assert [port.any_name for port in read.inputs] == [spec.name for spec in specs]
     kinds = {
@@ -174,13 +175,13 @@ def test_a_fixed_batch_that_is_not_the_workloads_is_told(conv, tmp_path):
 
 
 def test_files_that_are_none_of_openvinos_are_told_in_a_line(tmp_path):
-    for name in (onnx_graph.MODEL, openvino_blob.BLOB):
+    for name in (onnx_graph.MODEL, openvino_files.BLOB):
         (tmp_path / name).write_bytes(b"no model at all" * 20)
     with pytest.raises(BuildError, match="OpenVINO cannot read the model: ") as told:
-        openvino_ir.read_model(tmp_path / onnx_graph.MODEL)
+        openvino_files.read_model(tmp_path / onnx_graph.MODEL)
     assert "\n" not in str(told.value)
     with pytest.raises(HarnessError, match="OpenVINO cannot load the compiled model: ") as told:
-        opened("openvino", Artifact("b", openvino_blob.FORM, tmp_path))
+        opened("openvino", Artifact("b", openvino_files.BLOB_FORMAT, tmp_path))
     assert "\n" not in str(told.value)
 
 
@@ -188,7 +189,7 @@ def test_a_session_imports_no_other_runtime(conv):
     """What a measuring worker of OpenVINO has in memory is OpenVINO."""
     code = (
         "import sys; from pathlib import Path; from harness.artifacts.artifact import Artifact;"
-        "from harness.artifacts.targets import Target; from harness.runtimes.registry import RUNTIMES;"
+        "from harness.formats.target import Target; from harness.runtimes.registry import RUNTIMES;"
         "entry = RUNTIMES.get('openvino');"
         f"artifact = Artifact('b', 'openvino-blob', Path({str(conv[1].folder)!r}));"
         f"session = entry.open_session(entry.config(), artifact, Target(batch={BATCH}, threads=1));"

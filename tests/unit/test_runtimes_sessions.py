@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tiny
 
-from harness.artifacts import onnx_graph
-from harness.artifacts.targets import Target
 from harness.errors import HarnessError
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.target import Target
 from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig, Session, runtime
 
 torch = pytest.importorskip("torch")
@@ -40,7 +40,7 @@ def test_a_bound_call_agrees_with_the_module_each_time_and_at_each_batch(model, 
     session = opened(name, artifacts[name])
     assert session.fixed_batch is None
     for batch in (1, 5):
-        inputs = tiny.items(specs, batch)
+        inputs = tiny.samples(specs, batch)
         expected = tiny.eager(artifacts["torch-eager"], inputs)
         call = session.bind(inputs)
         for found in (call(), call(), session.run(inputs)):
@@ -55,7 +55,7 @@ def test_a_bound_call_agrees_with_the_module_each_time_and_at_each_batch(model, 
 def test_calls_that_were_bound_apart_do_not_mix(model, name):
     artifacts, specs = model
     session = opened(name, artifacts[name])
-    batches = [tiny.items(specs, 2, seed) for seed in range(3)]
+    batches = [tiny.samples(specs, 2, seed) for seed in range(3)]
     calls = [session.bind(inputs) for inputs in batches]
     kept = [[array.copy() for array in call()] for call in calls]
     for i in (2, 0, 1):
@@ -67,9 +67,9 @@ def test_calls_that_were_bound_apart_do_not_mix(model, name):
 def test_a_call_that_comes_later_does_not_change_earlier_answers(model, name):
     artifacts, specs = model
     session = opened(name, artifacts[name])
-    first = session.run(tiny.items(specs, 2, 1))
+    first = session.run(tiny.samples(specs, 2, 1))
     before = [array.copy() for array in first]
-    session.run(tiny.items(specs, 2, 2))
+    session.run(tiny.samples(specs, 2, 2))
     for one, other in zip(first, before, strict=True):
         np.testing.assert_array_equal(one, other)
 

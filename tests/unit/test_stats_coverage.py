@@ -81,24 +81,24 @@ def test_95_percent_intervals_cover_what_they_promise(kind, trials):
 @pytest.mark.parametrize("kind", NOISES)
 def test_identical_code_is_called_different_in_at_most_1_percent(kind, trials):
     for number, spread in enumerate(SPREADS):
-        base, shadow, cand = simulate(kind, trials, spread, REPEATS, seed=7 + 100 * trials + number)
-        verdicts = decide_many(base, shadow, cand, trials)
+        base, control, cand = simulate(kind, trials, spread, REPEATS, seed=7 + 100 * trials + number)
+        verdicts = decide_many(base, control, cand, trials)
         alarms = np.mean([verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in verdicts])
         assert alarms <= 0.01, (kind, trials, spread, alarms)
 
 
 def test_a_2_percent_slowdown_is_found_with_5_quiet_trials():
-    base, shadow, cand = simulate("normal", 5, (0.002, 0.01), 2000, seed=11)
-    verdicts = decide_many(base, shadow, cand + math.log(1.02), 5)
+    base, control, cand = simulate("normal", 5, (0.002, 0.01), 2000, seed=11)
+    verdicts = decide_many(base, control, cand + math.log(1.02), 5)
     assert np.mean([verdict is Verdict.SLOWER for verdict in verdicts]) >= 0.95
 
 
 @pytest.mark.parametrize("trials", [5, 10, 20])
 def test_a_slow_down_of_two_and_a_half_half_widths_is_called_in_95_of_100(trials):
     # What docs/noise.md tells to ask for.
-    base, shadow, cand = simulate("normal", trials, (0.01, 0.01), REPEATS, seed=trials)
+    base, control, cand = simulate("normal", trials, (0.01, 0.01), REPEATS, seed=trials)
     half = np.median(many_ratios(base, cand)[1])
-    slowed = decide_many(base, shadow, cand + 2.45 * half, trials)
+    slowed = decide_many(base, control, cand + 2.45 * half, trials)
     assert 0.94 <= np.mean([verdict is Verdict.SLOWER for verdict in slowed]) <= 0.98
 
 
@@ -115,10 +115,10 @@ def slow_spells(seed: int, trials: int, blocks: int, repeats: int = 2000) -> lis
 
 
 def test_a_2_percent_slowdown_is_found_through_slow_spells_and_no_alarm_is_false():
-    base, shadow, cand = slow_spells(1, trials=10, blocks=30)
-    slowed = decide_many(base, shadow, cand + math.log(1.02), 10)
+    base, control, cand = slow_spells(1, trials=10, blocks=30)
+    slowed = decide_many(base, control, cand + math.log(1.02), 10)
     assert np.mean([verdict is Verdict.SLOWER for verdict in slowed]) >= 0.95
-    same = decide_many(base, shadow, cand, 10)
+    same = decide_many(base, control, cand, 10)
     assert np.mean([verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in same]) <= 0.01
 
 
@@ -129,10 +129,10 @@ def test_a_trimmed_mean_would_be_moved_by_slow_spells():
     assert trimmed.std() > 2 * medians.std()
 
 
-def decide_many(base, shadow, cand, trials: int) -> list[Verdict]:
-    floors = [as_ratio(c, h, trials) for c, h in zip(*many_ratios(base, shadow), strict=True)]
+def decide_many(base, control, cand, trials: int) -> list[Verdict]:
+    floors = [as_ratio(c, h, trials) for c, h in zip(*many_ratios(base, control), strict=True)]
     ratios = [as_ratio(c, h, trials) for c, h in zip(*many_ratios(base, cand), strict=True)]
-    return [decide(ratio, floor, precision=0.02) for ratio, floor in zip(ratios, floors, strict=True)]
+    return [decide(ratio, floor, target_ci=0.02) for ratio, floor in zip(ratios, floors, strict=True)]
 
 
 def as_ratio(centre: float, half: float, trials: int) -> Ratio:

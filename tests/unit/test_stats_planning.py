@@ -33,7 +33,7 @@ def test_variances_of_a_large_pilot_are_found():
 @pytest.mark.parametrize(("between", "within"), [(0.01, 0.02), (0.001, 0.03), (0.02, 0.001)])
 def test_the_plan_is_the_cheapest_that_suffices(start_s, block_s, between, within):
     data = pilot(between, within)
-    budget = plan(data, start_s, block_s, precision=0.01, max_time_s=1e6)
+    budget = plan(data, start_s, block_s, target_ci=0.01, max_time_s=1e6)
     seen = spread(data)
     t = stats.t.ppf(0.975, np.arange(-1, 50))
     affordable = [
@@ -50,13 +50,13 @@ def test_the_plan_is_the_cheapest_that_suffices(start_s, block_s, between, withi
 def test_for_many_trials_the_blocks_tend_to_kalibera_and_jones():
     data = pilot(0.02, 0.06, 60, 60)
     seen = spread(data)
-    budget = plan(data, 4.0, 0.5, precision=0.0105, max_time_s=1e6)
+    budget = plan(data, 4.0, 0.5, target_ci=0.0105, max_time_s=1e6)
     assert budget.trials > 20
     assert budget.blocks == pytest.approx(math.sqrt(4.0 / 0.5 * seen.within / seen.between), rel=0.2)
 
 
 def test_the_planned_numbers_give_the_promised_width_on_average():
-    budget = plan(pilot(0.005, 0.02), 1.0, 0.1, precision=0.01, max_time_s=1e6)
+    budget = plan(pilot(0.005, 0.02), 1.0, 0.1, target_ci=0.01, max_time_s=1e6)
     rng = np.random.default_rng(1)
     halves = []
     for _ in range(300):
@@ -68,7 +68,7 @@ def test_the_planned_numbers_give_the_promised_width_on_average():
 
 def test_too_little_time_gives_the_narrowest_that_fits():
     data = pilot(0.01, 0.02)
-    budget = plan(data, 3.0, 0.5, precision=0.001, max_time_s=40.0)
+    budget = plan(data, 3.0, 0.5, target_ci=0.001, max_time_s=40.0)
     seen = spread(data)
     t = stats.t.ppf(0.975, np.arange(-1, 50))
     widths = [
@@ -83,13 +83,13 @@ def test_too_little_time_gives_the_narrowest_that_fits():
 
 
 def test_hardly_any_time_gives_at_least_one_trial_and_block():
-    budget = plan(pilot(0.01, 0.02), 3.0, 0.5, precision=0.01, max_time_s=0.01)
+    budget = plan(pilot(0.01, 0.02), 3.0, 0.5, target_ci=0.01, max_time_s=0.01)
     assert (budget.trials, budget.blocks, budget.expected_halfwidth) == (1, 1, math.inf)
     assert "too short" in budget.reason
 
 
 def test_one_pilot_trial_is_said_to_be_assumed_about():
-    budget = plan(pilot(0.0, 0.02, trials=1), 1.0, 0.1, precision=0.02, max_time_s=1e6)
+    budget = plan(pilot(0.0, 0.02, trials=1), 1.0, 0.1, target_ci=0.02, max_time_s=1e6)
     assert "1 % spread between Trials is assumed" in budget.reason
 
 
@@ -100,14 +100,14 @@ def test_one_pilot_trial_is_said_to_be_assumed_about():
         ([[1.0]], {}, "at least 2"),
         ([[1.0, math.nan]], {}, "not a finite number"),
         ([[1.0, 0.0]], {}, "greater than 0"),
-        ([[1.0, 2.0]], {"precision": 0.0}, "precision must be"),
+        ([[1.0, 2.0]], {"target_ci": 0.0}, "target_ci must be"),
         ([[1.0, 2.0]], {"max_time_s": 0.0}, "max_time_s must be"),
         ([[1.0, 2.0]], {"block_s": 0.0}, "block_s must be"),
         ([[1.0, 2.0]], {"start_s": -1.0}, "start_s must be"),
     ],
 )
 def test_bad_plans_are_refused_in_a_sentence(data, options, message):
-    settings = {"start_s": 1.0, "block_s": 1.0, "precision": 0.01, "max_time_s": 10.0} | options
+    settings = {"start_s": 1.0, "block_s": 1.0, "target_ci": 0.01, "max_time_s": 10.0} | options
     with pytest.raises(HarnessError, match=message):
         plan(data, **settings)
 
@@ -116,12 +116,12 @@ def test_stop_says_why():
     rng = np.random.default_rng(2)
     base, cand = np.exp(0.001 * rng.standard_normal((2, 6, 10)))
     narrow, few = speedup(base, cand), speedup(base[:3], cand[:3])
-    assert stop(narrow, 0.02, 1.0, 20.0) is StopReason.PRECISION
+    assert stop(narrow, 0.02, 1.0, 20.0) is StopReason.TARGET_CI
     assert stop(narrow, 1e-6, 1.0, 20.0) is None
     assert stop(narrow, 1e-6, 20.0, 20.0) is StopReason.MAX_TIME
     assert stop(few, 0.02, 1.0, 20.0) is None
-    assert stop(few, 0.02, 1.0, 20.0, min_trials=3) is StopReason.PRECISION
-    with pytest.raises(HarnessError, match="precision"):
+    assert stop(few, 0.02, 1.0, 20.0, min_trials=3) is StopReason.TARGET_CI
+    with pytest.raises(HarnessError, match="target_ci"):
         stop(narrow, 0.0, 1.0, 20.0)
 
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.errors import HarnessError
-from harness.stats import loadgen_estimate, min_samples, mixture, percentile, percentiles
+from harness.stats import loadgen_estimate, min_calls, mixture, percentile, percentiles
 from harness.stats.quantiles import upper_rank
 
 
 @pytest.mark.parametrize(("q", "n"), [(0.5, 11), (0.9, 64), (0.95, 130), (0.99, 662), (0.999, 6636)])
 def test_the_fewest_samples_are_loadgens(q, n):
-    assert min_samples(q) == n
+    assert min_calls(q) == n
     # Brute force: at most one over-latency query in n is improbable from n on, and not before.
     assert stats.binom.cdf(1, n, 1 - q) <= 0.01 < stats.binom.cdf(1, n - 1, 1 - q)
 
@@ -29,11 +29,11 @@ def test_the_fewest_samples_are_loadgens(q, n):
 def test_the_fewest_samples_agree_with_a_binomial_scan(q, confidence):
     ns = np.arange(2, 6000)
     rare = stats.binom.cdf(1, ns, 1 - q) <= 1 - confidence
-    assert min_samples(q, confidence) == ns[rare.argmax()]
+    assert min_calls(q, confidence) == ns[rare.argmax()]
 
 
 def test_low_quantiles_need_as_many_as_their_mirror_image():
-    assert min_samples(0.1) == min_samples(0.9)
+    assert min_calls(0.1) == min_calls(0.9)
 
 
 @pytest.mark.parametrize("n", [1, 5, 43, 44, 64, 200, 1000])
@@ -56,7 +56,7 @@ def test_the_upper_bound_covers_by_simulation():
 def test_value_is_numpys_and_never_above_the_bound(samples, q, confidence):
     found = percentile(samples, q, confidence)
     assert found.value == pytest.approx(np.quantile(samples, q), rel=1e-9, abs=1e-6)
-    assert found.allowed == (len(samples) >= min_samples(q, confidence))
+    assert found.allowed == (len(samples) >= min_calls(q, confidence))
     if confidence >= 0.99:
         assert found.upper >= found.value
 

@@ -1,4 +1,4 @@
-"""The rule for faster, slower, same and ambiguous, case by case; p-values and their correction."""
+"""The rule for faster, slower, same and inconclusive, case by case; p-values and their correction."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ QUIET, NOISY, UNKNOWN = ratio(0.995, 1.005), ratio(0.95, 1.02), ratio(0.0, math.
     [
         (ratio(1.02, 1.06), QUIET, Verdict.FASTER),
         (ratio(0.94, 0.98), QUIET, Verdict.SLOWER),
-        (ratio(1.001, 1.003), QUIET, Verdict.SAME),  # excludes 1, but within the floor
+        (ratio(1.001, 1.003), QUIET, Verdict.EQUIVALENT),  # excludes 1, but within the floor
         (ratio(1.008, 1.012), QUIET, Verdict.FASTER),  # below precision, yet real: rule 1 comes first
-        (ratio(0.99, 1.01), QUIET, Verdict.SAME),
-        (ratio(0.99, 1.03), QUIET, Verdict.AMBIGUOUS),
-        (ratio(1.02, 1.06), NOISY, Verdict.AMBIGUOUS),  # 4 % is within what identical code shows today
-        (ratio(0.97, 1.04), NOISY, Verdict.SAME),
-        (ratio(1.5, 1.6), UNKNOWN, Verdict.AMBIGUOUS),
-        (ratio(0.99, 1.01), UNKNOWN, Verdict.AMBIGUOUS),
+        (ratio(0.99, 1.01), QUIET, Verdict.EQUIVALENT),
+        (ratio(0.99, 1.03), QUIET, Verdict.INCONCLUSIVE),
+        (ratio(1.02, 1.06), NOISY, Verdict.INCONCLUSIVE),  # 4 % is within what identical code shows today
+        (ratio(0.97, 1.04), NOISY, Verdict.EQUIVALENT),
+        (ratio(1.5, 1.6), UNKNOWN, Verdict.INCONCLUSIVE),
+        (ratio(0.99, 1.01), UNKNOWN, Verdict.INCONCLUSIVE),
         (ratio(1.001, 1.003), None, Verdict.FASTER),
-        (UNKNOWN, QUIET, Verdict.AMBIGUOUS),
-        (ratio(1.05, 1.06, between_trials=False), QUIET, Verdict.AMBIGUOUS),
+        (UNKNOWN, QUIET, Verdict.INCONCLUSIVE),
+        (ratio(1.05, 1.06, between_trials=False), QUIET, Verdict.INCONCLUSIVE),
         (ratio(1.15, 1.20, between_trials=False), QUIET, Verdict.FASTER),
-        (ratio(0.99, 1.01, between_trials=False), QUIET, Verdict.AMBIGUOUS),
+        (ratio(0.99, 1.01, between_trials=False), QUIET, Verdict.INCONCLUSIVE),
     ],
 )
 def test_the_rule(candidate, floor, verdict):
-    assert decide(candidate, floor, precision=0.02) is verdict
+    assert decide(candidate, floor, target_ci=0.02) is verdict
 
 
 @settings(max_examples=100, deadline=None)
@@ -70,7 +70,7 @@ def test_swapping_the_arms_swaps_the_verdict(centre, width, floor):
 
 def test_an_adjusted_p_value_can_take_a_verdict_back():
     assert decide(ratio(1.02, 1.06), QUIET, 0.02, p_value=0.01) is Verdict.FASTER
-    assert decide(ratio(1.02, 1.06), QUIET, 0.02, p_value=0.2) is Verdict.AMBIGUOUS
+    assert decide(ratio(1.02, 1.06), QUIET, 0.02, p_value=0.2) is Verdict.INCONCLUSIVE
 
 
 def test_the_floor_is_the_far_end_of_the_shadows_interval():
@@ -80,10 +80,10 @@ def test_the_floor_is_the_far_end_of_the_shadows_interval():
     assert margin(NOISY, 0.02) == pytest.approx(1 / 0.95 - 1)
 
 
-@pytest.mark.parametrize("precision", [0.0, -0.01, math.nan, math.inf])
-def test_a_precision_that_cannot_be_reached_is_refused(precision):
-    with pytest.raises(HarnessError, match="precision must be a finite number greater than 0"):
-        decide(QUIET, QUIET, precision)
+@pytest.mark.parametrize("target_ci", [0.0, -0.01, math.nan, math.inf])
+def test_a_precision_that_cannot_be_reached_is_refused(target_ci):
+    with pytest.raises(HarnessError, match="target_ci must be a finite number greater than 0"):
+        decide(QUIET, QUIET, target_ci)
 
 
 def test_p_is_below_one_minus_confidence_exactly_where_the_interval_excludes_one():

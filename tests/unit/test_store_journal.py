@@ -162,7 +162,7 @@ def test_a_journal_that_cannot_be_taken_up_for_want_of_room_is_left_as_it_was(ti
 
 def test_the_log_is_the_journal_without_what_stands_in_the_tables(tmp_path: Path) -> None:
     events = [
-        {"event": "block", "samples": "long", "evidence": {}, "trial": 1},
+        {"event": "block", "calls_ns": "long", "evidence": {}, "trial": 1},
         {"event": "quality", "scores": "long"},
     ]
     write_log(tmp_path, events)

@@ -26,7 +26,7 @@ def cell(**fields: Any) -> dict[str, Any]:
     return {
         **dict.fromkeys(column.name for column in TABLES["cells"]),
         "cell_id": "c",
-        "arm": "cell",
+        "arm": "subject",
         **fields,
     }
 
@@ -68,24 +68,22 @@ def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
                 device="cpu", threads=2, baseline="c",
             )
         ],
-        times=Times(wall_s=10, timed_s=4, quality_s=2),
+        times=Times(wall_s=10, timed_s=4, evaluation_s=2),
         notices=["☃"],
         status="complete",
     )  # fmt: skip
     cells = [
-        cell(
-            status="measured", families=["prune", "quantize"], steady=True, samples=2**40, latency_p50_s=1e-9
-        ),
+        cell(status="measured", families=["prune", "quantize"], steady=True, calls=2**40, latency_p50_s=1e-9),
         cell(cell_id="d", status="failed", reason="☃\n\"'", families=[], warnings=["w"]),
     ]
-    samples = {
+    calls = {
         "cell_id": ["c"] * 3,
-        "arm": ["cell"] * 3,
+        "arm": ["subject"] * 3,
         "trial": [0, 0, 1],
         "round": [0, 1, 0],
         "call_ns": [1, 2, 3],
     }
-    write_run(tmp_path, content, {"cells": cells, "samples": samples})
+    write_run(tmp_path, content, {"cells": cells, "calls": calls})
     run = load(tmp_path)
     assert run.info == content
     assert run.info.times.measured_share == pytest.approx(0.6)
@@ -93,13 +91,13 @@ def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert list(first["families"]) == ["prune", "quantize"]
     assert list(second["families"]) == []
     assert first["steady"] is True
-    assert first["samples"] == 2**40
+    assert first["calls"] == 2**40
     assert first["latency_p50_s"] == 1e-9
     assert second["reason"] == "☃\n\"'"
     assert run.cells["latency_p99_s"].isna().all()
     assert run.cells["stage"].isna().all()
-    np.testing.assert_array_equal(run.samples["call_ns"], [1, 2, 3])
-    assert len(run.blocks) == len(run.answers) == 0
+    np.testing.assert_array_equal(run.calls["call_ns"], [1, 2, 3])
+    assert len(run.blocks) == len(run.scores) == 0
     assert list(run.blocks.columns) == [column.name for column in TABLES["blocks"]]
 
 
@@ -123,10 +121,10 @@ def test_columns_that_an_older_run_lacks_are_null_and_unknown_ones_are_left_out(
 def test_a_column_of_a_narrower_type_is_read(tmp_path: Path) -> None:
     folder = make(tmp_path / "r")
     table = pq.read_table(folder / "cells.parquet", partitioning=None)
-    for name, kind in (("samples", pa.int32()), ("latency_p50_s", pa.int64())):
+    for name, kind in (("calls", pa.int32()), ("latency_p50_s", pa.int64())):
         table = table.set_column(table.column_names.index(name), name, pa.array([7], kind))
     pq.write_table(table, folder / "cells.parquet")
-    assert load(folder).cells.loc[0, "samples"] == 7
+    assert load(folder).cells.loc[0, "calls"] == 7
 
 
 def test_fields_that_a_newer_harness_adds_are_kept(tmp_path: Path) -> None:
@@ -175,8 +173,14 @@ def test_a_damaged_run_is_named(tmp_path: Path, name: str, content: bytes | None
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"roofs": [{"threads": 2, "copy_bytes_per_s": 1.0, "rates": None}]}, "roofs: 0: .*rates is missing"),
-        ({"roofs": [{}]}, "roofs: 0: .*threads, copy_bytes_per_s, rates is missing or of another type"),
+        (
+            {"peaks": [{"threads": 2, "memory_bandwidth_bytes_per_s": 1.0, "rates": None}]},
+            "peaks: 0: .*rates is missing",
+        ),
+        (
+            {"peaks": [{}]},
+            "peaks: 0: .*threads, memory_bandwidth_bytes_per_s, rates is missing or of another type",
+        ),
         ({"doctor": [{"name": "load", "level": "ok", "value": "none"}]}, "doctor: 0: .*why is missing"),
         ({"times": {"wall_s": "long"}}, "times: wall_s: "),
     ],
@@ -192,19 +196,19 @@ def test_a_field_that_readers_go_by_is_named_when_it_is_damaged(
 
 def test_a_truncated_table_is_named(tmp_path: Path) -> None:
     folder = make(tmp_path / "r")
-    path = folder / "samples.parquet"
+    path = folder / "calls.parquet"
     path.write_bytes(path.read_bytes()[:-20])
     run = load(folder)
-    with pytest.raises(StoreError, match=r"samples\.parquet is damaged"):
-        _ = run.samples
+    with pytest.raises(StoreError, match=r"calls\.parquet is damaged"):
+        _ = run.calls
 
 
 def test_a_column_of_another_type_is_damage(tmp_path: Path) -> None:
     folder = make(tmp_path / "r")
     path = folder / "cells.parquet"
     table = pq.read_table(path, partitioning=None)
-    at = table.column_names.index("samples")
-    pq.write_table(table.set_column(at, "samples", pa.array(["many"] * table.num_rows)), path)
+    at = table.column_names.index("calls")
+    pq.write_table(table.set_column(at, "calls", pa.array(["many"] * table.num_rows)), path)
     with pytest.raises(StoreError, match=r"cells\.parquet is damaged"):
         read_table(folder, "cells")
 
@@ -216,12 +220,12 @@ def test_another_table_in_its_place_and_a_folder_are_damage(tmp_path: Path) -> N
         StoreError, match=r"cells\.parquet is damaged: no table of cells, as it lacks group_id"
     ):
         load(folder)
-    for name in ("answers", "samples"):
+    for name in ("scores", "calls"):
         (folder / f"{name}.parquet").unlink()
         (folder / f"{name}.parquet").mkdir()
         with pytest.raises(StoreError, match=rf"{name}\.parquet is damaged: it is a folder"):
             read_table(folder, name)
-    with pytest.raises(StoreError, match=r"samples\.parquet is damaged: it is a folder"):
+    with pytest.raises(StoreError, match=r"calls\.parquet is damaged: it is a folder"):
         read_calls(folder)
 
 
@@ -260,8 +264,8 @@ def test_publishing_renames_and_refuses_a_name_that_is_taken(tmp_path: Path) -> 
 
 
 def test_rows_that_lack_a_column_get_a_null(tmp_path: Path) -> None:
-    write_table(tmp_path, "answers", [{"cell_id": "c", "item": 1}])
-    assert read_table(tmp_path, "answers")["score"].isna().all()
+    write_table(tmp_path, "scores", [{"cell_id": "c", "sample": 1}])
+    assert read_table(tmp_path, "scores")["score"].isna().all()
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -152,7 +152,7 @@ def test_what_multiplies_integers_without_any_fusion_goes_to_every_level(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("steps", "form", "chain"),
+    ("steps", "format", "chain"),
     [
         ([EAGER], "torch-module", []),
         ([ORT], "onnx", []),
@@ -163,8 +163,8 @@ def test_what_multiplies_integers_without_any_fusion_goes_to_every_level(tmp_pat
         ([{"runtime": "torch-compile"}], "torch-module", ["compile-aoti"]),
     ],
 )
-def test_conversions_are_inserted_where_a_form_does_not_fit(tmp_path, steps, form, chain):
-    assert [stage.step.name for stage in pipeline(tmp_path, *steps).stages(form)] == chain
+def test_conversions_are_inserted_where_a_form_does_not_fit(tmp_path, steps, format, chain):
+    assert [stage.step.name for stage in pipeline(tmp_path, *steps).stages(format)] == chain
 
 
 # ------------------------------------------------- forms that nothing real has
@@ -204,7 +204,7 @@ def caffe(registered):
     source = Source(
         key="caffe",
         config=CaffeSource,
-        form="caffe",
+        format="caffe",
         identity=lambda *_: {},
         build=lambda *_: (),
         data=lambda *_: None,
@@ -243,13 +243,13 @@ def test_a_step_whose_form_no_model_can_reach_is_refused(tmp_path, registered):
 # ------------------------------------------------- one name, several forms
 
 
-def halves(*forms):
+def halves(*formats):
     """Steps that a suite calls `halve`, one for each form."""
     made = []
-    for form in forms:
-        made.append(step(f"halve/{form}", (form,), form))
+    for format in formats:
+        made.append(step(f"halve/{format}", (format,), format))
         object.__setattr__(made[-1], "family", "halve")
-        object.__setattr__(made[-1], "implementation", form)
+        object.__setattr__(made[-1], "implementation", format)
     return made
 
 
@@ -319,10 +319,10 @@ def test_the_inserted_chain_is_the_shortest(tmp_path, registered, monkeypatch):
     import random
 
     rng = random.Random(0)
-    forms = ["a", "b", "c", "d", "onnx"]
+    formats = ["a", "b", "c", "d", "onnx"]
     found = pipeline(tmp_path, ORT)
     monkeypatch.setattr(CONVERSIONS, "_items", dict(CONVERSIONS._items))
-    possible = [(x, y) for x in forms for y in forms if x != y]
+    possible = [(x, y) for x in formats for y in formats if x != y]
     for _ in range(60):
         edges = rng.sample(possible, 6)
         CONVERSIONS._items.clear()

@@ -49,7 +49,7 @@ ORT = {"runtime": "onnxruntime"}
         {},
         {"extends": "base.yaml"},
         {"extends": ["a.yaml", "b.yaml"]},
-        {"measure": {"precision": "2%", "max_time": "20s", "trials": 5}, "quality": {"max_drop": "0.5pt"}},
+        {"measure": {"target_ci": "2%", "max_time": "20s", "trials": 5}, "quality": {"max_drop": "0.5pt"}},
         {"exclude": [{"model": "mlp", "technique": ["eager", "int*"]}], "include": [{}]},
         {"models": {"t": TORCH, "o": {"onnx": "m.onnx", "metric": "top-1"}}},
         {"techniques": {"t": [{"quantize": "static"}, ORT, {"replicate": {"replicas": 2}}]}},

@@ -45,7 +45,7 @@ techniques:
   d: onnxruntime
   e: [onnxruntime]
 quality: {max_drop: 1%}
-measure: {precision: 0, trials: 2.5, time: 3s, max_time: 3 sec}
+measure: {target_ci: 0, trials: 2.5, time: 3s, max_time: 3 sec}
 baseline: aa
 exclude:
   - {model: x}
@@ -74,7 +74,7 @@ exclude:
         "s.yaml:17: techniques.d: found 'onnxruntime'; allowed: a list",
         "s.yaml:18: techniques.e[0]: found 'onnxruntime'; allowed: a mapping",
         "s.yaml:19: quality.max_drop: '1%' is no drop in quality; write for example 0.5pt",
-        "s.yaml:20: measure.precision: found 0; allowed: more than 0",
+        "s.yaml:20: measure.target_ci: found 0; allowed: more than 0",
         "s.yaml:20: measure.max_time: '3 sec' is no duration; write for example 500ms, 20s or 2m",
         "s.yaml:20: measure.trials: found 2.5; allowed: a whole number, or 'auto'",
         "s.yaml:20: measure.time: unknown key 'time'; did you mean 'timeout'? "
@@ -133,10 +133,10 @@ def test_other_suite_names_are_taken(tmp_path, name):
 @pytest.mark.parametrize(
     ("section", "value", "where", "says"),
     [
-        ("measure", {"precision": "2"}, "precision", "'2' is no share; write for example 2% or 0.02"),
-        ("measure", {"precision": "100%"}, "precision", "found '100%'; allowed: less than 1"),
-        ("measure", {"precision": 0.0}, "precision", "found 0.0; allowed: more than 0"),
-        ("measure", {"precision": True}, "precision", "found True; allowed: a number"),
+        ("measure", {"target_ci": "2"}, "target_ci", "'2' is no share; write for example 2% or 0.02"),
+        ("measure", {"target_ci": "100%"}, "target_ci", "found '100%'; allowed: less than 1"),
+        ("measure", {"target_ci": 0.0}, "target_ci", "found 0.0; allowed: more than 0"),
+        ("measure", {"target_ci": True}, "target_ci", "found True; allowed: a number"),
         ("measure", {"max_time": "0s"}, "max_time", "found '0s'; allowed: more than 0"),
         ("measure", {"max_time": float("inf")}, "max_time", "found inf; allowed: a finite number"),
         ("measure", {"max_time": "1e999s"}, "max_time", "found '1e999s'; allowed: a finite number"),
@@ -164,9 +164,9 @@ def test_a_wrong_value_says_what_was_found_and_what_is_allowed(tmp_path, section
 
 
 def test_units_are_read(tmp_path):
-    measure = {"precision": "2%", "max_time": "20s", "block_time": "50ms", "timeout": "2m"}
+    measure = {"target_ci": "2%", "max_time": "20s", "block_time": "50ms", "timeout": "2m"}
     spec = read(tmp_path, content(measure=measure, quality={"max_drop": "0.5pt"})).spec
-    assert (spec.measure.precision, spec.measure.max_time) == (0.02, 20.0)
+    assert (spec.measure.target_ci, spec.measure.max_time) == (0.02, 20.0)
     assert (spec.measure.block_time, spec.measure.timeout) == (0.05, 120.0)
     assert spec.quality.max_drop == 0.5
 

@@ -58,7 +58,7 @@ def _looks(entry):
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     """One dense model in each form that a step takes."""
-    folder, context = tmp_path_factory.mktemp("forms"), tiny.Context(tiny.VECTOR)
+    folder, context = tmp_path_factory.mktemp("formats"), tiny.Context(tiny.VECTOR)
     module = tiny.source("dense", folder / "m")
     graph, _ = tiny.build("export-onnx", module, folder / "o", context)
     found = {"torch-module": module, "onnx": graph}

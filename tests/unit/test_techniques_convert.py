@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tiny
 
-from harness.artifacts import aoti, onnx_graph
-from harness.artifacts.targets import Target
 from harness.errors import BuildError
+from harness.formats.aoti import package as aoti
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.target import Target
 from harness.runtimes.registry import RUNTIMES
 
 pytest.importorskip("torch")
@@ -33,7 +34,7 @@ def exported(request, tmp_path_factory):
 def test_an_exported_graph_agrees_with_eager_at_any_batch(exported):
     module, artifact, _, specs = exported
     for batch in (1, 3, 7):
-        inputs = tiny.items(specs, batch)
+        inputs = tiny.samples(specs, batch)
         found, expected = answers(artifact, inputs, batch), tiny.eager(module, inputs)
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
@@ -81,7 +82,7 @@ def test_a_compiled_module_agrees_with_eager_at_its_batch(tmp_path):
     entry = RUNTIMES.get("torch-compile")
     session = entry.open_session(entry.config(), artifact, target)
     assert session.fixed_batch == 3
-    inputs = tiny.items(tiny.IMAGE, 3)
+    inputs = tiny.samples(tiny.IMAGE, 3)
     for _ in range(2):
         np.testing.assert_allclose(
             session.run(inputs)[0], tiny.eager(module, inputs)[0], rtol=1e-4, atol=1e-5
@@ -91,7 +92,7 @@ def test_a_compiled_module_agrees_with_eager_at_its_batch(tmp_path):
 def test_torch_in_a_path_with_a_space_is_told_before_the_compiler_stumbles(monkeypatch, tmp_path):
     import torch
 
-    from harness.artifacts.aoti_compiling import compiling
+    from harness.formats.aoti.package import compiling
 
     monkeypatch.setattr(torch, "__file__", str(tmp_path / "my tools" / "torch" / "__init__.py"))
     told = r"my tools/torch, and TorchInductor cannot .* space"
@@ -100,7 +101,7 @@ def test_torch_in_a_path_with_a_space_is_told_before_the_compiler_stumbles(monke
 
 
 def test_inductors_cache_avoids_a_path_with_a_space(tmp_path):
-    from harness.runner.building import _inductor_cache
+    from harness.runner.experiment.builds import _inductor_cache
 
     assert _inductor_cache(tmp_path / "my cache") == {}
     assert _inductor_cache(tmp_path / "cache") == {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tiny
 
-from harness.artifacts import onnx_graph
 from harness.errors import BuildError
-from harness.techniques.quantize.counting import report, weight_bytes
+from harness.formats.low_precision.onnx import report, weight_bytes
+from harness.formats.onnx import graph as onnx_graph
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import tiny
-from layers import context, items, run, write
+from layers import context, run, samples, write
 
 pytest.importorskip("onnxruntime")
 from onnx import helper
@@ -55,7 +55,7 @@ def test_each_type_of_weights_computes_what_numpy_computes(dtype, per_channel, r
     assert about["low_precision_flops_share"] == 1.0
     integers, scale = weights(W, dtype, per_channel, reduced)
     for seed in range(3):
-        x = items((DEPTH,), 6, seed) * (1 + seed)
+        x = samples((DEPTH,), 6, seed) * (1 + seed)
         rows, step = activations(x)
         expected, exact = (rows @ integers) * (step * scale), x @ W
         found = run(made, x)

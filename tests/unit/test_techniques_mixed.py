@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 import tiny
-from layers import context, items, run, write
+from layers import context, run, samples, write
 from pydantic import ValidationError
 
-from harness.artifacts import onnx_graph
 from harness.errors import BuildError, SuiteError
+from harness.formats.onnx import graph as onnx_graph
 from harness.suite.validation import read_suite
 from harness.techniques.quantize import sensitivity
 from harness.techniques.quantize.ort_mixed import MixedQuantize
@@ -47,7 +47,7 @@ def chain(folder, *weights):
 
 
 def build(folder, *weights, **config):
-    data = Data((items((16,), 200, seed=2),))
+    data = Data((samples((16,), 200, seed=2),))
     config = {"calibration": CALIBRATION, "per_channel": False, **config}
     about = context((16,), data, cpu_features=frozenset({"avx512_vnni"}))
     source = chain(folder / "f", *weights)
@@ -64,7 +64,7 @@ def test_the_worst_layer_is_found_and_alone_stays_in_float(tmp_path):
     assert about["float_operator_names"] == ["MatMul layer1"]
     assert about["low_precision_flops_share"] == pytest.approx(2 / 3)
     assert about["disagreement"] <= 0.1 < about["all_int8_disagreement"]
-    x = items((16,), 100, seed=3)
+    x = samples((16,), 100, seed=3)
     assert np.mean(run(artifact, x, "all").argmax(1) == run(source, x).argmax(1)) > 0.85
 
 
@@ -80,7 +80,7 @@ def test_a_layers_damage_is_that_of_the_graph_with_it_alone_in_int8(tmp_path):
     _, _, about = build(tmp_path, *SOUND, max_drop=0.5, probe=128)
     ratios = {layer["name"]: layer["sqnr_db"] for layer in about["sensitivity"]}
     assert list(ratios.values()) == sorted(ratios.values())
-    data = Data((items((16,), 200, seed=2),))
+    data = Data((samples((16,), 200, seed=2),))
     chosen = np.sort(np.random.default_rng(0).choice(200, 128, replace=False))
     x = data.inputs[0][chosen]
     w = SOUND[0]
@@ -240,7 +240,7 @@ def test_answers_that_are_no_numbers_hold_no_budget(tmp_path):
         helper.make_node("Sqrt", ["h"], ["y"], name="root"),  # of negative numbers, too
     ]
     source = write(tmp_path / "f", nodes, [16], [16], {"w": SOUND[0]})
-    about = context((16,), Data((items((16,), 200),)))
+    about = context((16,), Data((samples((16,), 200),)))
     with pytest.raises(BuildError, match="NaN or infinity"):
         tiny.build("quantize/mixed", source, tmp_path / "q", about, calibration=CALIBRATION)
 
@@ -251,6 +251,6 @@ def test_a_graph_without_constant_weights_has_nothing_to_choose(tmp_path):
         helper.make_node("MatMul", ["x", "t"], ["y"], name="product"),
     ]
     source = write(tmp_path / "f", nodes, [4, 4], [4, 4], {})
-    about = context((4, 4), Data((items((4, 4), 200),)))
+    about = context((4, 4), Data((samples((4, 4), 200),)))
     with pytest.raises(BuildError, match="no layer has constant weights"):
         tiny.build("quantize/mixed", source, tmp_path / "q", about, calibration=CALIBRATION)

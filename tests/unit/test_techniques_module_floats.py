@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tiny
 
-from harness.artifacts import torch_module
-from harness.artifacts.targets import Target
 from harness.errors import BuildError
+from harness.formats.target import Target
+from harness.formats.torch import module as torch_module
 from harness.runtimes.registry import RUNTIMES
 from harness.suite.pipeline import Choice, Pipeline
 from harness.techniques.registry import families
@@ -38,7 +38,7 @@ def run(name, artifact, inputs):
 @pytest.mark.parametrize("dtype", EPSILON)
 def test_a_dense_layer_rounds_weights_and_inputs_as_numpy_would(dtype, tmp_path):
     source, artifact, _, specs = precision("linear", dtype, tmp_path)
-    (x,) = tiny.items(specs, 3)
+    (x,) = tiny.samples(specs, 3)
 
     def rounded(array):
         return torch.from_numpy(array).to(TYPES[dtype]).double().numpy()
@@ -65,11 +65,11 @@ def test_everything_computes_in_16_bits_and_answers_stay_near(name, dtype, tmp_p
     assert about["float_operators"] == {}
     assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 1.0
     assert sum(about["half_operators"].values()) >= 1
-    assert about["flops_by_type"] == {about["arithmetic"]: 1.0}
-    assert about["arithmetic"] == {"bf16": "bfloat16", "fp16": "float16"}[dtype]
+    assert about["flops_by_type"] == {about["compute_dtype"]: 1.0}
+    assert about["compute_dtype"] == {"bf16": "bfloat16", "fp16": "float16"}[dtype]
     sizes = [a.file(torch_module.WEIGHTS).stat().st_size for a in (artifact, source)]
     assert sizes[0] < sizes[1]
-    inputs = tiny.items(specs, 3)
+    inputs = tiny.samples(specs, 3)
     for found, expected in zip(run("torch-eager", artifact, inputs), tiny.eager(source, inputs), strict=True):
         assert found.dtype == np.float32
         assert 0 < np.abs(found - expected).max() < 16 * EPSILON[dtype] * np.abs(expected).max()
@@ -81,7 +81,7 @@ def test_weights_beyond_float16_are_told(tmp_path):
     next(module.parameters()).data[0, 0] = 1e5
     (tmp_path / "large").mkdir()
     torch_module.save_changed(module, source.folder, tmp_path / "large")
-    large = tiny.Artifact("large", torch_module.FORM, tmp_path / "large")
+    large = tiny.Artifact("large", torch_module.FORMAT, tmp_path / "large")
     with pytest.raises(BuildError, match=r"weight: weights beyond the largest number of float16"):
         tiny.build("precision/fp16/module", large, tmp_path / "q", context())
     tiny.build("precision/bf16/module", large, tmp_path / "b", context())
@@ -102,7 +102,7 @@ def test_channels_last_answers_the_same_from_weights_and_images_in_that_order(tm
     for part in convolutions:
         assert part.weight.is_contiguous(memory_format=torch.channels_last)
         part.register_forward_pre_hook(lambda _m, given: seen.append(given[0]))
-    inputs = tiny.items(tiny.IMAGE, 3)
+    inputs = tiny.samples(tiny.IMAGE, 3)
     module(torch.from_numpy(inputs[0]))
     assert len(seen) == 2
     assert all(image.is_contiguous(memory_format=torch.channels_last) for image in seen)
@@ -137,7 +137,7 @@ def test_a_later_step_keeps_how_the_module_computes(tmp_path):
     )
     again = torch_module.load_module(pruned.folder)
     assert {p.dtype for p in again.parameters()} == {torch.bfloat16}
-    (x,) = tiny.items(tiny.IMAGE, 3)
+    (x,) = tiny.samples(tiny.IMAGE, 3)
     assert run("torch-eager", pruned, (x,))[0].dtype == np.float32
 
 
@@ -145,7 +145,7 @@ def test_a_later_step_keeps_how_the_module_computes(tmp_path):
 def test_a_compiled_module_computes_as_it_did(tmp_path):
     source, artifact, specs = both(tmp_path)
     package, _ = tiny.build("compile-aoti", artifact, tmp_path / "c", context(specs))
-    inputs = tiny.items(specs, 3)
+    inputs = tiny.samples(specs, 3)
     found, expected = run("torch-compile", package, inputs)[0], tiny.eager(source, inputs)[0]
     assert found.dtype == np.float32
     assert 0 < np.abs(found - expected).max() < 16 * EPSILON["bf16"] * np.abs(expected).max()
@@ -163,7 +163,7 @@ def test_the_runtime_decides_which_form_is_cast(runtime, names):
     steps = families()["precision"].variants["fp16"]
     entry = RUNTIMES.get(runtime)
     pipeline = Pipeline("t", (Choice(steps, steps[0].config()),), entry, entry.config())
-    assert [stage.step.name for stage in pipeline.stages(torch_module.FORM)] == names
+    assert [stage.step.name for stage in pipeline.stages(torch_module.FORMAT)] == names
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_layout_that_a_conversion_drops_is_refused(runtime, fits):
     entry = RUNTIMES.get(runtime)
     pipeline = Pipeline("t", (Choice(steps, steps[0].config()),), entry, entry.config())
     if fits:
-        assert pipeline.stages(torch_module.FORM)[0].step.name == "layout/channels-last"
+        assert pipeline.stages(torch_module.FORMAT)[0].step.name == "layout/channels-last"
     else:
         with pytest.raises(ValueError, match="layout/channels-last does nothing there: export-onnx does not"):
-            pipeline.stages(torch_module.FORM)
+            pipeline.stages(torch_module.FORMAT)

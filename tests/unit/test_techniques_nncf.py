@@ -9,12 +9,12 @@ import pytest
 import tiny
 from pydantic import ValidationError
 
-from harness.artifacts import openvino_ir
-from harness.artifacts.targets import Target
 from harness.errors import BuildError
+from harness.formats import openvino as openvino_files
+from harness.formats.low_precision.openvino import _Layer, report
+from harness.formats.target import Target
 from harness.runtimes.registry import RUNTIMES
 from harness.techniques.quantize.nncf_weights import NncfWeights
-from harness.techniques.quantize.openvino_counting import _Layer, report
 from harness.zoo.registry import Data
 
 openvino = pytest.importorskip("openvino")
@@ -29,14 +29,14 @@ BIAS = RNG.standard_normal(8).astype(np.float32)
 SPEC = (tiny.TensorSpec(name="x", shape=(64,)),)
 
 
-def items(count, seed=1, shape=(64,)):
+def samples(count, seed=1, shape=(64,)):
     return np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
 
 
 def written(folder, outputs, inputs):
     folder.mkdir(parents=True)
-    openvino_ir.save_model(openvino.Model(outputs, inputs, "g"), folder)
-    return tiny.Artifact("g", openvino_ir.FORM, folder)
+    openvino_files.save_model(openvino.Model(outputs, inputs, "g"), folder)
+    return tiny.Artifact("g", openvino_files.IR_FORMAT, folder)
 
 
 def dense(folder):
@@ -56,7 +56,7 @@ def run(artifact, folder, x, inputs=SPEC):
 
 
 def constants(artifact):
-    model = openvino_ir.read_model(artifact.file(openvino_ir.XML))
+    model = openvino_files.read_model(artifact.file(openvino_files.XML))
     return [node for node in model.get_ordered_ops() if node.get_type_name() == "Constant"]
 
 
@@ -80,7 +80,7 @@ def rounded(x, scale, zero=0.0, low=-128, high=127):
 @pytest.mark.parametrize(("features", "largest"), [({"avx512_vnni"}, 127), ({"avx2"}, 64)])
 def test_static_int8_computes_what_numpy_computes(features, largest, tmp_path):
     """Weights have a scale for each output; where 8 bits could saturate they have 7."""
-    calibration = items(64, seed=9)
+    calibration = samples(64, seed=9)
     artifact, about = tiny.build(
         "quantize/nncf-static",
         dense(tmp_path / "f"),
@@ -91,14 +91,14 @@ def test_static_int8_computes_what_numpy_computes(features, largest, tmp_path):
         preset="mixed",
     )
     assert about["reduced_range"] is (largest == 64)
-    assert about["calibration_items"] == 64
+    assert about["calibration_samples"] == 64
     kind, weights = stored(artifact)
     assert kind == "i8"
     assert np.abs(weights.data.astype(int)).max() in ({127} if largest == 127 else {63, 64})
     scale = np.abs(WEIGHTS).max(axis=1, keepdims=True) / np.abs(weights.data.astype(int)).max()
     low, high = calibration.min(), calibration.max()
     step = (high - low) / 255
-    x = items(BATCH, seed=10)
+    x = samples(BATCH, seed=10)
     data = rounded(x, step, np.rint(-low / step), 0, 255)
     expected = data @ rounded(WEIGHTS, scale).T + BIAS
     found = run(artifact, tmp_path / "b", x)
@@ -133,14 +133,14 @@ def test_every_layer_runs_in_integers_and_answers_stay_near(name, bias_correctio
     products = [n for n in ran if n["layerType"].value in ("Convolution", "FullyConnected", "MatMul")]
     assert len(products) == sum(about["integer_operators"].values())
     assert {n["runtimePrecision"].value for n in products} <= {"i8", "u8"}
-    x = tiny.items(specs, BATCH, seed=4)
+    x = tiny.samples(specs, BATCH, seed=4)
     expected = tiny.eager(tiny.source(name, tmp_path / "again"), x)[0]
     error = np.abs(session.run(x)[0] - expected).max()
     assert 0 < error < 0.1 * np.ptp(expected)
 
 
 def test_ranges_come_from_the_items_as_the_method_says(tmp_path):
-    data = items(64) * 3
+    data = samples(64) * 3
     expected = {"minmax": data.max(), "mean-minmax": data.max(axis=1).mean()}
     largest = {}
     for method in (*expected, "histogram"):
@@ -165,7 +165,7 @@ def test_calibration_follows_the_seed_and_its_faults_are_told(tmp_path):
             "quantize/nncf-static",
             dense(tmp_path / f"f{i}"),
             tmp_path / f"q{i}",
-            context(Data((items(200),)), seed=seed),
+            context(Data((samples(200),)), seed=seed),
             calibration={"samples": 50, "batch": 16},
         )
         ranges.append([float(c.data.max()) for c in constants(artifact) if np.prod(c.shape) == 1])
@@ -175,7 +175,7 @@ def test_calibration_follows_the_seed_and_its_faults_are_told(tmp_path):
             "quantize/nncf-static",
             dense(tmp_path / "f"),
             tmp_path / "q",
-            context(Data((items(63),))),
+            context(Data((samples(63),))),
             calibration=CALIBRATION,
         )
 
@@ -189,7 +189,7 @@ def accuracy_aware(folder, labels, drop):
         "export-onnx", tiny.source("conv", folder / "m"), folder / "o", context(inputs=specs)
     )
     ir, _ = tiny.build("convert-openvino", exported, folder / "f", context(inputs=specs))
-    x = tiny.items(specs, 264)
+    x = tiny.samples(specs, 264)
     truth = tiny.eager(tiny.source("conv", folder / "again"), x)[0].argmax(axis=1) if labels else None
     return tiny.build(
         "quantize/nncf-accuracy",
@@ -219,7 +219,7 @@ def test_items_for_calibration_and_validation_must_be_there(tmp_path):
             "quantize/nncf-accuracy",
             dense(tmp_path / "f"),
             tmp_path / "q",
-            context(Data((items(64),))),
+            context(Data((samples(64),))),
             calibration=CALIBRATION,
         )
 
@@ -242,10 +242,10 @@ FIXED = {
 
 @pytest.mark.parametrize("method", FIXED)
 def test_a_graph_of_a_fixed_batch_is_given_whole_ones(method, tmp_path):
-    about = context(Data((items(200),)))
+    about = context(Data((samples(200),)))
     step = f"quantize/{method}"
     _, told = tiny.build(step, of_fixed_batch(tmp_path / "f"), tmp_path / "q", about, **FIXED[method])
-    assert {told[name] for name in ("calibration_items", "validation_items") if name in told} <= {60}
+    assert {told[name] for name in ("calibration_samples", "validation_samples") if name in told} <= {60}
     with pytest.raises(BuildError, match="64 items do not fill a batch: the graph takes 65 at once"):
         tiny.build(step, of_fixed_batch(tmp_path / "g", 65), tmp_path / "r", about, **FIXED[method])
 
@@ -294,7 +294,7 @@ def test_compressed_weights_compute_what_numpy_computes(dtype, size, kind, oracl
     assert about["low_precision_flops_share"] == 0.0
     assert about["qdq_pairs"] == 0
     assert stored(artifact)[0] == kind
-    x = items(BATCH, seed=10)
+    x = samples(BATCH, seed=10)
     expected = x @ oracle(size or -1, int(kind[1:])).T + BIAS
     exact = x @ WEIGHTS.T + BIAS
     found = run(artifact, tmp_path / "b", x)
@@ -322,7 +322,7 @@ def test_a_product_whose_scale_is_taken_into_it_is_counted_by_its_kernel(tmp_pat
     made, _ = tiny.build("quantize/static", source, tmp_path / "q", about, calibration={"samples": 64})
     ir, _ = tiny.build("convert-openvino", made, tmp_path / "i", about)
     told = _compiled(ir, tmp_path / "b", about)
-    kernels = told["arithmetic"].partition("(")[2].strip(")").split(", ")
+    kernels = told["compute_dtype"].partition("(")[2].strip(")").split(", ")
     assert all(kernel.lower().endswith("i8") for kernel in kernels), kernels
     assert told["flops_by_type"] == {"int8": 1.0}
     assert told["integer_operators"] == {"Convolution": 2, "MatMul": 1}
@@ -330,13 +330,13 @@ def test_a_product_whose_scale_is_taken_into_it_is_counted_by_its_kernel(tmp_pat
 
 def test_training_data_may_choose_the_scales(tmp_path):
     answers = []
-    x = items(BATCH, seed=10)
+    x = samples(BATCH, seed=10)
     for i, estimate in enumerate((False, True)):
         artifact, _ = tiny.build(
             "quantize/nncf-weights",
             dense(tmp_path / f"f{i}"),
             tmp_path / f"q{i}",
-            context(Data((items(128),))),
+            context(Data((samples(128),))),
             dtype="int4_asym",
             group_size=32,
             all_layers=True,
@@ -403,7 +403,7 @@ def test_a_model_without_dense_or_convolution_is_refused(step, tmp_path):
             f"quantize/{step}",
             written(tmp_path / "f", [op.relu(x)], [x]),
             tmp_path / "q",
-            context(Data((items(64),))),
+            context(Data((samples(64),))),
             **config,
         )
 
@@ -413,33 +413,35 @@ def test_what_was_compiled_has_the_last_word_on_low_precision(tmp_path):
     source = dense(tmp_path / "f")
     assert set(tiny.build("compile-openvino", source, tmp_path / "a", context())[1]) == {"batch"}
     told = ({"step": "precision/fp16", "details": {"low_precision_weight_share": 1.0}},)
-    lowered = tiny.Artifact("g", openvino_ir.FORM, source.folder, steps=told)
+    lowered = tiny.Artifact("g", openvino_files.IR_FORMAT, source.folder, steps=told)
     _, about = tiny.build("compile-openvino", lowered, tmp_path / "b", context())
     assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 0.0
     assert about["float_operators"] == {"MatMul": 1}
     quantized, _ = tiny.build(
-        "quantize/nncf-static", source, tmp_path / "q", context(Data((items(64),))), calibration=CALIBRATION
+        "quantize/nncf-static", source, tmp_path / "q", context(Data((samples(64),))), calibration=CALIBRATION
     )
-    integers = tiny.Artifact("q", openvino_ir.FORM, quantized.folder, steps=told)
+    integers = tiny.Artifact("q", openvino_files.IR_FORMAT, quantized.folder, steps=told)
     _, about = tiny.build("compile-openvino", integers, tmp_path / "c", context())
     assert about["integer_operators"] == {"MatMul": 1}
     assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 1.0
-    assert about["flops_by_type"] == {"int8": 1.0} and about["arithmetic"].startswith("int8 (")
+    assert about["flops_by_type"] == {"int8": 1.0} and about["compute_dtype"].startswith("int8 (")
 
 
 def test_compressed_weights_are_told_to_compute_in_float_by_the_kernel_that_runs(tmp_path):
     source, _ = tiny.build("quantize/nncf-weights", dense(tmp_path / "f"), tmp_path / "q", context())
-    told = ({"step": "quantize/dynamic", "details": {"low_precision_weight_share": 1.0, "arithmetic": "x"}},)
-    lowered = tiny.Artifact("g", openvino_ir.FORM, source.folder, steps=told)
+    told = (
+        {"step": "quantize/dynamic", "details": {"low_precision_weight_share": 1.0, "compute_dtype": "x"}},
+    )
+    lowered = tiny.Artifact("g", openvino_files.IR_FORMAT, source.folder, steps=told)
     _, about = tiny.build("compile-openvino", lowered, tmp_path / "b", context())
     assert about["flops_by_type"] == {"float32": 1.0}
     assert about["weight_only_operators"] == {"MatMul": 1}
-    assert about["arithmetic"].startswith("float32 (") and "overhead_operators" in about
+    assert about["compute_dtype"].startswith("float32 (") and "overhead_operators" in about
 
 
 def test_rounding_what_comes_in_is_overhead_and_converting_tokens_is_not(tmp_path):
     """The first is a kernel of its own before the product; the second a float model has as well."""
-    data = context(Data((items(64),)))
+    data = context(Data((samples(64),)))
     made, _ = tiny.build(
         "quantize/nncf-static", dense(tmp_path / "f"), tmp_path / "q", data, calibration=CALIBRATION
     )
@@ -454,7 +456,7 @@ def test_rounding_what_comes_in_is_overhead_and_converting_tokens_is_not(tmp_pat
 
 def _compiled(made, folder, about):
     told = ({"step": "a step", "details": {"low_precision_weight_share": 1.0}},)
-    lowered = tiny.Artifact("q", openvino_ir.FORM, made.folder, steps=told)
+    lowered = tiny.Artifact("q", openvino_files.IR_FORMAT, made.folder, steps=told)
     return tiny.build("compile-openvino", lowered, folder, about)[1]
 
 
@@ -483,16 +485,16 @@ def test_a_conversion_of_what_comes_in_is_overhead_only_where_it_goes_to_eight_b
 
 
 def test_an_operator_that_the_device_runs_in_float_is_counted_so(tmp_path):
-    from harness.techniques.quantize import openvino_counting
+    from harness.formats.low_precision import openvino as openvino_counting
 
     artifact, _ = tiny.build(
         "quantize/nncf-static",
         dense(tmp_path / "f"),
         tmp_path / "q",
-        context(Data((items(64),))),
+        context(Data((samples(64),))),
         calibration=CALIBRATION,
     )
-    model = openvino_ir.read_model(artifact.file(openvino_ir.XML))
+    model = openvino_files.read_model(artifact.file(openvino_files.XML))
     names = {node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() == "MatMul"}
     about = openvino_counting.count(model, dict.fromkeys(names, "float32"))
     assert about["integer_operators"] == {}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tiny
-from layers import CONV, DENSE, columns, context, conv, gemm, items, run, write
+from layers import CONV, DENSE, columns, context, conv, gemm, run, samples, write
 
-from harness.artifacts import onnx_graph
-from harness.artifacts.targets import Target
 from harness.errors import BuildError
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.target import Target
 from harness.techniques.quantize.probing import graph_that_runs
 
 onnx = pytest.importorskip("onnx")
@@ -37,7 +37,7 @@ def test_the_answer_is_that_of_numbers_stored_in_16_bits(kind, tmp_path):
     make, shape = LAYERS[kind]
     source = make(tmp_path / "f")
     artifact, _ = tiny.build(NAME, source, tmp_path / "h", context(shape, None))
-    x = items(shape, 6, seed=4)
+    x = samples(shape, 6, seed=4)
     found = run(artifact, x, "all")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, oracle(kind, x), atol=2e-3 * np.abs(oracle(kind, x)).max())
@@ -62,7 +62,9 @@ def test_the_weights_take_half_the_room_and_the_arithmetic_is_told_as_it_is(tmp_
     widened = made_by.get(node.input[1]) == "Cast"
     assert about["weight_only_flops_share"] == float(widened)
     assert about["low_precision_flops_share"] == float(not widened)
-    assert about["arithmetic"].startswith("float32, from weights stored in float16" if widened else "float16")
+    assert about["compute_dtype"].startswith(
+        "float32, from weights stored in float16" if widened else "float16"
+    )
     assert about["overhead_operators"]["Cast"] == sum(n.op_type == "Cast" for n in graph.node)
 
 

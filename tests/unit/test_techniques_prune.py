@@ -7,8 +7,8 @@ import pytest
 import tiny
 from safetensors.numpy import load_file
 
-from harness.artifacts.forms import count_facts
 from harness.errors import BuildError
+from harness.formats.registry import count_statistics
 from harness.zoo.registry import Data
 
 torch = pytest.importorskip("torch")
@@ -49,12 +49,12 @@ def prune(structure, sources, name, folder, data=None, seed=0, **config):
 def test_half_the_channels_go_and_the_outputs_keep_their_shape(sources, name, left, tmp_path):
     artifact, report = prune("channel", sources, name, tmp_path, sparsity=0.5, **PLAIN)
     assert report["channels_left"] == left
-    before = count_facts("torch-module", sources[name].folder, tiny.INPUTS[name])
-    after = count_facts("torch-module", artifact.folder, tiny.INPUTS[name])
-    assert after["flops_per_item"] < 0.6 * before["flops_per_item"]
+    before = count_statistics("torch-module", sources[name].folder, tiny.INPUTS[name])
+    after = count_statistics("torch-module", artifact.folder, tiny.INPUTS[name])
+    assert after["flops_per_sample"] < 0.6 * before["flops_per_sample"]
     assert after["parameters"] < 0.6 * before["parameters"]
-    assert report["flops_left_share"] == pytest.approx(after["flops_per_item"] / before["flops_per_item"])
-    inputs = tiny.items(tiny.INPUTS[name], 3)
+    assert report["flops_left_share"] == pytest.approx(after["flops_per_sample"] / before["flops_per_sample"])
+    inputs = tiny.samples(tiny.INPUTS[name], 3)
     shapes = [[a.shape for a in tiny.eager(one, inputs)] for one in (sources[name], artifact)]
     assert shapes[0] == shapes[1]
 
@@ -95,13 +95,13 @@ def test_channels_left_are_a_multiple_of_round_to(sources, tmp_path):
 
 
 def test_output_layers_are_those_whose_result_is_returned(sources):
-    from harness.artifacts import torch_module
+    from harness.formats.torch import module as torch_module
     from harness.techniques.prune.channel import output_layers
 
     found = {}
     for name in ("dense", "conv", "two_outputs"):
         module = torch_module.load_module(sources[name].folder)
-        inputs = tuple(map(torch.from_numpy, tiny.items(tiny.INPUTS[name], 2)))
+        inputs = tuple(map(torch.from_numpy, tiny.samples(tiny.INPUTS[name], 2)))
         names = {part: at for at, part in module.named_modules()}
         for _ in range(20):  # results of inner layers are freed meanwhile
             found.setdefault(name, set()).add(tuple(names[part] for part in output_layers(module, inputs)))
@@ -146,10 +146,10 @@ def test_shapes_and_the_rest_of_the_module_stay(sources, tmp_path):
     for name in before:
         if not name.endswith("weight") or name.startswith("norm"):
             np.testing.assert_array_equal(before[name], after[name])
-    facts = count_facts("torch-module", artifact.folder, tiny.IMAGE)
-    given = count_facts("torch-module", sources["conv"].folder, tiny.IMAGE)
-    assert facts["flops_per_item"] == given["flops_per_item"]
-    assert facts["nonzero_parameters"] < 0.6 * given["nonzero_parameters"]
+    statistics = count_statistics("torch-module", artifact.folder, tiny.IMAGE)
+    given = count_statistics("torch-module", sources["conv"].folder, tiny.IMAGE)
+    assert statistics["flops_per_sample"] == given["flops_per_sample"]
+    assert statistics["nonzero_parameters"] < 0.6 * given["nonzero_parameters"]
 
 
 def test_what_has_no_weights_or_too_few_cannot_be_pruned(sources, tmp_path):
@@ -180,7 +180,7 @@ def test_fine_tuning_follows_the_seed(sources, structure, tmp_path):
     ("data", "says"),
     [
         (None, "there is no training data"),
-        (Data(tiny.items(tiny.VECTOR, 8)), r"needs labels, .* set finetune\.epochs to 0"),
+        (Data(tiny.samples(tiny.VECTOR, 8)), r"needs labels, .* set finetune\.epochs to 0"),
         (Data((np.zeros((8, 7), np.float32),), np.zeros(8, np.int64)), r"items of shape \(7,\), not \(8,\)"),
         (Data((np.full((8, 8), np.nan, np.float32),), np.zeros(8, np.int64)), "has NaN or infinity in it"),
     ],
@@ -200,8 +200,8 @@ def test_without_fine_tuning_no_data_is_asked_for(sources):
 
 
 def test_attention_whose_heads_no_longer_fit_is_told(tmp_path):
-    from harness.artifacts import torch_module
     from harness.artifacts.artifact import Artifact
+    from harness.formats.torch import module as torch_module
     from harness.zoo.registry import MODELS
 
     model = MODELS.get("byte-lm")
@@ -209,7 +209,7 @@ def test_attention_whose_heads_no_longer_fit_is_told(tmp_path):
     with pytest.raises(BuildError, match=r"does not fit this model: .*attention heads"):
         tiny.build(
             "prune/channel",
-            Artifact("s", torch_module.FORM, tmp_path),
+            Artifact("s", torch_module.FORMAT, tmp_path),
             tmp_path / "out",
             tiny.Context(model.inputs, None, 0),
             sparsity=0.5,

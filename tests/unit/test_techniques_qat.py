@@ -7,10 +7,10 @@ import pytest
 import tiny
 from pydantic import ValidationError
 
-from harness.artifacts import torch_module
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
 from harness.errors import BuildError
+from harness.formats.target import Target
+from harness.formats.torch import module as torch_module
 from harness.runtimes.registry import RUNTIMES
 from harness.techniques.quantize.qat import QuantizationAware
 from harness.techniques.quantize.qat_training import Grid, fake_quantized, train_quantized
@@ -50,7 +50,7 @@ def context(name, data=None, **about):
 def test_a_dense_layer_sees_what_numpy_rounds(most, per_channel):
     torch.manual_seed(0)
     layer = torch.nn.Linear(8, 4)
-    (x,) = tiny.items(tiny.VECTOR, 32)
+    (x,) = tiny.samples(tiny.VECTOR, 32)
     x = x * 2 + 1
     prepared = fake_quantized(layer.train(), Grid(*most, per_channel), context("linear"))
     w, b = (tensor.detach().numpy() for tensor in (layer.weight, layer.bias))
@@ -69,7 +69,7 @@ def test_a_convolutions_weights_are_rounded_as_its_batch_norm_will_scale_them():
         norm.running_var.copy_(torch.tensor([0.2, 1.0, 4.0, 0.05]))
     module = torch.nn.Sequential(conv, norm).train()
     gamma, variance = norm.weight.detach().numpy(), norm.running_var.numpy().copy()
-    (x,) = tiny.items(tiny.INPUTS["single_conv"], 16)
+    (x,) = tiny.samples(tiny.INPUTS["single_conv"], 16)
     prepared = fake_quantized(module, Grid(7, 255, False), context("single_conv"))
     found = prepared(torch.from_numpy(x)).detach().numpy()
     factor = gamma / np.sqrt(variance + 0.1)
@@ -115,7 +115,7 @@ def test_what_was_pruned_stays_so(method, tmp_path, monkeypatch):
             1
         ],
     )
-    pruned = Artifact("p", torch_module.FORM, tmp_path / "pruned")
+    pruned = Artifact("p", torch_module.FORMAT, tmp_path / "pruned")
     about = context("wide", tiny.training(tiny.INPUTS["wide"], 512))
     tiny.build(f"quantize/{method}", pruned, tmp_path / "q", about, epochs=1)
     (trained,) = kept
@@ -136,7 +136,7 @@ def test_a_batch_norm_that_multiplies_by_zero_is_told(sides):
 
 def teacher(name, count=512):
     """Items labelled by the float module itself: its accuracy is 1, and rounding costs some of it."""
-    inputs = tiny.items(tiny.INPUTS[name], count, seed=4)
+    inputs = tiny.samples(tiny.INPUTS[name], count, seed=4)
     torch.manual_seed(0)
     module = torch_module.call_factory(f"tiny_factories:{name}")
     with torch.no_grad():
@@ -219,8 +219,8 @@ def test_blocks_are_rounded_as_onnx_runtime_rounds_them(bits, block, tmp_path):
             part.weight.data = rounded(part.weight, bits, block)
     (tmp_path / "rounded").mkdir()
     torch_module.save_changed(module, source.folder, tmp_path / "rounded")
-    inputs = tiny.items(tiny.INPUTS["wide"], 16)
-    expected = tiny.eager(Artifact("r", torch_module.FORM, tmp_path / "rounded"), inputs)[0]
+    inputs = tiny.samples(tiny.INPUTS["wide"], 16)
+    expected = tiny.eager(Artifact("r", torch_module.FORMAT, tmp_path / "rounded"), inputs)[0]
     graph, _ = tiny.build("export-onnx", source, tmp_path / "o", context("wide"))
     made, _ = tiny.build(
         "quantize/weight-only", graph, tmp_path / "q", context("wide"), dtype=f"int{bits}", block_size=block
@@ -246,7 +246,7 @@ def test_two_bit_weights_lose_less_when_they_were_trained_so(tmp_path):
 def test_an_embedding_that_a_head_is_tied_to_is_read_as_it_was_in_training(tmp_path):
     """Weight-only leaves look-ups in float; a shared weight rounded in the module would round them, too."""
     specs = tiny.INPUTS["tied_head"]
-    inputs = tiny.items(specs, 64)
+    inputs = tiny.samples(specs, 64)
     about = tiny.Context(specs, Data(inputs, np.roll(inputs[0], 1, axis=1)))
     source = tiny.source("tied_head", tmp_path / "m")
     config = QatWeights(dtype="int2", block_size=16, batch=16, learning_rate=0.01)
@@ -270,7 +270,7 @@ def test_an_embedding_that_a_head_is_tied_to_is_read_as_it_was_in_training(tmp_p
 def test_what_cannot_be_trained_is_told(method, tmp_path):
     step = f"quantize/{method}"
     source = tiny.source("dense", tmp_path / "m")
-    unlabelled = context("dense", Data(tiny.items(tiny.VECTOR, 64)))
+    unlabelled = context("dense", Data(tiny.samples(tiny.VECTOR, 64)))
     with pytest.raises(BuildError, match="training needs labels, and the dataset has none"):
         tiny.build(step, source, tmp_path / "a", unlabelled)
     with pytest.raises(BuildError, match="nothing would be quantized: the module has no dense"):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tiny
-from layers import CONV, DENSE, columns, context, conv, gemm, items, run, write
+from layers import CONV, DENSE, columns, context, conv, gemm, run, samples, write
 
-from harness.artifacts import onnx_graph
-from harness.artifacts.targets import Target
 from harness.errors import BuildError
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.target import Target
 from harness.techniques.quantize.ranges import SAFE_DOT_PRODUCTS, needs_reduced_range
 from harness.zoo.registry import Data
 
@@ -96,7 +96,7 @@ def test_dynamic_int8_computes_what_numpy_computes(kind, tmp_path):
     after = sorted((path.name, path.stat().st_mtime_ns) for path in parent.folder.iterdir())
     assert after == before, "the step wrote into its parent's Artifact"
     for seed in range(3):
-        x = items(shape, 5, seed) * (1 + seed)
+        x = samples(shape, 5, seed) * (1 + seed)
         found = run(artifact, x)
         if per_channel:
             expected, step = oracle(x, x.min(), x.max())
@@ -118,7 +118,7 @@ def test_dynamic_int8_computes_what_numpy_computes(kind, tmp_path):
 def test_static_int8_computes_what_numpy_computes(kind, tmp_path):
     """Ranges are those of the calibration items; the output is rounded to 8 bits of its own range."""
     make, shape, oracle = LAYERS[kind]
-    calibration = items(shape, 64, seed=9)
+    calibration = samples(shape, 64, seed=9)
     artifact, about = tiny.build(
         "quantize/static",
         make(tmp_path / "f"),
@@ -126,11 +126,11 @@ def test_static_int8_computes_what_numpy_computes(kind, tmp_path):
         context(shape, Data((calibration,))),
         calibration=CALIBRATION,
     )
-    assert about["calibration_items"] == 64
+    assert about["calibration_samples"] == 64
     assert about["low_precision_flops_share"] == 1.0
     inner_low, inner_high = calibration.min(), calibration.max()
     outer = float_answer(kind, calibration)
-    x = items(shape, 16, seed=10) * 1.2  # some values are outside the range and clipped
+    x = samples(shape, 16, seed=10) * 1.2  # some values are outside the range and clipped
     expected, _ = oracle(x, inner_low, inner_high)
     rounded, out_scale, zero = activations_uint8(expected, outer.min(), outer.max())
     found = run(artifact, x)
@@ -156,7 +156,7 @@ def test_every_layer_of_an_exported_module_is_quantized_and_answers_stay_near(na
     assert sum(about["integer_operators"].values()) == {"dense": 2, "conv": 3}[name]
     assert about["low_precision_weight_share"] == 1.0
     assert about["quantize_nodes"] > 0
-    (x,) = tiny.items(specs, 32, seed=4)
+    (x,) = tiny.samples(specs, 32, seed=4)
     found, expected = run(artifact, x, "all"), run(exported, x, "all")
     assert np.abs(found - expected).max() < 0.06 * np.ptp(expected)
     assert np.abs(found - expected).max() > 0
@@ -172,7 +172,7 @@ def test_a_graph_without_dense_or_convolution_is_refused(tmp_path):
         return write(folder, [helper.make_node("Relu", ["x"], ["y"])], [8], [8], {})
 
     says = "nothing was quantized: the graph has no dense or convolution operator"
-    data = Data((items((8,), 64),))
+    data = Data((samples((8,), 64),))
     for method, config in (("static", {"calibration": CALIBRATION}), ("dynamic", {})):
         with pytest.raises(BuildError, match=says):
             tiny.build(
@@ -202,11 +202,11 @@ def test_a_graph_whose_operators_were_not_asked_for_is_refused_by_their_names(tm
     ("data", "says"),
     [
         (None, "there is no training data"),
-        (Data((items((8,), 63),)), "calibration wants 64 items, the training data has 63"),
-        (Data((items((7,), 64),)), r"calibration data: input 'x' has items of shape \(7,\), not \(8,\)"),
-        (Data((items((8,), 64).astype(np.float64),)), "input 'x' has type float64, not float32"),
+        (Data((samples((8,), 63),)), "calibration wants 64 items, the training data has 63"),
+        (Data((samples((7,), 64),)), r"calibration data: input 'x' has items of shape \(7,\), not \(8,\)"),
+        (Data((samples((8,), 64).astype(np.float64),)), "input 'x' has type float64, not float32"),
         (Data((np.full((64, 8), np.nan, np.float32),)), "input 'x' has NaN or infinity in it"),
-        (Data((items((8,), 64), items((8,), 64))), "2 arrays for 1 inputs"),
+        (Data((samples((8,), 64), samples((8,), 64))), "2 arrays for 1 inputs"),
     ],
 )
 def test_calibration_data_that_does_not_fit_is_told(data, says, tmp_path):
@@ -223,7 +223,7 @@ def test_calibration_data_that_does_not_fit_is_told(data, says, tmp_path):
 @pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
 def test_every_calibration_method_works_and_follows_the_seed(method, tmp_path):
     """The items are drawn with the seed; a batch that does not divide them is no trouble."""
-    data = Data((items((8,), 200),))
+    data = Data((samples((8,), 200),))
     models = []
     for i, seed in enumerate((0, 0, 1)):
         artifact, about = tiny.build(
@@ -233,7 +233,7 @@ def test_every_calibration_method_works_and_follows_the_seed(method, tmp_path):
             context((8,), data, seed=seed),
             calibration={"samples": 50, "batch": 16, "method": method},
         )
-        assert about["calibration_items"] == 50
+        assert about["calibration_samples"] == 50
         models.append(artifact.file(onnx_graph.MODEL).read_bytes())
     assert models[0] == models[1]
     assert models[0] != models[2]
@@ -241,7 +241,7 @@ def test_every_calibration_method_works_and_follows_the_seed(method, tmp_path):
 
 def test_the_whole_of_the_calibration_items_is_seen(tmp_path):
     """One outlier in the last, incomplete batch must widen the range."""
-    data = items((8,), 20)
+    data = samples((8,), 20)
     data[-1, 0] = 100.0
     artifact, _ = tiny.build(
         "quantize/static",
@@ -293,7 +293,7 @@ def test_auto_follows_the_processor_and_a_word_of_the_user_counts_more(
         f"quantize/{method}",
         gemm(tmp_path / "f"),
         tmp_path / "q",
-        context((8,), Data((items((8,), 64),)), cpu_features=frozenset(features)),
+        context((8,), Data((samples((8,), 64),)), cpu_features=frozenset(features)),
         reduce_range=given,
         **config,
     )
@@ -309,7 +309,7 @@ def test_auto_does_not_saturate_on_the_processor_that_runs_this(tmp_path):
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     signs = np.where(np.arange(64 * 8).reshape(64, 8) % 3 == 0, -1, 1).astype(np.float32)
     source = write(tmp_path / "f", nodes, [64], [8], {"w": signs})
-    x = np.concatenate([np.ones((4, 64), np.float32), items((64,), 60)])
+    x = np.concatenate([np.ones((4, 64), np.float32), samples((64,), 60)])
     about = context((64,), Data((x,)), cpu_features=features)
     static, _ = tiny.build("quantize/static", source, tmp_path / "s", about, calibration=CALIBRATION)
     dynamic, _ = tiny.build("quantize/dynamic", source, tmp_path / "d", about)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.artifacts.targets import Target
+from harness.formats.target import Target
 from harness.techniques.registry import DEPLOYMENTS
 from harness.techniques.replicate import split
 

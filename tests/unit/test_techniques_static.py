@@ -7,14 +7,14 @@ import itertools
 import numpy as np
 import pytest
 import tiny
-from layers import CONV, DENSE, columns, context, conv, gemm, items, run, write
+from layers import CONV, DENSE, columns, context, conv, gemm, run, samples, write
 from pydantic import ValidationError
 
-from harness.artifacts import onnx_graph
-from harness.artifacts.targets import Target
 from harness.errors import BuildError
-from harness.techniques.quantize.ort_static import StaticQuantize, settle
-from harness.techniques.quantize.ranges import settle_range, settle_types
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.target import Target
+from harness.techniques.quantize.ort_static import StaticQuantize, resolve
+from harness.techniques.quantize.ranges import resolve_range, resolve_types
 from harness.zoo.registry import Data
 
 onnx = pytest.importorskip("onnx")
@@ -66,13 +66,13 @@ def layer(kind, x):
 )
 def test_each_arithmetic_is_numpys(kind, types, per_channel, reduced, tmp_path):
     """Run unfused, in float between the roundings, so that any processor computes it exactly."""
-    calibration = items((8,) if kind == "gemm" else (2, 6, 6), 64, seed=9)
+    calibration = samples((8,) if kind == "gemm" else (2, 6, 6), 64, seed=9)
     artifact, about = build(
         kind, tmp_path, Data((calibration,)), types=types, per_channel=per_channel, reduce_range=reduced
     )
     assert about["low_precision_flops_share"] == 1.0
     assert (about["types"], about["reduced_range"]) == (types, reduced)
-    x = items(calibration.shape[1:], 16, seed=10) * 1.2  # some values are outside the range and clipped
+    x = samples(calibration.shape[1:], 16, seed=10) * 1.2  # some values are outside the range and clipped
     rows, w, b, laid = layer(kind, x)
     seen, _, _, _ = layer(kind, calibration)
     integers, scale = activations(rows, calibration.min(), calibration.max(), types)
@@ -108,7 +108,7 @@ def activation_scale(artifact):
 
 
 def with_outlier(value=50.0):
-    data = np.abs(items((8,), 500))
+    data = np.abs(samples((8,), 500))
     data[7, 3] = value
     return data
 
@@ -134,7 +134,7 @@ def test_a_percentile_without_its_method_would_do_nothing_and_is_refused(tmp_pat
 @pytest.mark.parametrize("percentile", [90.0, 99.0])
 def test_the_percentile_is_that_of_the_values(percentile, tmp_path):
     """Half of what is cut lies at each end; none of the range is spent on values that never come."""
-    data = np.abs(items((8,), 500))
+    data = np.abs(samples((8,), 500))
     calibration = {"samples": 500, "batch": 500, "method": "percentile", "percentile": percentile}
     artifact, _ = build("gemm", tmp_path, Data((data,)), calibration=calibration)
     highest = np.quantile(data, 1 - (100 - percentile) / 200)
@@ -145,11 +145,11 @@ def test_the_percentile_is_that_of_the_values(percentile, tmp_path):
 
 
 def test_the_default_follows_the_machine_and_says_so(tmp_path):
-    data = Data((items((8,), 64),))
+    data = Data((samples((8,), 64),))
     words = {}
     for features in (VNNI, AVX2):
         _, about = build("gemm", tmp_path / str(len(features)), data, features)
-        words[features] = about["arithmetic"]
+        words[features] = about["compute_dtype"]
     assert words[VNNI] == "uint8 × int8, one weight scale a channel; weights in 8 bits"
     assert (
         "weights in 7 bits: without a dot product such as VNNI, 8-bit products can saturate here"
@@ -158,25 +158,25 @@ def test_the_default_follows_the_machine_and_says_so(tmp_path):
 
 
 def test_eight_bits_that_could_saturate_are_the_users_word(tmp_path):
-    data = Data((items((8,), 64),))
+    data = Data((samples((8,), 64),))
     _, about = build("gemm", tmp_path, data, AVX2, reduce_range=False, types="s8s8", per_channel=False)
-    assert about["arithmetic"] == (
+    assert about["compute_dtype"] == (
         "int8 × int8, one weight scale a tensor; weights in 8 bits, as asked for: products can saturate here"
     )
 
 
 def test_arms_activations_are_signed_by_default():
-    assert settle_types("auto", frozenset({"asimd", "asimddp"})) == "s8s8"
-    assert settle_types("auto", VNNI) == "u8s8"
-    assert settle_types("u8s8", frozenset({"asimd"})) == "u8s8"
+    assert resolve_types("auto", frozenset({"asimd", "asimddp"})) == "s8s8"
+    assert resolve_types("auto", VNNI) == "u8s8"
+    assert resolve_types("u8s8", frozenset({"asimd"})) == "u8s8"
 
 
 def test_what_is_settled_is_the_same_for_equal_results():
     auto, told = StaticQuantize(), StaticQuantize(reduce_range=True)
     target = Target(1)
-    assert settle(auto, target, AVX2) == settle(told, target, VNNI)
-    assert settle(auto, target, VNNI) != settle(auto, target, AVX2)
-    assert settle_range(auto, target, AVX2) == {"reduce_range": True}
+    assert resolve(auto, target, AVX2) == resolve(told, target, VNNI)
+    assert resolve(auto, target, VNNI) != resolve(auto, target, AVX2)
+    assert resolve_range(auto, target, AVX2) == {"reduce_range": True}
 
 
 # ------------------------------------------------------------------ bad input
@@ -186,7 +186,7 @@ def test_what_is_settled_is_the_same_for_equal_results():
     ("array", "says"),
     [
         (np.zeros((0, 8), np.float32), "calibration wants 64 items, the training data has 0"),
-        (items((9,), 64), r"has items of shape \(9,\), not \(8,\)"),
+        (samples((9,), 64), r"has items of shape \(9,\), not \(8,\)"),
         (np.full((64, 8), np.inf, np.float32), "NaN or infinity"),
     ],
 )
@@ -205,10 +205,10 @@ def fixed_batch_graph(folder, batch):
 
 
 def test_a_graph_of_a_fixed_batch_is_calibrated_by_that_batch(tmp_path):
-    about = context((8,), Data((items((8,), 64),)))
+    about = context((8,), Data((samples((8,), 64),)))
     source = fixed_batch_graph(tmp_path / "f", 10)
     _, found = tiny.build("quantize/static", source, tmp_path / "q", about, calibration={"samples": 64})
-    assert found["calibration_items"] == 60  # six batches of ten
+    assert found["calibration_samples"] == 60  # six batches of ten
     with pytest.raises(BuildError, match="5 items do not fill a batch: the graph takes 10 at once"):
         tiny.build("quantize/static", source, tmp_path / "r", about, calibration={"samples": 5})
 
@@ -224,7 +224,7 @@ def test_a_float64_graph_is_told_and_not_a_traceback(tmp_path):
         value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
     onnx.save(model, str(source.file(onnx_graph.MODEL)))
     specs = tuple(onnx_graph.input_specs(model))
-    about = tiny.Context(specs, Data((items((8,), 64).astype(np.float64),)))
+    about = tiny.Context(specs, Data((samples((8,), 64).astype(np.float64),)))
     with pytest.raises(BuildError):
         tiny.build("quantize/static", source, tmp_path / "q", about, calibration=CALIBRATION)
 
@@ -234,7 +234,7 @@ def test_an_operator_that_the_runtime_cannot_quantize_is_told(method, tmp_path):
     """It is written in QDQ form, but there is no integer kernel: an int8 Cell in name alone."""
     node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="up")
     source = write(tmp_path / "f", [node], [2, 6, 6], [3, 8, 8], {"w": np.ones((2, 3, 3, 3), np.float32)})
-    about = context((2, 6, 6), Data((items((2, 6, 6), 64),)))
+    about = context((2, 6, 6), Data((samples((2, 6, 6), 64),)))
     with pytest.raises(BuildError, match=r"no integer kernel for ConvTranspose|nothing was quantized"):
         tiny.build(f"quantize/{method}", source, tmp_path / "q", about, calibration=CALIBRATION)
 
@@ -249,7 +249,7 @@ def test_an_operator_that_the_runtime_does_not_know_is_told(method, tmp_path):
     model = onnx.load(str(source.file(onnx_graph.MODEL)))
     model.opset_import.append(helper.make_opsetid("of.somebody", 1))
     onnx.save(model, str(source.file(onnx_graph.MODEL)))
-    about = context((8,), Data((items((8,), 64),)))
+    about = context((8,), Data((samples((8,), 64),)))
     config = {"calibration": CALIBRATION} if method in ("static", "mixed") else {}
     with pytest.raises(BuildError, match=r"of\.somebody"):
         tiny.build(f"quantize/{method}", source, tmp_path / "q", about, **config)
@@ -270,10 +270,10 @@ def test_a_masks_minus_infinity_does_not_round_the_scores_beside_it_away(method,
         name: rng.standard_normal(size).astype(np.float32) for name, size in (("w", (8, 4)), ("v", (4, 5)))
     }
     source = write(tmp_path / "f", nodes, (4, 8), (4, 5), {**values, "mask": mask})
-    about = context((4, 8), Data((items((4, 8), 64),)), cpu_features=VNNI)
+    about = context((4, 8), Data((samples((4, 8), 64),)), cpu_features=VNNI)
     config = {"calibration": {**CALIBRATION, "method": method}}
     artifact, told = tiny.build("quantize/static", source, tmp_path / "q", about, **config)
-    x = items((4, 8), 16, seed=2)
+    x = samples((4, 8), 16, seed=2)
     exact, found = run(source, x), run(artifact, x)
     bound = 0.5 if method == "entropy" else 0.1  # it cuts what is far
     assert np.abs(found - exact).max() < bound * np.abs(exact).max()

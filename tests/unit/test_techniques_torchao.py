@@ -10,11 +10,11 @@ import pytest
 import tiny
 from pydantic import ValidationError
 
-from harness.artifacts import torch_module
-from harness.artifacts.targets import Target
 from harness.errors import BuildError
+from harness.formats.low_precision.torch import report
+from harness.formats.target import Target
+from harness.formats.torch import module as torch_module
 from harness.runtimes.registry import RUNTIMES
-from harness.techniques.quantize.module_counting import report
 from harness.techniques.quantize.torchao_float8 import TorchaoFloat8, fits
 from harness.techniques.quantize.torchao_linear import TorchaoWeightOnly
 
@@ -63,11 +63,11 @@ def test_dense_layers_compute_what_numpy_computes_without_torchao(method, tmp_pa
     assert about["overhead_operators"] == ({} if dynamic else {"unpacking of weights": 2})
     assert about["low_precision_flops_share" if dynamic else "weight_only_flops_share"] == 1.0
     assert about["low_precision_weight_share"] == 1.0
-    (x,) = tiny.items(tiny.VECTOR, BATCH)
+    (x,) = tiny.samples(tiny.VECTOR, BATCH)
     np.save(tmp_path / "x.npy", x)
     code = (
         "import sys, numpy as np; from pathlib import Path; from harness.artifacts.artifact import Artifact;"
-        "from harness.artifacts.targets import Target; from harness.runtimes.registry import RUNTIMES;"
+        "from harness.formats.target import Target; from harness.runtimes.registry import RUNTIMES;"
         "entry = RUNTIMES.get('torch-compile');"
         f"folder = Path({str(tmp_path)!r}); artifact = Artifact('q', 'aoti', folder / 'q');"
         f"session = entry.open_session(entry.config(), artifact, Target(batch={BATCH}, threads=1));"
@@ -91,11 +91,11 @@ def test_the_range_follows_the_machine_and_is_told(features, levels, tmp_path):
     about.cpu_features = frozenset(features)
     artifact, told = tiny.build("quantize/torchao-dynamic", source, tmp_path / "q", about)
     assert told["reduced_range"] == (levels == 64)
-    assert ("weights in 7 bits: without a dot product" in told["arithmetic"]) == (levels == 64)
+    assert ("weights in 7 bits: without a dot product" in told["compute_dtype"]) == (levels == 64)
     layer = next(p for p in torch_module.load_module(source.folder).modules() if hasattr(p, "weight"))
     w = layer.weight.numpy()
     scale = np.abs(w).max(axis=1, keepdims=True) / (levels - 0.5)
-    (x,) = tiny.items(tiny.VECTOR, BATCH)
+    (x,) = tiny.samples(tiny.VECTOR, BATCH)
     step = np.abs(x).max(axis=1, keepdims=True) / (levels - 0.5)
     bias = 0.0 if layer.bias is None else layer.bias.numpy()
     rounded = np.clip(np.rint(x / step), -levels, levels - 1) * step
@@ -123,7 +123,7 @@ def test_int4_weights_compute_what_numpy_computes_and_what_does_not_fit_stays_fl
     low, high = groups.min(axis=-1, keepdims=True), groups.max(axis=-1, keepdims=True)
     scale = (high - low) / 15
     weights = (np.rint((groups - low) / scale) * scale + low).reshape(32, 64)
-    (x,) = tiny.items(specs, BATCH)
+    (x,) = tiny.samples(specs, BATCH)
     hidden = np.maximum(x @ weights.T + first.bias.numpy(), 0)
     expected = hidden @ second.weight.numpy().T + second.bias.numpy()
     entry = RUNTIMES.get("torch-compile")
@@ -197,12 +197,12 @@ def test_static_int8_runs_in_integer_kernels_and_stays_near(tmp_path):
     source, artifact, about, specs = pt2e("conv", tmp_path, reduce_range=False)
     assert about["integer_operators"] == {"qconv": 2, "qlinear": 1}
     assert about["flops_by_type"] == {"int8": 1.0}
-    assert about["arithmetic"] == "int8 (qconv, qlinear)"
+    assert about["compute_dtype"] == "int8 (qconv, qlinear)"
     assert about["float_operators"] == {}
     assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 1.0
-    assert about["calibration_items"] == 64
+    assert about["calibration_samples"] == 64
     entry = RUNTIMES.get("torch-compile")
-    inputs = tiny.items(specs, BATCH)
+    inputs = tiny.samples(specs, BATCH)
     session = entry.open_session(entry.config(), artifact, Target(BATCH, threads=1))
     (found,), (expected,) = session.run(inputs), tiny.eager(source, inputs)
     assert 0 < np.abs(found - expected).max() < 0.06 * np.ptp(expected)
@@ -241,12 +241,12 @@ def test_the_quantized_graph_computes_what_numpy_computes(reduced, most):
 
 
 def test_an_exported_graph_in_float_is_refused():
-    from harness.techniques.quantize.exported_counting import refuse_float
+    from harness.formats.low_precision.torch import refuse_float_graph
 
     module = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.Flatten(), torch.nn.Linear(144, 10))
     exported = torch.export.export(module.eval(), (torch.randn(2, 2, 8, 8),))
     with pytest.raises(BuildError, match="only conv2d, linear in float"):
-        refuse_float(exported.graph)
+        refuse_float_graph(exported.graph)
 
 
 # ------------------------------------------------------------------ float8

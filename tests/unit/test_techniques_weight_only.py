@@ -9,13 +9,13 @@ import pytest
 import tiny
 from pydantic import ValidationError
 
-from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import TensorSpec
 from harness.errors import BuildError
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.rewriting import gemm_to_matmul
+from harness.formats.target import Target
+from harness.formats.tensors import TensorSpec
 from harness.runtimes.registry import RUNTIMES
-from harness.techniques.quantize.gemm import gemm_to_matmul
 from harness.techniques.quantize.ort_weight_only import WeightOnlyQuantize
 from harness.techniques.quantize.probing import check_runs
 
@@ -92,7 +92,7 @@ def test_the_product_is_that_of_the_rounded_weights(dtype, bits, block, symmetri
     assert np.mean(error <= 1e-4 + 1e-4 * np.abs(X @ W)) > 0.8
     assert np.abs(run(artifact) - (X @ W + B)).max() > 1e-3
     assert about["rewritten_gemm"] == 1
-    assert about["arithmetic"] == f"float32 × {dtype} in blocks of {block}"
+    assert about["compute_dtype"] == f"float32 × {dtype} in blocks of {block}"
     assert about["weight_only_operators"] == {"MatMulNBits": 1}
     assert about["weight_only_flops_share"] == 1.0
     assert about["low_precision_weight_share"] == 1.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.quantities import say_bytes, say_seconds
-from harness.units import parse_points, parse_seconds, parse_share
+from harness.units import parse_points, parse_seconds, parse_share, say_bytes, say_seconds
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_the_shipped_card_tells_where_the_weights_come_from(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_quality_on_the_card_is_reproduced(name):
     torch = pytest.importorskip("torch")
-    from harness.artifacts.torch_module import call_factory, place_tensors
+    from harness.formats.torch.module import call_factory, place_tensors
     from harness.zoo.fitting import mean_score
 
     path, model = checkpoints.locate(name, SUITES), MODELS.get(name)

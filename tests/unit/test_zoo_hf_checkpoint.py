@@ -34,7 +34,7 @@ def gpt2(tmp_path):
 
 
 def built(tmp_path, **settings):
-    from harness.artifacts.torch_module import load_module
+    from harness.formats.torch.module import load_module
 
     config, out = SOURCE.config(**settings), tmp_path / "out"
     out.mkdir()

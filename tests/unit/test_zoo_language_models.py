@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.artifacts.tensors import TensorSpec
+from harness.formats.tensors import TensorSpec
 from harness.zoo.registry import DATASETS, MODELS
 
 torch = pytest.importorskip("torch")
 
-from harness.artifacts.exporting import batch_shapes, example_tensors, quiet_exporter  # noqa: E402
-from harness.artifacts.torch_flops import flop_counter  # noqa: E402
+from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter  # noqa: E402
+from harness.formats.torch.work import flop_counter  # noqa: E402
 from harness.zoo.nets import decoder, encoder  # noqa: E402
 
 TINY = decoder.DecoderShape(vocabulary=100, context=32, width=64, layers=2, heads=4)
@@ -99,7 +99,7 @@ def test_it_becomes_an_onnx_graph_with_a_free_batch_and_the_same_answers(case, t
 
 def test_flops_count_products_and_attention_and_torch_and_the_graph_agree(case, tmp_path):
     onnx = pytest.importorskip("onnx")
-    from harness.artifacts.onnx_flops import graph_flops
+    from harness.formats.onnx.flops import graph_flops
 
     module, specs = case
     with flop_counter() as counter:
@@ -121,7 +121,7 @@ def test_flops_count_products_and_attention_and_torch_and_the_graph_agree(case, 
     ("name", "parameters"), [("bert-base", 108_891_648), ("gpt2-small-prefill", 124_439_808)]
 )
 def test_it_has_the_published_number_of_parameters(name, parameters):
-    from harness.artifacts.torch_module import call_factory
+    from harness.formats.torch.module import call_factory
 
     with torch.device("meta"):
         module = call_factory(MODELS.get(name).factory)
@@ -153,7 +153,7 @@ def test_prefill_and_decode_have_the_same_inputs_and_weights():
     prefill, decode = MODELS.get("gpt2-small-prefill"), MODELS.get("gpt2-small-decode")
     assert prefill.seed == decode.seed
     shape = decoder.GPT2_SMALL
-    cached = (shape.heads, prefill.tokens_per_item, shape.width // shape.heads)
+    cached = (shape.heads, prefill.tokens_per_sample, shape.width // shape.heads)
     assert [spec.shape for spec in decode.inputs[1:]] == [cached] * (2 * shape.layers)
     for mine, theirs in zip(
         made(decoder.Prefill).state_dict().values(), made(decoder.Decode).state_dict().values(), strict=True
@@ -165,7 +165,7 @@ def test_random_tokens_are_seeded_fit_the_model_and_stay_small():
     dataset = DATASETS.get("random-tokens")
     for name in ("bert-base", "gpt2-small-decode"):
         specs = MODELS.get(name).inputs
-        first, again, other = (dataset.items(s, Path(), specs) for s in ("test", "test", "train"))
+        first, again, other = (dataset.samples(s, Path(), specs) for s in ("test", "test", "train"))
         assert [x.shape[1:] for x in first.inputs] == [spec.shape for spec in specs]
         assert 0 <= first.inputs[0].min() <= first.inputs[0].max() < specs[0].high
         np.testing.assert_array_equal(first.inputs[0], again.inputs[0])
@@ -176,8 +176,8 @@ def test_random_tokens_are_seeded_fit_the_model_and_stay_small():
 
 def test_a_table_of_embeddings_is_no_weight_that_a_call_reads_but_a_tied_head_is(case, tmp_path):
     onnx = pytest.importorskip("onnx")
-    from harness.artifacts.onnx_traffic import count_traffic as of_graph
-    from harness.artifacts.torch_traffic import count_traffic as of_module
+    from harness.formats.onnx.traffic import count_traffic as of_graph
+    from harness.formats.torch.work import count_traffic as of_module
 
     module, specs = case
     example = example_tensors(specs, 1, seed=0)

@@ -44,7 +44,7 @@ def model(request):
 
 def build(model):
     pytest.importorskip("torch")
-    from harness.artifacts.torch_module import call_factory
+    from harness.formats.torch.module import call_factory
 
     return call_factory(model.factory)
 
@@ -68,7 +68,7 @@ def test_logits_are_finite_and_the_cost_is_bounded(model):
 
 
 def test_it_exports_with_a_free_batch(model):
-    from harness.artifacts.exporting import batch_shapes
+    from harness.formats.torch.export import batch_shapes
 
     module = build(model)
     import torch
@@ -107,7 +107,7 @@ def test_its_channels_can_be_pruned_and_it_trains_on(model):
 
 def test_the_deepest_becomes_an_onnx_graph_with_the_same_answers(tmp_path):
     ort = pytest.importorskip("onnxruntime")
-    from harness.artifacts.exporting import batch_shapes, quiet_exporter
+    from harness.formats.torch.export import batch_shapes, quiet_exporter
 
     model = MODELS.get("mnist-resnet")
     module = build(model)

@@ -17,18 +17,18 @@ PARAMETERS = {"dense-4096": 3 * (4096 * 4096 + 4096), "resnet18": 11_689_512, "m
 """Of the image models: as published with torchvision's."""
 
 
-def items(name: str, count: int = 3) -> torch.Tensor:
+def samples(name: str, count: int = 3) -> torch.Tensor:
     model = MODELS.get(name)
     if model.dataset:
         return torch.from_numpy(
-            DATASETS.get(model.dataset).items("test", Path(), model.inputs).inputs[0][:count]
+            DATASETS.get(model.dataset).samples("test", Path(), model.inputs).inputs[0][:count]
         )
     return torch.from_numpy(model.inputs[0].random(count, np.random.default_rng(0)))
 
 
 @pytest.fixture(scope="module", params=PARAMETERS)
 def built(request):
-    from harness.artifacts.torch_module import call_factory
+    from harness.formats.torch.module import call_factory
 
     torch.manual_seed(MODELS.get(request.param).seed)
     return request.param, call_factory(MODELS.get(request.param).factory)
@@ -42,7 +42,7 @@ def test_it_has_the_standard_number_of_parameters(built):
 def test_answers_are_finite_and_differ_between_items(built):
     name, module = built
     with torch.no_grad():
-        answers = module(items(name)).numpy()
+        answers = module(samples(name)).numpy()
     assert answers.shape == (3, 4096 if name == "dense-4096" else 1000)
     assert np.isfinite(answers).all()
     apart = np.std(answers - answers.mean(axis=0))
@@ -54,7 +54,7 @@ def test_its_metric_compares_with_the_model_as_given(built):
     metric = METRICS.get(MODELS.get(name).metric)
     assert metric.needs_reference
     with torch.no_grad():
-        truth = module(items(name)).numpy()
+        truth = module(samples(name)).numpy()
     np.testing.assert_allclose(metric.score((truth,), truth), 1.0)
     assert (metric.score((-truth,), truth) < 0.5).all()
 

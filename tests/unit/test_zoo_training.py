@@ -20,11 +20,11 @@ TOP1, BITS = METRICS.get("top-1"), METRICS.get("bits-per-byte")
 RECIPE = Recipe(epochs=3, batch=16, learning_rate=0.02, seed=5)
 
 
-def blobs(items=96, seed=0):
+def blobs(samples=96, seed=0):
     """Images (items, 1, 8, 8) whose bright quarter is the label."""
     rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 4, items)
-    images = 0.1 * rng.standard_normal((items, 1, 8, 8)).astype(np.float32)
+    labels = rng.integers(0, 4, samples)
+    images = 0.1 * rng.standard_normal((samples, 1, 8, 8)).astype(np.float32)
     for image, label in zip(images, labels, strict=True):
         row, column = 4 * (label // 2), 4 * (label % 2)
         image[0, row : row + 4, column : column + 4] += 1
@@ -227,7 +227,7 @@ def test_a_zoo_model_is_trained_written_and_verified(tmp_path, monkeypatch):
     assert cards[0]["dataset_provenance"] == {"python": "3"}
     assert cards[0]["metric"] == "top-1"
     assert 0 < cards[0]["quality"] < 1
-    assert cards[0]["test_items"] == 64
+    assert cards[0]["test_samples"] == 64
     assert cards[0]["parameters"] == 784 * 64 + 64 + 64 * 64 + 64 + 64 * 10 + 10
     assert set(checkpoints.load_weights(path)) == {
         f"layers.{i}.{p}" for i in (0, 2, 4) for p in ("weight", "bias")

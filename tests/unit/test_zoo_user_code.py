@@ -11,12 +11,12 @@ import pytest
 
 from harness.artifacts.cache import file_digest
 from harness.errors import DataError
+from harness.packages import import_versions, requirement_versions
 from harness.zoo import identities
 from harness.zoo.datasets import mnist as mnist_module
 from harness.zoo.datasets import random_tokens
 from harness.zoo.datasets.mnist import MD5
 from harness.zoo.identities import code_identity, dataset_identity, depends_identity, training_version
-from harness.zoo.installed import import_versions, requirement_versions
 from harness.zoo.source import SOURCES
 from harness.zoo.user_code import as_data, find_module, load_data
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.artifacts import torch_module
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import TensorSpec
 from harness.errors import BuildError
+from harness.formats.target import Target
+from harness.formats.tensors import TensorSpec
+from harness.formats.torch import module as torch_module
 from harness.techniques.registry import CONVERSIONS, TRANSFORMS
 from harness.zoo.registry import Data
 
@@ -58,7 +58,7 @@ class Context:
         pass
 
 
-def items(inputs: tuple[TensorSpec, ...], count: int, seed: int = 1) -> tuple[np.ndarray, ...]:
+def samples(inputs: tuple[TensorSpec, ...], count: int, seed: int = 1) -> tuple[np.ndarray, ...]:
     """Seeded random items, an array for each input."""
     rng = np.random.default_rng(seed)
     return tuple(spec.random(count, rng) for spec in inputs)
@@ -66,7 +66,7 @@ def items(inputs: tuple[TensorSpec, ...], count: int, seed: int = 1) -> tuple[np
 
 def training(inputs: tuple[TensorSpec, ...], count: int = 64, classes: int = 4) -> Data:
     """Random items with random labels."""
-    return Data(items(inputs, count), np.random.default_rng(2).integers(0, classes, count))
+    return Data(samples(inputs, count), np.random.default_rng(2).integers(0, classes, count))
 
 
 def source(name: str, folder: Path, **kwargs: Any) -> Artifact:
@@ -81,7 +81,7 @@ def source(name: str, folder: Path, **kwargs: Any) -> Artifact:
         module.norm.running_mean.uniform_(-1, 1)
         module.norm.running_var.uniform_(0.5, 2)
     torch_module.save_module(module, folder, factory, kwargs)
-    return Artifact("source", torch_module.FORM, folder)
+    return Artifact("source", torch_module.FORMAT, folder)
 
 
 def build(

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from harness.measure.blocks import Block, Call, grouped, time_in_turn
-from harness.measure.scenarios.registry import Load, Seat, Workload, say_items, scenario
+from harness.measure.scenarios.registry import Load, Seat, Workload, say_samples, scenario
 
 
 class MultiStreamWorkload(Workload):
@@ -40,7 +40,7 @@ class MultiStreamWorkload(Workload):
     def conditions(self) -> str:
         """In words."""
         return (
-            f"{say_items(self.samples_per_query)} a query, {self.batch:,} a call, one query after the other"
+            f"{say_samples(self.samples_per_query)} a query, {self.batch:,} a call, one query after the other"
         )
 
 
@@ -57,7 +57,7 @@ class MultiStream(Load):
         self._queries: list[Call] = grouped(seat.calls, workload.calls_per_query)
 
     @property
-    def items(self) -> int:
+    def samples(self) -> int:
         """Items of one query."""
         return int(self.workload.samples_per_query)
 
@@ -68,4 +68,4 @@ class MultiStream(Load):
         last = (block.last_index * self.workload.calls_per_query + self.workload.calls_per_query - 1) % len(
             self.seat.calls
         )
-        return Block(block.samples_ns, block.duration_ns, block.last, last)
+        return Block(block.calls_ns, block.duration_ns, block.last, last)

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from harness.measure.blocks import Block, time_in_turn
 from harness.measure.clock import Clock
-from harness.measure.scenarios.registry import WAKE_NS, Load, Speed, Workload, say_items, scenario
+from harness.measure.scenarios.registry import WAKE_NS, Load, Speed, Workload, say_samples, scenario
 
 
 @runtime_checkable
@@ -32,7 +32,7 @@ class OfflineWorkload(Workload):
 
     def conditions(self) -> str:
         """In words."""
-        return f"as many items as possible, {say_items(self.batch)} a call"
+        return f"as many items as possible, {say_samples(self.batch)} a call"
 
 
 @scenario("offline", OfflineWorkload, summary="all requests are there at the start; speed is throughput")
@@ -62,6 +62,6 @@ class Offline(Load):
         while now() < end_ns:
             session.serve(self.lanes, self.seat.clock)
 
-    def seconds_per_item(self, block: Block) -> float:
+    def seconds_per_sample(self, block: Block) -> float:
         """Wall time over the items answered."""
-        return block.duration_ns / 1e9 / (block.calls * self.items)
+        return block.duration_ns / 1e9 / (block.calls * self.samples)

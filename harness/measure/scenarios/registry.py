@@ -51,7 +51,7 @@ class Workload(BaseModel):
 
     def conditions(self) -> str:
         """What is measured, in words."""
-        return f"{say_items(self.batch)} a call, one call after the other"
+        return f"{say_samples(self.batch)} a call, one call after the other"
 
     def sample(self) -> str:
         """What one timed Sample is, in words."""
@@ -96,13 +96,13 @@ class Load(ABC):
         self._turn = 0
 
     @property
-    def items(self) -> int:
+    def samples(self) -> int:
         """Items answered by one Sample."""
         return int(self.workload.batch)
 
     def warm(self) -> Warmth:
         """Call until steady; settle how many Samples make a Block."""
-        warmth = warm_up(self.run, self.seat.block_s, self.seat.cap_s, self.lanes, self.seconds_per_item)
+        warmth = warm_up(self.run, self.seat.block_s, self.seat.cap_s, self.lanes, self.seconds_per_sample)
         self.count = whole(calls_for(self.seat.block_s, warmth.call_s), self.lanes)
         if self.lanes > 1:
             self.count = max(self.count, CALLS_A_LANE * self.lanes)
@@ -143,11 +143,11 @@ class Load(ABC):
     def run(self, count: int) -> Block:
         """Time `count` Samples, each started when the one before is done, or all at once."""
 
-    def seconds_per_item(self, block: Block) -> float:
+    def seconds_per_sample(self, block: Block) -> float:
         """Return what comparisons take for the Block's speed: the median Sample, by item."""
-        return float(np.median(block.samples_ns)) / 1e9 / self.items
+        return float(np.median(block.calls_ns)) / 1e9 / self.samples
 
-    def facts(self, _block: Block) -> dict[str, Any]:
+    def statistics(self, _block: Block) -> dict[str, Any]:
         """What stands with the Block that was just timed, ready for JSON."""
         return {}
 
@@ -189,6 +189,6 @@ def scenario(
     return register
 
 
-def say_items(count: int) -> str:
+def say_samples(count: int) -> str:
     """``one item``, ``32 items``."""
     return "one item" if count == 1 else f"{count:,} items"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.measure.blocks import Block
-from harness.measure.openloop import Seed, poisson_schedule, time_arrivals
+from harness.measure.open_loop import Seed, poisson_schedule, time_arrivals
 from harness.measure.scenarios.registry import scenario
 from harness.measure.serving import ServerLoad, ServerWorkload
 

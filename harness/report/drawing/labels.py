@@ -18,7 +18,7 @@ DIRECTIONS = (0, 180, 90, 270, 35, 325, 145, 215, 60, 300, 120, 240, 75, 285, 10
 SLIDES = (0.0, -0.4, 0.4, -0.8, 0.8)
 """How far a label above or below is moved sideways, in halves of its width: no other fits at an edge."""
 
-TRIES, MOST_TRIES = 8, 24
+TRIES, MAX_TRIES = 8, 24
 """How often all labels are placed anew for better places, and as long as one found no room."""
 
 GAP = 2.0
@@ -72,7 +72,7 @@ def place(
     order = list(range(len(points)))
     best: list[Placed | None] = []
     least = math.inf
-    for turn in range(MOST_TRIES):
+    for turn in range(MAX_TRIES):
         found = _in_turn(order, points, spots, (taken, avoid), marks)
         costs = [NO_ROOM if spot is None else spot.cost for spot in found]
         if found and found[0] is None:

@@ -90,7 +90,7 @@ def color(role: str) -> str:
     return ROLES[role].light
 
 
-def family_of(families: Sequence[str] | None, arm: str = "cell") -> Family:
+def family_of(families: Sequence[str] | None, arm: str = "subject") -> Family:
     """Return how a technique of these step families is drawn."""
     if arm == "baseline":
         return BY_KEY["baseline"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.analysis import wording as say
 from harness.analysis.frames import Row
+from harness.analysis.words import numbers as say
 from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, write
 from harness.report.drawing.palette import Family, color, family_of
 from harness.report.drawing.svg import MARK
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH = 360.0
 ROW = 23.0
-NAME_MOST = 26
+MAX_NAME = 26
 NAME_SHARE = 0.42
 
 
@@ -38,7 +38,7 @@ class Rows:
 
 def rows_figure(rows: Sequence[Row], title: str, *, key: float = 0.0, room: float = 14.0) -> Rows:
     """Return a scaffold for the rows; `key` pixels above are kept for a key, `room` pixels at the right."""
-    names = [say.short(row["technique"], NAME_MOST) for row in rows]
+    names = [say.short(row["technique"], MAX_NAME) for row in rows]
     widest = max(text_size(name)[0] for name in names)
     left = min(widest + 16, WIDTH * NAME_SHARE)
     height = len(rows) * ROW + 44 + key

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.frames import Row
-from harness.analysis.leaderboard import Board, boards
-from harness.analysis.summary import place
+from harness.analysis.words.headline import place
 from harness.report.exports.registry import export
 from harness.store.info import RunInfo
 from harness.store.reading import Run, read_calls
@@ -22,7 +22,7 @@ VERSION = "5.0.0"
 NONE = np.zeros(0, np.int64)
 EXTRA = (
     *("cell_id", "runtime", "batch", "threads", "replicas", "speedup", "speedup_low", "speedup_high"),
-    *("verdict", "quality", "quality_metric", "drop", "throughput_items_per_s", "artifact_bytes"),
+    *("verdict", "quality", "quality_metric", "drop", "throughput_samples_per_s", "artifact_bytes"),
     "peak_rss_steady_bytes",
 )
 """Columns of the Record that go along as `extra_info`."""

@@ -1,11 +1,85 @@
-"""The report's downloads, of one Run: all Records as CSV, the boards as JSON."""
+"""What lies beside the page for other programs: all Records as CSV, the boards as JSON."""
 
 from __future__ import annotations
 
-from harness.analysis.leaderboard import boards
-from harness.report.downloads import board_json, cells_csv
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis.compare.comparison import COLUMNS
+from harness.analysis.compare.leaderboard import Board, boards
+from harness.analysis.frames import clean, records
+from harness.analysis.words import headline as summary
 from harness.report.exports.registry import export
 from harness.store.reading import Run
+
+Boarded = tuple[Run, list[Board]]
+
+FIRST = ["suite", "run_id", "started_at", "machine_id", "rank", "pareto", "within"]
+RISKY = ("=", "+", "-", "@", "\t", "\r")
+
+
+def cells_csv(runs: Sequence[Boarded]) -> str:
+    """Return every Record of the Runs, with what was concluded from it, one a row."""
+    frames = [_frame(run, all_boards) for run, all_boards in runs]
+    frames = [frame for frame in frames if not frame.empty]
+    if not frames:
+        return ",".join(FIRST) + "\n"
+    return str(pd.concat(frames, ignore_index=True).to_csv(index=False))
+
+
+def board_json(runs: Sequence[Boarded]) -> str:
+    """Return the boards of the Runs: machine, Groups, ranked rows, and the answers in words."""
+    content = [
+        {
+            "suite": run.info.suite,
+            "run_id": run.info.run_id,
+            "started_at": run.info.started_at,
+            "commit": run.info.commit.model_dump() if run.info.commit else None,
+            "machine": run.info.machine,
+            "grade": run.info.grade,
+            "trust": summary.trust(run.info),
+            "groups": [_board(board) for board in all_boards],
+        }
+        for run, all_boards in runs
+    ]
+    return json.dumps({"format": 1, "runs": content}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _board(board: Board) -> dict[str, Any]:
+    return {
+        **board.group.model_dump(),
+        "max_drop": board.max_drop,
+        "noise_floor": clean(board.floor),
+        "best": board.best,
+        "smallest": board.smallest,
+        "answers": [sentence.plain() for sentence in summary.answers(board)],
+        "rows": board.records,
+        "off_board": records(board.off),
+        "left_out": records(board.left_out),
+    }
+
+
+def _frame(run: Run, all_boards: list[Board]) -> pd.DataFrame:
+    rows = []
+    for board in all_boards:
+        rows += [*board.records, *records(board.off), *records(board.left_out)]
+    known = {"suite": run.info.suite, "run_id": run.info.run_id, "started_at": run.info.started_at}
+    known["machine_id"] = str(run.info.machine.get("id") or "")
+    names = [*FIRST, *[str(name) for name in run.cells.columns], *COLUMNS]
+    flat = [{name: _flat((known | row).get(name)) for name in names} for row in rows]
+    return pd.DataFrame(flat, columns=names, dtype=object)
+
+
+def _flat(value: Any) -> Any:
+    """One cell of the CSV: lists joined; text that a spreadsheet would run as a formula is quoted."""
+    if isinstance(value, list):
+        value = "; ".join(str(part) for part in value)
+    if isinstance(value, str) and value.startswith(RISKY):
+        return f"'{value}"
+    return value
 
 
 @export("csv", "every Record with its verdict, one a row")

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.analysis import wording as say
-from harness.analysis.summary import sample_of
+from harness.analysis.words import numbers as say
+from harness.analysis.words.headline import sample_of
 from harness.report.cell import Arm, CellView
 from harness.report.columns import best_unit
 from harness.report.drawing.canvas import log_ticks

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.analysis import wording as say
-from harness.analysis.leaderboard import Board
-from harness.analysis.payback import pay_back
+from harness.analysis.compare.leaderboard import Board
+from harness.analysis.words import numbers as say
+from harness.analysis.words.payback import pay_back
 from harness.report.drawing.canvas import log_ticks
 from harness.report.drawing.rows import end_label, rows_figure
 from harness.report.figures.registry import figure

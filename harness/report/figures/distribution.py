@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis import wording as say
-from harness.analysis.summary import sample_of
+from harness.analysis.words import numbers as say
+from harness.analysis.words.headline import sample_of
 from harness.report.cell import Arm, CellView
 from harness.report.columns import best_unit
 from harness.report.drawing.canvas import log_ticks
@@ -36,7 +36,7 @@ MARKED = (0.5, 0.9, 0.99)
 )
 def draw(view: CellView) -> str | None:
     """Histogram and ECDF of every arm on one logarithmic axis of time."""
-    arms = [spread_of(arm) for arm in view.arms if arm.samples >= FEWEST]
+    arms = [spread_of(arm) for arm in view.arms if arm.calls >= FEWEST]
     if not arms or arms[0].arm is not view.arms[0]:
         return None
     low = max(min(float(arm.values[0]) for arm in arms) / 1.05, 1e-9)

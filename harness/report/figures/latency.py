@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.leaderboard import Board
-from harness.analysis.summary import sample_of
+from harness.analysis.compare.leaderboard import Board
+from harness.analysis.words.headline import sample_of
 from harness.report.columns import best_unit
 from harness.report.drawing.canvas import SMALL, log_ticks, write
 from harness.report.drawing.palette import color

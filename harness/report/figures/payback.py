@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis import wording as say
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.frames import Row
-from harness.analysis.leaderboard import Board
-from harness.analysis.payback import break_even_calls
+from harness.analysis.words import numbers as say
+from harness.analysis.words.payback import break_even_calls
 from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, write
 from harness.report.drawing.palette import color, family_of
 from harness.report.drawing.svg import MARK
@@ -26,7 +26,7 @@ BESIDE = 15.0
 WIDEST = 170.0
 """Room for names at most: the plot keeps half of the figure."""
 FIRST, LAST = 1e2, 1e9
-MOST = 14
+MAXIMUM = 14
 """Lines at most, the fastest: more names have no room beside each other."""
 
 
@@ -42,8 +42,8 @@ def draw(board: Board) -> Figure | None:
     """Lines of total time by calls on logarithmic axes, break-even marked."""
     rows = [
         r
-        for r in board.leading(MOST).records
-        if r["seconds_per_item"] and (r["build_s"] or r["arm"] == "baseline")
+        for r in board.leading(MAXIMUM).records
+        if r["seconds_per_sample"] and (r["build_s"] or r["arm"] == "baseline")
     ]
     base = next((row for row in rows if row["arm"] == "baseline"), None)
     if base is None or len(rows) < 2:
@@ -74,7 +74,7 @@ def _call_s(row: Row, base: Row) -> float:
     """Seconds of a call: by the paired speed-up where there is one, so that lines cross where it says."""
     if row["speedup"]:
         return _call_s({**base, "speedup": None}, base) / float(row["speedup"])
-    return float(row["seconds_per_item"]) * max(row["batch"] or 1, 1)
+    return float(row["seconds_per_sample"]) * max(row["batch"] or 1, 1)
 
 
 def _total(row: Row, base: Row, calls: np.ndarray) -> np.ndarray:

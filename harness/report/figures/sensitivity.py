@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.analysis import wording as say
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.frames import Row
-from harness.analysis.leaderboard import Board
+from harness.analysis.words import numbers as say
 from harness.report.cell import CellView
 from harness.report.drawing.light import Light
 from harness.report.figures.registry import figure
 
-MOST = 24
+MAXIMUM = 24
 NOTE = (
     "Signal to quantization noise at the outputs when this layer alone is quantized: the shorter, the more "
     "it damages. Hollow: left in float. The share is the layer’s part of the FLOPs."
@@ -36,7 +36,7 @@ def layers_figure(row: Row) -> str | None:
     layers = measured_layers(row)
     if not layers:
         return None
-    shown = layers[:MOST]
+    shown = layers[:MAXIMUM]
     made = Light(420, 56 + 18 * len(shown), 150, 38, 92, 18)
     known = [layer["sqnr_db"] for layer in shown if layer.get("sqnr_db") is not None]
     low, high = min([0.0, *known]), max([1.0, *known])
@@ -51,7 +51,7 @@ def layers_figure(row: Row) -> str | None:
             x(low),
             x(layer["sqnr_db"] if layer.get("sqnr_db") is not None else high),
         )
-    more = f", {len(layers) - MOST} less sensitive not shown" if len(layers) > MOST else ""
+    more = f", {len(layers) - MAXIMUM} less sensitive not shown" if len(layers) > MAXIMUM else ""
     made.text(2, 11, f"{say.short(row['technique'], 40)}, worst layer first{more}", "muted")
     return made.svg(f"Sensitivity per layer of {say.short(row['technique'], 60)}")
 

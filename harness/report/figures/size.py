@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.analysis import wording as say
-from harness.analysis.leaderboard import Board
+from harness.analysis.compare.leaderboard import Board
+from harness.analysis.words import numbers as say
 from harness.report.columns import best_unit
 from harness.report.drawing.canvas import few_ticks
 from harness.report.drawing.rows import end_label, rows_figure

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.analysis import wording as say
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.frames import Row
-from harness.analysis.leaderboard import Board
+from harness.analysis.words import numbers as say
 from harness.report.drawing.canvas import (
     SMALL,
     TEXT,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.analysis import wording as say
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.frames import Row
-from harness.analysis.leaderboard import Board
+from harness.analysis.words import numbers as say
 from harness.report.drawing.canvas import (
     SMALL,
     TEXT,
@@ -148,7 +148,9 @@ def _name_budget(axes: Axes, rows: list[Row], board: Board) -> list[Box]:
 
 def _covered(axes: Axes, row: Row) -> list[Box]:
     """What a point and its bars cover, in pixels."""
-    low, high = (row["drop"] if row[name] is None else row[name] for name in ("drop_low", "drop_high"))
+    low, high = (
+        row["drop"] if row[name] is None else row[name] for name in ("quality_loss_low", "quality_loss_high")
+    )
     slow, fast = (row[name] or row["speedup"] for name in ("speedup_low", "speedup_high"))
     corners = [(row["speedup"], -row["drop"]), (slow, -high), (fast, -low)]
     (x, y), start, end = axes.transData.transform(corners)
@@ -185,9 +187,14 @@ def _point(axes: Axes, row: Row, *, best: bool) -> None:
     if row["arm"] != "baseline":
         low, high = row["speedup_low"] or x, row["speedup_high"] or x
         axes.plot([low, high], [y, y], color=hue, linewidth=1.2, alpha=0.55, zorder=3)
-        if row["drop_low"] is not None and row["drop_high"] is not None:
+        if row["quality_loss_low"] is not None and row["quality_loss_high"] is not None:
             axes.plot(
-                [x, x], [-row["drop_high"], -row["drop_low"]], color=hue, linewidth=1.2, alpha=0.4, zorder=3
+                [x, x],
+                [-row["quality_loss_high"], -row["quality_loss_low"]],
+                color=hue,
+                linewidth=1.2,
+                alpha=0.4,
+                zorder=3,
             )
     if best:
         axes.plot([x], [y], "o", markersize=17, markerfacecolor="none", markeredgecolor=hue,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis import summary
-from harness.analysis import wording as say
-from harness.analysis.comparison import COLUMNS
-from harness.analysis.explain import explain
+from harness.analysis.compare.comparison import COLUMNS
 from harness.analysis.frames import Row, records
+from harness.analysis.words import headline as summary
+from harness.analysis.words import numbers as say
+from harness.analysis.words.explain import explain
 from harness.errors import StoreError
 from harness.report import details, logs
 from harness.report.cell import Calls, CellView, by_arm, cell_view, figures_of_record
@@ -89,7 +89,7 @@ def _full(row: Row) -> Row:
 def _data(view: RunView, group: GroupView, row: Row, recorded: Recorded) -> dict[str, Any]:
     board, info = group.board, view.run.info
     measured = row["status"] == "measured"
-    shown = cell_view(row, board, recorded.blocks, recorded.calls, info.roofs) if measured else None
+    shown = cell_view(row, board, recorded.blocks, recorded.calls, info.peaks) if measured else None
     line = next((line for line in group.table.lines if line.record["cell_id"] == row["cell_id"]), None)
     return {
         "view": view,
@@ -99,7 +99,7 @@ def _data(view: RunView, group: GroupView, row: Row, recorded: Recorded) -> dict
         "family": family_of(row["families"], row["arm"]),
         "verdict_of": VERDICTS.get(row["verdict"] or ""),
         "about": summary.about(row, board) if measured else None,
-        "why": explain(row, board.baseline, info.roofs) if measured else [],
+        "why": explain(row, board.baseline, info.peaks) if measured else [],
         "sections": details.sections(row, info) if measured else [],
         "steps": details.steps(row),
         "build": details.build_steps(row),

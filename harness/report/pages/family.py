@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from harness.analysis import wording as say
 from harness.analysis.frames import Row, records
-from harness.analysis.payback import pay_back
-from harness.analysis.roofline import roofs_for
-from harness.analysis.roofwords import machine_in_words
-from harness.analysis.summary import Sentence, code, sentence, strong
+from harness.analysis.records.roofline import peaks_for
+from harness.analysis.words import numbers as say
+from harness.analysis.words.headline import Sentence, code, sentence, strong
+from harness.analysis.words.payback import pay_back
+from harness.analysis.words.peaks import machine_in_words
 from harness.report.drawing.palette import BY_KEY
 from harness.report.gathering import Site
 from harness.report.glance import Glance, glance
@@ -181,5 +181,5 @@ def _machine(view: RunView, lines: list[Line]) -> list[str]:
     """What fewer bits can gain here at all; nothing where no row has any."""
     if not any(line.record.get("low_precision_weight_share") for line in lines):
         return []
-    roofs = roofs_for(lines[0].record, view.run.info.roofs)
-    return machine_in_words(roofs) if roofs else []
+    peaks = peaks_for(lines[0].record, view.run.info.peaks)
+    return machine_in_words(peaks) if peaks else []

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.analysis import wording as say
-from harness.report.facts import Facts, facts
+from harness.analysis.words import numbers as say
 from harness.report.gathering import Site, machine_key
 from harness.report.group import GroupView
 from harness.report.links import cell_path
 from harness.report.page import RunView
 from harness.report.pages.registry import Document, page
+from harness.report.statistics import Statistics, statistics
 from harness.report.tables import Line
 from harness.store.info import RunInfo
 
@@ -32,7 +32,7 @@ class Machine:
     identity: list[tuple[str, str]]
     state: list[tuple[str, str]]
     runs: list[RunInfo]
-    roofs: list[tuple[str, str]]
+    peaks: list[tuple[str, str]]
     findings: list[dict[str, Any]]
     fine: list[str]
     unread: list[str]
@@ -92,7 +92,7 @@ def _machine(name: str, infos: list[RunInfo]) -> Machine:
         _pairs(machine.get("identity")),
         _pairs(machine.get("state")),
         infos,
-        _roofs(infos),
+        _peaks(infos),
         *_findings(infos),
     )
 
@@ -106,13 +106,13 @@ def _findings(infos: list[RunInfo]) -> tuple[list[dict[str, Any]], list[str], li
     return [finding for finding in found if finding.get("level") not in ("ok", "unknown")], fine, unread
 
 
-def _roofs(infos: list[RunInfo]) -> list[tuple[str, str]]:
+def _peaks(infos: list[RunInfo]) -> list[tuple[str, str]]:
     """The newest measured roofs: of each number type and of copying, by thread budget."""
     pairs = []
-    for roofs in next((info.roofs for info in infos if info.roofs), []):
-        budget = f"{roofs['threads']} thread{'' if roofs['threads'] == 1 else 's'}"
-        rates = [(rate["dtype"], _rate(rate)) for rate in roofs["rates"]]
-        copied = ("copy", f"{say.quantity(roofs['copy_bytes_per_s'], 'bytes')}/s")
+    for peaks in next((info.peaks for info in infos if info.peaks), []):
+        budget = f"{peaks['threads']} thread{'' if peaks['threads'] == 1 else 's'}"
+        rates = [(rate["dtype"], _rate(rate)) for rate in peaks["rates"]]
+        copied = ("copy", f"{say.quantity(peaks['memory_bandwidth_bytes_per_s'], 'bytes')}/s")
         pairs += [(f"{what}, {budget}", much) for what, much in (*rates, copied)]
     return pairs
 
@@ -121,17 +121,17 @@ def _rate(rate: dict[str, Any]) -> str:
     """A number type's roof, whose kernel gave it, and its rate of weights; older Runs tell less."""
     text = say.quantity(rate["flop_per_s"], "FLOP/s")
     if kernel := rate.get("kernel"):
-        arithmetic = rate["arithmetic"]
-        widened = f", multiplied in {arithmetic}" if arithmetic != rate["dtype"] else ""
+        compute_dtype = rate["compute_dtype"]
+        widened = f", multiplied in {compute_dtype}" if compute_dtype != rate["dtype"] else ""
         text += f" ({rate['library']} {kernel}{widened})"
     if weights := rate.get("weight_bytes_per_s"):
         text += f"; weights of one row {say.quantity(weights, 'bytes')}/s ({rate['weight_kernel']})"
     return text
 
 
-def _pairs(given: Any) -> Facts:
+def _pairs(given: Any) -> Statistics:
     """A fingerprint's part as names and texts; what could not be read is left out."""
-    return facts(given, named=True) if isinstance(given, dict) else []
+    return statistics(given, named=True) if isinstance(given, dict) else []
 
 
 def beside(views: list[RunView]) -> list[Beside]:

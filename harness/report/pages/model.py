@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from harness.analysis import wording as say
+from harness.analysis.words import numbers as say
 from harness.report.gathering import Site
 from harness.report.links import model_path
 from harness.report.models import ModelView, model_views
@@ -44,7 +44,9 @@ def _facts(model: ModelView) -> list[tuple[str, str]]:
         ("Parameters", "" if row["parameters"] is None else f"{row['parameters']:,}"),
         (
             "Work",
-            "" if row["flops_per_item"] is None else f"{say.quantity(row['flops_per_item'], 'FLOP')} an item",
+            ""
+            if row["flops_per_sample"] is None
+            else f"{say.quantity(row['flops_per_sample'], 'FLOP')} an item",
         ),
         ("Size", "" if row["artifact_bytes"] is None else say.quantity(row["artifact_bytes"], "bytes")),
         ("Quality", "" if row["quality"] is None else say.score(row["quality"], row["quality_unit"] or "")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from harness.analysis import summary
+from harness.analysis.words import headline as summary
 from harness.report.gathering import Site
 from harness.report.pages.registry import Document, page
 from harness.store.info import RunInfo

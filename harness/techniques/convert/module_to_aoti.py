@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.artifacts import aoti, torch_module
-from harness.artifacts.aoti_compiling import compile_module
 from harness.artifacts.artifact import TRAFFIC, Artifact
-from harness.techniques.quantize.compiled_counting import report
+from harness.formats.aoti import package as aoti
+from harness.formats.aoti.package import compile_module
+from harness.formats.low_precision.aoti import report
+from harness.formats.torch import module as torch_module
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 
@@ -21,12 +22,12 @@ class CompileAheadOfTime(StepConfig):
 @conversion(
     "compile-aoti",
     CompileAheadOfTime,
-    takes=torch_module.FORM,
-    yields=aoti.FORM,
+    takes=torch_module.FORMAT,
+    yields=aoti.FORMAT,
     summary="compile for one batch, device and thread budget with AOTInductor",
     packages=("torch",),
-    specialises=("batch", "device", "threads", "machine"),
-    keeps=("parameters", "nonzero_parameters", "flops_per_item", *TRAFFIC),
+    specialize_on=("batch", "device", "threads", "machine"),
+    keeps=("parameters", "nonzero_parameters", "flops_per_sample", *TRAFFIC),
     version=3,
 )
 def compile_aoti(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from harness.artifacts import onnx_graph, torch_module
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.exporting import batch_shapes, example_tensors, quiet_exporter
-from harness.artifacts.onnx_folding import fold_transposes
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.rewriting import fold_transposes
+from harness.formats.torch import module as torch_module
+from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ class ExportOnnx(StepConfig):
 @conversion(
     "export-onnx",
     ExportOnnx,
-    takes=torch_module.FORM,
-    yields=onnx_graph.FORM,
+    takes=torch_module.FORMAT,
+    yields=onnx_graph.FORMAT,
     summary="export the module to ONNX with a free batch dimension",
     packages=("torch", "onnx", "onnxscript"),
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
     version=3,
 )
 def export_onnx(config: ExportOnnx, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
@@ -72,8 +73,8 @@ def exported_copy(module: torch.nn.Module, source: Artifact, folder: Path, conte
     changed.mkdir()
     graph.mkdir()
     torch_module.save_changed(module, source.folder, changed)
-    export_onnx(ExportOnnx(), Artifact("changed", torch_module.FORM, changed), graph, context)
-    return Artifact("exported", onnx_graph.FORM, graph)
+    export_onnx(ExportOnnx(), Artifact("changed", torch_module.FORMAT, changed), graph, context)
+    return Artifact("exported", onnx_graph.FORMAT, graph)
 
 
 def _output_names(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> list[str] | None:

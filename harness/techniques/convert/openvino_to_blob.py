@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.artifacts import openvino_blob, openvino_ir
 from harness.artifacts.artifact import TRAFFIC, Artifact
 from harness.errors import BuildError
-from harness.techniques.quantize.openvino_counting import report_compiled
+from harness.formats import openvino as openvino_files
+from harness.formats.low_precision.openvino import report_compiled
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 
@@ -19,14 +19,14 @@ class CompileOpenVino(StepConfig):
 @conversion(
     "compile-openvino",
     CompileOpenVino,
-    takes=openvino_ir.FORM,
-    yields=openvino_blob.FORM,
+    takes=openvino_files.IR_FORMAT,
+    yields=openvino_files.BLOB_FORMAT,
     summary="compile for one batch with OpenVINO",
     packages=("openvino",),
     extra="openvino",
     devices=("cpu",),
-    specialises=("batch", "machine"),
-    keeps=("parameters", "nonzero_parameters", "flops_per_item", *TRAFFIC),
+    specialize_on=("batch", "machine"),
+    keeps=("parameters", "nonzero_parameters", "flops_per_sample", *TRAFFIC),
     version=3,
 )
 def compile_openvino(
@@ -35,15 +35,15 @@ def compile_openvino(
     """Fix the batch, run the device's graph transformations and write what they made."""
     import openvino
 
-    model = openvino_ir.read_model(source.file(openvino_ir.XML))
+    model = openvino_files.read_model(source.file(openvino_files.XML))
     batch = context.target.batch
     try:
         model.reshape({port: _with_batch(port.partial_shape, batch) for port in model.inputs})
         compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         blob = compiled.export_model()
     except RuntimeError as error:
-        raise BuildError(f"OpenVINO cannot compile the model: {openvino_ir.reason(error)}") from error
-    (out / openvino_blob.BLOB).write_bytes(blob.getvalue())
+        raise BuildError(f"OpenVINO cannot compile the model: {openvino_files.reason(error)}") from error
+    (out / openvino_files.BLOB).write_bytes(blob.getvalue())
     return {"batch": batch, **(report_compiled(model, compiled) if source.lowered else {})}
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts import torch_module
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.exporting import example_tensors
-from harness.artifacts.tensors import TensorSpec
-from harness.artifacts.torch_flops import HIDDEN, formulas
-from harness.artifacts.torch_watching import watch_operators
 from harness.errors import BuildError
+from harness.formats.low_precision.shares import FLOAT, Product, in_words, tally
+from harness.formats.tensors import TensorSpec
+from harness.formats.torch import module as torch_module
+from harness.formats.torch.export import example_tensors
+from harness.formats.torch.work import HIDDEN, formulas, watch_operators
 from harness.techniques.precision.settings import BFloat16, Float16
-from harness.techniques.quantize.tally import FLOAT, Product, in_words, tally
 from harness.techniques.registry import BuildContext, transform
 
 if TYPE_CHECKING:
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
 
 _ABOUT: dict[str, Any] = {
     "implementation": "module",
-    "takes": (torch_module.FORM,),
-    "yields": torch_module.FORM,
+    "takes": (torch_module.FORMAT,),
+    "yields": torch_module.FORMAT,
     "packages": ("torch",),
-    "keeps": ("parameters", "nonzero_parameters", "flops_per_item"),
+    "keeps": ("parameters", "nonzero_parameters", "flops_per_sample"),
     "version": 2,
 }
 
@@ -78,7 +77,7 @@ def _report(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str)
     total = sum(tensor.nbytes for tensor in weights)
     return {
         **counted,
-        "arithmetic": in_words(counted["flops_by_type"]),
+        "compute_dtype": in_words(counted["flops_by_type"]),
         "low_precision_weight_share": sum(t.nbytes for t in weights if t.itemsize == 2) / max(total, 1),
     }
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
+from harness.formats.onnx import graph as onnx_graph
 from harness.techniques.precision.settings import Float16
 from harness.techniques.registry import BuildContext, transform
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     Float16,
     select=("dtype", "fp16"),
     implementation="onnx",
-    takes=(onnx_graph.FORM,),
-    yields=onnx_graph.FORM,
+    takes=(onnx_graph.FORMAT,),
+    yields=onnx_graph.FORMAT,
     summary="weights and arithmetic of an ONNX graph in float16 (ONNX Runtime)",
     packages=("onnxruntime", "onnx"),
-    specialises=("device", "machine"),  # what is reported follows the processor's kernels
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    specialize_on=("device", "machine"),  # what is reported follows the processor's kernels
+    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
     version=2,
 )
 def to_half(_: Float16, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Convert the graph, and report whether the arithmetic is really in float16 or the storage alone."""
     import onnx
 
-    from harness.techniques.quantize.counting import report
+    from harness.formats.low_precision.onnx import report
     from harness.techniques.quantize.probing import check_runs, graph_that_runs
 
     before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
@@ -48,7 +48,7 @@ def to_half(_: Float16, source: Artifact, out: Path, context: BuildContext) -> d
     why = (
         "" if details["half_operators"] else f": no float16 kernels for this processor, {casts} Casts around"
     )
-    return {**details, "arithmetic": computed + why}
+    return {**details, "compute_dtype": computed + why}
 
 
 def _converted(before: onnx.ModelProto) -> onnx.ModelProto:

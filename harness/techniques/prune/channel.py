@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts import torch_module
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.exporting import example_tensors
-from harness.artifacts.torch_flops import count_flops
 from harness.errors import BuildError
+from harness.formats.torch import module as torch_module
+from harness.formats.torch.export import example_tensors
+from harness.formats.torch.work import count_flops
 from harness.techniques.finetuning import Finetune, finetune
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
@@ -36,8 +36,8 @@ class ChannelPrune(StepConfig):
     "prune",
     ChannelPrune,
     select=("structure", "channel"),
-    takes=(torch_module.FORM,),
-    yields=torch_module.FORM,
+    takes=(torch_module.FORMAT,),
+    yields=torch_module.FORMAT,
     summary="remove whole channels by group L2 norm (Torch-Pruning), then fine-tune",
     packages=("torch", "torch-pruning"),
     needs_training_data=lambda config: config.finetune.epochs > 0,

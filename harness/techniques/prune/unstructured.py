@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts import torch_module
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
+from harness.formats.torch import module as torch_module
 from harness.techniques.finetuning import Finetune, finetune
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
@@ -31,8 +31,8 @@ class MagnitudePrune(StepConfig):
     "prune",
     MagnitudePrune,
     select=("structure", "unstructured"),
-    takes=(torch_module.FORM,),
-    yields=torch_module.FORM,
+    takes=(torch_module.FORMAT,),
+    yields=torch_module.FORMAT,
     summary="set the globally smallest weights to zero, then fine-tune with the zeros held",
     packages=("torch",),
     needs_training_data=lambda config: config.finetune.epochs > 0,

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from harness.artifacts.tensors import Array, check_arrays
 from harness.errors import BuildError
+from harness.formats.tensors import Array, check_arrays
 from harness.techniques.registry import BuildContext, StepConfig
 from harness.zoo.registry import Data
 
@@ -39,7 +39,7 @@ class Calibration(StepConfig):
         return self
 
 
-def draw_items(context: BuildContext, **counts: int) -> list[Data]:
+def draw_samples(context: BuildContext, **counts: int) -> list[Data]:
     """Draw so many training items for each purpose, none of them twice, with their labels.
 
     The purposes name what is told: Raises BuildError when there are too few items, or when they do not fit
@@ -74,7 +74,7 @@ def batches(config: Calibration, context: BuildContext, fixed: int | None = None
 
     Raises BuildError when the items do not fit the model, or do not fill one batch.
     """
-    (data,) = draw_items(context, calibration=config.samples)
+    (data,) = draw_samples(context, calibration=config.samples)
     names = [spec.name for spec in context.inputs]
     parts = cut(data, largest_divisor(len(data), config.batch), fixed)
     return [dict(zip(names, part, strict=True)) for part in parts]

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from harness.artifacts import openvino_ir
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.tensors import Array
-from harness.techniques.quantize.calibration import cut, draw_items
+from harness.formats import openvino as openvino_files
+from harness.formats.low_precision.openvino import report
+from harness.formats.tensors import Array
+from harness.techniques.quantize.calibration import cut, draw_samples
 from harness.techniques.quantize.nncf_library import (
     STATIC,
     NncfStaticSettings,
@@ -21,8 +22,7 @@ from harness.techniques.quantize.nncf_library import (
     fixed_batch,
     load_nncf,
 )
-from harness.techniques.quantize.openvino_counting import report
-from harness.techniques.quantize.ranges import settle_range
+from harness.techniques.quantize.ranges import resolve_range
 from harness.techniques.registry import BuildContext, transform
 from harness.zoo.registry import METRICS, Data
 
@@ -55,13 +55,13 @@ def quantize_with_accuracy(
     import openvino
 
     nncf = load_nncf()
-    reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
-    model = openvino_ir.read_model(source.file(openvino_ir.XML))
+    reduce = resolve_range(config, context.target, context.cpu_features)["reduce_range"]
+    model = openvino_files.read_model(source.file(openvino_files.XML))
     fixed, size = fixed_batch(model), config.calibration.batch
-    calibration, validation = draw_items(
+    calibration, validation = draw_samples(
         context, calibration=config.calibration.samples, validation=config.validation_samples
     )
-    items = _with_truth(model, validation, size, fixed)
+    samples = _with_truth(model, validation, size, fixed)
     calibrating = cut(calibration, size, fixed)
     metric = METRICS.get("agreement" if validation.labels is None else "top-1")
 
@@ -72,23 +72,23 @@ def quantize_with_accuracy(
     quantized = nncf.quantize_with_accuracy_control(
         model,
         nncf.Dataset(calibrating),
-        nncf.Dataset(items),
+        nncf.Dataset(samples),
         validate,
         max_drop=config.max_drop,
         advanced_quantization_parameters=advanced(config.calibration, fixed or size, reduced=reduce),
         **arguments(config, calibration),
     )
-    openvino_ir.save_model(quantized, out)
-    unquantized = openvino_ir.read_model(source.file(openvino_ir.XML))
+    openvino_files.save_model(quantized, out)
+    unquantized = openvino_files.read_model(source.file(openvino_files.XML))
     details = report(quantized, unquantized)
     return {
         **details,
         "reduced_range": reduce,
-        "calibration_items": sum(len(batch[0]) for batch in calibrating),
-        "validation_items": sum(len(inputs[0]) for inputs, _ in items),
+        "calibration_samples": sum(len(batch[0]) for batch in calibrating),
+        "validation_samples": sum(len(inputs[0]) for inputs, _ in samples),
         "validation_metric": metric.name,
-        "validation_float": validate(openvino.Core().compile_model(unquantized, "CPU", F32), items)[0],
-        "validation_quantized": validate(openvino.Core().compile_model(quantized, "CPU", F32), items)[0],
+        "validation_float": validate(openvino.Core().compile_model(unquantized, "CPU", F32), samples)[0],
+        "validation_quantized": validate(openvino.Core().compile_model(quantized, "CPU", F32), samples)[0],
     }
 
 

@@ -8,19 +8,19 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts import openvino_ir
-from harness.techniques.quantize.ranges import settle_range
+from harness.formats import openvino as openvino_files
+from harness.techniques.quantize.ranges import resolve_range
 from harness.techniques.registry import StepConfig
 from harness.zoo.registry import Data
 
 STATIC: dict[str, Any] = {
-    "takes": (openvino_ir.FORM,),
-    "yields": openvino_ir.FORM,
+    "takes": (openvino_files.IR_FORMAT,),
+    "yields": openvino_files.IR_FORMAT,
     "packages": ("nncf", "openvino"),
     "extra": "openvino",
     "devices": ("cpu",),
-    "settles": settle_range,
-    "keeps": ("parameters", "nonzero_parameters", "flops_per_item"),
+    "resolve": resolve_range,
+    "keeps": ("parameters", "nonzero_parameters", "flops_per_sample"),
     "version": 2,
     "needs_training_data": lambda _config: True,
 }

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts import openvino_ir
 from harness.artifacts.artifact import Artifact
-from harness.techniques.quantize.calibration import cut, draw_items
+from harness.formats import openvino as openvino_files
+from harness.formats.low_precision.openvino import report
+from harness.techniques.quantize.calibration import cut, draw_samples
 from harness.techniques.quantize.nncf_library import (
     STATIC,
     NncfStaticSettings,
@@ -18,8 +19,7 @@ from harness.techniques.quantize.nncf_library import (
     fixed_batch,
     load_nncf,
 )
-from harness.techniques.quantize.openvino_counting import report
-from harness.techniques.quantize.ranges import settle_range
+from harness.techniques.quantize.ranges import resolve_range
 from harness.techniques.registry import BuildContext, transform
 
 
@@ -42,14 +42,14 @@ class NncfStatic(NncfStaticSettings):
 def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Calibrate, quantize the graph, and report what was quantized."""
     nncf = load_nncf()
-    reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
-    model = openvino_ir.read_model(source.file(openvino_ir.XML))
+    reduce = resolve_range(config, context.target, context.cpu_features)["reduce_range"]
+    model = openvino_files.read_model(source.file(openvino_files.XML))
     fixed = fixed_batch(model)
-    (data,) = draw_items(context, calibration=config.calibration.samples)
-    items = cut(data, config.calibration.batch, fixed)
+    (data,) = draw_samples(context, calibration=config.calibration.samples)
+    samples = cut(data, config.calibration.batch, fixed)
     quantized = nncf.quantize(
         model,
-        nncf.Dataset(items),
+        nncf.Dataset(samples),
         fast_bias_correction=config.bias_correction != "full",
         advanced_parameters=advanced(
             config.calibration,
@@ -59,6 +59,10 @@ def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: Buil
         ),
         **arguments(config, data),
     )
-    openvino_ir.save_model(quantized, out)
-    details = report(quantized, openvino_ir.read_model(source.file(openvino_ir.XML)))
-    return {**details, "reduced_range": reduce, "calibration_items": sum(len(batch[0]) for batch in items)}
+    openvino_files.save_model(quantized, out)
+    details = report(quantized, openvino_files.read_model(source.file(openvino_files.XML)))
+    return {
+        **details,
+        "reduced_range": reduce,
+        "calibration_samples": sum(len(batch[0]) for batch in samples),
+    }

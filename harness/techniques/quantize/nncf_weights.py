@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from harness.artifacts import openvino_ir
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
-from harness.techniques.quantize.calibration import cut, draw_items
+from harness.formats import openvino as openvino_files
+from harness.formats.low_precision.openvino import report
+from harness.techniques.quantize.calibration import cut, draw_samples
 from harness.techniques.quantize.nncf_library import NncfCalibration, fixed_batch, load_nncf
-from harness.techniques.quantize.openvino_counting import report
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 
@@ -57,13 +57,13 @@ class NncfWeights(StepConfig):
     "quantize",
     NncfWeights,
     select=("method", "nncf-weights"),
-    takes=(openvino_ir.FORM,),
-    yields=openvino_ir.FORM,
+    takes=(openvino_files.IR_FORMAT,),
+    yields=openvino_files.IR_FORMAT,
     summary="int8 or int4 weights, float arithmetic, by NNCF (OpenVINO)",
     packages=("nncf", "openvino"),
     extra="openvino",
     devices=("cpu",),
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
     version=3,
     needs_training_data=lambda config: config.reads_data,
 )
@@ -72,7 +72,7 @@ def compress_weights(
 ) -> dict[str, Any]:
     """Compress, and report what was compressed."""
     nncf = load_nncf()
-    model = openvino_ir.read_model(source.file(openvino_ir.XML))
+    model = openvino_files.read_model(source.file(openvino_files.XML))
     try:
         compressed = nncf.compress_weights(
             model,
@@ -91,8 +91,8 @@ def compress_weights(
             "no layer would be in 4 bits: embeddings and the last layer stay in 8 (all_layers: true takes "
             f"them, too), and so do those beyond the ratio of {config.ratio}"
         )
-    openvino_ir.save_model(compressed, out)
-    return report(compressed, openvino_ir.read_model(source.file(openvino_ir.XML)))
+    openvino_files.save_model(compressed, out)
+    return report(compressed, openvino_files.read_model(source.file(openvino_files.XML)))
 
 
 def _four_bits(config: NncfWeights, fixed: int | None, context: BuildContext) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _four_bits(config: NncfWeights, fixed: int | None, context: BuildContext) ->
         "all_layers": config.all_layers,
     }
     if config.reads_data:
-        (data,) = draw_items(context, calibration=config.calibration.samples)
+        (data,) = draw_samples(context, calibration=config.calibration.samples)
         parts = cut(data, config.calibration.batch, fixed)
         settings |= {
             "dataset": load_nncf().Dataset(parts),

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
-from harness.techniques.quantize.counting import report
-from harness.techniques.quantize.ranges import settle_range, weights_in_words
+from harness.formats.low_precision.onnx import report
+from harness.formats.onnx import graph as onnx_graph
+from harness.techniques.quantize.ranges import resolve_range, weights_in_words
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 
@@ -33,13 +33,13 @@ class DynamicQuantize(StepConfig):
     "quantize",
     DynamicQuantize,
     select=("method", "dynamic"),
-    takes=(onnx_graph.FORM,),
-    yields=onnx_graph.FORM,
+    takes=(onnx_graph.FORMAT,),
+    yields=onnx_graph.FORMAT,
     summary="int8 weights, activations quantized at run time (ONNX Runtime)",
     packages=("onnxruntime", "onnx"),
     devices=("cpu",),
-    settles=settle_range,
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    resolve=resolve_range,
+    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
     version=3,
 )
 def quantize_dynamic(
@@ -53,7 +53,7 @@ def quantize_dynamic(
     from harness.techniques.quantize.probing import check_runs
     from harness.techniques.quantize.ranges import quiet_quantizer
 
-    reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
+    reduce = resolve_range(config, context.target, context.cpu_features)["reduce_range"]
     before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
     made = out / onnx_graph.MODEL
     copy = onnx.ModelProto()  # given a path, the quantizer writes into its folder, which is the parent's
@@ -77,5 +77,5 @@ def quantize_dynamic(
     return {
         **details,
         "reduced_range": reduce,
-        "arithmetic": f"uint8 × {config.dtype}, one weight scale {scales}; {weights}",
+        "compute_dtype": f"uint8 × {config.dtype}, one weight scale {scales}; {weights}",
     }

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.tensors import Array
 from harness.errors import BuildError
+from harness.formats.low_precision.onnx import report
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.tensors import Array
 from harness.techniques.quantize import sensitivity
 from harness.techniques.quantize.calibration import batches
-from harness.techniques.quantize.counting import report
-from harness.techniques.quantize.ort_static import ABOUT, StaticSettings, describe, settle
+from harness.techniques.quantize.ort_static import ABOUT, StaticSettings, describe, resolve
 from harness.techniques.registry import BuildContext, transform
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class MixedQuantize(StaticSettings):
     )
 
     @model_validator(mode="after")
-    def _budget_and_items(self) -> MixedQuantize:
+    def _budget_and_samples(self) -> MixedQuantize:
         if self.max_drop is None and self.min_sqnr_db is None:
             raise ValueError("there is no budget to hold: give max_drop or min_sqnr_db")
         if self.probe > self.calibration.samples and self.probe != type(self).model_fields["probe"].default:
@@ -73,12 +73,12 @@ def quantize_mixed(
     before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
     name_nodes(before)
     fixed = onnx_graph.fixed_batch(before)
-    items = batches(config.calibration, context, fixed)
+    samples = batches(config.calibration, context, fixed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / onnx_graph.MODEL
         onnx.save(before, str(path))
         search = _Search(
-            config, settle(config, context.target, context.cpu_features), path, before, items, fixed
+            config, resolve(config, context.target, context.cpu_features), path, before, samples, fixed
         )
         report(search.graph(), before, integer=True)  # fails where no layer can be quantized at all
         layers = search.layers()
@@ -89,7 +89,7 @@ def quantize_mixed(
     check_runs(made, context.inputs, fixed or 1)
     return {
         **report(model, before, integer=True, kernels=kernels(made)),
-        **describe(config, context, items),
+        **describe(config, context, samples),
         **drop,
         "sensitivity": [{**layer.content(), "in_float": layer.name in left} for layer in layers],
     }
@@ -100,17 +100,17 @@ class _Search:
     """The graph at `path`, its calibration items, and what is tried on them."""
 
     config: MixedQuantize
-    settled: dict[str, Any]
+    resolved: dict[str, Any]
     path: Path
     before: onnx.ModelProto
-    items: list[dict[str, Array]]
+    samples: list[dict[str, Array]]
     fixed: int | None = None
 
     def __post_init__(self) -> None:
         from harness.techniques.quantize.static_graph import calibrate
 
-        self.ranges = calibrate(self.path, self.config.calibration, self.items)
-        self.exact = sensitivity.answers(self.path, self.items)
+        self.ranges = calibrate(self.path, self.config.calibration, self.samples)
+        self.exact = sensitivity.answers(self.path, self.samples)
         if not all(np.isfinite(answer).all() for answer in self.exact):
             raise BuildError(
                 "the float graph answers calibration items with NaN or infinity: nothing to hold"
@@ -166,10 +166,10 @@ class _Search:
         from harness.techniques.quantize.static_graph import quantized
 
         left = sensitivity.with_followers(self.before, exclude or ())
-        return quantized(self.path, self.ranges, self.settled, self.config.per_channel, left, only or ())
+        return quantized(self.path, self.ranges, self.resolved, self.config.per_channel, left, only or ())
 
     def _lost(self, graph: onnx.ModelProto) -> dict[str, Any]:
-        got = sensitivity.answers(graph.SerializeToString(), self.items)
+        got = sensitivity.answers(graph.SerializeToString(), self.samples)
         noise = sensitivity.sqnr_db(self.exact, got)
         return {"disagreement": sensitivity.disagreement(self.exact, got), "sqnr_db": min(noise, 999.0)}
 
@@ -186,7 +186,7 @@ class _Search:
     def _probes(self) -> tuple[list[dict[str, Array]], sensitivity.Answers]:
         """The items to probe with, and the exact answers to them; a fixed batch is not cut."""
         left, probes = self.config.probe, []
-        for batch in self.items:
+        for batch in self.samples:
             size = len(next(iter(batch.values())))
             taken = size if self.fixed else min(size, left)
             probes.append({name: array[:taken] for name, array in batch.items()})

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
-from harness.artifacts.tensors import Array
+from harness.formats.low_precision.onnx import report
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.target import Target
+from harness.formats.tensors import Array
 from harness.techniques.quantize.calibration import Calibration, batches
-from harness.techniques.quantize.counting import report
-from harness.techniques.quantize.ranges import settle_range, settle_types, weights_in_words
+from harness.techniques.quantize.ranges import resolve_range, resolve_types, weights_in_words
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 
@@ -37,21 +37,21 @@ class StaticQuantize(StaticSettings):
     method: Literal["static"] = "static"
 
 
-def settle(config: StaticSettings, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
+def resolve(config: StaticSettings, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
     """Return what the machine decides: `reduce_range` and `types`."""
     return {
-        **settle_range(config, target, cpu_features),
-        "types": settle_types(config.types, cpu_features),
+        **resolve_range(config, target, cpu_features),
+        "types": resolve_types(config.types, cpu_features),
     }
 
 
 ABOUT: dict[str, Any] = {
-    "takes": (onnx_graph.FORM,),
-    "yields": onnx_graph.FORM,
+    "takes": (onnx_graph.FORMAT,),
+    "yields": onnx_graph.FORMAT,
     "packages": ("onnxruntime", "onnx"),
     "devices": ("cpu",),
-    "settles": settle,
-    "keeps": ("parameters", "nonzero_parameters", "flops_per_item"),
+    "resolve": resolve,
+    "keeps": ("parameters", "nonzero_parameters", "flops_per_sample"),
     "needs_training_data": lambda _config: True,
     "needs_fusion": True,
 }
@@ -80,8 +80,8 @@ def quantize_static(
     fixed = onnx_graph.fixed_batch(before)
     calibration = batches(config.calibration, context, fixed)
     ranges = calibrate(path, config.calibration, calibration)
-    settled = settle(config, context.target, context.cpu_features)
-    model = quantized(path, ranges, settled, config.per_channel)
+    resolved = resolve(config, context.target, context.cpu_features)
+    model = quantized(path, ranges, resolved, config.per_channel)
     onnx.save(model, str(made))
     check_runs(made, context.inputs, fixed or 1)
     details = report(model, before, integer=True, kernels=kernels(made))
@@ -92,13 +92,13 @@ def describe(
     config: StaticSettings, context: BuildContext, calibration: list[dict[str, Array]]
 ) -> dict[str, Any]:
     """Report what was settled, and how."""
-    settled = settle(config, context.target, context.cpu_features)
-    activation = "uint8" if settled["types"] == "u8s8" else "int8"
-    weights = weights_in_words(config, settled["reduce_range"], context.target, context.cpu_features)
+    resolved = resolve(config, context.target, context.cpu_features)
+    activation = "uint8" if resolved["types"] == "u8s8" else "int8"
+    weights = weights_in_words(config, resolved["reduce_range"], context.target, context.cpu_features)
     scales = "a channel" if config.per_channel else "a tensor"
     return {
-        "reduced_range": settled["reduce_range"],
-        "types": settled["types"],
-        "calibration_items": sum(len(next(iter(batch.values()))) for batch in calibration),
-        "arithmetic": f"{activation} × int8, one weight scale {scales}; {weights}",
+        "reduced_range": resolved["reduce_range"],
+        "types": resolved["types"],
+        "calibration_samples": sum(len(next(iter(batch.values()))) for batch in calibration),
+        "compute_dtype": f"{activation} × int8, one weight scale {scales}; {weights}",
     }

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from harness.artifacts import onnx_graph
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
-from harness.techniques.quantize.counting import report
+from harness.formats.low_precision.onnx import report
+from harness.formats.onnx import graph as onnx_graph
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ class WeightOnlyQuantize(StepConfig):
     "quantize",
     WeightOnlyQuantize,
     select=("method", "weight-only"),
-    takes=(onnx_graph.FORM,),
-    yields=onnx_graph.FORM,
+    takes=(onnx_graph.FORMAT,),
+    yields=onnx_graph.FORMAT,
     summary="int2, int4 or int8 weights in blocks, activations in float: MatMulNBits (ONNX Runtime)",
     packages=("onnxruntime", "onnx", "onnx-ir"),
     devices=("cpu",),
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
     version=2,
 )
 def quantize_weight_only(
@@ -58,7 +58,7 @@ def quantize_weight_only(
     """Rewrite Gemm to MatMul, MatMul to MatMulNBits, and report what was reached."""
     import onnx
 
-    from harness.techniques.quantize.gemm import gemm_to_matmul
+    from harness.formats.onnx.rewriting import gemm_to_matmul
     from harness.techniques.quantize.probing import check_runs
     from harness.techniques.quantize.ranges import quiet_quantizer
 
@@ -70,8 +70,8 @@ def quantize_weight_only(
     details = report(model, before)
     onnx.save(model, str(out / onnx_graph.MODEL))
     check_runs(out / onnx_graph.MODEL, context.inputs, onnx_graph.fixed_batch(model) or 1)
-    arithmetic = f"{config.compute} × {config.dtype} in blocks of {config.block_size}"
-    return {**details, "arithmetic": arithmetic, "rewritten_gemm": rewritten}
+    compute_dtype = f"{config.compute} × {config.dtype} in blocks of {config.block_size}"
+    return {**details, "compute_dtype": compute_dtype, "rewritten_gemm": rewritten}
 
 
 def _quantized(model: onnx.ModelProto, config: WeightOnlyQuantize) -> onnx.ModelProto:

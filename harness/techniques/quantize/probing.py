@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.artifacts.tensors import Array, TensorSpec
 from harness.errors import BuildError
+from harness.formats.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
     import onnx

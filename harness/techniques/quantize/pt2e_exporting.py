@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts.exporting import batch_shapes, example_tensors
-from harness.artifacts.tensors import TensorSpec
+from harness.formats.tensors import TensorSpec
+from harness.formats.torch.export import batch_shapes, example_tensors
 
 if TYPE_CHECKING:
     import torch

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts import aoti, torch_module
-from harness.artifacts.aoti_compiling import compiling, package
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.exporting import example_tensors
-from harness.artifacts.tensors import TensorSpec
 from harness.errors import BuildError
-from harness.techniques.quantize import compiled_counting
-from harness.techniques.quantize.calibration import draw_items
-from harness.techniques.quantize.exported_counting import refuse_float
+from harness.formats.aoti import package as aoti
+from harness.formats.aoti.package import compiling, package
+from harness.formats.low_precision import aoti as compiled_counting
+from harness.formats.low_precision.torch import refuse_float_graph
+from harness.formats.tensors import TensorSpec
+from harness.formats.torch import module as torch_module
+from harness.formats.torch.export import example_tensors
+from harness.techniques.quantize.calibration import draw_samples
 from harness.techniques.quantize.pt2e_exporting import exported_graph
-from harness.techniques.quantize.ranges import settle_range
+from harness.techniques.quantize.ranges import resolve_range
 from harness.techniques.registry import BuildContext, StepConfig, transform
 from harness.zoo.registry import Data
 
@@ -46,21 +47,21 @@ class Pt2eStatic(StepConfig):
     "quantize",
     Pt2eStatic,
     select=("method", "pt2e-static"),
-    takes=(torch_module.FORM,),
-    yields=aoti.FORM,
+    takes=(torch_module.FORMAT,),
+    yields=aoti.FORMAT,
     summary="int8 weights and activations by PT2E's x86 quantizer (torchao, for torch-compile)",
     packages=("torchao", "torch"),
     extra="torchao",
     devices=("cpu",),
-    specialises=("batch", "device", "threads", "machine"),
-    settles=settle_range,
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    specialize_on=("batch", "device", "threads", "machine"),
+    resolve=resolve_range,
+    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
     version=3,
     needs_training_data=lambda _config: True,
 )
 def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Calibrate, quantize and compile the module as given."""
-    reduced = settle_range(config, context.target, context.cpu_features)["reduce_range"]
+    reduced = resolve_range(config, context.target, context.cpu_features)["reduce_range"]
     module = torch_module.load_module(source.folder)
     return quantized_package(module, config.calibration, reduced, out, context)
 
@@ -74,12 +75,12 @@ def quantized_package(
     """
     import torch
 
-    (data,) = draw_items(context, calibration=calibration.samples)
+    (data,) = draw_samples(context, calibration=calibration.samples)
     with compiling(context.target):
         converted = _converted(module, data, calibration.batch, context.inputs, reduced=reduced)
         example = example_tensors(context.inputs, context.target.batch, context.seed)
         exported = torch.export.export(converted, example)
-        refuse_float(exported.graph)
+        refuse_float_graph(exported.graph)
         made = package(exported, out, freezing=True)  # packs the weights as the integer kernels read them
     counted = compiled_counting.report(made, out / aoti.PACKAGE)
     if not counted["integer_operators"]:
@@ -87,7 +88,7 @@ def quantized_package(
     return {
         **counted,
         "reduced_range": reduced,
-        "calibration_items": len(data),
+        "calibration_samples": len(data),
         "batch": context.target.batch,
         "threads": context.target.threads,
     }

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts import aoti, onnx_graph, torch_module
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.targets import Target
 from harness.errors import BuildError
+from harness.formats.aoti import package as aoti
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.target import Target
+from harness.formats.torch import module as torch_module
 from harness.techniques.convert.module_to_onnx import exported_copy
 from harness.techniques.finetuning import Training
 from harness.techniques.quantize import ort_static, pt2e_static
 from harness.techniques.quantize.calibration import Calibration
 from harness.techniques.quantize.pt2e_static import Pt2eCalibration
 from harness.techniques.quantize.qat_training import Grid, train_quantized
-from harness.techniques.quantize.ranges import settle_range
+from harness.techniques.quantize.ranges import resolve_range
 from harness.techniques.registry import BuildContext, transform, versions_within
 
 if TYPE_CHECKING:
@@ -42,10 +44,10 @@ class QuantizationAware(Training):
 
 _ABOUT: dict[str, Any] = {
     "select": ("method", "qat"),
-    "takes": (torch_module.FORM,),
+    "takes": (torch_module.FORMAT,),
     "extra": "torchao",
     "devices": ("cpu",),
-    "keeps": ("parameters", "nonzero_parameters", "flops_per_item"),
+    "keeps": ("parameters", "nonzero_parameters", "flops_per_sample"),
     "needs_training_data": lambda _config: True,
 }
 
@@ -59,23 +61,23 @@ def _static(config: QuantizationAware) -> ort_static.StaticQuantize:
     )
 
 
-def _settle_onnx(config: QuantizationAware, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
-    settled = ort_static.settle(_static(config), target, cpu_features)
-    return {**settled, **versions_within("export-onnx", "quantize/static")}
+def _resolve_onnx(config: QuantizationAware, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
+    resolved = ort_static.resolve(_static(config), target, cpu_features)
+    return {**resolved, **versions_within("export-onnx", "quantize/static")}
 
 
-def _settle_pt2e(config: QuantizationAware, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
-    return {**settle_range(config, target, cpu_features), **versions_within("quantize/pt2e-static")}
+def _resolve_pt2e(config: QuantizationAware, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
+    return {**resolve_range(config, target, cpu_features), **versions_within("quantize/pt2e-static")}
 
 
 @transform(
     "quantize",
     QuantizationAware,
     implementation="onnx",
-    yields=onnx_graph.FORM,
+    yields=onnx_graph.FORMAT,
     summary="int8 by quantization-aware training (torchao), QDQ (ONNX Runtime, OpenVINO)",
     packages=("torchao", "torch", "onnx", "onnxscript", "onnxruntime"),
-    settles=_settle_onnx,
+    resolve=_resolve_onnx,
     needs_fusion=True,
     **_ABOUT,
 )
@@ -83,8 +85,8 @@ def quantize_to_onnx(
     config: QuantizationAware, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Train, export, calibrate and quantize; report as the static step does."""
-    reduced = _settle_onnx(config, context.target, context.cpu_features)["reduce_range"]
-    grid = Grid(weight_most=64 if reduced else 127, activation_most=255, per_channel=config.per_channel)
+    reduced = _resolve_onnx(config, context.target, context.cpu_features)["reduce_range"]
+    grid = Grid(weight_max=64 if reduced else 127, activation_max=255, per_channel=config.per_channel)
     module, about = _trained(config, grid, source, context)
     with tempfile.TemporaryDirectory() as folder:
         graph = exported_copy(module, source, Path(folder), context)
@@ -95,11 +97,11 @@ def quantize_to_onnx(
     "quantize",
     QuantizationAware,
     implementation="pt2e",
-    yields=aoti.FORM,
+    yields=aoti.FORMAT,
     summary="int8 by quantization-aware training (torchao, for torch-compile)",
     packages=("torchao", "torch"),
-    specialises=("batch", "device", "threads", "machine"),
-    settles=_settle_pt2e,
+    specialize_on=("batch", "device", "threads", "machine"),
+    resolve=_resolve_pt2e,
     **_ABOUT,
 )
 def quantize_to_package(
@@ -108,8 +110,8 @@ def quantize_to_package(
     """Train, calibrate, quantize and compile; report as the PT2E step does."""
     if not config.per_channel:
         raise BuildError("per_channel: false is for ONNX graphs; PT2E has a weight scale for each channel")
-    reduced = settle_range(config, context.target, context.cpu_features)["reduce_range"]
-    grid = Grid(weight_most=127, activation_most=127 if reduced else 255, per_channel=True)
+    reduced = resolve_range(config, context.target, context.cpu_features)["reduce_range"]
+    grid = Grid(weight_max=127, activation_max=127 if reduced else 255, per_channel=True)
     module, about = _trained(config, grid, source, context)
     return {**pt2e_static.quantized_package(module, config.calibration, reduced, out, context), **about}
 

@@ -25,10 +25,10 @@ _EPS = 2.0**-12
 
 @dataclass(frozen=True)
 class Grid:
-    """The integers to train for: weights from -weight_most on to weight_most, activations from 0 on."""
+    """The integers to train for: weights from -weight_max on to weight_max, activations from 0 on."""
 
-    weight_most: int
-    activation_most: int
+    weight_max: int
+    activation_max: int
     per_channel: bool
 
 
@@ -89,15 +89,15 @@ def _settings(grid: Grid) -> Any:
         0.01,
         dtype=torch.uint8,
         quant_min=0,
-        quant_max=grid.activation_most,
+        quant_max=grid.activation_max,
         qscheme=torch.per_tensor_affine,
     )
     weights = spec(
         MovingAveragePerChannelMinMaxObserver if grid.per_channel else MovingAverageMinMaxObserver,
         1.0,
         dtype=torch.int8,
-        quant_min=-grid.weight_most,
-        quant_max=grid.weight_most,
+        quant_min=-grid.weight_max,
+        quant_max=grid.weight_max,
         qscheme=torch.per_channel_symmetric if grid.per_channel else torch.per_tensor_symmetric,
         ch_axis=0 if grid.per_channel else None,
     )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts import onnx_graph, torch_module
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.torch import module as torch_module
 from harness.techniques.convert.module_to_onnx import exported_copy
 from harness.techniques.finetuning import Training, train
 from harness.techniques.quantize.ort_weight_only import BITS, WeightOnlyQuantize, quantize_weight_only
@@ -35,13 +36,13 @@ class QatWeights(Training):
     "quantize",
     QatWeights,
     select=("method", "qat-weights"),
-    takes=(torch_module.FORM,),
-    yields=onnx_graph.FORM,
+    takes=(torch_module.FORMAT,),
+    yields=onnx_graph.FORMAT,
     summary="int2 or int4 weights by quantization-aware training, activations in float (ONNX Runtime)",
     packages=("torch", "onnx", "onnxscript", "onnxruntime", "onnx-ir"),
     devices=("cpu",),
-    settles=lambda *_: versions_within("export-onnx", "quantize/weight-only"),
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    resolve=lambda *_: versions_within("export-onnx", "quantize/weight-only"),
+    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
     version=2,
     needs_training_data=lambda _config: True,
 )

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any, Literal, Protocol
 
-from harness.artifacts.targets import Target
+from harness.formats.target import Target
 
 # Dot products of 8-bit integers that sum into 32 bits. Without one of these, x86 multiplies u8 by s8 with
 # VPMADDUBSW, whose 16-bit pair sums saturate: 255·127 + 255·127 = 64,770 > 32,767 (Intel SDM, PMADDUBSW).
@@ -32,13 +32,13 @@ def needs_reduced_range(target: Target, cpu_features: frozenset[str]) -> bool:
     return target.device == "cpu" and not (SAFE_DOT_PRODUCTS & cpu_features)
 
 
-def settle_range(config: RangeSettings, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
+def resolve_range(config: RangeSettings, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
     """Return what `reduce_range` comes to on this machine: goes into the Artifact's address."""
     auto = config.reduce_range == "auto"
     return {"reduce_range": needs_reduced_range(target, cpu_features) if auto else config.reduce_range}
 
 
-def settle_types(types: Types | Literal["auto"], cpu_features: frozenset[str]) -> Types:
+def resolve_types(types: Types | Literal["auto"], cpu_features: frozenset[str]) -> Types:
     """Return the types of activations and weights: Arm's kernels are made for signed activations."""
     if types != "auto":
         return types

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifacts.onnx_flops import is_product, node_flops
-from harness.artifacts.tensors import Array
+from harness.formats.onnx.flops import is_product, node_flops
+from harness.formats.tensors import Array
 from harness.techniques.quantize.probing import run_batches
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.artifacts.tensors import Array
 from harness.errors import BuildError
+from harness.formats.tensors import Array
 from harness.techniques.quantize.calibration import Calibration, reader
 from harness.techniques.quantize.ranges import quiet_quantizer
 
@@ -82,7 +82,7 @@ def _ranges(
 def quantized(
     source: Path,
     ranges: Any,
-    settled: dict[str, Any],
+    resolved: dict[str, Any],
     per_channel: bool,
     exclude: Collection[str] = (),
     only: Collection[str] = (),
@@ -104,9 +104,9 @@ def quantized(
             quantizer = QDQQuantizer(
                 graph,
                 per_channel,
-                settled["reduce_range"],
+                resolved["reduce_range"],
                 QuantType.QInt8,
-                QuantType.QUInt8 if settled["types"] == "u8s8" else QuantType.QInt8,
+                QuantType.QUInt8 if resolved["types"] == "u8s8" else QuantType.QInt8,
                 ranges,
                 list(only),
                 [*exclude, *_masked(graph, ranges)],

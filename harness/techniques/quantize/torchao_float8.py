@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts import aoti, torch_module
-from harness.artifacts.aoti_compiling import compile_module
 from harness.artifacts.artifact import Artifact
-from harness.techniques.quantize.module_counting import report
+from harness.formats.aoti import package as aoti
+from harness.formats.aoti.package import compile_module
+from harness.formats.low_precision.torch import report
+from harness.formats.torch import module as torch_module
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ class TorchaoFloat8(StepConfig):
     "quantize",
     TorchaoFloat8,
     select=("method", "torchao-fp8"),
-    takes=(torch_module.FORM,),
-    yields=aoti.FORM,
+    takes=(torch_module.FORMAT,),
+    yields=aoti.FORMAT,
     summary="float8 dense layers on GPUs of compute capability 8.9 or newer (torchao, for torch-compile)",
     packages=("torchao", "torch"),
     extra="torchao",
     devices=("cuda",),
     cuda_capability=(8, 9),
-    specialises=("batch", "device", "threads", "machine"),
-    keeps=("parameters", "nonzero_parameters", "flops_per_item"),
+    specialize_on=("batch", "device", "threads", "machine"),
+    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
 )
 def quantize_float8(
     config: TorchaoFloat8, source: Artifact, out: Path, context: BuildContext

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from harness.artifacts import aoti, torch_module
-from harness.artifacts.aoti_compiling import compile_module
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
-from harness.techniques.quantize import compiled_counting
-from harness.techniques.quantize.module_counting import refuse_float
-from harness.techniques.quantize.ranges import settle_range, weights_in_words
+from harness.formats.aoti import package as aoti
+from harness.formats.aoti.package import compile_module
+from harness.formats.low_precision import aoti as compiled_counting
+from harness.formats.low_precision.torch import refuse_float
+from harness.formats.torch import module as torch_module
+from harness.techniques.quantize.ranges import resolve_range, weights_in_words
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ _INT4_ROWS = 16
 """Outputs that torch's int4 kernel for CPUs takes at once (aten::_weight_int4pack_mm_for_cpu)."""
 
 _ABOUT: dict[str, Any] = {
-    "takes": (torch_module.FORM,),
-    "yields": aoti.FORM,
+    "takes": (torch_module.FORMAT,),
+    "yields": aoti.FORMAT,
     "packages": ("torchao", "torch"),
     "extra": "torchao",
-    "specialises": ("batch", "device", "threads", "machine"),
-    "keeps": ("parameters", "nonzero_parameters", "flops_per_item"),
+    "specialize_on": ("batch", "device", "threads", "machine"),
+    "keeps": ("parameters", "nonzero_parameters", "flops_per_sample"),
     "version": 3,
 }
 
@@ -65,7 +66,7 @@ class TorchaoWeightOnly(StepConfig):
     TorchaoDynamic,
     select=("method", "torchao-dynamic"),
     summary="int8 dense layers, activations quantized at run time (torchao, for torch-compile)",
-    settles=settle_range,
+    resolve=resolve_range,
     **_ABOUT,
 )
 def quantize_dynamic(
@@ -74,12 +75,12 @@ def quantize_dynamic(
     """Quantize the dense layers and compile; report the range and why where this machine decided it."""
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 
-    reduce = settle_range(config, context.target, context.cpu_features)["reduce_range"]
+    reduce = resolve_range(config, context.target, context.cpu_features)["reduce_range"]
     recipe = Int8DynamicActivationInt8WeightConfig(set_inductor_config=False, reduce_range=reduce)
     details = _build(recipe, source, out, context, integers=True)
     weights = weights_in_words(config, reduce, context.target, context.cpu_features)
-    arithmetic = f"{details['arithmetic']}; {weights}"
-    return {**details, "reduced_range": reduce, "arithmetic": arithmetic}
+    compute_dtype = f"{details['compute_dtype']}; {weights}"
+    return {**details, "reduced_range": reduce, "compute_dtype": compute_dtype}
 
 
 @transform(

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.artifacts.tensors import TensorSpec
+from harness.formats.tensors import TensorSpec
 from harness.zoo.registry import DATASETS, Data, Dataset, Split
 
 ITEMS, SEEDS = {"train": 64, "test": 16}, {"train": 1, "test": 2}
-MOST_BYTES, FEWEST = 160_000_000, 4
+MAX_BYTES, FEWEST = 160_000_000, 4
 """A split is cut to so many bytes, where an item is large, but not below so many items."""
 
 
 def generate(split: Split, inputs: tuple[TensorSpec, ...]) -> Data:
     """Return items for `inputs`: ids evenly from [0, high), floats standard normal; no labels."""
     rng = np.random.default_rng(SEEDS[split])
-    item_bytes = sum(spec.item_bytes() for spec in inputs)
-    items = min(ITEMS[split], max(MOST_BYTES // item_bytes, FEWEST))
-    return Data(tuple(spec.random(items, rng) for spec in inputs))
+    sample_bytes = sum(spec.sample_bytes() for spec in inputs)
+    samples = min(ITEMS[split], max(MAX_BYTES // sample_bytes, FEWEST))
+    return Data(tuple(spec.random(samples, rng) for spec in inputs))
 
 
 DATASETS.add(

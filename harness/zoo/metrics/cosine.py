@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifacts.tensors import Array
+from harness.formats.tensors import Array
 from harness.zoo.metrics.fidelity import flat_pair
 from harness.zoo.registry import METRICS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.artifacts.tensors import Array
 from harness.errors import DataError
+from harness.formats.tensors import Array
 
 
 def flat_pair(

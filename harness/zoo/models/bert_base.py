@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.artifacts.tensors import TensorSpec
+from harness.formats.tensors import TensorSpec
 from harness.zoo.registry import MODELS, ZooModel
 
 if TYPE_CHECKING:
@@ -31,6 +31,6 @@ MODELS.add(
         metric="cosine",
         recipe=None,
         source="Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, 2018",
-        tokens_per_item=TOKENS,
+        tokens_per_sample=TOKENS,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.artifacts.tensors import TensorSpec
+from harness.formats.tensors import TensorSpec
 from harness.zoo.registry import MODELS, Recipe, ZooModel
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ MODELS.add(
         dataset="stdlib-bytes",
         metric="bits-per-byte",
         recipe=Recipe(epochs=1, batch=8, learning_rate=2e-3, weight_decay=0.1, seed=1),
-        tokens_per_item=CONTEXT,
+        tokens_per_sample=CONTEXT,
         source="Radford et al., Language Models are Unsupervised Multitask Learners, 2019, made small",
     ),
 )

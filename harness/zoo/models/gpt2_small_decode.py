@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.artifacts.tensors import TensorSpec
+from harness.formats.tensors import TensorSpec
 from harness.zoo.registry import MODELS, ZooModel
 
 if TYPE_CHECKING:
@@ -44,6 +44,6 @@ MODELS.add(
         metric="cosine",
         recipe=None,
         source="Radford et al., Language Models are Unsupervised Multitask Learners, 2019",
-        tokens_per_item=1,
+        tokens_per_sample=1,
     ),
 )

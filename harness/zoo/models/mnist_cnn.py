@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.artifacts.tensors import TensorSpec
+from harness.formats.tensors import TensorSpec
 from harness.zoo.registry import MODELS, Recipe, ZooModel
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from harness.artifacts import torch_module
 from harness.artifacts.cache import file_digest
-from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
+from harness.formats.tensors import TensorSpec
+from harness.formats.torch import module as torch_module
 from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import SOURCES, DatasetReference, Depends, MetricName, Source, SourceConfig
@@ -197,7 +197,7 @@ SOURCES.add(
     Source(
         key="hf",
         config=HfSource,
-        form=torch_module.FORM,
+        format=torch_module.FORMAT,
         identity=_identity,
         build=_build,
         data=_data,

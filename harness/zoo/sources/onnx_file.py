@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
-from harness.artifacts import onnx_graph
 from harness.artifacts.cache import file_digest
-from harness.artifacts.onnx_external import external_files
-from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.external_data import external_files
+from harness.formats.tensors import TensorSpec
 from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import SOURCES, DatasetReference, Depends, Inputs, MetricName, Source, SourceConfig
@@ -68,7 +68,7 @@ SOURCES.add(
     Source(
         key="onnx",
         config=OnnxSource,
-        form=onnx_graph.FORM,
+        format=onnx_graph.FORMAT,
         identity=_identity,
         build=_build,
         data=_data,

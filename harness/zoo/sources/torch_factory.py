@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from harness.artifacts import torch_module
 from harness.artifacts.cache import file_digest
-from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
+from harness.formats.tensors import TensorSpec
+from harness.formats.torch import module as torch_module
 from harness.zoo.identities import code_identity, dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import SOURCES, DatasetReference, Depends, Inputs, MetricName, Source, SourceConfig
@@ -87,7 +87,7 @@ SOURCES.add(
     Source(
         key="torch",
         config=TorchSource,
-        form=torch_module.FORM,
+        format=torch_module.FORMAT,
         identity=_identity,
         build=_build,
         data=_data,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.artifacts import torch_module
 from harness.artifacts.cache import file_digest
-from harness.artifacts.tensors import TensorSpec
 from harness.errors import DataError
+from harness.formats.tensors import TensorSpec
+from harness.formats.torch import module as torch_module
 from harness.zoo.assets import locate_asset
 from harness.zoo.identities import code_identity, dataset_identity, folder_identity
 from harness.zoo.registry import MODELS, Data, Split
@@ -71,14 +71,14 @@ SOURCES.add(
     Source(
         key="zoo",
         config=ZooSource,
-        form=torch_module.FORM,
+        format=torch_module.FORMAT,
         identity=_identity,
         build=_build,
         data=_data,
         has_data=lambda config: MODELS.get(config.zoo).dataset is not None,
         metric=lambda config: MODELS.get(config.zoo).metric,
         dataset=lambda config: MODELS.get(config.zoo).dataset,
-        tokens=lambda config: MODELS.get(config.zoo).tokens_per_item,
+        tokens=lambda config: MODELS.get(config.zoo).tokens_per_sample,
         summary="a model of the zoo, with its shipped checkpoint or random weights",
     ),
 )

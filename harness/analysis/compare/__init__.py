@@ -1,0 +1,1 @@
+"""Records compared: within a Group, on leaderboards."""

@@ -1,0 +1,122 @@
+"""The Blocks of a Run as statistics want them: by arm and Trial, in seconds per item; and ratios of arms.
+
+Speed is what the scenario asks for, and each Block says it in seconds per item. Blocks of older Runs leave it
+to the reader: the median call for a single stream, the Block's time over the items answered for offline work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.analysis.frames import records
+from harness.errors import HarnessError
+from harness.stats.planning import PILOT_BLOCKS
+from harness.stats.ratio import Ratio, speedup
+from harness.stats.verdict import floor_magnitude
+from harness.store.reading import Run
+
+TRUNCATED = 0.25
+"""A Trial with fewer Blocks than this share of the usual number, and than a pilot has, is not compared."""
+
+Floats = NDArray[np.float64]
+Timings = dict[tuple[str, str], "Timing"]
+"""By (cell_id, arm)."""
+
+
+@dataclass
+class Timing:
+    """One arm's Blocks: by Trial, seconds per item and the Blocks' rounds."""
+
+    seconds: dict[int, Floats] = field(default_factory=dict)
+    rounds: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    def of(self, trials: Collection[int]) -> Timing:
+        """Return those of the Trials that are among `trials`."""
+        kept = [trial for trial in self.seconds if trial in trials]
+        return Timing({t: self.seconds[t] for t in kept}, {t: self.rounds[t] for t in kept})
+
+    def median(self) -> float | None:
+        """Mean over Trials of the median over their Blocks, seconds per item."""
+        return float(np.mean([np.median(part) for part in self.seconds.values()])) if self.seconds else None
+
+
+def timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> Timings:
+    """Arrange Blocks by arm and Trial; Blocks without a positive, finite time are left out."""
+    known = blocks[blocks["cell_id"].isin(list(scenarios))].copy()
+    offline = known["cell_id"].map(scenarios).eq("offline").to_numpy()
+    per_call = known["samples"] / known["calls"].where(known["calls"] > 0)
+    reckoned = np.where(offline, known["duration_s"] / known["samples"], known["median_s"] / per_call)
+    said = pd.to_numeric(known["seconds_per_sample"]) if "seconds_per_sample" in known else np.nan
+    known["seconds"] = np.where(pd.isna(said), reckoned, said)
+    known = known[np.isfinite(known["seconds"]) & (known["seconds"] > 0)]
+    known = known.drop_duplicates(["cell_id", "arm", "trial", "round"])
+    arms: Timings = {}
+    for (cell_id, arm, trial), part in known.groupby(["cell_id", "arm", "trial"], sort=True):
+        timing = arms.setdefault((str(cell_id), str(arm)), Timing())
+        timing.seconds[int(trial)] = part["seconds"].to_numpy(dtype=np.float64)
+        timing.rounds[int(trial)] = part["round"].to_numpy(dtype=np.int64)
+    for timing in arms.values():
+        _leave_out_truncated(timing)
+    return arms
+
+
+def _leave_out_truncated(timing: Timing) -> None:
+    """Drop Trials that ended early (a dead worker, Ctrl-C) with far fewer Blocks than the others.
+
+    Among Trials that count the same, such a one would weigh as much as a whole one. As many Blocks as a pilot
+    Trial has are enough: later ones may be planned to be several times as long.
+    """
+    usual = float(np.median([part.size for part in timing.seconds.values()]))
+    enough = min(TRUNCATED * usual, PILOT_BLOCKS)
+    for trial in [t for t, part in timing.seconds.items() if part.size < enough]:
+        del timing.seconds[trial], timing.rounds[trial]
+
+
+def ratio_of(baseline: Timing | None, candidate: Timing | None) -> Ratio | None:
+    """Speed-up of one arm, from the Trials that both arms have.
+
+    Only where they share none are Trials compared that were not measured side by side.
+    """
+    if baseline is None or candidate is None or not baseline.seconds or not candidate.seconds:
+        return None
+    common = sorted(baseline.seconds.keys() & candidate.seconds.keys())
+    same = baseline.seconds.keys() == candidate.seconds.keys()
+    paired = same or bool(common)
+    arms = [[arm.seconds[t] for t in (common if paired else arm.seconds)] for arm in (baseline, candidate)]
+    rounds = ([baseline.rounds[t] for t in common], [candidate.rounds[t] for t in common]) if paired else None
+    try:
+        return speedup(arms[0], arms[1], rounds=rounds)
+    except HarnessError:  # times that no statistics can be made of
+        return None
+
+
+def noise_floor(baseline: Timing | None, control: Timing | None, candidate: Timing | None) -> Ratio | None:
+    """Return what identical code looked like while `candidate` was measured: the shadow's ratio.
+
+    Of the shadow's ratio over all Trials and over the candidate's alone the one that allows more. An arm ends
+    when its own interval is narrow, now and then by luck; held against a floor of more Trials than it has
+    itself, identical code was called different in 1.2 of 100 simulated comparisons, and so in 0.8.
+    """
+    whole = ratio_of(baseline, control)
+    if baseline is None or control is None or candidate is None:
+        return whole
+    trials = candidate.seconds.keys()
+    part = ratio_of(baseline.of(trials), control.of(trials))
+    found = [ratio for ratio in (whole, part) if ratio is not None]
+    return max(found, key=floor_magnitude) if found else None
+
+
+def between(run: Run, first: str, second: str) -> Ratio | None:
+    """Return how many times faster Cell `second` is than Cell `first` of the same Group; None if unknown."""
+    cells = records(run.cells[run.cells["arm"] != "control"])
+    rows = {row["cell_id"]: row for row in cells if row["cell_id"] in (first, second)}
+    if len(rows) < 2 or rows[first]["group_id"] != rows[second]["group_id"]:
+        return None
+    found = timings(run.blocks, {key: row["scenario"] for key, row in rows.items()})
+    arms = [found.get((key, rows[key]["arm"])) for key in (first, second)]
+    return ratio_of(arms[0], arms[1])

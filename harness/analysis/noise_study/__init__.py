@@ -1,0 +1,1 @@
+"""Power and false alarms of comparisons on this machine."""

@@ -1,0 +1,1 @@
+"""From a Run's events to its Records."""

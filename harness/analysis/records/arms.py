@@ -1,0 +1,81 @@
+"""What was recorded of each arm, and the tables that follow from it row by row: Blocks, Samples, answers."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.store.arrays import unpack
+
+Event = Mapping[str, Any]
+Arm = tuple[str, str]  # cell_id, arm
+
+
+@dataclass
+class ArmEvents:
+    """What was recorded of one arm, by kind of event."""
+
+    by_kind: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    calls: list[NDArray[np.int64]] = field(default_factory=list)
+
+
+def block_row(
+    event: Event, calls: NDArray[np.int64], session_start_ns: int, shift_s: float
+) -> dict[str, Any]:
+    """Return a Block's row; its session began `shift_s` after the Run."""
+    seconds = calls / 1e9
+    return {
+        "cell_id": event["cell_id"],
+        "arm": event["arm"],
+        "trial": event["trial"],
+        "round": event["round"],
+        "order": event["order"],
+        "start_s": shift_s + (event["start_ns"] - session_start_ns) / 1e9,
+        "duration_s": event["duration_ns"] / 1e9,
+        "calls": len(calls),
+        "samples": event["samples"],
+        "median_s": float(np.median(seconds)),
+        "mean_s": float(seconds.mean()),
+        "min_s": float(seconds.min()),
+        "max_s": float(seconds.max()),
+        "seconds_per_sample": event.get("seconds_per_sample"),
+        "statistics": json.dumps(event.get("statistics", {})),
+        "tags": event["tags"],
+        "evidence": json.dumps(event["evidence"]),
+    }
+
+
+def calls_columns(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
+    """Return the columns of the Samples: every timed call of every arm."""
+    columns: dict[str, list[Any]] = {name: [] for name in ("cell_id", "arm", "trial", "round", "call_ns")}
+    for (cell_id, kind), arm in arms.items():
+        for block, calls in zip(arm.by_kind["block"], arm.calls, strict=True):
+            size = len(calls)
+            columns["cell_id"] += [cell_id] * size
+            columns["arm"] += [kind] * size
+            columns["trial"].append(np.full(size, block["trial"], np.int64))
+            columns["round"].append(np.full(size, block["round"], np.int64))
+            columns["call_ns"].append(calls)
+    numbers = ("trial", "round", "call_ns")
+    empty = np.zeros(0, np.int64)
+    return {n: np.concatenate([empty, *v]) if n in numbers else v for n, v in columns.items()}
+
+
+def scores_columns(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
+    """Return the columns of the answers: each item's score in the last quality pass of each arm."""
+    cells: list[str] = []
+    samples: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    scores: list[NDArray[np.float64]] = [np.zeros(0)]
+    for (cell_id, _), arm in arms.items():
+        for event in arm.by_kind["quality"][-1:]:
+            values = unpack(event["scores"])
+            cells += [cell_id] * len(values)
+            samples.append(np.arange(len(values)))
+            scores.append(values.astype(np.float64))
+    return {"cell_id": cells, "sample": np.concatenate(samples), "score": np.concatenate(scores)}

@@ -1,0 +1,202 @@
+"""The roofline of each Record: what it computes and moves, against what this machine can.
+
+After Williams, Waterman & Patterson, "Roofline: an insightful visual performance model", 2009.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+TOLERANCE = 1.1
+"""A Record that multiplies faster than the measured roof times this cannot have done the work.
+
+Roofs are the best of many runs, sizes and libraries. Those of float32, int8 and bfloat16 differed by 1 %
+between the two committed Runs, and the fastest of their 115 Records reached 0.98 of its roof. The rest is
+room for clocks that rise later, and for kernels that fit a model's shapes better than square products."""
+FLOAT = "float32"
+OR = " or "
+"""Between the types of a runtime that does not tell which of them it takes under compressed weights."""
+
+NOTHING = 1e-9  # of a share: what sums of floats are off by
+
+Row = Mapping[str, Any]
+Peaks = Mapping[str, Any]
+
+
+def peaks_of(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the measured roofs of a Run's journal, the last of each thread budget."""
+    found = {event["threads"]: event for event in events if event["event"] == "peaks"}
+    kept = (
+        *(
+            "threads",
+            "rates",
+            "memory_bandwidth_bytes_per_s",
+            "bandwidth_bytes",
+            "bandwidth_runs",
+            "notes",
+            "left_out",
+        ),
+        *("disturbed", "measured_at", "fresh"),
+    )
+    return [{name: event.get(name) for name in kept} for event in found.values()]
+
+
+def traffic_columns(statistics: Mapping[str, float]) -> dict[str, Any]:
+    """Return the columns that an Artifact's facts fill."""
+    weights = statistics.get("weight_bytes")
+    return {
+        "weight_bytes": None if weights is None else round(weights),
+        "activation_bytes_per_sample": statistics.get("activation_bytes_per_sample"),
+        "float32_flops_share": statistics.get("float32_flops_share"),
+    }
+
+
+def roofline_columns(row: Row, all_peaks: Sequence[Peaks]) -> dict[str, Any]:
+    """Return intensity, share of the roofs, and what bounds a measured Record; None where unknown.
+
+    Bytes of an item are its activations and its share of the call's weights, each read once a call. A copy
+    share above 1 means that the caches serve what memory could not.
+    """
+    names = (
+        "arithmetic_intensity_flops_per_byte",
+        "peak_flop_per_s",
+        "peak_over_float32",
+        "compute_utilization",
+        "bandwidth_utilization",
+        "bound",
+    )
+    columns: dict[str, Any] = dict.fromkeys(names)
+    moved = bytes_per_sample(row)
+    if row.get("flops_per_sample") and moved:
+        columns["arithmetic_intensity_flops_per_byte"] = row["flops_per_sample"] / moved
+    peaks = peaks_for(row, all_peaks)
+    if peaks is None:
+        return columns
+    busy = busy_share(row)
+    if moved:
+        columns["bandwidth_utilization"] = (
+            moved * row["throughput_samples_per_s"] / busy / peaks["memory_bandwidth_bytes_per_s"]
+        )
+    peak = peak_of(flops_by_type(row), peaks)
+    if peak is None:
+        return columns
+    columns["peak_flop_per_s"] = peak
+    if (plain := peak_of({FLOAT: 1.0}, peaks)) and flops_by_type(row) != {FLOAT: 1.0}:
+        columns["peak_over_float32"] = peak / plain
+    if row.get("achieved_flop_per_s") is not None:
+        columns["compute_utilization"] = row["achieved_flop_per_s"] / busy / peak
+    if columns["arithmetic_intensity_flops_per_byte"] is not None:
+        ridge = peak / peaks["memory_bandwidth_bytes_per_s"]
+        columns["bound"] = "compute" if columns[names[0]] >= ridge else "memory"
+    return columns
+
+
+def busy_share(row: Row) -> float:
+    """Share of the time in which the Session worked: under a server's load it waits in between."""
+    return min(row.get("utilization") or 1.0, 1.0)
+
+
+def faster_than_peak(row: Row, all_peaks: Sequence[Peaks]) -> dict[str, Any]:
+    """Return the finding of the audit ``faster-than-roof``: nobody multiplies faster than the machine can.
+
+    A roof that an earlier Run measured, or that was disturbed, may be too low, nobody knows how much (seen on
+    two cores with ten others at work: 18 times). It accuses nobody: the finding has a `note` then.
+    """
+    finding: dict[str, Any] = {"audit": "faster-than-roof", "state": None, "reasons": []}
+    share, peaks = row.get("compute_utilization"), peaks_for(row, all_peaks)
+    if share is None or peaks is None:
+        return finding
+    if share <= TOLERANCE:
+        return {**finding, "state": "passed"}
+    rate = row["achieved_flop_per_s"] / busy_share(row)
+    excess = (
+        f"{rate / 1e9:.3g} GFLOP/s is {share:.3g} times what this machine was measured "
+        f"to multiply with {row['threads']} threads"
+    )
+    if is_stale(peaks):
+        return {**finding, "note": f"{excess}, by an earlier Run: it may have been slower then"}
+    shares = flops_by_type(row) or {}
+    if was_disturbed(peaks, shares):
+        return {**finding, "note": f"{excess}, but that measurement was disturbed: it may multiply faster"}
+    kinds = "" if set(shares) == {FLOAT} else f" in {' and '.join(shares)}"
+    return {
+        **finding,
+        "state": "failed",
+        "reasons": [f"{excess}{kinds}: the work was not done, or is counted wrong"],
+    }
+
+
+def was_disturbed(peaks: Peaks, kinds: Collection[str]) -> bool:
+    """Whether a product of the number types `kinds` was disturbed; older Runs tell it of all together."""
+    if (disturbed := peaks.get("disturbed")) is None:
+        return bool(peaks["notes"])
+    single = {one for kind in kinds for one in kind.split(OR)}
+    return any(name.partition("/")[2] in single for name in disturbed)
+
+
+def is_stale(peaks: Peaks) -> bool:
+    """Whether an earlier Run measured them; Runs that do not tell are taken to have measured their own."""
+    return peaks.get("fresh") is False
+
+
+def bytes_per_sample(row: Row) -> float | None:
+    """Bytes that one item moves: its activations, and the weights divided among the call's items."""
+    weights, activations = row.get("weight_bytes"), row.get("activation_bytes_per_sample")
+    if weights is None or activations is None or not row.get("batch"):
+        return None
+    return float(weights) / float(row["batch"]) + float(activations)
+
+
+def flops_by_type(row: Row) -> dict[str, float] | None:
+    """Return the share of the FLOPs in each number type that is multiplied; None where it is not known.
+
+    By what the steps report, else by the graph, where nothing is in low precision. What is float32 there is
+    computed in the runtime's own type; of ``float32 or int8`` it may take the second by compressed weights.
+    """
+    runtime = row.get("runtime_compute_dtype") or FLOAT
+    shares = _shares(row.get("flops_by_type"))
+    if shares is None:
+        low = any(row.get(name) for name in ("low_precision_flops_share", "low_precision_weight_share"))
+        if low or row.get("float32_flops_share") != 1:
+            return None
+        shares = {FLOAT: 1.0}
+    plain, left = runtime.partition(OR)[0], shares.pop(FLOAT, 0.0)
+    unsure = min(row.get("weight_only_flops_share") or 0.0, left) if runtime != plain else 0.0
+    for kind, share in ((plain, left - unsure), (runtime, unsure)):
+        if share > NOTHING:
+            shares[kind] = shares.get(kind, 0.0) + share
+    return shares
+
+
+def _shares(text: Any) -> dict[str, float] | None:
+    """Read the column; None where it is missing, or its shares do not make up a whole."""
+    try:
+        found = json.loads(text or "null")
+        shares = {str(kind): float(share) for kind, share in found.items() if share}
+    except (TypeError, ValueError, AttributeError):
+        return None
+    whole = math.isclose(sum(shares.values()), 1.0, abs_tol=1e-6) and min(shares.values()) > 0
+    return shares if whole else None
+
+
+def peak_of(shares: Mapping[str, float] | None, peaks: Peaks) -> float | None:
+    """Return the FLOP/s of work of which `shares` are in each number type: 1 / Σ (share / its roof).
+
+    Of ``float32 or int8`` the higher roof counts, so that nobody is accused who took that. None where a type
+    has no roof.
+    """
+    rates = {rate["dtype"]: rate["flop_per_s"] for rate in peaks["rates"]}
+    kinds = {kind: kind.split(OR) for kind in shares or ()}
+    if not shares or not {one for each in kinds.values() for one in each} <= set(rates):
+        return None
+    return float(1.0 / sum(share / max(rates[one] for one in kinds[kind]) for kind, share in shares.items()))
+
+
+def peaks_for(row: Row, all_peaks: Sequence[Peaks]) -> Peaks | None:
+    """Return the roofs of the Record's thread budget; a GPU has none yet."""
+    if row.get("device") != "cpu":
+        return None
+    return next((peaks for peaks in all_peaks if peaks["threads"] == row.get("threads")), None)

@@ -1,0 +1,267 @@
+"""A Run in words: per Group what is fastest and smallest at what cost in quality, and how far to trust it.
+
+Sentences are lists of parts, so that a page can set names and numbers in their own type: kinds are ``text``,
+``code`` (a name) and ``strong`` (the number that matters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.analysis.compare.leaderboard import Board
+from harness.analysis.frames import Row
+from harness.analysis.words import numbers as say
+from harness.store.info import GroupInfo, RunInfo
+from harness.units import say_seconds
+
+Part = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence as (kind, text) parts."""
+
+    parts: tuple[Part, ...]
+
+    def plain(self) -> str:
+        """As plain text, names in backticks."""
+        return "".join(f"`{text}`" if kind == "code" else text for kind, text in self.parts)
+
+    def markdown(self) -> str:
+        """As GitHub Markdown; names cannot break out of their code span, nor add columns or lines."""
+        return "".join(_markdown(kind, text) for kind, text in self.parts)
+
+
+def sentence(*parts: str | Part) -> Sentence:
+    """Make a Sentence; bare strings are text."""
+    return Sentence(tuple(("text", part) if isinstance(part, str) else part for part in parts))
+
+
+def code(name: str) -> Part:
+    """A name."""
+    return ("code", name)
+
+
+def strong(text: str) -> Part:
+    """The number that matters."""
+    return ("strong", text)
+
+
+def answers(board: Board) -> list[Sentence]:
+    """Say who is fastest and who is smallest within the budget, in one to three sentences."""
+    if board.rows.empty:
+        return [sentence("Nothing was measured here.")]
+    if board.baseline is None:
+        return [sentence("The baseline has no figures here, so there are no speed-ups.")]
+    if len(board.rows) == 1:
+        return [sentence("Only the baseline was measured, so there is nothing to compare.")]
+    return [_fastest(board), *_smallest(board), *_beyond(board)]
+
+
+def model_answers(boards: Sequence[Board], most: int = 3) -> list[Sentence]:
+    """Say of one model in at most three sentences what is fastest in its Groups, clearest gain first."""
+    told = [board for board in boards if not board.rows.empty]
+    if not told:
+        return [sentence("Nothing was measured here.")]
+    ordered = sorted(told, key=lambda board: -((board.row(board.best) or {}).get("speedup") or 0.0))
+    found = []
+    for board in ordered[:most]:
+        (kind, first), *rest = answers(board)[0].parts
+        where = f"{say.short(board.group.workload, 40)} · {say.short(board.group.hardware, 40)}: "
+        opening = where + first[:1].lower() + first[1:] if len(told) > 1 else first
+        found.append(Sentence(((kind, opening), *rest)))
+    if len(found) < most and len(told) == 1:
+        found += answers(told[0])[1:most]
+    return found
+
+
+def about(row: Row, board: Board) -> Sentence:
+    """Say what one Cell is worth beside its baseline."""
+    if row["arm"] == "baseline":
+        return sentence("This is the baseline, which the others of its Group are compared with.")
+    if row["speedup"] is None:
+        return sentence("It has no speed-up: ", "; ".join(row["notes"] or ["not compared"]), ".")
+    return sentence(code(row["technique"]), " — ", *_speed(row), *_costs(row, board), ".")
+
+
+def place(group: GroupInfo) -> str:
+    """Say which Group this is: cnn · online · cpu."""
+    return " · ".join(say.short(part, 40) for part in (group.model, group.workload, group.hardware))
+
+
+def conditions(group: GroupInfo) -> str:
+    """Say what a Group measures, in words."""
+    samples = "one item" if group.batch == 1 else f"{group.batch:,} items"
+    how = group.conditions or {
+        "single-stream": f"{samples} a call, one call after the other",
+        "offline": f"as many items as possible, {samples} a call",
+    }.get(group.scenario, f"{group.scenario or 'unknown scenario'}, {samples} a call")
+    threads = f"{group.threads} thread{'' if group.threads == 1 else 's'}"
+    return f"{how}; {group.device.upper() or 'unknown device'}, {threads}"
+
+
+def speed_of(group: GroupInfo) -> str:
+    """Return what stands for speed in a Group: latency, throughput or rate; older Runs do not say it."""
+    return group.speed or ("throughput" if group.scenario == "offline" else "latency")
+
+
+def sample_of(group: GroupInfo) -> str:
+    """Return what one timed Sample of a Group is; older Runs do not say it."""
+    older = {"server": "latency of one query since it was due", "multi-stream": "time of one query"}
+    return group.sample or older.get(group.scenario.removeprefix("loadgen-"), "time of one call")
+
+
+def speed_meaning(group: GroupInfo) -> str:
+    """Return what a speed-up of a Group is, in words."""
+    return {
+        "throughput": "items a second over the baseline’s",
+        "rate": "queries a second within the bound, over the baseline’s",
+    }.get(speed_of(group), f"the baseline’s median over the Cell’s ({sample_of(group)})")
+
+
+def trust(info: RunInfo) -> str:
+    """Say how much of the wall time was measurement: measured 61 % of 4 m 02 s."""
+    if info.times.wall_s <= 0:
+        return "no time was recorded"
+    return f"measured {info.times.measured_share:.0%} of {say_seconds(info.times.wall_s)}".replace("%", " %")
+
+
+def _fastest(board: Board) -> Sentence:
+    best = board.row(board.best)
+    if best is None:
+        return _no_winner(board)
+    opening = f"Fastest {_within(board)}: " if board.limited else "Fastest: "
+    return sentence(
+        opening, code(best["technique"]), " — ", *_speed(best), *_costs(best, board), *_tied(board), "."
+    )
+
+
+def _tied(board: Board) -> tuple[str | Part, ...]:
+    rival = board.row(board.rival)
+    return () if rival is None else ("; not told apart from ", code(rival["technique"]))
+
+
+def _within(board: Board) -> str:
+    baseline = board.baseline or {}
+    allowed = say.points(board.max_drop or 0.0, board.unit)
+    return f"within {allowed} of the baseline’s {say.score(baseline.get('quality'), board.unit)}"
+
+
+def _speed(row: Row) -> tuple[str | Part, ...]:
+    interval = say.factors(row["speedup_low"], row["speedup_high"])
+    return (strong(f"{say.factor(row['speedup'])} ×"), f" ({interval}) the baseline’s speed")
+
+
+def _costs(row: Row, board: Board) -> list[str]:
+    parts = [f", {size}"] if (size := _size(row["size_ratio"])) else []
+    if row["drop"] is None:
+        if row["quality"] is None:
+            unknown = (
+                "some of its answers are no numbers" if row["quality_metric"] else "quality not measured"
+            )
+            return [*parts, f", {unknown}"]
+        quality = say.score(row["quality"], row["quality_unit"] or "")
+        return [*parts, f", quality {quality}, but the baseline’s is missing: no budget was applied"]
+    parts.append(f", {say.change_words(row)}")
+    if (
+        board.max_drop is not None
+        and row["quality_loss_high"] is not None
+        and row["quality_loss_high"] > board.max_drop
+    ):
+        way = "rise" if board.less_is_better else "drop"
+        parts.append(f" (a {way} of {say.change_text(row, 'quality_loss_high')[1:]} is not ruled out)")
+    return parts
+
+
+def _size(ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    if abs(ratio - 1) < 0.02:
+        return "the same size"
+    return f"{say.percent(ratio)} of its size" if ratio < 1 else f"{say.factor(ratio)} × its size"
+
+
+def _no_winner(board: Board) -> Sentence:
+    """Say honestly that nothing won, and what came closest."""
+    rest = [row for row in board.records if row["arm"] != "baseline" and row["speedup"] is not None]
+    allowed = [row for row in rest if not board.limited or row["within"]]
+    where = f" {_within(board)}" if board.limited else ""
+    if not rest:
+        return sentence("No technique has a speed-up to show: their Blocks cannot be compared.")
+    if not allowed:
+        return sentence(f"No technique stays{where}.")
+    top = allowed[0]
+    close = ("; closest is ", code(top["technique"]), " — ", *_speed(top))
+    if top["verdict"] == "inconclusive":
+        end = ", which these measurements cannot tell from noise: inconclusive."
+        return sentence(f"Nothing is certainly faster than the baseline{where}", *close, end)
+    if top["verdict"] == "equivalent":
+        return sentence(f"Nothing is faster than the baseline{where}", *close, ", as good as the same.")
+    return sentence(f"Nothing is faster than the baseline{where}", *close, ".")
+
+
+def _smallest(board: Board) -> list[Sentence]:
+    row = board.row(board.smallest)
+    if row is None or row["size_ratio"] is None:
+        return []
+    if board.smallest == board.best:
+        return [sentence("It is also the smallest.")]
+    speed: list[str | Part] = []
+    if row["speedup"] is not None:
+        known = "" if row["verdict"] in ("faster", "slower", "equivalent") else ", not told apart from it"
+        interval = say.factors(row["speedup_low"], row["speedup_high"])
+        speed = [", ", f"{say.factor(row['speedup'])} × ({interval}) the baseline’s speed{known}"]
+    if row["drop"] is not None:
+        speed.append(f", {say.change_words(row)}")
+    elif row["quality"] is not None:
+        speed.append(f", quality {say.score(row['quality'], row['quality_unit'] or '')}")
+    bytes_ = say.quantity(row["artifact_bytes"], "bytes")
+    return [
+        sentence(
+            "Smallest: ",
+            code(row["technique"]),
+            " — ",
+            strong(say.percent(row["size_ratio"])),
+            f" of the baseline’s size ({bytes_})",
+            *speed,
+            ".",
+        )
+    ]
+
+
+def _beyond(board: Board) -> list[Sentence]:
+    """Name what is faster than the winner but costs more quality than allowed."""
+    best = board.row(board.best)
+    over = [row for row in board.records if row["within"] is False and row["verdict"] == "faster"]
+    if not over or (best is not None and over[0]["speedup"] <= best["speedup"]):
+        return []
+    top = over[0]
+    return [
+        sentence(
+            "Faster, but over the budget: ",
+            code(top["technique"]),
+            f" — {say.factor(top['speedup'])} ×, {say.change_words(top)}.",
+        )
+    ]
+
+
+def _markdown(kind: str, text: str) -> str:
+    if kind == "code":
+        return markdown_code(text)
+    safe = markdown_text(text)
+    return f"**{safe}**" if kind == "strong" else safe
+
+
+def markdown_code(text: str) -> str:
+    """Return a name as a code span that nothing in it can end."""
+    plain = " ".join(text.split()).replace("|", "¦").replace("`", "ˋ")
+    return f"`{plain}`"
+
+
+def markdown_text(text: str) -> str:
+    """Return text whose characters mean nothing to Markdown or HTML."""
+    plain = text.replace("&", "&amp;")
+    for mark in "\\`*_[]<>|#~@":
+        plain = plain.replace(mark, f"\\{mark}" if mark != "<" else "&lt;")
+    return plain.replace("\r", " ").replace("\n", " ")

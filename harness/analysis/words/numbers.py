@@ -1,0 +1,147 @@
+"""Numbers as a person reads them: three significant digits, a unit, a true minus sign."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from harness.units import POINTS
+
+MINUS = "\N{MINUS SIGN}"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+_STEPS = {
+    "s": ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s")),
+    "bytes": ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")),
+    "tokens/s": ((1.0, "tokens/s"), (1e3, "k tokens/s"), (1e6, "M tokens/s")),
+    "samples/s": ((1.0, "samples/s"), (1e3, "k samples/s"), (1e6, "M samples/s")),
+    "queries/s": ((1.0, "queries/s"), (1e3, "k queries/s"), (1e6, "M queries/s")),
+    "FLOP": ((1.0, "FLOP"), (1e3, "kFLOP"), (1e6, "MFLOP"), (1e9, "GFLOP"), (1e12, "TFLOP")),
+    "FLOP/s": ((1.0, "FLOP/s"), (1e6, "MFLOP/s"), (1e9, "GFLOP/s"), (1e12, "TFLOP/s")),
+    "count": ((1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G")),
+}
+
+
+def step(value: float, kind: str) -> tuple[float, str]:
+    """Return the factor and name of the unit that suits a magnitude: 0.002 s → (0.001, ms)."""
+    steps = _STEPS[kind]
+    fitting = [pair for pair in steps if abs(value) >= pair[0] * 0.9995]
+    return fitting[-1] if fitting else steps[0]
+
+
+def steps(kind: str) -> tuple[tuple[float, str], ...]:
+    """Return all units of a kind, smallest first, as factor and name."""
+    return _STEPS[kind]
+
+
+def digits(value: float, significant: int = 3, most: int = 3) -> str:
+    """Return a number with so many significant digits, no exponent: 1234.5 → 1,234; 0.01234 → 0.012."""
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{significant - 1}e}")  # 9.996 becomes 10.0, not 10.00
+    decimals = significant - 1 - math.floor(math.log10(abs(rounded)))
+    decimals = min(max(decimals, 0), most)
+    return f"{value:,.{decimals}f}".replace("-", MINUS)
+
+
+def quantity(value: Any, kind: str) -> str:
+    """Return a value with its unit: 0.00213 (s) → 2.13 ms; a dash where there is none."""
+    if value is None:
+        return "–"
+    if kind == "count" and abs(value) < 999.5:
+        return f"{value:.0f}"
+    unit, name = step(value, kind)
+    return f"{digits(value / unit)} {name}".rstrip()
+
+
+def factor(ratio: float) -> str:
+    """Return a speed-up's number: 12.3, 3.12, 0.934; below 0.01 and from a million as a power of ten."""
+    if 0.01 <= ratio < 999_999.5:
+        return digits(ratio)
+    return f"{ratio:.1e}" if math.isfinite(ratio) else "∞"
+
+
+def factors(low: float | None, high: float | None) -> str:
+    """Return an interval of ratios with as many decimals as tell its ends apart: 2.87–2.95."""
+    if low is None or high is None or not (low > 0 and math.isfinite(high)):
+        return "unknown"
+    return "–".join(_alike(low, high))
+
+
+def percent(share: float) -> str:
+    """Return a share: 0.982 → 98.2 %; 0.26 → 26 %; 1 → 100 %."""
+    value = 100 * share
+    decimals = 1 if abs(value) < 10 or 90 < abs(value) < 100 else 0
+    return f"{value:.{decimals}f} %".replace("-", MINUS)
+
+
+def score(value: float | None, unit: str) -> str:
+    """Return a quality: as a percentage with two decimals where its drop counts in points."""
+    if value is None:
+        return "–"
+    return f"{100 * value:.2f} %" if unit == POINTS else f"{digits(value, 4, 4)} {unit}".rstrip()
+
+
+def unit_word(unit: str | None) -> str:
+    """Return the unit of a change in quality as a word: pt → points; bits stay bits."""
+    return "points" if unit == POINTS else unit or ""
+
+
+def change(row: Mapping[str, Any], of: str = "drop") -> float | None:
+    """Return a Record's change of its own metric: what it lost (column `of`) is less of it, or more where
+    less is better.
+    """
+    lost = row.get(of)
+    if lost is None:
+        return None
+    return (float(lost) if row.get("quality_higher_is_better") is False else -float(lost)) + 0.0
+
+
+def change_text(row: Mapping[str, Any], of: str = "drop") -> str:
+    """Return that change as signed text: two decimals for points, four for others; empty where unknown."""
+    value = change(row, of)
+    return "" if value is None else signed(value, 2 if row.get("quality_unit") == POINTS else 4)
+
+
+def change_words(row: Mapping[str, Any]) -> str:
+    """Return that change with its unit, or its metric's name: −0.04 points, +0.0123 bits, −0.0051 cosine."""
+    unit = unit_word(row.get("quality_unit")) or row.get("quality_metric") or ""
+    return f"{change_text(row)} {unit}".rstrip()
+
+
+def signed(value: float, decimals: int = 2) -> str:
+    """Return a change: −0.04, +0.10, ±0.00."""
+    if round(value, decimals) == 0:
+        return f"±{0:.{decimals}f}"
+    return f"{value:+.{decimals}f}".replace("-", MINUS)
+
+
+def points(value: float, unit: str) -> str:
+    """Return an amount of quality in words: 0.5 → 0.5 points; 1 → 1 point."""
+    number = f"{value:g}"
+    if unit == POINTS:
+        return f"{number} point" if value == 1 else f"{number} points"
+    return f"{number} {unit}".rstrip()
+
+
+def short(text: str, most: int) -> str:
+    """Cut a long name in its middle, so that what tells names apart at either end stays."""
+    plain = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    if len(plain) <= most:
+        return plain
+    head = (most - 1) // 2 + (most - 1) % 2
+    return f"{plain[:head]}…{plain[len(plain) - (most - 1 - head) :]}"
+
+
+def _alike(low: float, high: float) -> tuple[str, str]:
+    """Write both ends with the same decimals: as many as three significant digits of the low one, or more
+    where the ends would look the same (three decimals at most). Ends far apart get three digits each.
+    """
+    if high / low > 1.6:
+        return factor(low), factor(high)
+    decimals = min(max(2 - math.floor(math.log10(low)), 0), 3)
+    while decimals < 3 and f"{low:.{decimals}f}" == f"{high:.{decimals}f}":
+        decimals += 1
+    return f"{low:,.{decimals}f}", f"{high:,.{decimals}f}"

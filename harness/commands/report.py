@@ -1,0 +1,95 @@
+"""`harness report`: the site, or a Markdown summary, of the Runs that are there."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.console import Terminal
+from harness.errors import ExitCode, StoreError, nearest
+from harness.store.reading import Run, find, load
+
+
+def report_runs(
+    suite: str | None, results: Path, out: Path | None, *, markdown: bool, quiet: bool, png: bool = False
+) -> ExitCode:
+    """Write the report of one suite, of all suites, or of one Run's folder."""
+    terminal = Terminal(quiet=quiet)
+    with found_runs(suite, results) as (runs, faults):
+        if markdown:
+            from harness.report.markdown import summary
+
+            sys.stdout.write(summary(runs[-1]))
+            return ExitCode.OK
+        names = sorted({run.info.suite for run in runs})
+        if out is not None and len(names) > 1:  # one folder, one site: the suites stand beside each other
+            terminal.say(f"Report: {_write(runs, None, out, faults, png=png)}")
+            return ExitCode.OK
+        for name in names:
+            page = _write(runs, name, out or Path("reports") / name, faults, png=png)
+            terminal.say(f"Report: {page}")
+    return ExitCode.OK
+
+
+def write_report(name: str, results: Path, out: Path) -> Path:
+    """Write the report of the suite `name` into `out`; return its page."""
+    with found_runs(name, results) as (runs, faults):
+        return _write(runs, name, out, faults)
+
+
+def _write(runs: list[Run], name: str | None, out: Path, faults: list[str], *, png: bool = False) -> Path:
+    from harness.report.site import write
+
+    return write([run for run in runs if name in (None, run.info.suite)], out, faults, png=png)
+
+
+@contextmanager
+def found_runs(suite: str | None, results: Path) -> Iterator[tuple[list[Run], list[str]]]:
+    """Find Runs by suite name or by folder. Raises StoreError when there are none."""
+    if suite is not None and (Path(suite) / "journal.jsonl").is_file():
+        with unfinished(Path(suite)) as run:
+            yield [run], []
+        return
+    if suite is not None and (Path(suite) / "run.json").is_file():
+        yield [load(Path(suite))], []
+        return
+    root = results / suite if suite is not None else results
+    runs, faults = find(root) if root.is_dir() else ([], [])
+    if not runs:
+        what = f"of {suite!r} " if suite is not None else ""
+        hint = "; ".join(faults) or _others(suite, results) or "make one with: harness run suites/digits.yaml"
+        raise StoreError(f"there is no Run {what}below {results}: {hint}")
+    yield runs, faults
+
+
+def _others(suite: str | None, results: Path) -> str:
+    """Say of which other suites there are Runs, and which may be meant; empty where there are none."""
+    there = sorted(path.name for path in results.iterdir() if path.is_dir()) if results.is_dir() else []
+    if suite is None or not there:
+        return ""
+    guess = nearest(suite, there)
+    return (f"did you mean {guess!r}? " if guess else "") + f"There are Runs of: {', '.join(there)}"
+
+
+@contextmanager
+def unfinished(folder: Path) -> Iterator[Run]:
+    """Open an interrupted Run: its tables are made in a folder apart, so that it can still be resumed."""
+    from harness.runner.run.finish import complete
+    from harness.runner.run.resume import began
+    from harness.store.journal import read_journal
+    from harness.store.writing import write_run
+
+    events = read_journal(folder)
+    beginning = began(folder, events)
+    if beginning is None:
+        raise StoreError(f"{folder} holds no Run")
+    info, tables = complete(beginning, events, "interrupted")
+    with tempfile.TemporaryDirectory(prefix="harness-report-") as place:
+        if (folder / "logs").is_dir():
+            shutil.copytree(folder / "logs", Path(place) / "logs")
+        write_run(Path(place), info, tables.by_name())
+        yield load(Path(place))

@@ -1,0 +1,1 @@
+"""The machine's measured peaks: FLOP/s by dtype, and memory bandwidth."""

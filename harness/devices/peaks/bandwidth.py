@@ -1,0 +1,91 @@
+"""How fast memory is: the rate of copying, and what drives weights out of the caches."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from harness.devices.host import Host
+from harness.devices.peaks.timed import Watch, best_s, rest
+from harness.measure.clock import Clock, PerfClock
+
+BANDWIDTH_SHARE = 0.25
+"""Share of the time for roofs that copying takes."""
+_BANDWIDTH_BYTES = 256 << 20  # beyond the caches of most machines; less where memory is short
+_FLUSH_BYTES = 64 << 20  # written before each matrix-vector product; with a larger last-level cache, twice it
+_FLUSH_SHARE = 8 << 20  # of it that each thread writes at least: beyond the private caches of a core
+_MEMORY_SHARE = 8  # take at most one eighth of the free memory
+
+
+@dataclass(frozen=True)
+class Bandwidth:
+    """The best rate of copying an array of `bandwidth_bytes`. `disturbed` says what disturbed it.
+
+    `memory_bandwidth_bytes_per_s` counts each byte read and written once. A cache that fetches a
+    line before it overwrites it moves half as much again.
+    """
+
+    memory_bandwidth_bytes_per_s: float
+    bandwidth_bytes: int
+    bandwidth_runs: int
+    disturbed: str = ""
+
+
+def measure_bandwidth(threads: int, seconds: float, clock: Clock | None = None) -> Bandwidth:
+    """Measure for a quarter of `seconds`. Pin the process to as many cores before."""
+    room = psutil.virtual_memory().available // _MEMORY_SHARE // 2
+    size = max(1 << 20, min(_BANDWIDTH_BYTES, room)) // threads * threads
+    with ThreadPoolExecutor(threads) as pool:
+        # Each thread makes the part that it copies, so that its pages lie near its core.
+        parts = list(pool.map(_pair, [size // threads] * threads))
+        watch = Watch()
+        best, runs = best_s(
+            lambda: list(pool.map(_copy, parts)), seconds * BANDWIDTH_SHARE, clock or PerfClock()
+        )
+    return Bandwidth(2.0 * size / best, size, runs, watch.disturbance())
+
+
+def _pair(size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return np.full(size, 1, np.uint8), np.full(size, 2, np.uint8)
+
+
+def _copy(pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
+    np.copyto(*pair)  # numpy releases the interpreter's lock for it
+
+
+@contextmanager
+def flushing(threads: int) -> Iterator[Callable[[], object]]:
+    """Give the call that drives all else out of the caches, those of single cores as well.
+
+    So many threads write at once, since one reaches the private caches of its own core alone. They begin when
+    those of the library have come to rest.
+    """
+    size = max(_FLUSH_BYTES, 2 * _last_level_cache_bytes(Host()))
+    together = threading.Barrier(threads)  # else a quick thread would write another's share too
+
+    def write(part: NDArray[np.uint8]) -> None:
+        together.wait()
+        np.add(part, 1, out=part)
+
+    def flush() -> None:
+        rest()
+        list(pool.map(write, parts))
+
+    parts = [np.zeros(max(_FLUSH_SHARE, size // threads), np.uint8) for _ in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        yield flush
+
+
+def _last_level_cache_bytes(host: Host) -> int:
+    """Size of the first core's largest cache; 0 where the system does not tell."""
+    texts = [host.text(name) or "" for name in host.glob("sys/devices/system/cpu/cpu0/cache/index*/size")]
+    sizes = [re.fullmatch(r"(\d+)([KM]?)", text.strip()) for text in texts]
+    return max((int(m[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20}[m[2]] for m in sizes if m), default=0)

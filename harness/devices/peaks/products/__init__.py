@@ -1,0 +1,1 @@
+"""Matrix products that peak FLOP/s are measured with: one file a library."""

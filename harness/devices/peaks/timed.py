@@ -1,0 +1,79 @@
+"""The fastest of several runs, and what disturbed them: how every roof is measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from harness.measure.clock import Clock, elapsed_ns
+from harness.measure.evidence import Evidence, Probe
+
+MIN_RUNS = 3
+DISTURBED_SHARE = 0.1
+"""Of a core, that is lost to others before a roof counts as disturbed. Less does not lower the best of many
+runs, most of which are a few milliseconds long or less: it would have to hit them all. Rules for Blocks
+(measure/grading.py) are ten times as strict, since there every run counts.
+"""
+_CAUSES = {
+    "steal_s": "the hypervisor took the cores away",
+    "throttled_s": "the cgroup's CPU quota stopped the process",
+    "run_delay_s": "threads that were ready to run waited for a core",
+    "foreign_cpu_s": "other processes used the machine's cores",
+}
+_REST_S, _REST_CPU_S, _MAX_RESTS = 0.002, 0.0002, 50
+
+
+def best_s(
+    run: Callable[[], object], seconds: float, clock: Clock, before: Callable[[], object] = lambda: None
+) -> tuple[float, int]:
+    """Return the fastest run in seconds and how many were made: for `seconds`, and three at least.
+
+    `before` is called ahead of each run and not timed.
+    """
+    run()
+    begin, best_ns, runs = clock.now_ns(), 0, 0
+    while runs < MIN_RUNS or (clock.now_ns() - begin) / 1e9 < seconds:
+        before()
+        start = clock.now_ns()
+        run()
+        took_ns = max(1, elapsed_ns(start, clock.now_ns()))
+        best_ns = min(best_ns or took_ns, took_ns)
+        runs += 1
+    return best_ns / 1e9, runs
+
+
+def rest() -> None:
+    """Wait until a library's threads have stopped spinning, for 0.1 s at most.
+
+    Until then they keep this process's other threads off the cores, which would look like a disturbance.
+    """
+    for _ in range(_MAX_RESTS):
+        used_s = time.process_time()
+        time.sleep(_REST_S)
+        if time.process_time() - used_s < _REST_CPU_S:
+            return
+
+
+class Watch:
+    """Watches this process from its making on."""
+
+    def __init__(self) -> None:
+        self._probe = Probe()
+        self._before = self._probe.read()
+
+    def disturbance(self) -> str:
+        """Say what has disturbed since; empty for nothing."""
+        evidence = self._probe.between(self._before, self._probe.read())
+        return "; ".join(disturbances(evidence, len(self._probe.cores) or evidence.cores))
+
+
+def disturbances(evidence: Evidence, cores: int) -> list[str]:
+    """Say what took more than DISTURBED_SHARE of each of the process's `cores`."""
+    several = {"steal_s": cores, "run_delay_s": cores, "foreign_cpu_s": evidence.cores}  # sums over so many
+    limit_s = DISTURBED_SHARE * evidence.wall_s
+    found = [
+        text
+        for name, text in _CAUSES.items()
+        if (getattr(evidence, name) or 0.0) > limit_s * several.get(name, 1)
+    ]
+    return [f"{text} for more than {DISTURBED_SHARE * 100:.0f} % of the time" for text in found]

@@ -1,0 +1,85 @@
+"""The format ``aoti``: machine code and weights, compiled by TorchInductor for one batch and budget."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import BuildError
+from harness.formats.aoti.graph import CompiledGraph, watch
+from harness.formats.registry import FORMATS, Format
+from harness.formats.target import Target
+from harness.formats.tensors import TensorSpec
+from harness.formats.torch.export import example_tensors, quiet_exporter
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = "aoti"
+PACKAGE = "model.pt2"
+
+
+def has_space(path: Path) -> bool:
+    """Whether TorchInductor would trip over `path`: it hands paths to the C++ compiler unquoted."""
+    return any(character.isspace() for character in str(path))
+
+
+FORMATS.add(FORMAT, Format(FORMAT, "AOTInductor package: machine code and weights for one batch"))
+
+
+def compile_module(
+    module: torch.nn.Module,
+    inputs: tuple[TensorSpec, ...],
+    target: Target,
+    folder: Path,
+    *,
+    seed: int,
+    freezing: bool,
+) -> CompiledGraph:
+    """Export `module` for the target's batch, write its package into `folder`, return what its code calls.
+
+    With `freezing`, what can be computed from the weights alone is computed now; low-precision weights would
+    be unpacked by it.
+    """
+    import torch
+
+    placed = module.to(target.device)
+    example = tuple(t.to(target.device) for t in example_tensors(inputs, target.batch, seed))
+    with compiling(target):
+        return package(torch.export.export(placed, example), folder, freezing=freezing)
+
+
+def package(exported: Any, folder: Path, **settings: Any) -> CompiledGraph:
+    """Compile an exported program into `folder`, with Inductor's `settings`; return what its code calls."""
+    from torch._inductor import aoti_compile_and_package
+
+    note, seen = watch()
+    configs = {**settings, "post_grad_custom_post_pass": note}
+    aoti_compile_and_package(exported, package_path=str(folder / PACKAGE), inductor_configs=configs)
+    return seen
+
+
+@contextlib.contextmanager
+def compiling(target: Target) -> Iterator[None]:
+    """Compile for the thread budget, without gradients, progress lines and warnings.
+
+    Raises BuildError where torch itself lies in a path with a space.
+    """
+    import torch
+
+    if has_space(home := Path(torch.__file__).parent):
+        raise BuildError(
+            f"torch lies in {home}, and TorchInductor cannot compile from a path with a space: "
+            "make the environment elsewhere (make VENV=/path/without/space)"
+        )
+    before = torch.get_num_threads()
+    torch.set_num_threads(target.threads)  # Inductor writes the thread count into the code
+    try:
+        with quiet_exporter(), warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_num_threads(before)

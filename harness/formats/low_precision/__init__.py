@@ -1,0 +1,1 @@
+"""What really runs in low precision, counted in each format."""

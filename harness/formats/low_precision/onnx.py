@@ -1,0 +1,171 @@
+"""What really got quantized: counted in the graph that is measured, never assumed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import BuildError
+from harness.formats.low_precision.shares import FLOAT, Product, refuse_unchanged, tally
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.flops import is_product, node_flops
+from harness.formats.onnx.qdq import Neighbours
+
+if TYPE_CHECKING:
+    import onnx
+
+_INTEGER = {"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
+_INTEGER_KERNELS = _INTEGER | {"MatMulIntegerToFloat", "QGemm"}
+_PASSED_BY = ("Transpose", "Reshape", "Squeeze", "Unsqueeze")  # between a weight and its operator
+_HALF = {10: "float16", 16: "bfloat16"}  # by onnx.TensorProto's numbers
+_INT8_COMPUTE = 4  # MatMulNBits' accuracy_level at which activations are rounded to int8 as well
+
+
+def report(
+    model: onnx.ModelProto,
+    source: onnx.ModelProto,
+    *,
+    integer: bool = False,
+    kernels: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Report what of `model`, made from `source`, computes or is stored in low precision.
+
+    `kernels` names the operator that each node of `model` runs as (probing.py), where it was looked at; else
+    a product whose operands are dequantized counts as integer where ONNX Runtime fuses such a pattern.
+
+    Shares are of the FLOPs of the whole graph (None where an operator's are not known: an LSTM stays in float
+    and is named so) and of the stored bytes of all weights with two dimensions or more. `overhead_operators`
+    are those that the source did not have. Raises BuildError when nothing is in low precision, or nothing
+    more than in the source, or with `integer`, when nothing computes in integers.
+    """
+    found = _Graph(model, kernels).products()
+    refuse_unchanged(found, "graph")
+    if _kinds(found) == _kinds(_Graph(source).products()):
+        raise BuildError("nothing was quantized beyond what a step before had done")
+    if integer and not any(product.kind == "integer" for product in found):
+        names = ", ".join(sorted({product.type for product in found}))
+        raise BuildError(f"nothing computes in integers: ONNX Runtime has no integer kernel for {names} here")
+    counts = onnx_graph.operators(model)
+    low, total = weight_bytes(model)
+    return {
+        **tally([*found, *_hidden(model)]),
+        "low_precision_weight_share": low / total if total else 0.0,
+        "quantize_nodes": counts["QuantizeLinear"] + counts["DynamicQuantizeLinear"],
+        "dequantize_nodes": counts["DequantizeLinear"],
+        "qdq_pairs": _pairs(model),
+        "overhead_operators": _overhead(model, source),
+    }
+
+
+def _kinds(products: list[Product]) -> Counter[str]:
+    return Counter(product.kind for product in products)
+
+
+def _hidden(model: onnx.ModelProto) -> list[Product]:
+    """Operators that multiply in ways that are not counted, such as an LSTM: they stay in float."""
+    pairs = zip(model.graph.node, node_flops(model), strict=True)
+    return [
+        Product(node.op_type, _name(node), None)
+        for node, flops in pairs
+        if flops is None and not is_product(node)
+    ]
+
+
+def weight_bytes(model: onnx.ModelProto) -> tuple[int, int]:
+    """Bytes of initializers with at least two dimensions: those in fewer than 32 bits, and all.
+
+    Scales and zero points are no weights.
+    """
+    parameters = {
+        name
+        for node in model.graph.node
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear", "MatMulNBits")
+        for name in node.input[2 if node.op_type == "MatMulNBits" else 1 :]
+    }
+    low = total = 0
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) < 2 or tensor.name in parameters:
+            continue
+        bits = element_bits(tensor.data_type)
+        size = (int(np.prod(tensor.dims)) * bits + 7) // 8
+        total += size
+        low += size if bits < 32 else 0
+    return low, total
+
+
+def element_bits(data_type: int) -> int:
+    """Bits of one stored element of an ONNX type: 4 for INT4, 8 for INT8, 32 for FLOAT."""
+    import onnx
+
+    if data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4):
+        return 4
+    return 8 * int(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(data_type)).itemsize)
+
+
+class _Graph:
+    """A graph with its tensors' makers, readers and types at hand."""
+
+    def __init__(self, model: onnx.ModelProto, kernels: Mapping[str, str] | None = None) -> None:
+        self.kernels = kernels
+        self.nodes = model.graph.node
+        self.flops = node_flops(model)
+        self.around = Neighbours(model)
+        self.types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+
+    def products(self) -> list[Product]:
+        """Each product and convolution, as it runs."""
+        pairs = zip(self.nodes, self.flops, strict=True)
+        return [
+            Product(node.op_type, _name(node), flops, *self._runs(node))
+            for node, flops in pairs
+            if is_product(node)
+        ]
+
+    def _runs(self, node: onnx.NodeProto) -> tuple[str, bool]:
+        """The number type that is multiplied, and whether weights are stored in fewer bits."""
+        if node.op_type in _INTEGER:
+            return "int8", True
+        if node.op_type == "MatMulNBits":
+            levels = [a.i for a in node.attribute if a.name == "accuracy_level"]
+            return "int8" if levels == [_INT8_COMPUTE] else FLOAT, True
+        data, weight = (self._origin(name) for name in node.input[:2])
+        if weight == "dequantized":
+            return "int8" if data == "dequantized" and self._fused(node) else FLOAT, True
+        return (weight, True) if weight in _HALF.values() else (FLOAT, weight == "widened")
+
+    def _fused(self, node: onnx.NodeProto) -> bool:
+        if self.kernels is None:
+            return self.around.fuses(node)
+        return self.kernels.get(node.name) in _INTEGER_KERNELS
+
+    def _origin(self, name: str) -> str:
+        """Where a tensor comes from: dequantized, a float of 16 bits, widened from one, or other."""
+        node = self.around.made_by.get(name)
+        while node is not None and node.op_type in _PASSED_BY:
+            name = node.input[0]
+            node = self.around.made_by.get(name)
+        if node is None:
+            return _HALF.get(self.types.get(name, 0), "other")
+        if node.op_type == "DequantizeLinear":
+            return "dequantized"
+        widened = node.op_type == "Cast" and self._origin(node.input[0]) in _HALF.values()
+        return "widened" if widened else "other"
+
+
+def _pairs(model: onnx.ModelProto) -> int:
+    """DequantizeLinear nodes that read what a QuantizeLinear made: activations through 8 bits and back."""
+    quantized = {name for n in model.graph.node if n.op_type == "QuantizeLinear" for name in n.output}
+    return sum(n.op_type == "DequantizeLinear" and n.input[0] in quantized for n in model.graph.node)
+
+
+def _overhead(model: onnx.ModelProto, source: onnx.ModelProto) -> dict[str, int]:
+    products = {node.op_type for node in model.graph.node if is_product(node)}
+    added = onnx_graph.operators(model) - onnx_graph.operators(source)
+    return {name: n for name, n in sorted(added.items()) if name not in products}
+
+
+def _name(node: onnx.NodeProto) -> str:
+    return str(node.name or node.output[0])

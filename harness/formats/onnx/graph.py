@@ -1,0 +1,144 @@
+"""The form ``onnx``: one `model.onnx`; what can be read from its graph. onnx is imported inside functions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.errors import DataError
+from harness.formats.onnx.flops import graph_flops
+from harness.formats.onnx.traffic import count_traffic
+from harness.formats.registry import FORMATS, Format
+from harness.formats.tensors import DTYPES, TensorSpec
+
+if TYPE_CHECKING:
+    import onnx
+
+FORMAT = "onnx"
+MODEL = "model.onnx"
+_FLOAT_TYPES = {1, 10, 11, 16}  # float, float16, double, bfloat16
+
+
+def load_checked(path: Path) -> onnx.ModelProto:
+    """Load an ONNX file and check it. Raises DataError when it is missing or no valid ONNX model."""
+    import onnx
+
+    if not path.is_file():
+        raise DataError(f"{path}: no such ONNX file")
+    try:
+        model = onnx.load(str(path))
+        if not model.graph.node:
+            raise DataError(f"{path} is no ONNX model: its graph has no nodes")
+        onnx.checker.check_model(str(path))
+    except DataError:
+        raise
+    except Exception as error:  # protobuf, the checker and external data each have their own errors
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{path} is no valid ONNX model: {first}") from error
+    return model
+
+
+def copy_model(path: Path, folder: Path) -> None:
+    """Put a user's ONNX file, with external data if it has any, into an Artifact's folder as one model."""
+    import onnx
+
+    model = load_checked(path)
+    try:
+        onnx.save(model, str(folder / MODEL))
+    except ValueError:  # over protobuf's 2 GB: weights beside the graph
+        onnx.save(model, str(folder / MODEL), save_as_external_data=True, location="weights.bin")
+
+
+def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
+    """Inputs of a graph as items without their first (batch) dimension.
+
+    Raises DataError for a type that the harness cannot make values of, or a second free dimension.
+    """
+    import onnx
+
+    weights = {tensor.name for tensor in model.graph.initializer}
+    specs = []
+    for value in model.graph.input:
+        if value.name in weights:
+            continue
+        tensor = value.type.tensor_type
+        if not tensor.elem_type:
+            raise DataError(f"ONNX input {value.name!r} is no tensor")
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+        dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim][1:]
+        if tensor.HasField("shape") and not tensor.shape.dim:
+            raise DataError(
+                f"ONNX input {value.name!r} is a single number: a model's inputs begin with the batch"
+            )
+        if dtype not in DTYPES:
+            raise DataError(f"ONNX input {value.name!r} has type {dtype}; allowed: {', '.join(DTYPES)}")
+        if None in dims or not tensor.HasField("shape"):
+            raise DataError(
+                f"ONNX input {value.name!r} has free dimensions beside the batch; give its shape under inputs"
+            )
+        specs.append(TensorSpec(name=value.name, shape=tuple(d for d in dims if d is not None), dtype=dtype))
+    if len(sizes := _fixed_batches(model)) > 1:
+        raise DataError(
+            f"the ONNX inputs' first dimensions are fixed to {' and '.join(map(str, sizes))}: "
+            "it is the batch of all"
+        )
+    return specs
+
+
+def input_names(model: onnx.ModelProto) -> list[str]:
+    """Names of the graph's inputs that are not weights, in order."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value.name for value in model.graph.input if value.name not in weights]
+
+
+def fixed_batch(model: onnx.ModelProto) -> int | None:
+    """Return the batch that an input of the graph is fixed to, or None when it is free."""
+    return next(iter(_fixed_batches(model)), None)
+
+
+def _fixed_batches(model: onnx.ModelProto) -> list[int]:
+    """First dimensions of inputs that are fixed, each once."""
+    names = set(input_names(model))
+    firsts = [v.type.tensor_type.shape.dim[:1] for v in model.graph.input if v.name in names]
+    return list(dict.fromkeys(int(d.dim_value) for dims in firsts for d in dims if d.HasField("dim_value")))
+
+
+def operators(model: onnx.ModelProto) -> Counter[str]:
+    """Count the graph's operators by type."""
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def count_statistics(model: onnx.ModelProto) -> dict[str, float]:
+    """Count parameters (float initializers), those not zero, FLOPs of one item, and what it moves.
+
+    FLOPs (onnx_flops.py) and activations (onnx_traffic.py) are left out when a shape cannot be inferred or
+    an operator hides its arithmetic.
+    """
+    from onnx import numpy_helper
+
+    floats = [numpy_helper.to_array(t) for t in model.graph.initializer if t.data_type in _FLOAT_TYPES]
+    statistics: dict[str, float] = {
+        "parameters": sum(int(a.size) for a in floats),
+        "nonzero_parameters": sum(int(np.count_nonzero(a)) for a in floats),
+    }
+    batch = fixed_batch(model) or 1
+    flops = graph_flops(model)
+    if flops is not None:
+        statistics["flops_per_sample"] = flops / batch
+    traffic = count_traffic(model)
+    if "activation_bytes" in traffic:
+        statistics["activation_bytes_per_sample"] = traffic.pop("activation_bytes") / batch
+    return statistics | traffic
+
+
+FORMATS.add(
+    FORMAT,
+    Format(
+        FORMAT,
+        "ONNX graph with its weights",
+        lambda folder, _: count_statistics(load_checked(folder / MODEL)),
+    ),
+)

@@ -1,0 +1,25 @@
+"""Where an Artifact is to run: what a compiler may specialize on, and what a Session is opened with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Target:
+    """Batch (items a call), device (cpu or cuda), thread budget and the cores that go with it."""
+
+    batch: int
+    device: str = "cpu"
+    threads: int = 1
+    cores: tuple[int, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Target:
+        """From JSON."""
+        return cls(**{**content, "cores": tuple(content.get("cores", ()))})

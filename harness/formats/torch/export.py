@@ -1,0 +1,56 @@
+"""Helpers of torch's exporters that several conversions need. Torch is imported inside the functions."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.formats.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_BATCH = 65_536
+
+
+def example_tensors(specs: tuple[TensorSpec, ...], batch: int, seed: int) -> tuple[torch.Tensor, ...]:
+    """Seeded random inputs, one tensor (batch, *shape) for each input."""
+    import torch
+
+    rng = np.random.default_rng(seed)
+    return tuple(torch.from_numpy(spec.random(batch, rng)) for spec in specs)
+
+
+def batch_shapes(module: torch.nn.Module, specs: tuple[TensorSpec, ...]) -> tuple[Any, ...]:
+    """Dynamic shapes in which the first dimension of every input is one free batch.
+
+    One for each parameter of the module's `forward`; what goes into ``*arguments`` is a tuple in it.
+    """
+    import torch
+
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    shapes = tuple({0: batch} for _ in specs)
+    parameters = inspect.signature(module.forward).parameters.values()
+    for index, parameter in enumerate(parameters):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            return (*shapes[:index], shapes[index:])
+    return shapes
+
+
+@contextlib.contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Keep the exporter's progress lines out of the Cell's log; its errors still raise."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,108 @@
+"""FLOPs and memory traffic of a PyTorch module, counted operator by operator. Torch is imported inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+Look = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
+"""Told an operator (an OpOverloadPacket), its arguments, those by name, and its result."""
+
+
+def watch_operators(module: torch.nn.Module, example: tuple[torch.Tensor, ...], look: Look) -> None:
+    """Run `module` on `example` without gradients, and tell `look` of each operator after it ran."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch types it in part
+        def __torch_dispatch__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = function(*args, **(kwargs or {}))
+            look(function._overloadpacket, args, kwargs or {}, result)
+            return result
+
+    with torch.no_grad(), Watch():  # type: ignore[no-untyped-call]
+        module(*example)
+
+
+HIDDEN = (
+    *("mkldnn_rnn_layer", "lstm", "gru", "rnn_tanh", "rnn_relu", "quantized_lstm", "quantized_gru"),
+    *("_cudnn_rnn", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "miopen_rnn"),
+)
+"""Operators that multiply and accumulate in ways that torch's counter does not know."""
+
+
+def formulas() -> dict[Any, Callable[..., Any]]:
+    """Return a formula for each operator that multiplies and accumulates: 2 × multiply-accumulates.
+
+    Causal attention is counted whole, as torch does elsewhere, and as a graph of products is.
+    """
+    import torch
+    from torch.utils.flop_counter import flop_registry, register_flop_formula, sdpa_flop
+
+    on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    if on_cpu not in flop_registry:
+        register_flop_formula(on_cpu, get_raw=True)(sdpa_flop)  # takes tensors already
+    return flop_registry
+
+
+def count_flops(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> float:
+    """Return the FLOPs of answering `example`."""
+    import torch
+
+    with torch.no_grad(), flop_counter() as counter:
+        module(*example)
+    return float(counter.get_total_flops())
+
+
+def flop_counter() -> FlopCounterMode:
+    """Return a counter that knows all `formulas`; what runs inside it is counted."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    formulas()
+    return FlopCounterMode(display=False)
+
+
+def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, float]:
+    """Return what answering `example`, one item, moves: `weight_bytes`, and of the products (what torch's
+    FLOP counter counts) `activation_bytes`, their inputs and outputs, and `float32_flops_share`, 0 without.
+    Where an operator hides its products (an LSTM), only the first is known, and FLOPs are not.
+    Tables that rows are looked up in alone (embeddings) are no weights here: a call reads a few rows of them.
+    """
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    parameters, known = list(module.parameters()), formulas()
+    weights = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+    looked_up: set[int] = set()
+    read: set[int] = set()
+    seen = {"bytes": 0.0, "all": 0.0, "float32": 0.0, "hidden": 0.0}
+
+    def tensors(tree: Any) -> list[torch.Tensor]:
+        return [part for part in tree_leaves(tree) if isinstance(part, torch.Tensor)]
+
+    def look(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        operands = tensors([args, kwargs])
+        used = {part.untyped_storage().data_ptr() for part in operands}
+        (looked_up if operator is torch.ops.aten.embedding else read).update(used)
+        seen["hidden"] += operator.__name__ in HIDDEN
+        if (counter := known.get(operator)) is not None:
+            moved = [t for t in operands if t.untyped_storage().data_ptr() not in weights] + tensors(result)
+            seen["bytes"] += float(sum(part.nbytes for part in moved))
+            flops = float(counter(*args, **kwargs, out_val=result))
+            seen["all"] += flops
+            seen["float32"] += flops * all(part.dtype == torch.float32 for part in operands)
+
+    watch_operators(module, example, look)
+    tables = looked_up - read
+    weighed = [p for p in parameters if p.untyped_storage().data_ptr() not in tables]
+    weight_bytes = {"weight_bytes": float(sum(parameter.nbytes for parameter in weighed))}
+    if seen["hidden"]:
+        return weight_bytes
+    return weight_bytes | {
+        "activation_bytes": seen["bytes"],
+        "float32_flops_share": seen["float32"] / seen["all"] if seen["all"] else 0.0,
+    }

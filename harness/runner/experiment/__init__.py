@@ -1,0 +1,1 @@
+"""Interleaved measuring of arms until a stopping rule is met."""

@@ -1,0 +1,1 @@
+"""`harness noise`: experiments whose truth is known."""

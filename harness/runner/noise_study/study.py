@@ -1,0 +1,217 @@
+"""`harness noise`: many experiments with each Group's baseline, kept in a folder as they come.
+
+The folder holds a journal (store/journal.py) and the workers' logs. The same command again goes on where it
+ended; an experiment that was cut short is made anew. Verdicts are not stored: they follow from the Trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.analysis.noise_study.power import Experiment
+from harness.artifacts.cache import Cache
+from harness.devices.fingerprint import Machine
+from harness.errors import HarnessError, StoreError, WorkerError
+from harness.packages import versions_of
+from harness.runner.experiment.builds import Builds, build_all
+from harness.runner.noise_study.experiments import Experiments
+from harness.runner.plan import Plan, PlannedCell
+from harness.runner.progress import Observer
+from harness.runner.run.concurrent_runs import announced, others
+from harness.runner.run.provenance import current_commit
+from harness.runner.run.run import DISTURBED
+from harness.store.journal import FILE, Event, Journal, read_journal
+from harness.suite.matrix import Cell, Group
+from harness.suite.schema import Measure
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """A Plan of the Groups' baselines and nothing else; `skipped` says why a Group (by name) is left out."""
+
+    plan: Plan
+    cells: dict[str, PlannedCell]
+    skipped: dict[str, str]
+
+
+def baselines_of(plan: Plan) -> Baselines:
+    """Keep each Group's baseline, if it can run here and its calls can be slowed down."""
+    cells: dict[str, PlannedCell] = {}
+    skipped: dict[str, str] = {}
+    groups: list[Group] = []
+    for group in plan.groups:
+        if group.baseline is None:
+            skipped[group.name] = "its baseline is excluded"
+            continue
+        planned = plan.cells[group.baseline.cell_id]
+        if reason := planned.skip or _unfit(group.baseline):
+            skipped[group.name] = reason
+            continue
+        cells[group.group_id] = planned
+        groups.append(Group(group.group_id, (group.baseline,), group.baseline))
+    models = {planned.cell.model.name for planned in cells.values()}
+    data_keys = {name: key for name, key in plan.data_keys.items() if name in models}
+    needed = {job.key for planned in cells.values() for job in planned.jobs} | set(data_keys.values())
+    jobs = {key: job for key, job in plan.jobs.items() if key in needed}
+    own = {planned.cell.cell_id: planned for planned in cells.values()}
+    return Baselines(Plan(plan.suite, plan.place, groups, own, jobs, data_keys), cells, skipped)
+
+
+def _unfit(baseline: Cell) -> str | None:
+    """Why no slow-down of a known size can be injected, if so."""
+    if baseline.pipeline.deployment:
+        return "a slow-down cannot be injected into replicas"
+    if not baseline.workload.follows_calls():
+        scenario = baseline.workload.scenario
+        return f"in {scenario} a call that takes 1 % longer changes the figure by another share"
+    return None
+
+
+@dataclass
+class Findings:
+    """What is in a folder: whole experiments by Group, and Groups that failed, with the reason."""
+
+    experiments: dict[str, list[Experiment]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class NoiseRun:
+    """Experiments of a Suite in the folder `out`; `effects` are the candidates (experiments.arms_for)."""
+
+    def __init__(
+        self,
+        baselines: Baselines,
+        machine: Machine,
+        measure: Measure,
+        effects: dict[str, float],
+        out: Path,
+        cache: Cache,
+        observer: Observer,
+    ) -> None:
+        self.baselines, self.machine, self.measure = baselines, machine, measure
+        self.effects, self.out, self.cache, self.observer = effects, out, cache, observer
+        self.events = read_journal(out) if (out / FILE).is_file() else []
+        self.failed: dict[str, str] = {}
+        self._refuse_other()
+
+    def run(self, count: int) -> None:
+        """Make experiments until there are `count` of each Group. Raises StoreError when it cannot write."""
+        todo = [
+            (number, group)
+            for number in range(count)
+            for group in self.baselines.cells
+            if number not in self._done(group)
+        ]
+        if not todo:
+            return
+        journal = Journal(self.out)
+        try:
+            with announced():
+                self._run(journal, todo)
+        finally:
+            journal.close()
+
+    def findings(self) -> Findings:
+        """Return what was measured so far."""
+        return Findings(
+            {group: read_experiments(self.events, group) for group in self.baselines.cells}, self.failed
+        )
+
+    def _run(self, journal: Journal, todo: list[tuple[int, str]]) -> None:
+        record = partial(self._record, journal)
+        if not self.events:
+            commit = current_commit(Path.cwd())
+            record("noise", settings=self._settings(), commit=commit.hash if commit else None)
+        logs = self.out / "logs"
+        builds = build_all(self.baselines.plan, self.cache, journal, self.observer, logs)
+        makers = self._makers(builds, record, logs)
+        self.observer.phase("noise", len(todo))
+        for number, group in todo:
+            if group not in makers or group in self.failed:
+                continue
+            if pids := others():
+                text = DISTURBED.format(pids=", ".join(map(str, pids)))
+                record("notice", text=text)
+                self.observer.notice(text)
+            try:
+                makers[group].make(number)
+            except WorkerError as error:
+                self._fail(group, str(error), record)
+            journal.sync()
+
+    def _makers(self, builds: Builds, record: Callable[..., Event], logs: Path) -> dict[str, Experiments]:
+        makers = {}
+        plan = self.baselines.plan
+        for group, planned in self.baselines.cells.items():
+            keys = [*(job.key for job in planned.jobs), plan.data_keys[planned.cell.model.name]]
+            if failure := builds.failure(keys):
+                self._fail(group, failure[0], record)
+                continue
+            makers[group] = Experiments(
+                plan, planned, builds, self.effects, self.measure, self.observer, record, logs
+            )
+        return makers
+
+    def _fail(self, group: str, reason: str, record: Callable[..., Event]) -> None:
+        self.failed[group] = reason
+        record("group-failed", group_id=group, reason=reason)
+        self.observer.notice(reason)
+
+    def _done(self, group: str) -> set[int]:
+        return {e["experiment"] for e in self.events if e["event"] == "experiment" and e["group_id"] == group}
+
+    def _record(self, journal: Journal, event: str, **content: Any) -> Event:
+        entry = journal.append(event, **content)
+        self.events.append(entry)
+        return entry
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same for experiments to be of one kind."""
+        return {
+            "suite": self.baselines.plan.suite.spec.suite,
+            "machine": self.machine.id,
+            "effects": self.effects,
+            "measure": self.measure.model_dump(mode="json"),
+            "versions": versions_of(
+                tuple(
+                    {name for p in self.baselines.cells.values() for name in p.cell.pipeline.runtime.packages}
+                )
+            ),
+            "artifacts": {group: planned.artifact_key for group, planned in self.baselines.cells.items()},
+        }
+
+    def _refuse_other(self) -> None:
+        if not self.events:
+            return
+        settings = self._settings()
+        found = self.events[0].get("settings")
+        if self.events[0]["event"] != "noise" or not isinstance(found, dict):
+            raise StoreError(f"{self.out} holds a journal of something else; name another folder with --out")
+        if odd := [name for name, value in settings.items() if found.get(name) != value]:
+            raise HarnessError(
+                f"{self.out} holds experiments with another {', '.join(odd)}; they cannot be pooled: "
+                "name another folder with --out"
+            )
+
+
+def read_experiments(events: list[Event], group: str) -> list[Experiment]:
+    """Return the Group's whole experiments; of one that was begun twice, the Trials of the second time."""
+    whole: list[Experiment] = []
+    parts: dict[int, Experiment] = {}
+    for event in events:
+        if event.get("group_id") != group:
+            continue
+        number = event.get("experiment", -1)
+        if event["event"] == "noise-trial":
+            if event["trial"] == 0:
+                parts[number] = Experiment()
+            took = {"timed_s": event["timed_s"].get("baseline", 0.0), "wall_s": event["wall_s"]}
+            arms = {name: (rounds, seconds) for name, (rounds, seconds) in event["arms"].items()}
+            parts.setdefault(number, Experiment()).add(event["trial"], arms, **took)
+        elif event["event"] == "experiment":
+            whole.append(parts.pop(number, Experiment()))
+    return whole

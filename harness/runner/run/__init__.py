@@ -1,0 +1,1 @@
+"""A Run: build, measure, journal, resume, finish."""

@@ -1,0 +1,75 @@
+"""From journal to Run: tables, grade, `run.json`, and the final name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.analysis.records.assemble import Tables, assemble
+from harness.analysis.records.roofline import peaks_of
+from harness.measure.evidence import Evidence, grade
+from harness.runner.run.run import PARTIAL, Outcome
+from harness.store.info import RunInfo
+from harness.store.journal import FILE, Event, write_log
+from harness.store.writing import publish, remove_empty_files, write_run
+
+
+def complete(info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, Tables]:
+    """Return `run.json`'s content with all that the journal says, and the tables."""
+    tables = assemble(events, info)
+    evidence = [Evidence.from_dict(event["evidence"]) for event in events if event["event"] == "block"]
+    graded = grade(evidence)
+    costs = [event["clock_ns"] for event in events if event["event"] == "ready"]
+    notices = [event["text"] for event in events if event["event"] == "notice"]
+    done = info.model_copy(
+        update={
+            "status": status,
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "times": tables.times,
+            "notices": list(dict.fromkeys([*notices, *_group_notices(info, tables)])),
+            "grade": {
+                "letter": graded.letter,
+                "reasons": list(graded.reasons),
+                "remedies": list(graded.remedies),
+            },
+            "peaks": peaks_of(events),
+            "clock": {"reading_ns": sorted(costs)[len(costs) // 2]} if costs else {},
+        }
+    )
+    return done, tables
+
+
+def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:
+    """Write the tables into the Run's folder, drop the journal, give the folder its final name."""
+    done, tables = complete(info, events, "complete")
+    remove_empty_files(folder / "logs")
+    for row in tables.cells:
+        if row["log"] and not (folder / row["log"]).is_file():
+            row["log"] = None
+    write_run(folder, done, tables.by_name())
+    write_log(folder, events)
+    final = folder.with_name(folder.name.removesuffix(PARTIAL))
+    publish(folder, final)
+    (final / FILE).unlink(missing_ok=True)
+    return outcome(final, tables)
+
+
+def outcome(folder: Path, tables: Tables) -> Outcome:
+    """Count what became of the Cells."""
+    counts = Counter(row["status"] for row in tables.cells if row["arm"] != "control")
+    return Outcome(folder, counts["measured"], counts["failed"], counts["skipped"])
+
+
+def _group_notices(info: RunInfo, tables: Tables) -> list[str]:
+    """Groups whose Cells cannot be compared, since their baseline was not measured."""
+    status = {row["cell_id"]: row["status"] for row in tables.cells if row["arm"] != "control"}
+    found = []
+    for group in info.groups:
+        where = f"{group.model} / {group.workload} / {group.hardware}"
+        if not group.baseline:
+            found.append(f"{where}: its baseline is excluded, so there are no speed-ups")
+        elif (ended := status.get(group.baseline)) in ("failed", "skipped"):
+            how = "failed" if ended == "failed" else "was skipped"
+            found.append(f"{where}: its baseline {how}, so there are no speed-ups")
+    return found

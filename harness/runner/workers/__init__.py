@@ -1,0 +1,1 @@
+"""Worker processes and how the manager talks to them."""

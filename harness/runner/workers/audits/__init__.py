@@ -1,0 +1,1 @@
+"""Audits of a Record: one file each, found by the registry."""

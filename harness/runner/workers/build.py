@@ -1,0 +1,185 @@
+"""The build worker: turns jobs into Artifacts, one after the other, in a process apart from any measuring.
+
+Run as a module by `build.py`; talks JSON (channel.py). It may import any library that a step needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.artifacts.artifact import Artifact
+from harness.artifacts.cache import Cache
+from harness.errors import BuildError, describe
+from harness.formats.registry import count_statistics
+from harness.formats.target import Target
+from harness.formats.tensors import TensorSpec, check_arrays
+from harness.measure.memory import PhaseMeter
+from harness.runner.workers.channel import Message, WorkerSide
+from harness.runner.workers.evaluation_data import write_evaluation_data
+from harness.techniques.registry import CONVERSIONS, TRANSFORMS, StepConfig, Transform
+from harness.zoo.registry import Data
+from harness.zoo.source import SOURCES, Source
+
+INPUTS = "inputs.json"
+
+
+class Model:
+    """The model that this worker builds for."""
+
+    def __init__(self, message: Message) -> None:
+        self.source: Source = SOURCES.get(message["source"])
+        self.config = self.source.config.model_validate(message["config"])
+        self.folder = Path(message["folder"])
+
+    def training_data(self) -> Data:
+        """Training items. Raises BuildError when the model has none, or they are empty."""
+        data = self.source.data(self.config, self.folder, "train")
+        if data is None or len(data) == 0:
+            raise BuildError("there is no training data: give the model a dataset")
+        return data
+
+
+class Context:
+    """What a step may ask for (techniques/registry.py, BuildContext)."""
+
+    def __init__(self, model: Model, message: Message, inputs: tuple[TensorSpec, ...]) -> None:
+        self.seed = int(message["seed"])
+        self.target = Target.from_dict(message["target"])
+        self.inputs = inputs
+        self.cpu_features = frozenset(message["cpu_features"])
+        self._model = model
+
+    def training_data(self) -> Data:
+        """Training items of the model's dataset."""
+        return self._model.training_data()
+
+    def say(self, text: str) -> None:
+        """Put a line into the build log."""
+        sys.stderr.write(f"{text}\n")
+
+
+def main() -> None:
+    """Serve the manager until it closes the pipe."""
+    channel = WorkerSide()
+    model: Model | None = None
+    for message in channel:
+        if message["do"] == "model":
+            model = Model(message)
+            continue
+        try:
+            if model is None:
+                raise BuildError("a job came before its model")
+            artifact = _build(model, message)
+            channel.emit("built", key=artifact.key)
+        except (Exception, SystemExit) as error:  # whatever a step or a user's code raises ends that job only
+            traceback.print_exc()
+            channel.emit("failed", key=message["key"], reason=describe(error))
+        gc.collect()
+
+
+def _build(model: Model, message: Message) -> Artifact:
+    cache = Cache(Path(message["cache"]))
+    found = cache.get(message["key"])
+    if found is not None:  # another run was faster
+        return found
+    build: Callable[[Cache, Model, Message], Artifact] = {
+        "source": _build_source,
+        "data": _build_data,
+        "step": _build_step,
+    }[message["kind"]]
+    return build(cache, model, message)
+
+
+def _build_source(cache: Cache, model: Model, message: Message) -> Artifact:
+    with cache.staging() as staged:
+        inputs = model.source.build(model.config, model.folder, staged)
+        statistics = count_statistics(model.source.format, staged, inputs)
+        (staged / INPUTS).write_text(json.dumps([spec.model_dump() for spec in inputs]))
+        return cache.put(message["key"], model.source.format, staged, [], statistics)
+
+
+def _build_data(cache: Cache, model: Model, message: Message) -> Artifact:
+    source = _parent(cache, message["parents"][0])
+    inputs = read_inputs(source)
+    data = model.source.data(model.config, model.folder, "test")
+    if data is not None and (faults := check_arrays(data.inputs, inputs, "quality data")):
+        raise BuildError("; ".join(faults))
+    metric = model.source.metric(model.config)
+    with cache.staging() as staged:
+        write_evaluation_data(staged, source, inputs, data, metric, int(message["seed"]))
+        return cache.put(message["key"], "data", staged, [], {})
+
+
+def _build_step(cache: Cache, model: Model, message: Message) -> Artifact:
+    parent = _parent(cache, message["parents"][0])
+    inputs = read_inputs(_parent(cache, message["source_key"]))
+    registry = TRANSFORMS if message["step"] in TRANSFORMS else CONVERSIONS
+    step = registry.get(message["step"])
+    config = step.config.model_validate(message["config"])
+    context = Context(model, message, inputs)
+    with cache.staging() as staged:
+        context.say(f"[{model.source.key}] {step.name} {config}")
+        record = _take_step(step, config, parent, staged, context)
+        if not any(staged.iterdir()):
+            raise BuildError(f"{step.name} wrote no file")
+        counted = count_statistics(step.yields, staged, inputs)
+        statistics = {**counted, **{n: parent.statistics[n] for n in step.keeps if n in parent.statistics}}
+        return cache.put(message["key"], step.yields, staged, [*parent.steps, record], statistics)
+
+
+def _take_step(
+    step: Transform, config: StepConfig, parent: Artifact, out: Path, context: Context
+) -> dict[str, Any]:
+    """Take one step and return what is recorded of it: its time, its peak memory, what it says itself.
+
+    Its libraries are imported before. Else the first step of a model that needs one would pay seconds for its
+    import and those after it nothing, so that build times would follow the order in the suite.
+    """
+    for package in step.packages:
+        with contextlib.suppress(ImportError):  # a distribution of another name; the step says if it lacks it
+            importlib.import_module(package.replace("-", "_"))
+    _seed_everything(context.seed)
+    meter = PhaseMeter()
+    meter.begin("build")
+    start = time.perf_counter()
+    details = step.build(config, parent, out, context)
+    seconds = time.perf_counter() - start
+    return {
+        "step": step.name,
+        "build_s": seconds,
+        "build_peak_rss_bytes": meter.end().peak_rss_bytes,
+        "details": details,
+    }
+
+
+def read_inputs(source: Artifact) -> tuple[TensorSpec, ...]:
+    """The model's inputs, as the source Artifact remembers them."""
+    return tuple(TensorSpec.model_validate(spec) for spec in json.loads(source.file(INPUTS).read_text()))
+
+
+def _parent(cache: Cache, key: str) -> Artifact:
+    artifact = cache.get(key)
+    if artifact is None:
+        raise BuildError("an earlier step's Artifact has gone from the cache; run again")
+    return artifact
+
+
+def _seed_everything(seed: int) -> None:
+    np.random.seed(seed)  # a step's libraries may use the global generator
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+if __name__ == "__main__":
+    main()

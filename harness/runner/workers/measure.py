@@ -1,0 +1,277 @@
+"""The measuring worker: one fresh process, one Cell, one Trial. It imports its own runtime and no other.
+
+Run as a module by `trials.py`; talks JSON (channel.py). Its life: ready → load → warm → block … → quality.
+A waiting worker is blocked in a read and costs no CPU.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.artifacts.artifact import read_artifact
+from harness.errors import HarnessError, describe
+from harness.formats.target import Target
+from harness.measure.blocks import set_aside_garbage
+from harness.measure.clock import PerfClock, cost_ns
+from harness.measure.evidence import Probe, tags
+from harness.measure.memory import PhaseMeter, with_children
+from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
+from harness.measure.slowdown import slow_down
+from harness.measure.threads import ThreadMeter, pin, threads_used
+from harness.runner.workers.audits.registry import Audits, Subject
+from harness.runner.workers.channel import Message, WorkerSide
+from harness.runner.workers.evaluation_data import read_evaluation_data
+from harness.runner.workers.replicas import Host, family_pids
+from harness.runtimes.registry import RUNTIMES, Session
+from harness.store.arrays import pack
+from harness.techniques.registry import DEPLOYMENTS
+from harness.zoo.registry import METRICS
+
+POOL_BYTES, MAX_POOL = 64_000_000, 16
+"""Distinct batches that timed calls take in turn: at most so many, and so many bytes, but at least two."""
+SETTLE_S, SETTLE_CPU_S = 0.01, 0.001
+"""A worker has come to rest when it used less than SETTLE_CPU_S of CPU in SETTLE_S."""
+
+
+class Trial:
+    """One Cell in this process."""
+
+    def __init__(self, channel: WorkerSide, spec: Message) -> None:
+        self.channel = channel
+        self.spec = spec
+        self.target = Target.from_dict(spec["target"])
+        self.clock = PerfClock()
+        self.scenario = SCENARIOS.get(spec["workload"]["scenario"])
+        self.load_on: Load | None = None
+        self.data = read_evaluation_data(Path(spec["data"]))
+        self.pool: list[tuple[Any, ...]] = []
+        self.meter = PhaseMeter()
+        self.session: Session | None = None
+        self.calls: list[Callable[[], Any]] = []
+        self.audits = Audits()
+
+    def _make_pool(self) -> list[tuple[Any, ...]]:
+        first = self.data.batch(0, self.target.batch)
+        size = max(sum(array.nbytes for array in first), 1)
+        distinct = -(-len(self.data) // self.target.batch)
+        number = max(min(POOL_BYTES // size, MAX_POOL, distinct), min(2, distinct))
+        return [first, *(self.data.batch(i, self.target.batch) for i in range(1, number))]
+
+    def ready(self) -> None:
+        """Import the runtime and say how long that took since the process was asked for; then fetch inputs.
+
+        They are no part of a start, which would have none yet, nor of what an empty worker grows by.
+        """
+        runtime = RUNTIMES.get(self.spec["runtime"])
+        for module in runtime.imports:
+            importlib.import_module(module)
+        import_s = (time.perf_counter_ns() - self.channel.spawned_ns) / 1e9
+        self.pool = self._make_pool()
+        self.meter.begin("empty")
+        phase = self.meter.end()
+        self.channel.emit(
+            "ready",
+            import_s=import_s,
+            rss_empty_bytes=phase.rss_end_bytes,
+            pss_empty_bytes=phase.pss_bytes,
+            clock_ns=cost_ns(self.clock),
+        )
+
+    def load(self, _message: Message) -> None:
+        """Artifact on disk → Session; then the first call."""
+        runtime = RUNTIMES.get(self.spec["runtime"])
+        artifact = read_artifact(Path(self.spec["artifact"]))
+        config = runtime.config.model_validate(self.spec["runtime_config"])
+        self.meter.begin("load")
+        start = time.perf_counter()
+        if self.spec["deployment"]:
+            deployment = DEPLOYMENTS.get(self.spec["deployment"])
+            host = Host(self.spec, self.target, self.pool)
+            deployed = deployment.config.model_validate(self.spec["deployment_config"])
+            self.session = deployment.open_session(deployed, host)
+        else:
+            self.session = runtime.open_session(config, artifact, self.target)
+        load_s = time.perf_counter() - start
+        loaded = self.meter.end()
+        family = family_pids()
+        loaded = with_children(loaded, [pid for pid in family if pid != os.getpid()])
+        self.meter = PhaseMeter(family)
+        self.meter.begin("first call")
+        start = time.perf_counter()
+        assert self.session is not None  # noqa: S101
+        self.calls = [self.session.bind(self.pool[0])]
+        answer = self.calls[0]()
+        first_call_s = time.perf_counter() - start
+        if any(np.isnan(part).any() for part in map(np.asarray, answer) if part.dtype.kind in "fc"):
+            raise HarnessError("the first answer holds NaN: what computes nothing is not timed")
+        self.calls += [self.session.bind(batch) for batch in self.pool[1:]]
+        set_aside_garbage()
+        first = self.meter.end()
+        self.meter.begin("steady")
+        self.probe = Probe(os.getpid(), self.target.cores or None)
+        self.threads = ThreadMeter(family)
+        self.channel.emit(
+            "loaded",
+            load_s=load_s,
+            first_call_s=first_call_s,
+            load=loaded.to_dict(),
+            first_call=first.to_dict(),
+        )
+
+    def warm(self, message: Message) -> None:
+        """Call until steady; settle what makes a Block.
+
+        `slowdown`, a share of the call's length, is in no Suite's spec: `harness noise` puts it there.
+        """
+        self.load_on = self._load(message)
+        warmth = self.load_on.warm()
+        if wait_ns := round(self.spec.get("slowdown", 0.0) * warmth.sample_s * self.target.batch * 1e9):
+            self.calls = slow_down(self.calls, wait_ns, self.clock)
+            self.load_on = self._load(message)
+            warmth = self.load_on.warm()
+        self._settle()
+        self.channel.emit(
+            "warm",
+            calls=warmth.calls,
+            seconds=warmth.seconds,
+            steady=warmth.steady,
+            block_calls=self.load_on.count,
+            search=warmth.search,
+            wait_ns=wait_ns,
+        )
+
+    def block(self, _message: Message) -> None:
+        """Time one Block, noise evidence around it."""
+        assert self.load_on is not None  # noqa: S101
+        self.load_on.wake()
+        threads, before = self.threads.read(), self.probe.read()
+        start_ns = time.perf_counter_ns()
+        block = self.load_on.block()
+        after = self.probe.read()
+        worked_ns = int(block.arrivals.service_ns.sum()) if block.arrivals else block.duration_ns
+        busy = threads_used(threads, self.threads.read(), worked_ns / 1e9)
+        self.audits.timed(block.last_index, block.last)
+        self._settle()
+        evidence = self.probe.between(before, after)
+        self.channel.emit(
+            "block",
+            start_ns=start_ns,
+            duration_ns=block.duration_ns,
+            samples=block.calls * self.load_on.samples,
+            calls_ns=pack(block.calls_ns),
+            seconds_per_sample=self.load_on.seconds_per_sample(block),
+            statistics=self.load_on.statistics(block),
+            evidence=evidence.to_dict(),
+            threads_used=busy,
+            tags=list(tags(evidence)),
+        )
+
+    def memory(self, _message: Message) -> None:
+        """End the steady phase and say what it needed."""
+        self.channel.emit("memory", steady=self.meter.end().to_dict())
+
+    def quality(self, message: Message) -> None:
+        """Answer the quality set with the Session that was timed, at the workload's batch."""
+        assert self.session is not None  # noqa: S101
+        metric = METRICS.get(self.data.metric)
+        size = self.target.batch
+        scores = []
+        self.audits.probe(self._subject())
+        start = time.perf_counter()
+        last_beat = start
+        for i in range(-(-len(self.data) // size)):
+            inputs = self.data.batch(i, size)
+            outputs = tuple(np.asarray(part) for part in self.session.run(inputs))
+            real = min(size, len(self.data) - i * size)
+            truth = self.data.truth[i * size : i * size + real]
+            scores.append(metric.score(tuple(part[:real] if part.ndim else part for part in outputs), truth))
+            self.audits.evaluated(i, real, inputs, outputs)
+            if time.perf_counter() - last_beat > message["beat_s"]:
+                last_beat = time.perf_counter()
+                self.channel.emit("alive")
+        seconds = time.perf_counter() - start
+        values = np.concatenate(scores)
+        self.channel.emit(
+            "quality",
+            metric=metric.name,
+            unit=metric.unit,
+            higher_is_better=metric.higher_is_better,
+            seconds=seconds,
+            scores=pack(values.astype(np.float32)),
+            audits=self.audits.findings(),
+        )
+
+    def _load(self, message: Message) -> Load:
+        seat = Seat(
+            self.session,
+            self.calls,
+            self.clock,
+            message["block_s"],
+            message["cap_s"],
+            tuple(self.spec["seed"]),
+            lambda seconds: self.channel.emit("alive", patience_s=seconds),
+        )
+        return self.scenario.load(self.scenario.workload.model_validate(self.spec["workload"]), seat)
+
+    def _subject(self) -> Subject:
+        """What audits may ask of the Session."""
+        assert self.session is not None  # noqa: S101
+        return Subject(
+            self.session.bind,
+            self.calls,
+            self.pool,
+            lambda rng: self.data.draw(rng, self.target.batch),
+            self.clock,
+            lambda: self.channel.emit("alive"),
+        )
+
+    def _settle(self) -> None:
+        """Wait until the runtime's threads stop spinning, so that the next worker has the cores to itself."""
+        for _ in range(50):
+            before = self._cpu_s()
+            time.sleep(SETTLE_S)
+            if self._cpu_s() - before < SETTLE_CPU_S:
+                return
+
+    def _cpu_s(self) -> float:
+        """CPU time of those that answer calls: this process, or its replicas."""
+        return sum(self.threads.read().values()) or time.process_time()
+
+
+def main() -> None:
+    """Serve the manager until it closes the pipe."""
+    channel = WorkerSide()
+    spec = channel.receive()
+    if spec is None:
+        return
+    try:
+        pin(tuple(spec["target"]["cores"]))
+        trial = Trial(channel, spec)
+        trial.ready()
+        verbs = {
+            "load": trial.load,
+            "warm": trial.warm,
+            "block": trial.block,
+            "memory": trial.memory,
+            "quality": trial.quality,
+        }
+        for message in channel:
+            verbs[message["do"]](message)
+        if trial.session is not None:
+            trial.session.close()
+    except Exception as error:  # a runtime may raise anything; the manager records it and goes on
+        traceback.print_exc(file=sys.stderr)
+        channel.emit("error", reason=describe(error))
+
+
+if __name__ == "__main__":
+    main()
