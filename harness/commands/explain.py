@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from harness.analysis.frames import Row
+from harness.analysis.compare.comparison import Comparison
 from harness.commands.report import found_runs
 from harness.console import Terminal
 from harness.errors import ExitCode, HarnessError, unknown
@@ -16,48 +16,49 @@ from harness.store.reading import Run
 def explain_cell(cell: str, run: str | None, results: Path, *, as_json: bool) -> ExitCode:
     """Print the sentences on a Cell of the newest Run. Raises HarnessError where no or several Cells fit."""
     from harness.analysis.compare.leaderboard import boards
-    from harness.analysis.frames import records
     from harness.analysis.words.explain import explain
 
     with found_runs(run, results) as (runs, _):
         found = [
             (board.baseline, row)
             for board in boards(runs[-1])
-            for row in [*board.records, *records(board.off), *records(board.left_out)]
+            for row in [*board.rows, *board.off, *board.left_out]
         ]
         baseline, row = _chosen(cell, found, runs[-1])
-        told = _reason(row) if row["status"] != "measured" else explain(row, baseline, runs[-1].info.peaks)
+        told = _reason(row) if row.status != "measured" else explain(row, baseline, runs[-1].info.peaks)
     if as_json:
-        sys.stdout.write(json.dumps({"cell_id": row["cell_id"], "name": _name(row), "told": told}) + "\n")
+        sys.stdout.write(json.dumps({"cell_id": row.cell_id, "name": _name(row), "told": told}) + "\n")
         return ExitCode.OK
     terminal = Terminal()
-    terminal.say(f"{_name(row)}  ({row['cell_id'][:8]})")
+    terminal.say(f"{_name(row)}  ({row.cell_id[:8]})")
     for text in told:
         terminal.say(f"  {text}")
     return ExitCode.OK
 
 
-def _chosen(cell: str, found: list[tuple[Row | None, Row]], run: Run) -> tuple[Row | None, Row]:
+def _chosen(
+    cell: str, found: list[tuple[Comparison | None, Comparison]], run: Run
+) -> tuple[Comparison | None, Comparison]:
     """By the start of its id, or by name: model/technique/workload/hardware, or as much as is unique."""
     fitting = [pair for pair in found if _fits(cell, pair[1])]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        names = ", ".join(f"{_name(row)} ({row['cell_id'][:8]})" for _, row in fitting[:8])
+        names = ", ".join(f"{_name(row)} ({row.cell_id[:8]})" for _, row in fitting[:8])
         raise HarnessError(f"{cell!r} means {len(fitting)} Cells of {run.folder.name}: {names}")
     raise HarnessError(unknown("Cell", cell, [_name(row) for _, row in found]))
 
 
-def _fits(cell: str, row: Row) -> bool:
+def _fits(cell: str, row: Comparison) -> bool:
     wanted = [part.strip() for part in cell.split("/")]
-    names = [row["model"], row["technique"], row["workload"], row["hardware"]]
-    return row["cell_id"].startswith(cell) or all(part in names for part in wanted)
+    names = [row.model, row.technique, row.workload, row.hardware]
+    return row.cell_id.startswith(cell) or all(part in names for part in wanted)
 
 
-def _name(row: Row) -> str:
-    return " / ".join(str(row[key]) for key in ("model", "technique", "workload", "hardware"))
+def _name(row: Comparison) -> str:
+    return f"{row.model} / {row.technique} / {row.workload} / {row.hardware}"
 
 
-def _reason(row: Row) -> list[str]:
-    stage = f" ({row['stage']})" if row["stage"] else ""
-    return [f"It was {row['status']}{stage}: {row['reason'] or 'no reason was recorded'}."]
+def _reason(row: Comparison) -> list[str]:
+    stage = f" ({row.stage})" if row.stage else ""
+    return [f"It was {row.status}{stage}: {row.reason or 'no reason was recorded'}."]

@@ -81,11 +81,10 @@ def _show(folder: Path, report: Path | None, results: Path, terminal: Terminal) 
     run = load(folder)
     terminal.say()
     terminal.show(table(run))
-    failed = run.cells[(run.cells["status"] == "failed") & (run.cells["arm"] != "control")]
-    for row in failed.to_dict("records"):
-        names = " / ".join(row[k] for k in ("model", "technique", "workload", "hardware"))
-        log = f"; log: {folder / row['log']}" if isinstance(row["log"], str) else ""
-        terminal.warn(f"{names} failed ({row['stage']}): {row['reason']}{log}")
+    for row in (row for row in run.records if row.status == "failed" and row.arm != "control"):
+        names = f"{row.model} / {row.technique} / {row.workload} / {row.hardware}"
+        log = f"; log: {folder / row.log}" if row.log else ""
+        terminal.warn(f"{names} failed ({row.stage}): {row.reason}{log}")
     for notice in run.info.notices:
         terminal.warn(notice)
     times = run.info.times

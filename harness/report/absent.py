@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.frames import Row, records
 from harness.analysis.words.headline import place
 from harness.report import logs
 from harness.store.reading import Run
@@ -33,19 +33,19 @@ def absent(boards: Sequence[Board], run: Run) -> list[Absent]:
     found: dict[tuple[str, str, str], Absent] = {}
     for board in boards:
         for row, what, reason in _rows(board):
-            key = (row["technique"], what, reason)
+            key = (row.technique, what, reason)
             where = place(board.group)
             if key in found:
                 found[key] = replace(found[key], where=(*found[key].where, where))
             else:
-                log = logs.excerpt(run.folder, row["log"]) if what == "failed" else ""
-                found[key] = Absent(row["technique"], (where,), what, reason, log, row["cell_id"])
+                log = logs.excerpt(run.folder, row.log) if what == "failed" else ""
+                found[key] = Absent(row.technique, (where,), what, reason, log, row.cell_id)
     return list(found.values())
 
 
-def _rows(board: Board) -> Iterator[tuple[Row, str, str]]:
-    for row in records(board.off):
-        yield row, "off the board", "; ".join([*(row["notes"] or ()), *(row["warnings"] or ())])
-    for row in records(board.left_out):
-        stage = f"{row['stage']}: " if row["stage"] else ""
-        yield row, row["status"], f"{stage}{row['reason'] or 'no reason was recorded'}"
+def _rows(board: Board) -> Iterator[tuple[Comparison, str, str]]:
+    for row in board.off:
+        yield row, "off the board", "; ".join([*(row.notes or ()), *(row.warnings or ())])
+    for row in board.left_out:
+        stage = f"{row.stage}: " if row.stage else ""
+        yield row, row.status, f"{stage}{row.reason or 'no reason was recorded'}"

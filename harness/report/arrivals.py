@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.analysis.frames import Row
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.words import numbers as say
 
 
-def arrivals(row: Row) -> list[tuple[str, str]]:
+def arrivals(row: Comparison) -> list[tuple[str, str]]:
     """Return facts as name and text; none where queries waited for each other."""
-    if row.get("qps") is None:
+    if row.qps is None:
         return []
-    over, busy = row.get("over_bound_share"), row.get("utilization")
+    over, busy = row.over_bound_share, row.utilization
     return [
-        ("rate", say.quantity(row["qps"], "queries/s")),
+        ("rate", say.quantity(row.qps, "queries/s")),
         ("over the bound", "" if over is None else f"{say.percent(over)} of queries"),
         ("busy", "" if busy is None else f"{say.percent(busy)} of the time"),
-        *_searches(row.get("search")),
+        *_searches(row.search),
     ]
 
 

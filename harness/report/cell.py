@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.frames import Row
 from harness.analysis.records.roofline import peaks_for
 from harness.analysis.words import numbers as say
 from harness.report.statistics import value_in_words
-from harness.store.schema import CELLS
+from harness.store.record import Record
+from harness.store.schema import columns
 
 Calls = Mapping[tuple[str, str], Sequence[NDArray[np.int64]]]
 """Timed calls in nanoseconds, by (cell_id, arm): one array a Trial."""
@@ -56,14 +57,14 @@ class CellView:
     `memory_bandwidth_bytes_per_s` was measured with the Cell's thread budget; None where unknown.
     """
 
-    row: Row
+    row: Comparison
     board: Board
     arms: tuple[Arm, ...]
     memory_bandwidth_bytes_per_s: float | None = None
 
 
 def cell_view(
-    row: Row,
+    row: Comparison,
     board: Board,
     blocks: Mapping[tuple[str, str], pd.DataFrame],
     calls: Calls,
@@ -71,12 +72,12 @@ def cell_view(
 ) -> CellView:
     """Gather what was recorded of a Cell and of its Group's baseline; arms without Blocks are left out."""
     base = board.group.baseline
-    mine = (row["cell_id"], row["arm"])
-    wanted = [(mine, say.short(row["technique"], 28), "accent")]
-    if row["arm"] == "baseline":
+    mine = (row.cell_id, row.arm)
+    wanted = [(mine, say.short(row.technique, 28), "accent")]
+    if row.arm == "baseline":
         wanted.append(((base, "control"), "its second copy (shadow)", "muted"))
     else:
-        name = (board.baseline or {}).get("technique") or "baseline"
+        name = board.baseline.technique if board.baseline else "baseline"
         wanted.append(((base, "baseline"), f"{say.short(name, 20)} (baseline)", "muted"))
     arms = tuple(
         Arm(name, role, [part / 1e9 for part in calls.get(key, ())], blocks[key])
@@ -95,11 +96,11 @@ def by_arm(blocks: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     }
 
 
-def figures_of_record(row: Row) -> list[tuple[str, str, str]]:
+def figures_of_record(row: Comparison) -> list[tuple[str, str, str]]:
     """Return every figure of a Record as name, text and meaning; what is not known is left out."""
     found = []
-    for column in CELLS:
-        value = row.get(column.name)
+    for column in columns(Record):
+        value = getattr(row, column.name)
         if column.name not in ELSEWHERE and (text := _text(column.name, column.kind, value)):
             found.append((column.name, text, column.meaning))
     return found

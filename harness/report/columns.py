@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.frames import Row
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.words import numbers as say
 from harness.stats.quantiles import min_calls
-
-PERCENTILES = {"latency_p50_s": 0.5, "latency_p90_s": 0.9, "latency_p99_s": 0.99}
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,10 @@ class Column:
     label: str
     kind: str
     about: str
-    value: Callable[[Row], float | None]
+    value: Callable[[Comparison], float | None]
     more: bool = False
     unit_of: str = ""
-    missing: Callable[[Row], str] = lambda _row: "not measured"
+    missing: Callable[[Comparison], str] = lambda _row: "not measured"
     paced: str = ""
 
 
@@ -40,45 +38,32 @@ class Scaled:
     texts: list[str | None]
 
 
-def cold_start(row: Row) -> float | None:
+def cold_start(row: Comparison) -> float | None:
     """Start of the process until the first answer: import, load and first call; None if one is unknown."""
-    parts = [row["import_s"], row["load_s"], row["first_call_s"]]
-    return None if None in parts else float(sum(parts))
+    parts = [part for part in (row.import_s, row.load_s, row.first_call_s) if part is not None]
+    return sum(parts) if len(parts) == 3 else None
 
 
-def tokens_per_s(row: Row) -> float | None:
+def tokens_per_s(row: Comparison) -> float | None:
     """Tokens answered a second: throughput × tokens of an item; None where items are no tokens."""
-    samples, tokens = row["throughput_samples_per_s"], row.get("tokens_per_sample")
+    samples, tokens = row.throughput_samples_per_s, row.tokens_per_sample
     return None if samples is None or tokens is None else float(samples * tokens)
 
 
-def peak_memory(row: Row) -> float | None:
+def peak_memory(row: Comparison) -> float | None:
     """Highest resident memory of any phase, bytes."""
-    names = ("peak_rss_load_bytes", "peak_rss_first_call_bytes", "peak_rss_steady_bytes")
-    known = [row[name] for name in names if row[name] is not None]
-    return float(max(known)) if known else None
+    phases = (row.peak_rss_load_bytes, row.peak_rss_first_call_bytes, row.peak_rss_steady_bytes)
+    return max((peak for peak in phases if peak is not None), default=None)
 
 
-def too_few(row: Row, column: str) -> str:
-    """Say why a percentile is not shown."""
-    needed = min_calls(PERCENTILES[column])
-    return f"n too small: it needs {needed:,} timed calls, this Cell has {int(row['calls'] or 0):,}"
+def too_few(row: Comparison, share: float) -> str:
+    """Say why the percentile of this share is not shown."""
+    needed = min_calls(share)
+    return f"n too small: it needs {needed:,} timed calls, this Cell has {int(row.calls or 0):,}"
 
 
-def _plain(column: str) -> Callable[[Row], float | None]:
-    return lambda row: row[column]
-
-
-def _percentile(column: str, label: str, about: str) -> Column:
-    return Column(
-        column.removesuffix("_s").removeprefix("latency_"),
-        label,
-        "s",
-        about,
-        _plain(column),
-        unit_of="latency",
-        missing=lambda row: too_few(row, column),
-    )
+def _percentile(label: str, share: float, about: str, value: Callable[[Comparison], float | None]) -> Column:
+    return Column(label, label, "s", about, value, unit_of="latency", missing=lambda row: too_few(row, share))
 
 
 COLUMNS = (
@@ -87,7 +72,7 @@ COLUMNS = (
         "Throughput",
         "samples/s",
         "items answered over the Blocks’ time, mean over Trials",
-        _plain("throughput_samples_per_s"),
+        lambda row: row.throughput_samples_per_s,
         more=True,
         paced="items answered over the Blocks’ time: as many as came, not as many as it could answer",
     ),
@@ -105,23 +90,25 @@ COLUMNS = (
         "Queries",
         "queries/s",
         "queries a second: as given, or the highest that holds the latency bound",
-        _plain("qps"),
+        lambda row: row.qps,
         more=True,
     ),
-    _percentile("latency_p50_s", "p50", "median {sample}"),
-    _percentile("latency_p90_s", "p90", "nine of ten take less: {sample}"),
-    _percentile("latency_p99_s", "p99", "99 of 100 take less: {sample}"),
+    _percentile("p50", 0.5, "median {sample}", lambda row: row.latency_p50_s),
+    _percentile("p90", 0.9, "nine of ten take less: {sample}", lambda row: row.latency_p90_s),
+    _percentile("p99", 0.99, "99 of 100 take less: {sample}", lambda row: row.latency_p99_s),
     Column("cold", "Cold start", "s", "start of the process until the first answer", cold_start),
     Column("rss", "Peak RSS", "bytes", "highest resident memory of any phase", peak_memory),
-    Column("size", "Size", "bytes", "the Artifact's files on disk", _plain("artifact_bytes")),
-    Column("build", "Build", "s", "time to build the Artifact, all steps", _plain("build_s")),
-    Column("flops", "Work", "FLOP", "FLOPs of one item, counted from the graph", _plain("flops_per_sample")),
+    Column("size", "Size", "bytes", "the Artifact's files on disk", lambda row: row.artifact_bytes),
+    Column("build", "Build", "s", "time to build the Artifact, all steps", lambda row: row.build_s),
+    Column(
+        "flops", "Work", "FLOP", "FLOPs of one item, counted from the graph", lambda row: row.flops_per_sample
+    ),
     Column(
         "rate",
         "Achieved",
         "FLOP/s",
         "FLOPs of one item × throughput",
-        _plain("achieved_flop_per_s"),
+        lambda row: row.achieved_flop_per_s,
         more=True,
         paced="FLOPs of one item × throughput; the time between queries counts too",
     ),

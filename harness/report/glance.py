@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.frames import Row, records
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.words import numbers as say
 from harness.report.drawing.palette import Family, family_of
 from harness.report.group import GroupView
@@ -29,7 +29,7 @@ class Glance:
     more: int = 0
 
 
-def glance(groups: list[GroupView], wanted: Callable[[Row], bool] = lambda _row: True) -> Glance:
+def glance(groups: list[GroupView], wanted: Callable[[Comparison], bool] = lambda _row: True) -> Glance:
     """Return the overview of a Run's Groups, of the `wanted` rows alone.
 
     Where it is cut, winners and baselines stay.
@@ -37,8 +37,8 @@ def glance(groups: list[GroupView], wanted: Callable[[Row], bool] = lambda _row:
     lines = [line for view in groups for line in view.table.lines if wanted(line.record)]
     names: dict[str, Family] = {}
     for line in lines:
-        names.setdefault(line.record["technique"], family_of(line.record["families"], line.record["arm"]))
-    first = [line.record["technique"] for line in lines if line.best or line.record["arm"] == "baseline"]
+        names.setdefault(line.record.technique, family_of(line.record.families, line.record.arm))
+    first = [line.record.technique for line in lines if line.best or line.record.arm == "baseline"]
     chosen = set(list(dict.fromkeys([*first, *names]))[:MAXIMUM])
     absences = [_absences(view) for view in groups]
     rows = [
@@ -56,15 +56,15 @@ def glance(groups: list[GroupView], wanted: Callable[[Row], bool] = lambda _row:
 def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:
     for line in view.table.lines:
         row = line.record
-        if row["technique"] == technique:
+        if row.technique == technique:
             return {
-                "cell": row["cell_id"],
+                "cell": row.cell_id,
                 "speedup": line.speedup,
                 "state": "",
-                "verdict": VERDICTS.get(row["verdict"]),
+                "verdict": VERDICTS.get(row.verdict or ""),
                 "best": line.best,
-                "over": row["within"] is False,
-                "baseline": row["arm"] == "baseline",
+                "over": row.within_budget is False,
+                "baseline": row.arm == "baseline",
                 "heat": _heat(view, row),
             }
     return None
@@ -72,17 +72,17 @@ def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:
 
 def _absences(view: GroupView) -> dict[str, dict[str, Any]]:
     """Why techniques that the Group asked for have no figure in it, by their names."""
-    off = [(row, "off the board", "it failed an audit") for row in records(view.board.off)]
-    out = [(row, row["status"], row["reason"] or "") for row in records(view.board.left_out)]
+    off = [(row, "off the board", "it failed an audit") for row in view.board.off]
+    out = [(row, row.status, row.reason or "") for row in view.board.left_out]
     return {
-        row["technique"]: {"cell": row["cell_id"], "speedup": "", "state": state, "why": say.short(why, 200)}
+        row.technique: {"cell": row.cell_id, "speedup": "", "state": state, "why": say.short(why, 200)}
         for row, state, why in (*out, *off)
     }
 
 
-def _heat(view: GroupView, row: Row) -> int:
+def _heat(view: GroupView, row: Comparison) -> int:
     """How strongly a speed-up is tinted, percent: the Group's fastest the most, by logarithm."""
-    fastest = max((line.record["speedup"] or 1.0) for line in view.table.lines)
-    if row["verdict"] != "faster" or fastest <= 1:
+    fastest = max((line.record.speedup or 1.0) for line in view.table.lines)
+    if row.verdict != "faster" or not row.speedup or fastest <= 1:
         return 0
-    return round(6 + 28 * math.log(row["speedup"]) / math.log(fastest))
+    return round(6 + 28 * math.log(row.speedup) / math.log(fastest))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.analysis.compare.comparison import LOUD
+from harness.analysis.compare.comparison import LOUD, Comparison
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.frames import Row
 from harness.analysis.words import headline as summary
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import Sentence
@@ -44,7 +43,7 @@ class GroupView:
     place: str
     conditions: str
     answers: list[Sentence]
-    best: Row | None
+    best: Comparison | None
     table: Table
     families: list[Family]
     drawings: list[Drawing]
@@ -62,17 +61,18 @@ class GroupView:
     @property
     def judged(self) -> bool:
         """Whether any Cell of the Group has a quality."""
-        return any(line.record["quality"] is not None for line in self.table.lines)
+        return any(line.record.quality is not None for line in self.table.lines)
 
     @property
     def big(self) -> str:
         """The number to see first: the winner's speed-up."""
-        return say.factor(self.best["speedup"]) if self.best else ""
+        return say.factor(self.best.speedup) if self.best else ""
 
     @property
     def against(self) -> str:
         """What the winner is compared with."""
-        return say.short((self.board.baseline or {}).get("technique") or "the baseline", 28)
+        baseline = self.board.baseline
+        return say.short(baseline.technique if baseline else "the baseline", 28)
 
     @property
     def gains(self) -> list[tuple[str, str]]:
@@ -81,9 +81,9 @@ class GroupView:
         if best is None:
             return []
         pairs = [
-            ("size", "" if best["size_ratio"] is None else say.percent(best["size_ratio"])),
-            (self._metric, say.change_text(best)),
-            ("pays back after", "" if best["build_s"] is None else pay_back(best)),
+            ("size", "" if best.size_ratio is None else say.percent(best.size_ratio)),
+            (self._metric, say.change_text(best, best.quality_loss)),
+            ("pays back after", "" if best.build_s is None else pay_back(best)),
         ]
         return [(say.short(label, 20), text) for label, text in pairs if text]
 
@@ -94,7 +94,7 @@ class GroupView:
     @property
     def no_winner(self) -> str:
         """What stands in the place of a winner's name."""
-        if self.board.rows.empty:
+        if not self.board.rows:
             return "nothing measured"
         if self.board.baseline is None:
             return "no baseline"
@@ -108,7 +108,7 @@ class GroupView:
     @property
     def big_interval(self) -> str:
         """The interval of that number."""
-        return say.factors(self.best["speedup_low"], self.best["speedup_high"]) if self.best else ""
+        return say.factors(self.best.speedup_low, self.best.speedup_high) if self.best else ""
 
 
 def group_view(board: Board, run: str, *, png: bool = False) -> GroupView:
@@ -143,7 +143,7 @@ def drawings(board: Board, of: str, key: str, stem: str, *, png: bool = False) -
     """Draw all figures of a board; `key` makes their ids unique on the page, `stem` their files."""
     found = []
     board = board.leading(MAX_DRAWN)
-    titles = {row["cell_id"]: point_title(row) for row in board.records}
+    titles = {row.cell_id: point_title(row) for row in board.rows}
     for item in figures(of):
         figure = item.draw(board)
         if figure is None:
@@ -161,11 +161,11 @@ def drawings(board: Board, of: str, key: str, stem: str, *, png: bool = False) -
     return found
 
 
-def point_title(row: Row) -> str:
+def point_title(row: Comparison) -> str:
     """What a point says when it is pointed at."""
-    parts = [say.short(row["technique"], 60)]
-    if row["speedup"] is not None:
-        parts.append(f"{say.factor(row['speedup'])} × the baseline’s speed")
-    if row["drop"] is not None:
+    parts = [say.short(row.technique, 60)]
+    if row.speedup is not None:
+        parts.append(f"{say.factor(row.speedup)} × the baseline’s speed")
+    if row.quality_loss is not None:
         parts.append(say.change_words(row))
     return " · ".join(parts)

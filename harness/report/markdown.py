@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board, boards
-from harness.analysis.frames import Row, records
 from harness.analysis.words import headline as words
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import markdown_code, markdown_text
@@ -44,7 +44,7 @@ def summary(run: Run) -> str:
         said = " ".join(sentence.markdown() for sentence in words.answers(board))
         lines.append(f"- **{markdown_text(words.place(board.group))}**: {said}")
     for board in all_boards:
-        if not board.rows.empty:
+        if board.rows:
             lines += ["", *_table(board)]
     lines += _absent(all_boards)
     return "\n".join(lines).rstrip() + "\n"
@@ -55,31 +55,29 @@ def _table(board: Board) -> list[str]:
     title = f"**{markdown_text(words.place(board.group))}** — {markdown_text(words.conditions(board.group))}"
     aligned = "|:--|--:|:--|:--|" + "--:|" * 6
     heads = "| " + " | ".join(HEADS) + " |"
-    rows = [_line(row, board) for row in board.records]
+    rows = [_line(row, board) for row in board.rows]
     return [f"{title}; noise floor {floor}", "", heads, aligned, *rows]
 
 
-def _line(row: Row, board: Board) -> str:
-    baseline = row["arm"] == "baseline"
-    name = markdown_code(say.short(row["technique"], 60))
-    speed = "–" if row["speedup"] is None else f"{'1' if baseline else say.factor(row['speedup'])} ×"
-    interval = (
-        "" if row["speedup"] is None or baseline else say.factors(row["speedup_low"], row["speedup_high"])
-    )
-    change = say.change_text(row) or "–"
-    over = " (over the budget)" if row["within"] is False else ""
-    throughput, rate = row["throughput_samples_per_s"], tokens_per_s(row)
+def _line(row: Comparison, board: Board) -> str:
+    baseline = row.arm == "baseline"
+    name = markdown_code(say.short(row.technique, 60))
+    speed = "–" if row.speedup is None else f"{'1' if baseline else say.factor(row.speedup)} ×"
+    interval = "" if row.speedup is None or baseline else say.factors(row.speedup_low, row.speedup_high)
+    change = say.change_text(row, row.quality_loss) or "–"
+    over = " (over the budget)" if row.within_budget is False else ""
+    throughput, rate = row.throughput_samples_per_s, tokens_per_s(row)
     tokens = [] if rate is None else [say.quantity(rate, "tokens/s")]
     cells = [
-        f"**{name}**" if row["cell_id"] == board.best else name,
-        f"**{speed}**" if row["cell_id"] == board.best else speed,
+        f"**{name}**" if row.cell_id == board.best else name,
+        f"**{speed}**" if row.cell_id == board.best else speed,
         interval,
-        VERDICTS[row["verdict"]][1] if row["verdict"] in VERDICTS else "–",
-        say.quantity(row["latency_p50_s"], "s"),
+        VERDICTS[row.verdict][1] if row.verdict in VERDICTS else "–",
+        say.quantity(row.latency_p50_s, "s"),
         ", ".join([say.quantity(throughput, "samples/s"), *tokens]),
-        say.quantity(row["artifact_bytes"], "bytes"),
+        say.quantity(row.artifact_bytes, "bytes"),
         say.quantity(peak_memory(row), "bytes"),
-        say.score(row["quality"], board.unit),
+        say.score(row.quality, board.unit),
         change + over,
     ]
     return "| " + " | ".join(cells) + " |"
@@ -89,11 +87,11 @@ def _absent(all_boards: list[Board]) -> list[str]:
     """Name what is not on the boards, once for each technique and reason."""
     found: Counter[tuple[str, str, str]] = Counter()
     for board in all_boards:
-        for row in records(board.left_out):
-            found[row["technique"], row["status"], row["reason"] or "no reason recorded"] += 1
-        for row in records(board.off):
-            why = "; ".join(row["audit_reasons"] or ["no reason recorded"])
-            found[row["technique"], "off the board", f"failed its audit: {why}"] += 1
+        for row in board.left_out:
+            found[row.technique, row.status, row.reason or "no reason recorded"] += 1
+        for row in board.off:
+            why = "; ".join(row.audit_reasons or ["no reason recorded"])
+            found[row.technique, "off the board", f"failed its audit: {why}"] += 1
     if not found:
         return []
     lines = [

@@ -33,5 +33,5 @@ def model_views(view: RunView) -> list[ModelView]:
 
 
 def _model(name: str, groups: list[GroupView]) -> ModelView:
-    lead = max(groups, key=lambda group: group.best["speedup"] if group.best else 0.0)
+    lead = max(groups, key=lambda group: (group.best.speedup or 0.0) if group.best else 0.0)
     return ModelView(name, groups, lead, summary.model_answers([group.board for group in groups]))

@@ -47,7 +47,7 @@ class RunView:
     def has_budget(self) -> bool:
         """Whether anything on the boards is within or over a budget."""
         lines = [line.record for view in self.groups for line in view.table.lines]
-        return any(row["within"] is not None for row in lines)
+        return any(row.within_budget is not None for row in lines)
 
 
 def run_view(run: Run, key: str, machine: str, earlier: int = 0, *, png: bool = False) -> RunView:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.analysis.frames import Row
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.words import numbers as say
 from harness.analysis.words.explain import counts
 
 
-def low_precision(row: Row) -> list[tuple[str, str]]:
+def low_precision(row: Comparison) -> list[tuple[str, str]]:
     """Return shares, operators left in float and what was added; nothing for a Cell in full precision."""
-    weights = row.get("low_precision_weight_share")
+    weights = row.low_precision_weight_share
     if weights is None:
         return []
     pairs = [
-        ("compute_dtype", row.get("compute_dtype") or ""),
-        ("computed low", _share(row.get("low_precision_flops_share"), "of the FLOPs")),
-        ("weights only", _weights_only(row.get("weight_only_flops_share"))),
+        ("compute_dtype", row.compute_dtype or ""),
+        ("computed low", _share(row.low_precision_flops_share, "of the FLOPs")),
+        ("weights only", _weights_only(row.weight_only_flops_share)),
         ("stored low", _share(weights, "of the weights' bytes")),
-        ("left in float", counts(row.get("float_operators")) or "no product or convolution"),
-        ("quantize and dequantize", _pairs(row.get("qdq_pairs"))),
-        ("operators added", counts(row.get("overhead_operators"))),
+        ("left in float", counts(row.float_operators) or "no product or convolution"),
+        ("quantize and dequantize", _pairs(row.qdq_pairs)),
+        ("operators added", counts(row.overhead_operators)),
     ]
     return [(name, text) for name, text in pairs if text]
 

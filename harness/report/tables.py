@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.frames import Row
 from harness.analysis.words import headline as summary
 from harness.analysis.words import numbers as say
 from harness.report.columns import COLUMNS, aligned, best_unit, scaled
@@ -66,7 +66,7 @@ class Span:
 class Line:
     """One row of a leaderboard."""
 
-    record: Row
+    record: Comparison
     family: Family
     best: bool
     smallest: bool
@@ -81,7 +81,7 @@ class Line:
     @property
     def build(self) -> str:
         """The build's time with its unit; empty where none is known."""
-        return "" if self.record["build_s"] is None else say.quantity(self.record["build_s"], "s")
+        return "" if self.record.build_s is None else say.quantity(self.record.build_s, "s")
 
 
 @dataclass(frozen=True)
@@ -94,19 +94,19 @@ class Table:
 
 def table(board: Board) -> Table:
     """Return a Group's leaderboard, ready for the page."""
-    rows = board.records
+    rows = board.rows
     heads, columns = _columns(rows, summary.sample_of(board.group))
     values = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
     spans, changes, qualities = _spans(rows), _changes(rows, board.unit), _qualities(rows, board.unit)
     lines = [
         Line(
             row,
-            family_of(row["families"], row["arm"]),
-            row["cell_id"] == board.best,
-            row["cell_id"] == board.smallest,
-            "" if row["speedup"] is None else say.factor(row["speedup"]),
+            family_of(row.families, row.arm),
+            row.cell_id == board.best,
+            row.cell_id == board.smallest,
+            "" if row.speedup is None else say.factor(row.speedup),
             _interval(row),
-            VERDICTS.get(row["verdict"]),
+            VERDICTS.get(row.verdict or ""),
             spans[index],
             qualities[index],
             changes[index],
@@ -117,10 +117,10 @@ def table(board: Board) -> Table:
     return Table(tuple(heads), tuple(lines))
 
 
-def _columns(rows: Sequence[Row], sample: str) -> tuple[list[Head], list[list[Value]]]:
+def _columns(rows: Sequence[Comparison], sample: str) -> tuple[list[Head], list[list[Value]]]:
     """Write the columns of numbers; those that nobody has are left out, but for the percentiles."""
     heads, columns, units = [], [], _shared_units(rows)
-    paced = any(row.get("qps") is not None for row in rows)
+    paced = any(row.qps is not None for row in rows)
     for column in COLUMNS:
         numbers = [column.value(row) for row in rows]
         if all(number is None for number in numbers) and not column.unit_of:
@@ -139,7 +139,7 @@ def _columns(rows: Sequence[Row], sample: str) -> tuple[list[Head], list[list[Va
     return heads, columns
 
 
-def _shared_units(rows: Sequence[Row]) -> dict[str, tuple[float, str]]:
+def _shared_units(rows: Sequence[Comparison]) -> dict[str, tuple[float, str]]:
     """Units of the columns that are read beside each other."""
     shared = {column.unit_of: column.kind for column in COLUMNS if column.unit_of}
     return {
@@ -150,50 +150,48 @@ def _shared_units(rows: Sequence[Row]) -> dict[str, tuple[float, str]]:
     }
 
 
-def _interval(row: Row) -> str:
-    if row["speedup"] is None or row["arm"] == "baseline":
+def _interval(row: Comparison) -> str:
+    if row.speedup is None or row.arm == "baseline":
         return ""
-    return say.factors(row["speedup_low"], row["speedup_high"])
+    return say.factors(row.speedup_low, row.speedup_high)
 
 
-def _change_interval(row: Row) -> str:
-    if row["quality_loss_low"] is None or row["quality_loss_high"] is None or row["arm"] == "baseline":
+def _change_interval(row: Comparison) -> str:
+    if row.quality_loss_low is None or row.quality_loss_high is None or row.arm == "baseline":
         return ""
-    ends = sorted(("quality_loss_low", "quality_loss_high"), key=lambda end: say.change(row, end) or 0.0)
+    ends = sorted((row.quality_loss_low, row.quality_loss_high), key=lambda end: say.change(row, end) or 0.0)
     return " … ".join(say.change_text(row, end) for end in ends)
 
 
-def _changes(rows: Sequence[Row], unit: str) -> list[Value]:
-    texts = aligned([say.change_text(row) or None for row in rows])
+def _changes(rows: Sequence[Comparison], unit: str) -> list[Value]:
+    texts = aligned([say.change_text(row, row.quality_loss) or None for row in rows])
     label = f"Change, {say.unit_word(unit) or 'score'}"
-    sorts = [None if row["drop"] is None else -row["drop"] for row in rows]
+    sorts = [None if row.quality_loss is None else -row.quality_loss for row in rows]
     return [
         Value("change", label, text, by, "" if text else "no paired answers", _change_interval(row))
         for row, text, by in zip(rows, texts, sorts, strict=True)
     ]
 
 
-def _qualities(rows: Sequence[Row], unit: str) -> list[Value]:
+def _qualities(rows: Sequence[Comparison], unit: str) -> list[Value]:
     found = []
     for row in rows:
-        text = None if row["quality"] is None else say.score(row["quality"], unit)
-        unknown = (
-            "some of its answers are no numbers" if row["quality_metric"] else "quality was not measured"
-        )
+        text = None if row.quality is None else say.score(row.quality, unit)
+        unknown = "some of its answers are no numbers" if row.quality_metric else "quality was not measured"
         note, interval = unknown, ""
-        if text is not None and row["quality_low"] is not None and row["quality_high"] is not None:
-            low, high = say.score(row["quality_low"], unit), say.score(row["quality_high"], unit)
-            note = f"95 % interval {low} to {high}, {int(row['evaluation_samples'] or 0):,} items"
+        if text is not None and row.quality_low is not None and row.quality_high is not None:
+            low, high = say.score(row.quality_low, unit), say.score(row.quality_high, unit)
+            note = f"95 % interval {low} to {high}, {int(row.evaluation_samples or 0):,} items"
             mark = f" {'%' if unit == 'pt' else unit}"
             interval = f"{low.removesuffix(mark)}–{high.removesuffix(mark)}"
-        found.append(Value("quality", "Quality", text, row["quality"], note, interval))
+        found.append(Value("quality", "Quality", text, row.quality, note, interval))
     return found
 
 
-def _spans(rows: Sequence[Row]) -> list[Span | None]:
+def _spans(rows: Sequence[Comparison]) -> list[Span | None]:
     """Lay all speed-ups of the Group on one logarithmic track that holds the baseline too."""
-    known = [row["speedup"] for row in rows if row["speedup"]]
-    ends = [row[name] for row in rows for name in ("speedup_low", "speedup_high") if row[name]]
+    known = [row.speedup for row in rows if row.speedup]
+    ends = [end for row in rows for end in (row.speedup_low, row.speedup_high) if end]
     if not known:
         return [None] * len(rows)
     # An interval that knows nothing must not squeeze the others: ends count up to twice the estimates.
@@ -205,10 +203,10 @@ def _spans(rows: Sequence[Row]) -> list[Span | None]:
         share = (math.log(value) - start) / width if value and value > 0 else 0.0
         return round(4 + 92 * min(max(share, 0.0), 1.0), 2)
 
-    return [_span(row, at) if row["speedup"] else None for row in rows]
+    return [_span(row, at) if row.speedup else None for row in rows]
 
 
-def _span(row: Row, at: Callable[[float | None], float]) -> Span:
-    floor = 1 + (row["floor"] or 0.0)
-    high = row["speedup_high"] or 1e12
-    return Span(at(1.0), at(row["speedup"]), at(row["speedup_low"]), at(high), at(1 / floor), at(floor))
+def _span(row: Comparison, at: Callable[[float | None], float]) -> Span:
+    floor = 1 + (row.floor or 0.0)
+    high = row.speedup_high or 1e12
+    return Span(at(1.0), at(row.speedup), at(row.speedup_low), at(high), at(1 / floor), at(floor))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board, boards
-from harness.analysis.frames import Row, records
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import answers, conditions, place, speed_of
 from harness.report.columns import peak_memory, scaled, tokens_per_s
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 MIN_NAME, MAX_NAME = 12, 40
-SPEEDS = {
-    "latency": ("latency_p50_s", "s", "p50"),
-    "throughput": ("throughput_samples_per_s", "samples/s", "samples"),
-    "rate": ("qps", "queries/s", "queries"),
+SPEEDS: dict[str, tuple[Callable[[Comparison], float | None], str, str]] = {
+    "latency": (lambda row: row.latency_p50_s, "s", "p50"),
+    "throughput": (lambda row: row.throughput_samples_per_s, "samples/s", "samples"),
+    "rate": (lambda row: row.qps, "queries/s", "queries"),
 }
-"""What stands for speed: the Record's column, its kind of unit, and what it is called beside the unit."""
+"""What stands for speed: the Record's value, its kind of unit, and what it is called beside the unit."""
 STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", "baseline": "dim", "equivalent": ""}
 
 
@@ -44,11 +44,11 @@ class Tables:
             title = Text(place(board.group), style="bold")
             title.append(f"  {conditions(board.group)}", style="dim not bold")
             yield title
-            if not board.rows.empty:
+            if board.rows:
                 yield _table(board, options.max_width)
             for said in answers(board):
                 yield _sentence(said.parts)
-            for row in records(board.off):
+            for row in board.off:
                 yield _off(row)
             yield Text("")
         if not found:
@@ -63,11 +63,11 @@ def table(run: Run) -> Tables:
 def _table(board: Board, width: int) -> Table:
     from rich.table import Table
 
-    rows = board.records
+    rows = board.rows
     speed, unit, name = SPEEDS.get(speed_of(board.group), SPEEDS["latency"])
     columns = [
-        (name, scaled([row[speed] for row in rows], unit)),
-        ("size", scaled([row["artifact_bytes"] for row in rows], "bytes")),
+        (name, scaled([speed(row) for row in rows], unit)),
+        ("size", scaled([row.artifact_bytes for row in rows], "bytes")),
         ("RSS", scaled([peak_memory(row) for row in rows], "bytes")),
     ]
     tokens = [tokens_per_s(row) for row in rows]
@@ -97,46 +97,44 @@ def _table(board: Board, width: int) -> Table:
     return made
 
 
-def _name(row: Row, board: Board, room: int) -> Text:
+def _name(row: Comparison, board: Board, room: int) -> Text:
     """The technique's name in at most `room` characters; texts, not markup: a name may hold brackets."""
     from rich.text import Text
 
-    best, over = row["cell_id"] == board.best, row["within"] is False
-    text = f"★ {say.short(row['technique'], room - 2)}" if best else say.short(row["technique"], room)
+    best, over = row.cell_id == board.best, row.within_budget is False
+    text = f"★ {say.short(row.technique, room - 2)}" if best else say.short(row.technique, room)
     return Text(text, style="bold" if best else "dim" if over else "")
 
 
-def _cells(row: Row, board: Board, numbers: list[str]) -> list[Text]:
+def _cells(row: Comparison, board: Board, numbers: list[str]) -> list[Text]:
     """What stands behind the name."""
     from rich.text import Text
 
-    best, over = row["cell_id"] == board.best, row["within"] is False
+    best, over = row.cell_id == board.best, row.within_budget is False
     tone = "bold" if best else "dim" if over else ""
-    baseline = row["arm"] == "baseline"
-    speed = "–" if row["speedup"] is None else f"{'1' if baseline else say.factor(row['speedup'])}×"
-    interval = (
-        "" if row["speedup"] is None or baseline else say.factors(row["speedup_low"], row["speedup_high"])
-    )
-    change = say.change_text(row) or "–"
-    verdict = VERDICTS.get(row["verdict"])
+    baseline = row.arm == "baseline"
+    speed = "–" if row.speedup is None else f"{'1' if baseline else say.factor(row.speedup)}×"
+    interval = "" if row.speedup is None or baseline else say.factors(row.speedup_low, row.speedup_high)
+    change = say.change_text(row, row.quality_loss) or "–"
+    verdict = VERDICTS.get(row.verdict or "")
     shown = f"{verdict[0]} {verdict[1]}" if verdict else "–"
     return [
         Text(speed, style=tone),
         Text(interval, style="dim"),
         *[Text(number) for number in numbers],
         Text(f"{change}{'!' if over else ' '}", style="red" if over else ""),
-        Text(shown, style=STYLES.get(row["verdict"], "")),
+        Text(shown, style=STYLES.get(row.verdict or "", "")),
     ]
 
 
-def _off(row: Row) -> Text:
+def _off(row: Comparison) -> Text:
     """A Cell that failed its audit, and why."""
     from rich.text import Text
 
     text = Text("off the board: ", style="red")
-    text.append(say.short(row["technique"], 60), style="cyan")
+    text.append(say.short(row.technique, 60), style="cyan")
     return text.append(
-        f" failed its audit: {'; '.join(row['audit_reasons'] or ['no reason recorded'])}", style=""
+        f" failed its audit: {'; '.join(row.audit_reasons or ['no reason recorded'])}", style=""
     )
 
 

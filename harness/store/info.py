@@ -45,7 +45,7 @@ class GroupInfo(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict, description="the workload, defaults filled in")
     speed: str = Field(default="", description="what stands for speed: latency, throughput or rate")
     conditions: str = Field(default="", description="what is measured, in words")
-    sample: str = Field(default="", description="what one timed Sample is, in words")
+    call: str = Field(default="", description="what one timed call is, in words")
     batch: int
     device: str
     threads: int
@@ -64,7 +64,7 @@ class Times(BaseModel):
 
     @property
     def measured_share(self) -> float:
-        """Share of the wall time inside timed Blocks and quality passes."""
+        """Share of the wall time in timed Blocks and evaluations."""
         return (self.timed_s + self.evaluation_s) / self.wall_s if self.wall_s else 0.0
 
 
@@ -96,7 +96,7 @@ class RunInfo(BaseModel):
         default_factory=dict, description="letter A to D, reasons, remedies: measure/grading.py"
     )
     peaks: list[Peaks] = Field(
-        default_factory=list, description="measured roofs by thread budget: runner/run/peaks.py"
+        default_factory=list, description="measured peaks by thread budget: runner/run/peaks.py"
     )
     doctor: list[Finding] = Field(
         default_factory=list,

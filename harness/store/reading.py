@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from harness.errors import StoreError
+from harness.store import version1
 from harness.store.info import RunInfo
-from harness.store.schema import KEYS, SCHEMA_VERSION, TABLES, arrow_schema
+from harness.store.record import Record
+from harness.store.schema import SCHEMA_VERSION, TABLES, arrow_schema, columns, record_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,71 +25,101 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A Run on disk; its tables are read when first asked for (columns: store/schema.py)."""
+    """A Run on disk; its tables are read when first asked for (columns: store/record.py)."""
 
     folder: Path
     info: RunInfo
 
     @cached_property
+    def records(self) -> list[Record]:
+        """One Record per arm of a Cell; control arms are Records of their own (``arm == "control"``).
+
+        Numbers that are NaN or infinite are None.
+        """
+        floats = [column.name for column in columns(Record) if column.kind == "float"]
+        rows: list[dict[str, Any]] = _arrow_table(self.folder, "cells", self.info.schema_version).to_pylist()
+        for row in rows:
+            for name in floats:
+                if row[name] is not None and not math.isfinite(row[name]):
+                    row[name] = None
+        return [record_of(row) for row in rows]
+
+    @cached_property
     def cells(self) -> pd.DataFrame:
-        """One Record a row; shadow arms are rows of their own (``arm == "shadow"``)."""
-        return read_table(self.folder, "cells")
+        """The Records as a frame."""
+        return self._table("cells")
 
     @cached_property
     def blocks(self) -> pd.DataFrame:
         """One Block a row."""
-        return read_table(self.folder, "blocks")
+        return self._table("blocks")
 
     @cached_property
     def calls(self) -> pd.DataFrame:
         """One timed call a row."""
-        return read_table(self.folder, "calls")
+        return self._table("calls")
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """One item of the quality set a row."""
-        return read_table(self.folder, "scores")
+        """One sample of the evaluation a row."""
+        return self._table("scores")
+
+    def _table(self, name: str) -> pd.DataFrame:
+        return read_table(self.folder, name, self.info.schema_version)
 
 
-def read_table(folder: Path, name: str) -> pd.DataFrame:
-    """Read one table; columns that an older version lacks come as nulls. Raises StoreError."""
+def read_table(folder: Path, name: str, version: int = SCHEMA_VERSION) -> pd.DataFrame:
+    """Read one table; columns that an older Run lacks are null. Raises StoreError."""
+    frame: pd.DataFrame = _arrow_table(folder, name, version).to_pandas()
+    return frame
+
+
+def _arrow_table(folder: Path, name: str, version: int) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = folder / f"{name}.parquet"
+    path = _path(folder, name, version)
     schema = arrow_schema(TABLES[name])
     try:
         _refuse_folder(path)
         table = pq.read_table(path, partitioning=None)  # a folder may be called a=b
-        if lacking := [key for key in KEYS[name] if key not in table.column_names]:
+        if version == 1:
+            table = version1.table(name, table)
+        required = [column.name for column in columns(TABLES[name]) if column.required]
+        if lacking := [key for key in required if key not in table.column_names]:
             raise StoreError(f"{path} is damaged: no table of {name}, as it lacks {', '.join(lacking)}")
         for field in schema:
             if field.name not in table.column_names:
                 table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-        known = table.select([field.name for field in schema]).cast(schema)
+        return table.select([field.name for field in schema]).cast(schema)
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing") from error
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
-    frame: pd.DataFrame = known.to_pandas()
-    return frame
+
+
+def _path(folder: Path, name: str, version: int) -> Path:
+    """Return the file of a table."""
+    stem = version1.FILES.get(name, name) if version == 1 else name
+    return folder / f"{stem}.parquet"
 
 
 def _refuse_folder(path: Path) -> None:
-    """Of a folder pyarrow would read all the files that are in it."""
+    """Raise StoreError for a folder: pyarrow would read all files in it."""
     if path.is_dir():
         raise StoreError(f"{path} is damaged: it is a folder")
 
 
-def read_calls(folder: Path) -> dict[tuple[str, str], list[NDArray[np.int64]]]:
-    """Read the timed calls alone: by (cell_id, arm) one array of nanoseconds a Trial, in order.
+def read_calls(run: Run) -> dict[tuple[str, str], list[NDArray[np.int64]]]:
+    """Read the timed calls alone: by (cell_id, arm) one array of nanoseconds per Trial, in order.
 
-    Much lighter than the whole table of Samples: names are kept once, not once a call. Raises StoreError.
+    Takes much less memory than the whole table of calls: names are kept once, not once per call. Raises
+    StoreError.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path, names = folder / "calls.parquet", ["cell_id", "arm"]
+    path, names = _path(run.folder, "calls", run.info.schema_version), ["cell_id", "arm"]
     try:
         _refuse_folder(path)
         wanted = [*names, "trial", "call_ns"]
@@ -106,12 +139,14 @@ def read_calls(folder: Path) -> dict[tuple[str, str], list[NDArray[np.int64]]]:
     cuts = np.flatnonzero(np.diff(keys[order])) + 1
     found: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
     for part in np.split(order, cuts):
-        found.setdefault((cell[1][cell[0][part[0]]], arm[1][arm[0][part[0]]]), []).append(calls[part])
+        kind = arm[1][arm[0][part[0]]]
+        kind = version1.value("arm", kind) if run.info.schema_version == 1 else kind
+        found.setdefault((cell[1][cell[0][part[0]]], kind), []).append(calls[part])
     return found
 
 
 def _codes(column: Any) -> tuple[NDArray[np.int64], list[str]]:
-    """A dictionary column as codes and names."""
+    """Return the codes and names of a dictionary column."""
     whole = column.combine_chunks()
     whole = whole if hasattr(whole, "indices") else whole.chunk(0)
     return whole.indices.to_numpy(zero_copy_only=False), [str(name) for name in whole.dictionary.to_pylist()]
@@ -121,9 +156,15 @@ def read_info(folder: Path) -> RunInfo:
     """Read `run.json`. Raises StoreError when it is missing, damaged or of a newer version."""
     path = folder / "run.json"
     try:
-        content = path.read_bytes()
-        _refuse_newer(path, content)
-        return RunInfo.model_validate_json(content)
+        content = json.loads(path.read_bytes())
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if (
+            isinstance(version, int) and version > SCHEMA_VERSION
+        ):  # anything may have changed: looked at first
+            raise StoreError(
+                f"{path} has schema version {version}; this harness reads up to {SCHEMA_VERSION}: update it"
+            )
+        return RunInfo.model_validate(version1.info(content) if version == 1 else content)
     except FileNotFoundError as error:
         raise StoreError(f"{folder} holds no run.json: it is no Run") from error
     except OSError as error:
@@ -132,35 +173,25 @@ def read_info(folder: Path) -> RunInfo:
         first = error.errors()[0]
         where = "".join(f"{part}: " for part in first["loc"])
         raise StoreError(f"{path} is damaged: {where}{first['msg']}") from error
-
-
-def _refuse_newer(path: Path, content: bytes) -> None:
-    """A newer version may have changed anything, so its number is looked at before all else."""
-    try:
-        version = json.loads(content)["schema_version"]
-    except (ValueError, KeyError, TypeError):
-        return
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise StoreError(
-            f"{path} has schema version {version}; this harness reads up to {SCHEMA_VERSION}: update it"
-        )
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
 
 
 def load(folder: Path) -> Run:
     """Open a Run and check that its Records can be read. Raises StoreError."""
     run = Run(folder, read_info(folder))
-    _ = run.cells
+    _ = run.records
     return run
 
 
 def glance(folder: Path) -> Run:
-    """Open a Run; of its tables only the ends are checked, nothing is read. Raises StoreError."""
+    """Open a Run; check only the ends of its tables, read nothing of them. Raises StoreError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     run = Run(folder, read_info(folder))
     for name in TABLES:
-        path = folder / f"{name}.parquet"
+        path = _path(folder, name, run.info.schema_version)
         try:
             pq.read_metadata(path)
         except FileNotFoundError as error:
@@ -173,8 +204,8 @@ def glance(folder: Path) -> Run:
 def find(root: Path) -> tuple[list[Run], list[str]]:
     """Return the Runs below `root`, oldest first, and a sentence for each that cannot be read.
 
-    Their tables are not read yet: of hundreds of Runs a report reads a few, and damage inside a table is told
-    by the StoreError that comes with reading it.
+    Their tables are not read yet: of hundreds of Runs a report reads only a few. Damage inside a table raises
+    StoreError when it is read.
     """
     runs, faults = [], []
     for path in sorted(root.rglob("run.json")):

@@ -10,9 +10,10 @@ from typing import Any
 from harness.errors import StoreError
 from harness.files import replace_file
 from harness.store.info import RunInfo
-from harness.store.schema import TABLES, arrow_schema
+from harness.store.record import Record
+from harness.store.schema import TABLES, arrow_schema, values
 
-Rows = Sequence[Mapping[str, Any]] | Mapping[str, Any]
+Rows = Sequence[Mapping[str, Any] | Record] | Mapping[str, Any]
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -24,7 +25,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_table(folder: Path, name: str, rows: Rows) -> None:
-    """Write one of the Run's tables as Parquet (zstd). `rows` are dicts, or a dict of column arrays."""
+    """Write a table of the Run as Parquet (zstd). `rows`: Records or dicts, or one dict of columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -34,7 +35,8 @@ def write_table(folder: Path, name: str, rows: Rows) -> None:
             {field.name: pa.array(rows[field.name], field.type) for field in schema}, schema=schema
         )
     else:
-        table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+        plain = [values(row) if isinstance(row, Record) else dict(row) for row in rows]
+        table = pa.Table.from_pylist(plain, schema=schema)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", compression_level=9)
     write_atomic(folder / f"{name}.parquet", sink.getvalue().to_pybytes())

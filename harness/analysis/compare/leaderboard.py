@@ -1,20 +1,18 @@
-"""Who leads: ranking, Pareto front and budget of each Group, and who is not on the board and why."""
+"""Leaderboards: ranking, Pareto front and budget of each Group, and the Cells that are not ranked."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from math import inf, nan
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from harness.analysis.compare.comparison import compare
+from harness.analysis.compare.comparison import Comparison, compare, comparison_of
 from harness.analysis.compare.timing import between
-from harness.analysis.frames import Row, numbers, records
 from harness.stats.verdict import tells_apart
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.reading import Run
@@ -30,18 +28,17 @@ SMALLER = 0.98
 class Board:
     """One Group's leaderboard.
 
-    `rows`: measured Cells in good standing, fastest first, with the columns of `comparison.compare` and
-    ``rank`` (from 1; missing without a speed-up), ``pareto`` and ``within`` (the budget; missing without
-    quality or without a budget). `off`: measured, but failed their audit. `left_out`: skipped and failed.
-    `best` and `smallest` are Cell ids, both within the budget where there is one: the fastest of those whose
-    Verdict is faster, and the smallest of those smaller than the baseline. `rival`: the next Cell within the
-    budget, where the Run cannot tell it from the best.
+    `rows`: measured Cells that are ranked, fastest first. `off`: measured, but failed their audit.
+    `left_out`: skipped and failed. `best` and `smallest` are Cell ids, both within the budget where there is
+    one: the fastest of those whose Verdict is faster, and the smallest of those smaller than the baseline.
+    `rival`: the next Cell within the budget, if the Run cannot tell it from the best. `floor`: the highest
+    noise floor.
     """
 
     group: GroupInfo
-    rows: pd.DataFrame
-    off: pd.DataFrame
-    left_out: pd.DataFrame
+    rows: list[Comparison]
+    off: list[Comparison]
+    left_out: list[Comparison]
     max_drop: float | None
     judged: bool
     best: str | None
@@ -49,125 +46,119 @@ class Board:
     floor: float | None
     rival: str | None = None
 
-    @cached_property
-    def records(self) -> list[Row]:
-        """`rows` as dicts, missing values None."""
-        return records(self.rows)
-
-    def row(self, cell_id: str | None) -> Row | None:
+    def row(self, cell_id: str | None) -> Comparison | None:
         """Return one Cell's row, or None."""
-        return next((row for row in self.records if row["cell_id"] == cell_id), None)
+        return next((row for row in self.rows if row.cell_id == cell_id), None)
 
     def leading(self, most: int) -> Board:
-        """Return the board cut to its `most` fastest rows; its baseline stays."""
+        """Return the board with its `most` fastest rows and its baseline."""
         if len(self.rows) <= most:
             return self
-        return self.only({row["cell_id"] for row in self.records[:most]})
+        return self.only({row.cell_id for row in self.rows[:most]})
 
     def only(self, cells: Collection[str]) -> Board:
-        """Return the board with these Cells, and its baseline, alone."""
-        kept = self.rows["cell_id"].isin(list(cells)) | (self.rows["arm"] == "baseline")
-        return replace(self, rows=self.rows[kept].reset_index(drop=True))
+        """Return the board with these Cells and its baseline."""
+        return replace(self, rows=[r for r in self.rows if r.cell_id in cells or r.arm == "baseline"])
 
     @property
     def limited(self) -> bool:
-        """Whether a budget could be held against these Cells."""
+        """Whether a budget could be applied to these Cells."""
         return self.judged and self.max_drop is not None
 
     @property
-    def baseline(self) -> Row | None:
+    def baseline(self) -> Comparison | None:
         """The baseline's row, if it is on the board."""
-        return next((row for row in self.records if row["arm"] == "baseline"), None)
+        return next((row for row in self.rows if row.arm == "baseline"), None)
 
     @property
     def less_is_better(self) -> bool:
         """Whether a smaller score is better."""
-        return any(row["quality_higher_is_better"] is False for row in self.records)
+        return any(row.quality_higher_is_better is False for row in self.rows)
 
     @property
     def unit(self) -> str:
-        """Unit of a drop in quality; empty where nothing was judged."""
-        return next((row["quality_unit"] for row in self.records if row["quality_unit"]), "")
+        """Unit of a quality loss; empty if no quality was measured."""
+        return next((row.quality_unit for row in self.rows if row.quality_unit), "")
 
     @property
     def metric(self) -> str:
-        """Name of the quality metric; empty where nothing was judged."""
-        return next((row["quality_metric"] for row in self.records if row["quality_metric"]), "")
+        """Name of the quality metric; empty if no quality was measured."""
+        return next((row.quality_metric for row in self.rows if row.quality_metric), "")
 
 
-def boards(run: Run, comparison: pd.DataFrame | None = None) -> list[Board]:
+def boards(run: Run, comparisons: Sequence[Comparison] | None = None) -> list[Board]:
     """Return the boards of all Groups of a Run, in the suite's order."""
-    compared = compare(run) if comparison is None else comparison
-    cells = run.cells[run.cells["arm"] != "control"]
+    compared = compare(run) if comparisons is None else comparisons
+    left_out = [each for each in run.records if each.arm != "control" and each.status != "measured"]
     found = []
     for group in groups(run):
-        members = compared[compared["group_id"] == group.group_id]
-        left_out = cells[(cells["group_id"] == group.group_id) & (cells["status"] != "measured")]
-        judged = next((row for row in records(members) if row["quality_metric"]), {})
-        limit = budget(run.info, judged.get("quality_metric") or "", judged.get("quality_unit") or "")
-        made = board(group, members, left_out, limit)
+        members = [row for row in compared if row.group_id == group.group_id]
+        missing = [comparison_of(each) for each in left_out if each.group_id == group.group_id]
+        judged = next((row for row in members if row.quality_metric), None)
+        metric, unit = (judged.quality_metric, judged.quality_unit) if judged else ("", "")
+        made = board(group, members, missing, budget(run.info, metric or "", unit or ""))
         found.append(replace(made, rival=_rival(run, made)))
     return found
 
 
 def _rival(run: Run, made: Board) -> str | None:
-    """The next after the best, both compared directly, where the Run cannot tell them apart.
+    """Return the next after the best, both compared directly, if the Run cannot tell them apart.
 
-    By the rule of the Verdict: the interval excludes equal speed, and the estimate is farther from it than
+    The rule is the Verdict's: the interval excludes equal speed, and the estimate is farther from it than
     what identical code showed while they were measured.
     """
-    after = [row for row in made.records if row["within"] or not made.limited]
-    known = {row["cell_id"]: row for row in after if row["speedup"] is not None}
+    after = [row for row in made.rows if row.within_budget or not made.limited]
+    known = {row.cell_id: row for row in after if row.speedup is not None}
     ids = list(known)
     if made.best is None or made.best not in ids or ids.index(made.best) + 1 == len(ids):
         return None
     second = ids[ids.index(made.best) + 1]
     ratio = between(run, second, made.best)
-    floor = max(known[cell]["floor"] or 0.0 for cell in (second, made.best))
+    floor = max(known[cell].floor or 0.0 for cell in (second, made.best))
     return second if ratio is None or not tells_apart(ratio, floor) else None
 
 
-def board(group: GroupInfo, compared: pd.DataFrame, left_out: pd.DataFrame, max_drop: float | None) -> Board:
-    """Make one Group's board from its compared Cells and those that have no figures."""
-    standing = compared["on_board"].to_numpy(dtype=bool)
-    rows = ranked(compared[standing])
-    drops = numbers(rows, "drop")
-    judged = bool(np.isfinite(drops).any())
-    within = within_budget(drops, max_drop)
-    rows["within"] = within
-    over = np.array([flag is False for flag in within], dtype=bool)
-    rows["pareto"] = pareto_front(np.where(over, np.nan, numbers(rows, "speedup")), drops)
-    eligible = np.array([flag is True for flag in within], dtype=bool)
-    if not judged or max_drop is None:
-        eligible = ~_answers_are_no_numbers(rows)
-    floors = numbers(rows, "floor")
+def board(
+    group: GroupInfo, compared: Sequence[Comparison], left_out: Sequence[Comparison], max_drop: float | None
+) -> Board:
+    """Make one Group's board from its compared Cells and those without figures."""
+    rows = ranked([row for row in compared if row.on_board])
+    losses = [_number(row.quality_loss) for row in rows]
+    within = within_budget(losses, max_drop)
+    gains = [nan if ok is False else _number(row.speedup) for row, ok in zip(rows, within, strict=True)]
+    marks = zip(rows, within, pareto_front(gains, losses), strict=True)
+    rows = [replace(row, within_budget=ok, pareto=bool(on_front)) for row, ok, on_front in marks]
+    judged = any(row.quality_loss is not None for row in rows)
+    # Without a budget, a Cell whose quality is no number wins nothing either.
+    limited = judged and max_drop is not None
+    eligible = [
+        row
+        for row in rows
+        if (row.within_budget if limited else not row.quality_metric or row.quality is not None)
+    ]
     return Board(
         group,
         rows,
-        compared[~standing].reset_index(drop=True),
-        left_out.sort_values(["status", "technique"]).reset_index(drop=True),
+        [row for row in compared if not row.on_board],
+        sorted(left_out, key=lambda row: (row.status, row.technique)),
         max_drop,
         judged,
-        _best(rows, eligible),
-        _smallest(rows, eligible),
-        float(np.nanmax(floors)) if np.isfinite(floors).any() else None,
+        next((row.cell_id for row in eligible if row.verdict == "faster"), None),
+        _smallest(eligible),
+        max((row.floor for row in rows if row.floor is not None), default=None),
     )
 
 
-def _answers_are_no_numbers(rows: pd.DataFrame) -> np.ndarray:
-    """Rows whose quality was asked for and is infinite or NaN: without a budget they win nothing either."""
-    asked = rows["quality_metric"].notna().to_numpy(dtype=bool)
-    return np.asarray(asked & ~np.isfinite(numbers(rows, "quality")))
+def _number(value: float | None) -> float:
+    return nan if value is None else value
 
 
-def ranked(rows: pd.DataFrame) -> pd.DataFrame:
-    """Sort by speed-up, fastest first; those without one come last. Ties go by the technique's name."""
-    by_name = rows.sort_values("technique", kind="stable")
-    ordered = by_name.sort_values("speedup", ascending=False, kind="stable", na_position="last")
-    ordered = ordered.reset_index(drop=True)
-    ordered["rank"] = numbers(ordered, "speedup")
-    ordered["rank"] = ordered["rank"].rank(ascending=False, method="min")
-    return ordered
+def ranked(rows: Iterable[Comparison]) -> list[Comparison]:
+    """Sort by speed-up, fastest first; rows without one come last. Ties share a rank, ordered by name."""
+    ordered = sorted(rows, key=lambda row: (-(row.speedup or -inf), row.technique))
+    speeds = [row.speedup for row in ordered]
+    ranks = [None if speed is None else speeds.index(speed) + 1 for speed in speeds]
+    return [replace(row, rank=rank) for row, rank in zip(ordered, ranks, strict=True)]
 
 
 def pareto_front(gain: ArrayLike, cost: ArrayLike) -> Flags:
@@ -213,27 +204,25 @@ def budget(info: RunInfo, metric: str = "", unit: str = POINTS) -> float | None:
 
 
 def groups(run: Run) -> list[GroupInfo]:
-    """Return the Run's Groups; those that only its Records know of come last."""
-    known = list(run.info.groups)
-    ids = {group.group_id for group in known}
-    for row in records(run.cells.drop_duplicates("group_id")):
-        if row["group_id"] not in ids:
-            fields: Row = {name: row[name] or "" for name in ("model", "workload", "hardware", "scenario")}
-            fields |= {"group_id": row["group_id"], "baseline": "", "device": row["device"] or ""}
-            fields |= {name: int(row[name] or 0) for name in ("batch", "threads")}
-            known.append(GroupInfo(**fields))
-    return known
+    """Return the Run's Groups; those that only its Records know come last."""
+    known = {group.group_id: group for group in run.info.groups}
+    for record in run.records:
+        if record.group_id not in known:
+            known[record.group_id] = GroupInfo(
+                group_id=record.group_id,
+                model=record.model or "",
+                workload=record.workload or "",
+                hardware=record.hardware or "",
+                scenario=record.scenario or "",
+                batch=record.batch or 0,
+                device=record.device or "",
+                threads=record.threads or 0,
+                baseline="",
+            )
+    return list(known.values())
 
 
-def _best(rows: pd.DataFrame, eligible: Flags) -> str | None:
-    faster = rows[eligible & (rows["verdict"] == "faster").to_numpy(dtype=bool)]
-    return str(faster["cell_id"].iloc[0]) if len(faster) else None
-
-
-def _smallest(rows: pd.DataFrame, eligible: Flags) -> str | None:
-    """Smallest Artifact among the eligible, the faster one on a tie; None where none beats the baseline."""
-    ratios = numbers(rows, "size_ratio")
-    small = rows[eligible & (np.nan_to_num(ratios, nan=np.inf) < SMALLER)]
-    if small.empty:
-        return None
-    return str(small.sort_values("artifact_bytes", kind="stable")["cell_id"].iloc[0])
+def _smallest(eligible: Sequence[Comparison]) -> str | None:
+    """Return the smallest Artifact, the faster one on a tie; None if none is smaller than the baseline's."""
+    small = [row for row in eligible if row.size_ratio is not None and row.size_ratio < SMALLER]
+    return min(small, key=lambda row: row.artifact_bytes or 0).cell_id if small else None

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.analysis.frames import records
 from harness.errors import HarnessError
 from harness.stats.planning import PILOT_BLOCKS
 from harness.stats.ratio import Ratio, speedup
@@ -113,10 +112,8 @@ def noise_floor(baseline: Timing | None, control: Timing | None, candidate: Timi
 
 def between(run: Run, first: str, second: str) -> Ratio | None:
     """Return how many times faster Cell `second` is than Cell `first` of the same Group; None if unknown."""
-    cells = records(run.cells[run.cells["arm"] != "control"])
-    rows = {row["cell_id"]: row for row in cells if row["cell_id"] in (first, second)}
-    if len(rows) < 2 or rows[first]["group_id"] != rows[second]["group_id"]:
+    rows = {r.cell_id: r for r in run.records if r.arm != "control" and r.cell_id in (first, second)}
+    if len(rows) < 2 or rows[first].group_id != rows[second].group_id:
         return None
-    found = timings(run.blocks, {key: row["scenario"] for key, row in rows.items()})
-    arms = [found.get((key, rows[key]["arm"])) for key in (first, second)]
-    return ratio_of(arms[0], arms[1])
+    found = timings(run.blocks, {key: row.scenario or "" for key, row in rows.items()})
+    return ratio_of(*(found.get((key, rows[key].arm)) for key in (first, second)))

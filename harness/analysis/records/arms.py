@@ -1,4 +1,4 @@
-"""What was recorded of each arm, and the tables that follow from it row by row: Blocks, Samples, answers."""
+"""The events of each arm, and the tables made from them row by row: Blocks, calls, scores."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.store.arrays import unpack
+from harness.store.record import Block
+from harness.store.schema import values
 
 Event = Mapping[str, Any]
 Arm = tuple[str, str]  # cell_id, arm
@@ -19,7 +21,7 @@ Arm = tuple[str, str]  # cell_id, arm
 
 @dataclass
 class ArmEvents:
-    """What was recorded of one arm, by kind of event."""
+    """The events of one arm by kind, and the durations of its calls in nanoseconds, an array per Block."""
 
     by_kind: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     calls: list[NDArray[np.int64]] = field(default_factory=list)
@@ -28,31 +30,32 @@ class ArmEvents:
 def block_row(
     event: Event, calls: NDArray[np.int64], session_start_ns: int, shift_s: float
 ) -> dict[str, Any]:
-    """Return a Block's row; its session began `shift_s` after the Run."""
+    """Return the row of a `Block`; its session began `shift_s` after the Run."""
     seconds = calls / 1e9
-    return {
-        "cell_id": event["cell_id"],
-        "arm": event["arm"],
-        "trial": event["trial"],
-        "round": event["round"],
-        "order": event["order"],
-        "start_s": shift_s + (event["start_ns"] - session_start_ns) / 1e9,
-        "duration_s": event["duration_ns"] / 1e9,
-        "calls": len(calls),
-        "samples": event["samples"],
-        "median_s": float(np.median(seconds)),
-        "mean_s": float(seconds.mean()),
-        "min_s": float(seconds.min()),
-        "max_s": float(seconds.max()),
-        "seconds_per_sample": event.get("seconds_per_sample"),
-        "statistics": json.dumps(event.get("statistics", {})),
-        "tags": event["tags"],
-        "evidence": json.dumps(event["evidence"]),
-    }
+    block = Block(
+        cell_id=event["cell_id"],
+        arm=event["arm"],
+        trial=event["trial"],
+        round=event["round"],
+        order=event["order"],
+        start_s=shift_s + (event["start_ns"] - session_start_ns) / 1e9,
+        duration_s=event["duration_ns"] / 1e9,
+        calls=len(calls),
+        samples=event["samples"],
+        median_s=float(np.median(seconds)),
+        mean_s=float(seconds.mean()),
+        min_s=float(seconds.min()),
+        max_s=float(seconds.max()),
+        seconds_per_sample=event.get("seconds_per_sample"),
+        statistics=json.dumps(event.get("statistics", {})),
+        tags=event["tags"],
+        evidence=json.dumps(event["evidence"]),
+    )
+    return values(block)
 
 
 def calls_columns(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
-    """Return the columns of the Samples: every timed call of every arm."""
+    """Return the columns of `calls.parquet`: every timed call of every arm."""
     columns: dict[str, list[Any]] = {name: [] for name in ("cell_id", "arm", "trial", "round", "call_ns")}
     for (cell_id, kind), arm in arms.items():
         for block, calls in zip(arm.by_kind["block"], arm.calls, strict=True):
@@ -68,14 +71,14 @@ def calls_columns(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
 
 
 def scores_columns(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
-    """Return the columns of the answers: each item's score in the last quality pass of each arm."""
+    """Return the columns of `scores.parquet`: each sample's score in the last evaluation of each arm."""
     cells: list[str] = []
     samples: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     scores: list[NDArray[np.float64]] = [np.zeros(0)]
     for (cell_id, _), arm in arms.items():
-        for event in arm.by_kind["quality"][-1:]:
-            values = unpack(event["scores"])
-            cells += [cell_id] * len(values)
-            samples.append(np.arange(len(values)))
-            scores.append(values.astype(np.float64))
+        for event in arm.by_kind["evaluation"][-1:]:
+            found = unpack(event["scores"])
+            cells += [cell_id] * len(found)
+            samples.append(np.arange(len(found)))
+            scores.append(found.astype(np.float64))
     return {"cell_id": cells, "sample": np.concatenate(samples), "score": np.concatenate(scores)}

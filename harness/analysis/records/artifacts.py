@@ -1,4 +1,4 @@
-"""A Record's columns that say what was built: size, build time, parameters, what is in low precision."""
+"""A Record's columns about the Artifact: size, build time, parameters, traffic, low precision."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.analysis.records.arms import Event
-from harness.analysis.records.roofline import traffic_columns
-from harness.store.schema import CELLS
+from harness.store.record import Record
+from harness.store.schema import columns
 
-LOW_PRECISION = (  # columns that a quantizing step fills by reporting details of these names
+LOW_PRECISION = (  # a quantizing step fills these columns by reporting details of these names
     "compute_dtype",
     "flops_by_type",
     "low_precision_flops_share",
@@ -29,31 +29,33 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def artifact_columns(event: Event) -> dict[str, Any]:
-    """Return the columns that an ``artifact`` event fills."""
+def add_artifact(record: Record, event: Event) -> None:
+    """Fill the columns that an ``artifact`` event tells of."""
     statistics = event["statistics"]
-    return {
-        "artifact_key": event["key"],
-        "artifact_format": event["format"],
-        "artifact_bytes": event["bytes"],
-        "build_s": event["build_s"],
-        "build_peak_rss_bytes": event["build_peak_rss_bytes"] or None,
-        "build_details": json.dumps(event["steps"], default=str),
-        "parameters": whole(statistics.get("parameters")),
-        "nonzero_parameters": whole(statistics.get("nonzero_parameters")),
-        "flops_per_sample": statistics.get("flops_per_sample"),
-        **traffic_columns(statistics),
-        **_precision_columns(event["steps"]),
-    }
+    record.artifact_key = event["key"]
+    record.artifact_digest = event.get("content_digest")
+    record.artifact_format = event["format"]
+    record.artifact_bytes = event["bytes"]
+    record.build_s = event["build_s"]
+    record.build_peak_rss_bytes = event["build_peak_rss_bytes"] or None
+    record.build_details = json.dumps(event["steps"], default=str)
+    record.parameters = whole(statistics.get("parameters"))
+    record.nonzero_parameters = whole(statistics.get("nonzero_parameters"))
+    record.flops_per_sample = statistics.get("flops_per_sample")
+    record.weight_bytes = whole(statistics.get("weight_bytes"))
+    record.activation_bytes_per_sample = statistics.get("activation_bytes_per_sample")
+    record.float32_flops_share = statistics.get("float32_flops_share")
+    for name, value in _precision_columns(event["steps"]).items():
+        setattr(record, name, value)
 
 
 def _precision_columns(steps: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """What the steps report of their low precision; a later step's word counts, since it saw the result."""
+    """Return what the steps report of their low precision; a later step saw the result, so it overrides."""
     told: dict[str, Any] = {}
     for step in steps:
         told |= step.get("details") or {}
-    kinds = {column.name: column.kind for column in CELLS}
-    found: dict[str, Any] = {}
+    kinds = {column.name: column.kind for column in columns(Record)}
+    found: dict[str, Any] = dict.fromkeys(LOW_PRECISION)
     for name in LOW_PRECISION:
         value = told.get(name)
         if isinstance(value, _TYPES[kinds[name]]):  # a user's step may report anything under this name

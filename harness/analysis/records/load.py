@@ -1,4 +1,4 @@
-"""The load that a scenario put on a Session: rates, shares over the bound, the search for a rate."""
+"""A Record's columns about the load of its scenario: rates, share over the bound, the search for a rate."""
 
 from __future__ import annotations
 
@@ -10,48 +10,52 @@ import numpy as np
 
 from harness.analysis.records.arms import Event
 from harness.store.arrays import unpack
+from harness.store.record import Record
 
 OVER = 1.5
-"""Times the allowed share over the bound from which on a rate counts as one that did not hold it."""
+"""A rate broke its latency bound if the share of queries over it is this many times the allowed share."""
 
 
-def load_columns(blocks: Sequence[Event], warm: Sequence[Event]) -> dict[str, Any]:
-    """Return a Record's columns: rates are averaged as logarithms, shares by calls."""
-    statistics = _facts(blocks)
+def add_load(record: Record, blocks: Sequence[Event], warm: Sequence[Event]) -> None:
+    """Fill the columns of the load: rates are averaged as logarithms, shares weighted by calls."""
     searches = _searches(warm)
-    rates = [statistic["rate_per_s"] for statistic in statistics if statistic.get("rate_per_s")]
-    columns: dict[str, Any] = {"search": json.dumps(searches) if searches else None}
-    if rates:
-        columns["qps"] = float(np.exp(np.mean(np.log(rates))))
-    for name in ("over_bound_share", "utilization"):
-        known = [
-            (statistic[name], unpack(block["calls_ns"]).size)
-            for statistic, block in zip(statistics, blocks, strict=True)
-            if statistic.get(name) is not None
-        ]
-        if known:
-            columns[name] = float(np.average([value for value, _ in known], weights=[n for _, n in known]))
-    return columns
+    rates = [found["rate_per_s"] for found in map(_statistics, blocks) if found.get("rate_per_s")]
+    record.search = json.dumps(searches) if searches else None
+    record.qps = float(np.exp(np.mean(np.log(rates)))) if rates else None
+    record.over_bound_share = _average(blocks, "over_bound_share")
+    record.utilization = _average(blocks, "utilization")
 
 
-def load_warnings(columns: dict[str, Any], blocks: Sequence[Event], warm: Sequence[Event]) -> list[str]:
-    """Say what a reader must know about the load."""
+def _average(blocks: Sequence[Event], name: str) -> float | None:
+    """Return the mean of a statistic over the Blocks that have it, weighted by calls."""
+    known = [
+        (found[name], unpack(block["calls_ns"]).size)
+        for block in blocks
+        if (found := _statistics(block)).get(name) is not None
+    ]
+    if not known:
+        return None
+    return float(np.average([share for share, _ in known], weights=[calls for _, calls in known]))
+
+
+def load_warnings(record: Record, blocks: Sequence[Event], warm: Sequence[Event]) -> list[str]:
+    """Return what a reader must know about the load."""
     found = []
     searches = _searches(warm)
     if lost := sum(not search.get("resolved", True) for search in searches):
         found.append(
-            f"the search for the rate had not settled in {lost} of {len(searches)} Trials: give it more "
-            "search_time"
+            f"the search for the rate had not converged in {lost} of {len(searches)} Trials: "
+            "increase search_time"
         )
-    allowed = max((statistic.get("allowed_share") or 0.0 for statistic in _facts(blocks)), default=0.0)
-    over = columns.get("over_bound_share")
+    allowed = max((_statistics(block).get("allowed_share") or 0.0 for block in blocks), default=0.0)
+    over = record.over_bound_share
     if allowed and over is not None and over > OVER * allowed:
         found.append(
-            f"{over:.1%} of the queries were over the bound, and {allowed:.1%} may be: the rate does not "
-            "hold it"
+            f"{over:.1%} of the queries exceeded the latency bound and {allowed:.1%} are allowed: "
+            "the rate is too high"
         )
-    if (columns.get("utilization") or 0.0) >= 1:
-        found.append("more queries arrive than are answered: the queue grows, and latencies with its length")
+    if (record.utilization or 0.0) >= 1:
+        found.append("queries arrive faster than they are served: the queue and the latencies grow")
     return found
 
 
@@ -59,5 +63,5 @@ def _searches(warm: Sequence[Event]) -> list[dict[str, Any]]:
     return [event["search"] for event in warm if event.get("search")]
 
 
-def _facts(blocks: Sequence[Event]) -> list[dict[str, Any]]:
-    return [block.get("statistics") or {} for block in blocks]
+def _statistics(block: Event) -> dict[str, Any]:
+    return block.get("statistics") or {}

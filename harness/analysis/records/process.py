@@ -10,34 +10,34 @@ import numpy as np
 
 from harness.analysis.records.arms import Event
 from harness.analysis.records.artifacts import whole
+from harness.store.record import Record
 
 PHASES = {"load": ("loaded", "load"), "first_call": ("loaded", "first_call"), "steady": ("memory", "steady")}
-"""Phase: the event that tells of it, and under which name."""
+"""Phase: the event that holds its memory, and the key in it."""
 
 
-def memory_columns(kinds: Mapping[str, Sequence[Event]]) -> dict[str, Any]:
-    """Return the columns of memory (store/schema.py): medians over Trials.
+def add_memory(record: Record, kinds: Mapping[str, Sequence[Event]]) -> None:
+    """Fill the columns of memory: medians over Trials.
 
-    What a phase needs over the empty worker is taken Trial by Trial, since each worker is empty in its own
-    way. Of replicas all processes count, and one empty worker is taken off.
+    What a phase needs beyond the empty worker is computed Trial by Trial, since empty workers differ. With
+    replicas all processes count, minus one empty worker.
     """
-    columns: dict[str, Any] = {}
     empty = {event["trial"]: event["rss_empty_bytes"] for event in kinds["ready"]}
-    columns["rss_empty_bytes"] = _median(empty.values())
-    columns["pss_empty_bytes"] = _median(event.get("pss_empty_bytes") for event in kinds["ready"])
+    record.rss_empty_bytes = _median(empty.values())
+    record.pss_empty_bytes = _median(event.get("pss_empty_bytes") for event in kinds["ready"])
     for phase, (event_name, name) in PHASES.items():
         events = kinds[event_name]
-        columns[f"peak_rss_{phase}_bytes"] = _median(event[name]["peak_rss_bytes"] for event in events)
+        peak = _median(event[name]["peak_rss_bytes"] for event in events)
         over = (
             max(event[name]["peak_rss_bytes"] - empty[event["trial"]], 0)
             for event in events
             if event["trial"] in empty
         )
-        columns[f"over_empty_{phase}_bytes"] = _median(over)
-        pss = "pss_bytes" if phase == "steady" else f"pss_{phase}_bytes"
-        columns[pss] = _median(event[name]["pss_bytes"] for event in events)
-    columns["huge_page_bytes"] = _median(event["steady"].get("huge_bytes") for event in kinds["memory"])
-    return columns
+        pss = _median(event[name]["pss_bytes"] for event in events)
+        setattr(record, f"peak_rss_{phase}_bytes", peak)
+        setattr(record, f"over_empty_{phase}_bytes", _median(over))
+        setattr(record, "pss_bytes" if phase == "steady" else f"pss_{phase}_bytes", pss)
+    record.huge_page_bytes = _median(event["steady"].get("huge_bytes") for event in kinds["memory"])
 
 
 def _median(values: Iterable[float | None]) -> int | None:
@@ -46,19 +46,17 @@ def _median(values: Iterable[float | None]) -> int | None:
     return whole(float(np.median(known))) if known else None
 
 
-def thread_columns(blocks: Sequence[Event]) -> dict[str, Any]:
-    """Return `threads_used` and `cpu_utilization` (store/schema.py); None where the system does not tell."""
+def add_threads(record: Record, blocks: Sequence[Event]) -> None:
+    """Fill `threads_used` and `cpu_utilization`; None where the system does not provide them."""
     counts = [event["threads_used"] for event in blocks if event.get("threads_used") is not None]
     known = [event["evidence"] for event in blocks if event["evidence"].get("cpu_s") is not None]
     wall_s = sum(evidence["wall_s"] for evidence in known)
-    return {
-        "threads_used": round(statistics.median_high(counts)) if counts else None,
-        "cpu_utilization": sum(e["cpu_s"] for e in known) / wall_s if wall_s else None,
-    }
+    record.threads_used = round(statistics.median_high(counts)) if counts else None
+    record.cpu_utilization = sum(e["cpu_s"] for e in known) / wall_s if wall_s else None
 
 
 def thread_warnings(used: int | None, budget: int | None) -> list[str]:
-    """Say where the threads that worked are not those of the budget."""
+    """Return a warning if the number of threads that worked is not the budget."""
     if used is None or budget is None or used == budget:
         return []
     if used > budget:
@@ -66,13 +64,8 @@ def thread_warnings(used: int | None, budget: int | None) -> list[str]:
     return [f"only {used} of the {budget} threads of its budget worked"]
 
 
-def audit_columns(findings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the columns `audit` and `audit_reasons` (store/schema.py) from the findings of all audits.
-
-    One failed audit fails the Record; None where no audit could look at anything.
-    """
-    known = list(findings)
-    states = {finding["state"] for finding in known}
-    state = "failed" if "failed" in states else "passed" if "passed" in states else None
-    reasons = [f"{finding['audit']}: {reason}" for finding in known for reason in finding["reasons"]]
-    return {"audit": state, "audit_reasons": reasons}
+def add_audits(record: Record, findings: Sequence[Mapping[str, Any]]) -> None:
+    """Fill `audit` and `audit_reasons`: one failed audit fails the Record; None if no audit applied."""
+    states = {finding["state"] for finding in findings}
+    record.audit = "failed" if "failed" in states else "passed" if "passed" in states else None
+    record.audit_reasons = [f"{each['audit']}: {reason}" for each in findings for reason in each["reasons"]]

@@ -10,6 +10,8 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.store.record import Record
+
 TOLERANCE = 1.1
 """A Record that multiplies faster than the measured roof times this cannot have done the work.
 
@@ -22,7 +24,6 @@ OR = " or "
 
 NOTHING = 1e-9  # of a share: what sums of floats are off by
 
-Row = Mapping[str, Any]
 Peaks = Mapping[str, Any]
 
 
@@ -44,81 +45,58 @@ def peaks_of(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{name: event.get(name) for name in kept} for event in found.values()]
 
 
-def traffic_columns(statistics: Mapping[str, float]) -> dict[str, Any]:
-    """Return the columns that an Artifact's facts fill."""
-    weights = statistics.get("weight_bytes")
-    return {
-        "weight_bytes": None if weights is None else round(weights),
-        "activation_bytes_per_sample": statistics.get("activation_bytes_per_sample"),
-        "float32_flops_share": statistics.get("float32_flops_share"),
-    }
+def add_roofline(record: Record, all_peaks: Sequence[Peaks]) -> None:
+    """Fill intensity, utilization of the peaks, and what bounds a measured Record; None where unknown.
 
-
-def roofline_columns(row: Row, all_peaks: Sequence[Peaks]) -> dict[str, Any]:
-    """Return intensity, share of the roofs, and what bounds a measured Record; None where unknown.
-
-    Bytes of an item are its activations and its share of the call's weights, each read once a call. A copy
-    share above 1 means that the caches serve what memory could not.
+    The bytes of a sample are its activations and its share of the call's weights, each read once per call. A
+    bandwidth utilization above 1 means that caches serve what memory could not.
     """
-    names = (
-        "arithmetic_intensity_flops_per_byte",
-        "peak_flop_per_s",
-        "peak_over_float32",
-        "compute_utilization",
-        "bandwidth_utilization",
-        "bound",
-    )
-    columns: dict[str, Any] = dict.fromkeys(names)
-    moved = bytes_per_sample(row)
-    if row.get("flops_per_sample") and moved:
-        columns["arithmetic_intensity_flops_per_byte"] = row["flops_per_sample"] / moved
-    peaks = peaks_for(row, all_peaks)
+    moved, flops = bytes_per_sample(record), record.flops_per_sample
+    intensity = flops / moved if flops and moved else None
+    record.arithmetic_intensity_flops_per_byte = intensity
+    peaks = peaks_for(record, all_peaks)
     if peaks is None:
-        return columns
-    busy = busy_share(row)
-    if moved:
-        columns["bandwidth_utilization"] = (
-            moved * row["throughput_samples_per_s"] / busy / peaks["memory_bandwidth_bytes_per_s"]
-        )
-    peak = peak_of(flops_by_type(row), peaks)
+        return
+    busy, bandwidth = busy_share(record), float(peaks["memory_bandwidth_bytes_per_s"])
+    if moved and record.throughput_samples_per_s is not None:
+        record.bandwidth_utilization = moved * record.throughput_samples_per_s / busy / bandwidth
+    peak = peak_of(flops_by_type(record), peaks)
     if peak is None:
-        return columns
-    columns["peak_flop_per_s"] = peak
-    if (plain := peak_of({FLOAT: 1.0}, peaks)) and flops_by_type(row) != {FLOAT: 1.0}:
-        columns["peak_over_float32"] = peak / plain
-    if row.get("achieved_flop_per_s") is not None:
-        columns["compute_utilization"] = row["achieved_flop_per_s"] / busy / peak
-    if columns["arithmetic_intensity_flops_per_byte"] is not None:
-        ridge = peak / peaks["memory_bandwidth_bytes_per_s"]
-        columns["bound"] = "compute" if columns[names[0]] >= ridge else "memory"
-    return columns
+        return
+    record.peak_flop_per_s = peak
+    if (plain := peak_of({FLOAT: 1.0}, peaks)) and flops_by_type(record) != {FLOAT: 1.0}:
+        record.peak_over_float32 = peak / plain
+    if record.achieved_flop_per_s is not None:
+        record.compute_utilization = record.achieved_flop_per_s / busy / peak
+    if intensity is not None:
+        record.bound = "compute" if intensity >= peak / bandwidth else "memory"
 
 
-def busy_share(row: Row) -> float:
+def busy_share(record: Record) -> float:
     """Share of the time in which the Session worked: under a server's load it waits in between."""
-    return min(row.get("utilization") or 1.0, 1.0)
+    return min(record.utilization or 1.0, 1.0)
 
 
-def faster_than_peak(row: Row, all_peaks: Sequence[Peaks]) -> dict[str, Any]:
+def faster_than_peak(record: Record, all_peaks: Sequence[Peaks]) -> dict[str, Any]:
     """Return the finding of the audit ``faster-than-roof``: nobody multiplies faster than the machine can.
 
     A roof that an earlier Run measured, or that was disturbed, may be too low, nobody knows how much (seen on
     two cores with ten others at work: 18 times). It accuses nobody: the finding has a `note` then.
     """
     finding: dict[str, Any] = {"audit": "faster-than-roof", "state": None, "reasons": []}
-    share, peaks = row.get("compute_utilization"), peaks_for(row, all_peaks)
-    if share is None or peaks is None:
+    share, peaks = record.compute_utilization, peaks_for(record, all_peaks)
+    if share is None or peaks is None or record.achieved_flop_per_s is None:
         return finding
     if share <= TOLERANCE:
         return {**finding, "state": "passed"}
-    rate = row["achieved_flop_per_s"] / busy_share(row)
+    rate = record.achieved_flop_per_s / busy_share(record)
     excess = (
         f"{rate / 1e9:.3g} GFLOP/s is {share:.3g} times what this machine was measured "
-        f"to multiply with {row['threads']} threads"
+        f"to multiply with {record.threads} threads"
     )
     if is_stale(peaks):
         return {**finding, "note": f"{excess}, by an earlier Run: it may have been slower then"}
-    shares = flops_by_type(row) or {}
+    shares = flops_by_type(record) or {}
     if was_disturbed(peaks, shares):
         return {**finding, "note": f"{excess}, but that measurement was disturbed: it may multiply faster"}
     kinds = "" if set(shares) == {FLOAT} else f" in {' and '.join(shares)}"
@@ -142,29 +120,29 @@ def is_stale(peaks: Peaks) -> bool:
     return peaks.get("fresh") is False
 
 
-def bytes_per_sample(row: Row) -> float | None:
+def bytes_per_sample(record: Record) -> float | None:
     """Bytes that one item moves: its activations, and the weights divided among the call's items."""
-    weights, activations = row.get("weight_bytes"), row.get("activation_bytes_per_sample")
-    if weights is None or activations is None or not row.get("batch"):
+    weights, activations = record.weight_bytes, record.activation_bytes_per_sample
+    if weights is None or activations is None or not record.batch:
         return None
-    return float(weights) / float(row["batch"]) + float(activations)
+    return float(weights) / float(record.batch) + float(activations)
 
 
-def flops_by_type(row: Row) -> dict[str, float] | None:
+def flops_by_type(record: Record) -> dict[str, float] | None:
     """Return the share of the FLOPs in each number type that is multiplied; None where it is not known.
 
     By what the steps report, else by the graph, where nothing is in low precision. What is float32 there is
     computed in the runtime's own type; of ``float32 or int8`` it may take the second by compressed weights.
     """
-    runtime = row.get("runtime_compute_dtype") or FLOAT
-    shares = _shares(row.get("flops_by_type"))
+    runtime = record.runtime_compute_dtype or FLOAT
+    shares = _shares(record.flops_by_type)
     if shares is None:
-        low = any(row.get(name) for name in ("low_precision_flops_share", "low_precision_weight_share"))
-        if low or row.get("float32_flops_share") != 1:
+        low = record.low_precision_flops_share or record.low_precision_weight_share
+        if low or record.float32_flops_share != 1:
             return None
         shares = {FLOAT: 1.0}
     plain, left = runtime.partition(OR)[0], shares.pop(FLOAT, 0.0)
-    unsure = min(row.get("weight_only_flops_share") or 0.0, left) if runtime != plain else 0.0
+    unsure = min(record.weight_only_flops_share or 0.0, left) if runtime != plain else 0.0
     for kind, share in ((plain, left - unsure), (runtime, unsure)):
         if share > NOTHING:
             shares[kind] = shares.get(kind, 0.0) + share
@@ -195,8 +173,8 @@ def peak_of(shares: Mapping[str, float] | None, peaks: Peaks) -> float | None:
     return float(1.0 / sum(share / max(rates[one] for one in kinds[kind]) for kind, share in shares.items()))
 
 
-def peaks_for(row: Row, all_peaks: Sequence[Peaks]) -> Peaks | None:
+def peaks_for(record: Record, all_peaks: Sequence[Peaks]) -> Peaks | None:
     """Return the roofs of the Record's thread budget; a GPU has none yet."""
-    if row.get("device") != "cpu":
+    if record.device != "cpu":
         return None
-    return next((peaks for peaks in all_peaks if peaks["threads"] == row.get("threads")), None)
+    return next((peaks for peaks in all_peaks if peaks["threads"] == record.threads), None)

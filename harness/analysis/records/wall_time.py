@@ -15,7 +15,7 @@ def times(events: Iterable[Event]) -> Times:
         match event["event"]:
             case "builds-done":
                 total.build_s += event["seconds"]
-            case "quality":
+            case "evaluation":
                 total.evaluation_s += event["seconds"]
             case "warm":
                 total.warmup_s += event["seconds"]

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from harness.analysis.frames import Row
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.records.roofline import FLOAT, Peaks, busy_share, flops_by_type, peaks_for
 from harness.analysis.words import numbers as say
 from harness.analysis.words.payback import pay_back
@@ -25,16 +25,16 @@ SAME_WORK = 0.02
 LITTLE = 1.25
 """A roof less than so many times the float32 roof leaves little to gain by its arithmetic."""
 
-Teller = Callable[[Row, Row | None], Iterator[str]]
+Teller = Callable[[Comparison, Comparison | None], Iterator[str]]
 
 
-def explain(row: Row, baseline: Row | None, all_peaks: Sequence[Peaks] = ()) -> list[str]:
+def explain(row: Comparison, baseline: Comparison | None, all_peaks: Sequence[Peaks] = ()) -> list[str]:
     """Return the sentences on a measured Record; `baseline` is its Group's, None where there is none.
 
     `all_peaks` are the Run's, by thread budget.
     """
     tellers: tuple[Teller, ...] = (_speed, _work, _peaks, _precision)
-    other = None if baseline is None or baseline["cell_id"] == row["cell_id"] else baseline
+    other = None if baseline is None or baseline.cell_id == row.cell_id else baseline
     told = [text for tell in tellers for text in tell(row, other)]
     told += _weights(row, peaks_for(row, all_peaks))
     return told + [text for tell in (_costs, _doubts) for text in tell(row, other)]
@@ -51,54 +51,52 @@ def counts(text: Any) -> str:
     return ", ".join(f"{number} {say.short(str(name), 40)}" for name, number in found.items())
 
 
-def _speed(row: Row, baseline: Row | None) -> Iterator[str]:
-    if baseline is None or row.get("speedup") is None:
+def _speed(row: Comparison, baseline: Comparison | None) -> Iterator[str]:
+    if baseline is None or row.speedup is None:
         return
-    interval = say.factors(row["speedup_low"], row["speedup_high"])
+    interval = say.factors(row.speedup_low, row.speedup_high)
     verdict = {
         "faster": "faster",
         "slower": "slower",
         "equivalent": "the same speed",
         "inconclusive": "not told apart by this Run",
-    }.get(row["verdict"] or "", "not judged")
-    floor = row.get("floor")
+    }.get(row.verdict or "", "not judged")
+    floor = row.floor
     noise = "" if floor is None else f"; identical code may differ by up to {say.percent(floor)}"
     yield (
-        f"It has {say.factor(row['speedup'])} × ({interval}) the speed of {baseline['technique']}: "
+        f"It has {say.factor(row.speedup)} × ({interval}) the speed of {baseline.technique}: "
         f"{verdict}{noise}."
     )
 
 
-def _work(row: Row, baseline: Row | None) -> Iterator[str]:
-    flops = row.get("flops_per_sample")
+def _work(row: Comparison, baseline: Comparison | None) -> Iterator[str]:
+    flops = row.flops_per_sample
     if not flops:
         return
     said = f"One item takes {say.quantity(flops, 'FLOP')}"
-    before = baseline.get("flops_per_sample") if baseline else None
+    before = baseline.flops_per_sample if baseline else None
     if baseline is None or not before:
         yield f"{said}."
     elif abs(flops / before - 1) < SAME_WORK:
-        yield f"{said}, as in {baseline['technique']}: what differs is how they are computed."
+        yield f"{said}, as in {baseline.technique}: what differs is how they are computed."
     else:
         share = say.percent(flops / before)
-        left = f"{said}, {share} of the work of {baseline['technique']}"
+        left = f"{said}, {share} of the work of {baseline.technique}"
         yield f"{left}; were speed all about work, it would be {say.factor(before / flops)} × as fast."
 
 
-def _peaks(row: Row, _baseline: Row | None) -> Iterator[str]:
-    achieved, peak, compute = (
-        row.get(k) for k in ("achieved_flop_per_s", "peak_flop_per_s", "compute_utilization")
-    )
-    memory, intensity = row.get("bandwidth_utilization"), row.get("arithmetic_intensity_flops_per_byte")
+def _peaks(row: Comparison, _baseline: Comparison | None) -> Iterator[str]:
+    peak, compute = row.peak_flop_per_s, row.compute_utilization
+    memory, intensity = row.bandwidth_utilization, row.arithmetic_intensity_flops_per_byte
     shares = flops_by_type(row)
-    achieved, opening = (achieved or 0.0) / busy_share(row), _at_work(row)
+    achieved, opening = (row.achieved_flop_per_s or 0.0) / busy_share(row), _at_work(row)
     if achieved and peak and compute is not None:
         yield (
             f"{opening} computes {say.quantity(achieved, 'FLOP/s')}, {say.percent(compute)} of the "
             f"{say.quantity(peak, 'FLOP/s')} that this machine was measured to multiply in "
-            f"{types_in_words(shares or {FLOAT: 1.0})} with {row['threads']} threads."
+            f"{types_in_words(shares or {FLOAT: 1.0})} with {row.threads} threads."
         )
-        if ratio := row.get("peak_over_float32"):
+        if ratio := row.peak_over_float32:
             yield f"That roof is {say.factor(ratio)} × this processor's float32 roof{_little(ratio)}."
     elif achieved:
         why = "in which number types is not known, so it is held against no roof"
@@ -113,19 +111,19 @@ def _peaks(row: Row, _baseline: Row | None) -> Iterator[str]:
     yield from _bound(row, compute, memory)
 
 
-def _at_work(row: Row) -> str:
+def _at_work(row: Comparison) -> str:
     """Whose figures the roofs are held against: under a server's load the waiting does not count."""
-    return "It" if row.get("utilization") is None else "While it answers, it"
+    return "It" if row.utilization is None else "While it answers, it"
 
 
-def _bound(row: Row, compute: float | None, memory: float | None) -> Iterator[str]:
-    if compute is None or memory is None or row.get("bound") is None:
+def _bound(row: Comparison, compute: float | None, memory: float | None) -> Iterator[str]:
+    if compute is None or memory is None or row.bound is None:
         return
-    if row.get("utilization") is not None:  # it waits for queries, which says nothing of the work
+    if row.utilization is not None:  # it waits for queries, which says nothing of the work
         return
     if max(compute, memory) < FAR:
         yield _far(row)
-    elif row["bound"] == "memory":
+    elif row.bound == "memory":
         yield (
             "By its intensity it is bound by memory: smaller weights help, faster arithmetic does not"
             + (" (the caches serve what memory could not)." if memory > 1 else ".")
@@ -134,9 +132,9 @@ def _bound(row: Row, compute: float | None, memory: float | None) -> Iterator[st
         yield "By its intensity it is bound by compute: less work or faster arithmetic helps."
 
 
-def _far(row: Row) -> str:
+def _far(row: Comparison) -> str:
     """What keeps a call from both roofs: the starting of operators, or kernels that do their work slowly."""
-    if (row.get("latency_mean_s") or 0.0) > LONG_CALL_S:
+    if (row.latency_mean_s or 0.0) > LONG_CALL_S:
         return (
             "It is far from both roofs, and its calls are too long for that to be the starting of operators: "
             "its kernels are slow ones here, such as those that unpack, scan or convert as they go. "
@@ -148,11 +146,11 @@ def _far(row: Row) -> str:
     )
 
 
-def _precision(row: Row, _baseline: Row | None) -> Iterator[str]:
-    stored = row.get("low_precision_weight_share")
+def _precision(row: Comparison, _baseline: Comparison | None) -> Iterator[str]:
+    stored = row.low_precision_weight_share
     if stored is None:
         return
-    computed, unpacked = row.get("low_precision_flops_share"), row.get("weight_only_flops_share")
+    computed, unpacked = row.low_precision_flops_share, row.weight_only_flops_share
     if computed is not None:
         yield (
             f"{say.percent(computed)} of the FLOPs are computed in low precision, and "
@@ -163,9 +161,9 @@ def _precision(row: Row, _baseline: Row | None) -> Iterator[str]:
             f"{say.percent(unpacked)} of the FLOPs take weights in low precision but are computed in float: "
             "memory is saved, arithmetic is not."
         )
-    if left := counts(row.get("float_operators")):
+    if left := counts(row.float_operators):
         yield f"Left in float: {left}."
-    pairs, added = row.get("qdq_pairs"), counts(row.get("overhead_operators"))
+    pairs, added = row.qdq_pairs, counts(row.overhead_operators)
     if pairs or added:
         through = f"{int(pairs):,} activations go through quantize and dequantize" if pairs else ""
         more = f"operators that the float model does not have: {added}" if added else ""
@@ -176,12 +174,12 @@ def _little(ratio: float) -> str:
     return ": its arithmetic can gain little" if ratio < LITTLE else ""
 
 
-def _weights(row: Row, peaks: Peaks | None) -> Iterator[str]:
+def _weights(row: Comparison, peaks: Peaks | None) -> Iterator[str]:
     """What fewer bits of weights can gain where they are read for one item, as this machine was measured."""
     ratios = vector_ratios(peaks) if peaks else {}
-    if not ratios or row.get("bound") != "memory" or not row.get("low_precision_weight_share"):
+    if not ratios or row.bound != "memory" or not row.low_precision_weight_share:
         return
-    if row.get("batch") != 1 or not FAR <= (row.get("bandwidth_utilization") or 0.0) <= 1:
+    if row.batch != 1 or not FAR <= (row.bandwidth_utilization or 0.0) <= 1:
         return  # more rows a call, weights from caches, or bound by something else: the limit does not hold
     yield (
         "With one item a call, its dense layers spend their time reading weights from memory. "
@@ -189,22 +187,22 @@ def _weights(row: Row, peaks: Peaks | None) -> Iterator[str]:
     )
 
 
-def _by(row: Row) -> str:
-    return f" ({row['compute_dtype']})" if row.get("compute_dtype") else ""
+def _by(row: Comparison) -> str:
+    return f" ({row.compute_dtype})" if row.compute_dtype else ""
 
 
-def _costs(row: Row, baseline: Row | None) -> Iterator[str]:
-    if baseline is not None and row.get("drop") is not None:
+def _costs(row: Comparison, baseline: Comparison | None) -> Iterator[str]:
+    if baseline is not None and row.quality_loss is not None:
         yield f"Quality changes by {say.change_words(row)}."
-    if row.get("build_s") and row.get("break_even_samples") and row.get("verdict") == "faster":
+    if row.build_s and row.break_even_samples and row.verdict == "faster":
         paid = pay_back(row)
         when = paid if paid == "at once" else f"after {paid}"
-        yield f"Building takes {say.quantity(row['build_s'], 's')}, paid back {when}."
+        yield f"Building takes {say.quantity(row.build_s, 's')}, paid back {when}."
 
 
-def _doubts(row: Row, _baseline: Row | None) -> Iterator[str]:
-    if row.get("audit") == "failed":
-        reasons = "; ".join(row.get("audit_reasons") or ()) or "no reason was recorded"
+def _doubts(row: Comparison, _baseline: Comparison | None) -> Iterator[str]:
+    if row.audit == "failed":
+        reasons = "; ".join(row.audit_reasons or ()) or "no reason was recorded"
         yield f"It failed an audit, so its speed does not count: {reasons}."
-    for warning in row.get("warnings") or ():
+    for warning in row.warnings or ():
         yield f"Note: {warning}."

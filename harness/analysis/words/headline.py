@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.frames import Row
 from harness.analysis.words import numbers as say
 from harness.store.info import GroupInfo, RunInfo
 from harness.units import say_seconds
@@ -50,7 +50,7 @@ def strong(text: str) -> Part:
 
 def answers(board: Board) -> list[Sentence]:
     """Say who is fastest and who is smallest within the budget, in one to three sentences."""
-    if board.rows.empty:
+    if not board.rows:
         return [sentence("Nothing was measured here.")]
     if board.baseline is None:
         return [sentence("The baseline has no figures here, so there are no speed-ups.")]
@@ -61,10 +61,10 @@ def answers(board: Board) -> list[Sentence]:
 
 def model_answers(boards: Sequence[Board], most: int = 3) -> list[Sentence]:
     """Say of one model in at most three sentences what is fastest in its Groups, clearest gain first."""
-    told = [board for board in boards if not board.rows.empty]
+    told = [board for board in boards if board.rows]
     if not told:
         return [sentence("Nothing was measured here.")]
-    ordered = sorted(told, key=lambda board: -((board.row(board.best) or {}).get("speedup") or 0.0))
+    ordered = sorted(told, key=lambda board: -(_gain(board)))
     found = []
     for board in ordered[:most]:
         (kind, first), *rest = answers(board)[0].parts
@@ -76,13 +76,19 @@ def model_answers(boards: Sequence[Board], most: int = 3) -> list[Sentence]:
     return found
 
 
-def about(row: Row, board: Board) -> Sentence:
+def _gain(board: Board) -> float:
+    """Return the speed-up of a board's winner; 0 without one."""
+    best = board.row(board.best)
+    return best.speedup or 0.0 if best else 0.0
+
+
+def about(row: Comparison, board: Board) -> Sentence:
     """Say what one Cell is worth beside its baseline."""
-    if row["arm"] == "baseline":
+    if row.arm == "baseline":
         return sentence("This is the baseline, which the others of its Group are compared with.")
-    if row["speedup"] is None:
-        return sentence("It has no speed-up: ", "; ".join(row["notes"] or ["not compared"]), ".")
-    return sentence(code(row["technique"]), " — ", *_speed(row), *_costs(row, board), ".")
+    if row.speedup is None:
+        return sentence("It has no speed-up: ", "; ".join(row.notes or ["not compared"]), ".")
+    return sentence(code(row.technique), " — ", *_speed(row), *_costs(row, board), ".")
 
 
 def place(group: GroupInfo) -> str:
@@ -109,7 +115,7 @@ def speed_of(group: GroupInfo) -> str:
 def sample_of(group: GroupInfo) -> str:
     """Return what one timed Sample of a Group is; older Runs do not say it."""
     older = {"server": "latency of one query since it was due", "multi-stream": "time of one query"}
-    return group.sample or older.get(group.scenario.removeprefix("loadgen-"), "time of one call")
+    return group.call or older.get(group.scenario.removeprefix("loadgen-"), "time of one call")
 
 
 def speed_meaning(group: GroupInfo) -> str:
@@ -133,44 +139,42 @@ def _fastest(board: Board) -> Sentence:
         return _no_winner(board)
     opening = f"Fastest {_within(board)}: " if board.limited else "Fastest: "
     return sentence(
-        opening, code(best["technique"]), " — ", *_speed(best), *_costs(best, board), *_tied(board), "."
+        opening, code(best.technique), " — ", *_speed(best), *_costs(best, board), *_tied(board), "."
     )
 
 
 def _tied(board: Board) -> tuple[str | Part, ...]:
     rival = board.row(board.rival)
-    return () if rival is None else ("; not told apart from ", code(rival["technique"]))
+    return () if rival is None else ("; not told apart from ", code(rival.technique))
 
 
 def _within(board: Board) -> str:
-    baseline = board.baseline or {}
+    quality = board.baseline.quality if board.baseline else None
     allowed = say.points(board.max_drop or 0.0, board.unit)
-    return f"within {allowed} of the baseline’s {say.score(baseline.get('quality'), board.unit)}"
+    return f"within {allowed} of the baseline’s {say.score(quality, board.unit)}"
 
 
-def _speed(row: Row) -> tuple[str | Part, ...]:
-    interval = say.factors(row["speedup_low"], row["speedup_high"])
-    return (strong(f"{say.factor(row['speedup'])} ×"), f" ({interval}) the baseline’s speed")
+def _speed(row: Comparison) -> tuple[str | Part, ...]:
+    interval = say.factors(row.speedup_low, row.speedup_high)
+    return (strong(f"{say.factor(row.speedup)} ×"), f" ({interval}) the baseline’s speed")
 
 
-def _costs(row: Row, board: Board) -> list[str]:
-    parts = [f", {size}"] if (size := _size(row["size_ratio"])) else []
-    if row["drop"] is None:
-        if row["quality"] is None:
-            unknown = (
-                "some of its answers are no numbers" if row["quality_metric"] else "quality not measured"
-            )
+def _costs(row: Comparison, board: Board) -> list[str]:
+    parts = [f", {size}"] if (size := _size(row.size_ratio)) else []
+    if row.quality_loss is None:
+        if row.quality is None:
+            unknown = "some of its answers are no numbers" if row.quality_metric else "quality not measured"
             return [*parts, f", {unknown}"]
-        quality = say.score(row["quality"], row["quality_unit"] or "")
+        quality = say.score(row.quality, row.quality_unit or "")
         return [*parts, f", quality {quality}, but the baseline’s is missing: no budget was applied"]
     parts.append(f", {say.change_words(row)}")
     if (
         board.max_drop is not None
-        and row["quality_loss_high"] is not None
-        and row["quality_loss_high"] > board.max_drop
+        and row.quality_loss_high is not None
+        and row.quality_loss_high > board.max_drop
     ):
         way = "rise" if board.less_is_better else "drop"
-        parts.append(f" (a {way} of {say.change_text(row, 'quality_loss_high')[1:]} is not ruled out)")
+        parts.append(f" (a {way} of {say.change_text(row, row.quality_loss_high)[1:]} is not ruled out)")
     return parts
 
 
@@ -184,45 +188,45 @@ def _size(ratio: float | None) -> str:
 
 def _no_winner(board: Board) -> Sentence:
     """Say honestly that nothing won, and what came closest."""
-    rest = [row for row in board.records if row["arm"] != "baseline" and row["speedup"] is not None]
-    allowed = [row for row in rest if not board.limited or row["within"]]
+    rest = [row for row in board.rows if row.arm != "baseline" and row.speedup is not None]
+    allowed = [row for row in rest if not board.limited or row.within_budget]
     where = f" {_within(board)}" if board.limited else ""
     if not rest:
         return sentence("No technique has a speed-up to show: their Blocks cannot be compared.")
     if not allowed:
         return sentence(f"No technique stays{where}.")
     top = allowed[0]
-    close = ("; closest is ", code(top["technique"]), " — ", *_speed(top))
-    if top["verdict"] == "inconclusive":
+    close = ("; closest is ", code(top.technique), " — ", *_speed(top))
+    if top.verdict == "inconclusive":
         end = ", which these measurements cannot tell from noise: inconclusive."
         return sentence(f"Nothing is certainly faster than the baseline{where}", *close, end)
-    if top["verdict"] == "equivalent":
+    if top.verdict == "equivalent":
         return sentence(f"Nothing is faster than the baseline{where}", *close, ", as good as the same.")
     return sentence(f"Nothing is faster than the baseline{where}", *close, ".")
 
 
 def _smallest(board: Board) -> list[Sentence]:
     row = board.row(board.smallest)
-    if row is None or row["size_ratio"] is None:
+    if row is None or row.size_ratio is None:
         return []
     if board.smallest == board.best:
         return [sentence("It is also the smallest.")]
     speed: list[str | Part] = []
-    if row["speedup"] is not None:
-        known = "" if row["verdict"] in ("faster", "slower", "equivalent") else ", not told apart from it"
-        interval = say.factors(row["speedup_low"], row["speedup_high"])
-        speed = [", ", f"{say.factor(row['speedup'])} × ({interval}) the baseline’s speed{known}"]
-    if row["drop"] is not None:
+    if row.speedup is not None:
+        known = "" if row.verdict in ("faster", "slower", "equivalent") else ", not told apart from it"
+        interval = say.factors(row.speedup_low, row.speedup_high)
+        speed = [", ", f"{say.factor(row.speedup)} × ({interval}) the baseline’s speed{known}"]
+    if row.quality_loss is not None:
         speed.append(f", {say.change_words(row)}")
-    elif row["quality"] is not None:
-        speed.append(f", quality {say.score(row['quality'], row['quality_unit'] or '')}")
-    bytes_ = say.quantity(row["artifact_bytes"], "bytes")
+    elif row.quality is not None:
+        speed.append(f", quality {say.score(row.quality, row.quality_unit or '')}")
+    bytes_ = say.quantity(row.artifact_bytes, "bytes")
     return [
         sentence(
             "Smallest: ",
-            code(row["technique"]),
+            code(row.technique),
             " — ",
-            strong(say.percent(row["size_ratio"])),
+            strong(say.percent(row.size_ratio)),
             f" of the baseline’s size ({bytes_})",
             *speed,
             ".",
@@ -233,15 +237,15 @@ def _smallest(board: Board) -> list[Sentence]:
 def _beyond(board: Board) -> list[Sentence]:
     """Name what is faster than the winner but costs more quality than allowed."""
     best = board.row(board.best)
-    over = [row for row in board.records if row["within"] is False and row["verdict"] == "faster"]
-    if not over or (best is not None and over[0]["speedup"] <= best["speedup"]):
+    over = [row for row in board.rows if row.within_budget is False and row.verdict == "faster"]
+    if not over or (best is not None and (over[0].speedup or 0.0) <= (best.speedup or 0.0)):
         return []
     top = over[0]
     return [
         sentence(
             "Faster, but over the budget: ",
-            code(top["technique"]),
-            f" — {say.factor(top['speedup'])} ×, {say.change_words(top)}.",
+            code(top.technique),
+            f" — {say.factor(top.speedup)} ×, {say.change_words(top)}.",
         )
     ]
 

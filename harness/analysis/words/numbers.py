@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
+from harness.analysis.compare.comparison import Comparison
+from harness.store.record import Record
 from harness.units import POINTS
 
 MINUS = "\N{MINUS SIGN}"
@@ -56,8 +57,13 @@ def quantity(value: Any, kind: str) -> str:
     return f"{digits(value / unit)} {name}".rstrip()
 
 
-def factor(ratio: float) -> str:
-    """Return a speed-up's number: 12.3, 3.12, 0.934; below 0.01 and from a million as a power of ten."""
+def factor(ratio: float | None) -> str:
+    """Return a speed-up's number: 12.3, 3.12, 0.934; below 0.01 and from a million as a power of ten.
+
+    A dash where there is none.
+    """
+    if ratio is None:
+        return "–"
     if 0.01 <= ratio < 999_999.5:
         return digits(ratio)
     return f"{ratio:.1e}" if math.isfinite(ratio) else "∞"
@@ -89,26 +95,23 @@ def unit_word(unit: str | None) -> str:
     return "points" if unit == POINTS else unit or ""
 
 
-def change(row: Mapping[str, Any], of: str = "drop") -> float | None:
-    """Return a Record's change of its own metric: what it lost (column `of`) is less of it, or more where
-    less is better.
-    """
-    lost = row.get(of)
-    if lost is None:
+def change(record: Record, loss: float | None) -> float | None:
+    """Return the change of a Record's metric for a quality loss: negative unless less is better."""
+    if loss is None:
         return None
-    return (float(lost) if row.get("quality_higher_is_better") is False else -float(lost)) + 0.0
+    return (loss if record.quality_higher_is_better is False else -loss) + 0.0
 
 
-def change_text(row: Mapping[str, Any], of: str = "drop") -> str:
-    """Return that change as signed text: two decimals for points, four for others; empty where unknown."""
-    value = change(row, of)
-    return "" if value is None else signed(value, 2 if row.get("quality_unit") == POINTS else 4)
+def change_text(record: Record, loss: float | None) -> str:
+    """Return that change as signed text: two decimals for points, four for others; empty if unknown."""
+    value = change(record, loss)
+    return "" if value is None else signed(value, 2 if record.quality_unit == POINTS else 4)
 
 
-def change_words(row: Mapping[str, Any]) -> str:
-    """Return that change with its unit, or its metric's name: −0.04 points, +0.0123 bits, −0.0051 cosine."""
-    unit = unit_word(row.get("quality_unit")) or row.get("quality_metric") or ""
-    return f"{change_text(row)} {unit}".rstrip()
+def change_words(row: Comparison) -> str:
+    """Return a quality change with its unit or its metric: −0.04 points, +0.0123 bits, −0.0051 cosine."""
+    unit = unit_word(row.quality_unit) or row.quality_metric or ""
+    return f"{change_text(row, row.quality_loss)} {unit}".rstrip()
 
 
 def signed(value: float, decimals: int = 2) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.analysis.frames import Row
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.words import numbers as say
 from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, write
 from harness.report.drawing.palette import Family, color, family_of
@@ -28,17 +28,17 @@ class Rows:
 
     figure: Figure
     axes: Axes
-    rows: list[Row]
+    rows: list[Comparison]
     families: list[Family]
 
     def gid(self, index: int) -> str:
         """The mark that links an artist to its row in the table."""
-        return f"{MARK}{self.rows[index]['cell_id']}"
+        return f"{MARK}{self.rows[index].cell_id}"
 
 
-def rows_figure(rows: Sequence[Row], title: str, *, key: float = 0.0, room: float = 14.0) -> Rows:
+def rows_figure(rows: Sequence[Comparison], title: str, *, key: float = 0.0, room: float = 14.0) -> Rows:
     """Return a scaffold for the rows; `key` pixels above are kept for a key, `room` pixels at the right."""
-    names = [say.short(row["technique"], MAX_NAME) for row in rows]
+    names = [say.short(row.technique, MAX_NAME) for row in rows]
     widest = max(text_size(name)[0] for name in names)
     left = min(widest + 16, WIDTH * NAME_SHARE)
     height = len(rows) * ROW + 44 + key
@@ -46,9 +46,9 @@ def rows_figure(rows: Sequence[Row], title: str, *, key: float = 0.0, room: floa
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks([])
     axis_title(axes, title)
-    made = Rows(figure, axes, list(rows), [family_of(row["families"], row["arm"]) for row in rows])
+    made = Rows(figure, axes, list(rows), [family_of(row.families, row.arm) for row in rows])
     for index, (row, name) in enumerate(zip(rows, names, strict=True)):
-        muted = row["arm"] == "baseline"
+        muted = row.arm == "baseline"
         made.axes.annotate(
             name,
             (0, index),

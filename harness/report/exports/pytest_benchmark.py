@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board, boards
-from harness.analysis.frames import Row
 from harness.analysis.words.headline import place
 from harness.report.exports.registry import export
 from harness.store.info import RunInfo
@@ -22,7 +22,7 @@ VERSION = "5.0.0"
 NONE = np.zeros(0, np.int64)
 EXTRA = (
     *("cell_id", "runtime", "batch", "threads", "replicas", "speedup", "speedup_low", "speedup_high"),
-    *("verdict", "quality", "quality_metric", "drop", "throughput_samples_per_s", "artifact_bytes"),
+    *("verdict", "quality", "quality_metric", "quality_loss", "throughput_samples_per_s", "artifact_bytes"),
     "peak_rss_steady_bytes",
 )
 """Columns of the Record that go along as `extra_info`."""
@@ -31,12 +31,12 @@ EXTRA = (
 @export("pytest-benchmark", "what `pytest-benchmark compare` reads; every Cell is a benchmark")
 def convert(run: Run) -> str:
     """Return the Run's Cells in good standing as benchmarks; a Group of ours is a group of theirs."""
-    calls = read_calls(run.folder)
+    calls = read_calls(run)
     found = [
         _benchmark(row, board, seconds)
         for board in boards(run)
-        for row in board.records
-        if len(seconds := np.concatenate([NONE, *calls.get((row["cell_id"], row["arm"]), [])]) / 1e9)
+        for row in board.rows
+        if len(seconds := np.concatenate([NONE, *calls.get((row.cell_id, row.arm), [])]) / 1e9)
     ]
     content = {
         "machine_info": _machine(run.info),
@@ -48,15 +48,15 @@ def convert(run: Run) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _benchmark(row: Row, board: Board, seconds: NDArray[np.float64]) -> dict[str, Any]:
+def _benchmark(row: Comparison, board: Board, seconds: NDArray[np.float64]) -> dict[str, Any]:
     group = place(board.group)
     return {
         "group": group,
-        "name": row["technique"],
-        "fullname": f"{group} · {row['technique']}",
+        "name": row.technique,
+        "fullname": f"{group} · {row.technique}",
         "params": None,
         "param": None,
-        "extra_info": {name: row[name] for name in EXTRA},
+        "extra_info": {name: getattr(row, name) for name in EXTRA},
         "options": {"disable_gc": True, "timer": "perf_counter_ns", "warmup": True},
         "stats": stats(seconds),
     }

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-
-from harness.analysis.compare.comparison import COLUMNS
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board, boards
-from harness.analysis.frames import clean, records
 from harness.analysis.words import headline as summary
 from harness.report.exports.registry import export
 from harness.store.reading import Run
+from harness.store.schema import columns, values
 
 Boarded = tuple[Run, list[Board]]
 
-FIRST = ["suite", "run_id", "started_at", "machine_id", "rank", "pareto", "within"]
+FIRST = ["suite", "run_id", "started_at", "machine_id", "rank", "pareto", "within_budget"]
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 
 
 def cells_csv(runs: Sequence[Boarded]) -> str:
     """Return every Record of the Runs, with what was concluded from it, one a row."""
-    frames = [_frame(run, all_boards) for run, all_boards in runs]
-    frames = [frame for frame in frames if not frame.empty]
-    if not frames:
-        return ",".join(FIRST) + "\n"
-    return str(pd.concat(frames, ignore_index=True).to_csv(index=False))
+    names = [*FIRST, *(column.name for column in columns(Comparison) if column.name not in FIRST)]
+    rows = [row for run, all_boards in runs for row in _rows(run, all_boards)]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(names if rows else FIRST)
+    table.writerows([_flat(row.get(name)) for name in names] for row in rows)
+    return text.getvalue()
 
 
 def board_json(runs: Sequence[Boarded]) -> str:
@@ -52,25 +54,25 @@ def _board(board: Board) -> dict[str, Any]:
     return {
         **board.group.model_dump(),
         "max_drop": board.max_drop,
-        "noise_floor": clean(board.floor),
+        "noise_floor": board.floor,
         "best": board.best,
         "smallest": board.smallest,
         "answers": [sentence.plain() for sentence in summary.answers(board)],
-        "rows": board.records,
-        "off_board": records(board.off),
-        "left_out": records(board.left_out),
+        "rows": [values(row) for row in board.rows],
+        "off_board": [values(row) for row in board.off],
+        "left_out": [values(row) for row in board.left_out],
     }
 
 
-def _frame(run: Run, all_boards: list[Board]) -> pd.DataFrame:
-    rows = []
-    for board in all_boards:
-        rows += [*board.records, *records(board.off), *records(board.left_out)]
-    known = {"suite": run.info.suite, "run_id": run.info.run_id, "started_at": run.info.started_at}
-    known["machine_id"] = str(run.info.machine.get("id") or "")
-    names = [*FIRST, *[str(name) for name in run.cells.columns], *COLUMNS]
-    flat = [{name: _flat((known | row).get(name)) for name in names} for row in rows]
-    return pd.DataFrame(flat, columns=names, dtype=object)
+def _rows(run: Run, all_boards: list[Board]) -> list[dict[str, Any]]:
+    """Return the rows of a Run's boards, with what tells the Run from others."""
+    known = {
+        "suite": run.info.suite,
+        "run_id": run.info.run_id,
+        "started_at": run.info.started_at,
+        "machine_id": str(run.info.machine.get("id") or ""),
+    }
+    return [known | values(row) for board in all_boards for row in (*board.rows, *board.off, *board.left_out)]
 
 
 def _flat(value: Any) -> Any:

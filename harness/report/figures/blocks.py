@@ -50,7 +50,7 @@ def draw(view: CellView) -> str | None:
     made.text(10, 46, f"{sample_of(view.board.group)}, median of a Block, {name}", "muted")
     for index, arm in enumerate(arms):
         made.text(52, 14 + 15 * index, f"{arm.name}: {len(arm.blocks):,} Blocks", arm.role, bold=True)
-    return made.svg(f"Blocks of {say.short(view.row['technique'], 60)} beside the baseline’s")
+    return made.svg(f"Blocks of {say.short(view.row.technique, 60)} beside the baseline’s")
 
 
 def _trials(arms: list[Arm]) -> tuple[dict[int, int], int]:

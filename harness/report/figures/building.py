@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 )
 def draw(board: Board) -> Figure | None:
     """Dots of build seconds on a logarithmic axis, with the break-even in calls."""
-    rows = [row for row in board.records if row["build_s"]]
+    rows = [(row, row.build_s) for row in board.rows if row.build_s]
     if not rows:
         return None
-    values = [row["build_s"] for row in rows]
+    values = [build_s for _, build_s in rows]
     low, high = min(values) / 1.6, max(values) * 1.15
     unit, name = say.step(max(values), "s")
-    made = rows_figure(rows, f"build time, {name} (logarithmic)", room=104)
+    made = rows_figure([row for row, _ in rows], f"build time, {name} (logarithmic)", room=104)
     made.axes.set_xscale("log")
     made.axes.set_xlim(low / unit, high / unit)
     ticks = log_ticks(low / unit, high / unit, 3)
     made.axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     made.axes.set_xticks([], minor=True)
-    for index, row in enumerate(rows):
-        value, family = row["build_s"] / unit, made.families[index]
+    for index, (row, build_s) in enumerate(rows):
+        value, family = build_s / unit, made.families[index]
         made.axes.plot([low / unit, value], [index, index], color=family.role.light, linewidth=1.5, alpha=0.5)
         made.axes.plot(
             [value], [index], family.marker, color=family.role.light, markersize=7, gid=made.gid(index)
         )
-        after = f" · {pay_back(row)}" if row["verdict"] in ("faster", "slower") else ""
+        after = f" · {pay_back(row)}" if row.verdict in ("faster", "slower") else ""
         end_label(made, index, value, f"{say.digits(value)}{after}")
     return made.figure

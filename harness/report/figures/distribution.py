@@ -54,7 +54,7 @@ def draw(view: CellView) -> str | None:
     for index, arm in enumerate(arms):
         said = f"{arm.arm.name}: {arm.values.size:,} timed"
         made.text(44, 14 + 15 * index, said, arm.arm.role, bold=True)
-    return made.svg(f"Distribution of {say.short(view.row['technique'], 60)}’s times beside the baseline’s")
+    return made.svg(f"Distribution of {say.short(view.row.technique, 60)}’s times beside the baseline’s")
 
 
 @dataclass(frozen=True)

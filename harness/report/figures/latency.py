@@ -15,8 +15,6 @@ from harness.report.figures.registry import figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = {"latency_p50_s": "p50", "latency_p90_s": "p90", "latency_p99_s": "p99"}
-
 
 @figure(
     "latency",
@@ -27,10 +25,12 @@ SHOWN = {"latency_p50_s": "p50", "latency_p90_s": "p90", "latency_p99_s": "p99"}
 )
 def draw(board: Board) -> Figure | None:
     """Dots for the percentiles of each technique on a logarithmic axis."""
-    rows = [row for row in board.records if row["latency_p50_s"]]
+    rows = [row for row in board.rows if row.latency_p50_s]
     if not rows:
         return None
-    values = [row[name] for row in rows for name in SHOWN if row[name]]
+    values = [
+        value for row in rows for value in (row.latency_p50_s, row.latency_p90_s, row.latency_p99_s) if value
+    ]
     low, high = min(values) / 1.12, max(values) * 1.12
     unit, name = best_unit(values, "s")
     made = rows_figure(rows, f"{sample_of(board.group)}, {name} (logarithmic)", key=18)
@@ -48,17 +48,19 @@ def draw(board: Board) -> Figure | None:
 
 
 def _percentiles(made: Rows, index: int, unit: float) -> None:
-    row, hue = made.rows[index], made.families[index].role.light
-    known = {name: row[name] / unit for name in SHOWN if row[name]}
-    gid, ends = made.gid(index), list(known.values())
+    row, hue, gid = made.rows[index], made.families[index].role.light, made.gid(index)
+    p50, p90, p99 = (
+        value / unit if value else None for value in (row.latency_p50_s, row.latency_p90_s, row.latency_p99_s)
+    )
+    ends = [value for value in (p50, p90, p99) if value]
     made.axes.plot([min(ends), max(ends)], [index, index], color=hue, linewidth=1.6, gid=gid)
-    if "latency_p99_s" in known:
-        at = known["latency_p99_s"]
-        made.axes.plot([at, at], [index - 0.26, index + 0.26], color=hue, linewidth=2.2, gid=gid)
-    if "latency_p90_s" in known:
+    if p99:
+        made.axes.plot([p99, p99], [index - 0.26, index + 0.26], color=hue, linewidth=2.2, gid=gid)
+    if p90:
         style: Any = {"markerfacecolor": color("paper"), "markeredgecolor": hue, "markeredgewidth": 1.5}
-        made.axes.plot([known["latency_p90_s"]], [index], "o", markersize=5.5, gid=gid, **style)
-    made.axes.plot([known["latency_p50_s"]], [index], "o", color=hue, markersize=7.5, gid=gid)
+        made.axes.plot([p90], [index], "o", markersize=5.5, gid=gid, **style)
+    if p50:
+        made.axes.plot([p50], [index], "o", color=hue, markersize=7.5, gid=gid)
 
 
 def _key(made: Rows) -> None:

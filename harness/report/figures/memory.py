@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.frames import Row
 from harness.analysis.words import numbers as say
+from harness.report.columns import peak_memory
 from harness.report.drawing.canvas import few_ticks
 from harness.report.drawing.palette import color
 from harness.report.drawing.rows import Rows, end_label, rows_figure
@@ -14,12 +14,6 @@ from harness.report.figures.registry import figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-PHASES = {
-    "peak_rss_load_bytes": "load",
-    "peak_rss_first_call_bytes": "first call",
-    "peak_rss_steady_bytes": "steady",
-}
 
 
 @figure(
@@ -31,10 +25,10 @@ PHASES = {
 )
 def draw(board: Board) -> Figure | None:
     """Bars of peak resident memory, the empty process in grey."""
-    rows = [row for row in board.records if any(row[name] for name in PHASES)]
+    rows = [row for row in board.rows if peak_memory(row)]
     if not rows:
         return None
-    top = max(_peak(row) for row in rows)
+    top = max(peak_memory(row) or 0.0 for row in rows)
     unit, name = say.step(top, "bytes")
     made = rows_figure(rows, f"peak resident memory, {name}", room=52)
     made.axes.set_xlim(0, top / unit)
@@ -46,18 +40,14 @@ def draw(board: Board) -> Figure | None:
 
 def _bar(made: Rows, index: int, unit: float) -> None:
     row, family = made.rows[index], made.families[index]
-    empty, peak = (row["rss_empty_bytes"] or 0) / unit, _peak(row) / unit
+    empty, peak = (row.rss_empty_bytes or 0) / unit, (peak_memory(row) or 0.0) / unit
     gid = made.gid(index)
     made.axes.barh(index, empty, height=0.5, color=color("line"))
     made.axes.barh(index, max(peak - empty, 0), left=empty, height=0.5, color=family.role.light)
     for patch in made.axes.patches[-2:]:
         patch.set_gid(gid)
-    for column in PHASES:
-        if row[column]:
-            at = row[column] / unit
+    for phase in (row.peak_rss_load_bytes, row.peak_rss_first_call_bytes, row.peak_rss_steady_bytes):
+        if phase:
+            at = phase / unit
             made.axes.plot([at, at], [index - 0.33, index + 0.33], color=color("ink"), linewidth=1.2)
     end_label(made, index, peak, say.digits(peak))
-
-
-def _peak(row: Row) -> float:
-    return float(max(row[name] or 0 for name in PHASES))

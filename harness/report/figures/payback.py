@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.frames import Row
 from harness.analysis.words import numbers as say
 from harness.analysis.words.payback import break_even_calls
 from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, write
@@ -41,11 +41,9 @@ MAXIMUM = 14
 def draw(board: Board) -> Figure | None:
     """Lines of total time by calls on logarithmic axes, break-even marked."""
     rows = [
-        r
-        for r in board.leading(MAXIMUM).records
-        if r["seconds_per_sample"] and (r["build_s"] or r["arm"] == "baseline")
+        r for r in board.leading(MAXIMUM).rows if r.seconds_per_sample and (r.build_s or r.arm == "baseline")
     ]
-    base = next((row for row in rows if row["arm"] == "baseline"), None)
+    base = next((row for row in rows if row.arm == "baseline"), None)
     if base is None or len(rows) < 2:
         return None
     names = [_name(row) for row in rows]
@@ -70,18 +68,18 @@ def draw(board: Board) -> Figure | None:
     return made
 
 
-def _call_s(row: Row, base: Row) -> float:
+def _call_s(row: Comparison, base: Comparison) -> float:
     """Seconds of a call: by the paired speed-up where there is one, so that lines cross where it says."""
-    if row["speedup"]:
-        return _call_s({**base, "speedup": None}, base) / float(row["speedup"])
-    return float(row["seconds_per_sample"]) * max(row["batch"] or 1, 1)
+    if row.speedup and row is not base:
+        return _call_s(base, base) / row.speedup
+    return (row.seconds_per_sample or 0.0) * max(row.batch or 1, 1)
 
 
-def _total(row: Row, base: Row, calls: np.ndarray) -> np.ndarray:
-    return (row["build_s"] or 0.0) + _call_s(row, base) * calls
+def _total(row: Comparison, base: Comparison, calls: np.ndarray) -> np.ndarray:
+    return (row.build_s or 0.0) + _call_s(row, base) * calls
 
 
-def _range(rows: list[Row]) -> tuple[float, float]:
+def _range(rows: list[Comparison]) -> tuple[float, float]:
     """From where building is all to a decade behind the last crossing."""
     crossings = [calls for row in rows if (calls := break_even_calls(row))]
     last = min(max([*crossings, FIRST * 100]) * 10, LAST)
@@ -114,8 +112,8 @@ def _count(calls: float) -> str:
     return f"{calls / unit:g} {name}".rstrip()
 
 
-def _line(axes: Axes, row: Row, base: Row, calls: np.ndarray, total: np.ndarray) -> None:
-    family, gid = family_of(row["families"], row["arm"]), f"{MARK}{row['cell_id']}"
+def _line(axes: Axes, row: Comparison, base: Comparison, calls: np.ndarray, total: np.ndarray) -> None:
+    family, gid = family_of(row.families, row.arm), f"{MARK}{row.cell_id}"
     style = (0, (4, 3)) if row is base else "-"
     axes.plot(calls, total, color=family.role.light, linewidth=1.5, linestyle=style, gid=gid)
     at = break_even_calls(row)
@@ -124,15 +122,17 @@ def _line(axes: Axes, row: Row, base: Row, calls: np.ndarray, total: np.ndarray)
         axes.plot([at], [spent], family.marker, color=family.role.light, markersize=6.5, gid=gid)
 
 
-def _name(row: Row) -> str:
+def _name(row: Comparison) -> str:
     """A technique's name, cut only where there is no room for it."""
-    name = say.short(row["technique"], 60)
+    name = say.short(row.technique, 60)
     while text_size(name, SMALL)[0] > WIDEST and len(name) > 6:
-        name = say.short(row["technique"], len(name) - 1)
+        name = say.short(row.technique, len(name) - 1)
     return name
 
 
-def _names(axes: Axes, rows: list[Row], names: list[str], totals: list[np.ndarray], wide: float) -> None:
+def _names(
+    axes: Axes, rows: list[Comparison], names: list[str], totals: list[np.ndarray], wide: float
+) -> None:
     """Name the lines at their right ends, pushed apart where they would cover each other."""
     order = sorted(range(len(rows)), key=lambda index: float(totals[index][-1]))
     height = axes.get_window_extent().height
@@ -143,8 +143,8 @@ def _names(axes: Axes, rows: list[Row], names: list[str], totals: list[np.ndarra
     spots = spread([w * height for w in wanted], APART, height)
     for index, spot in zip(order, spots, strict=True):
         row = rows[index]
-        family, gid = family_of(row["families"], row["arm"]), f"{MARK}{row['cell_id']}"
-        face = color("paper") if row["arm"] == "baseline" else family.role.light
+        family, gid = family_of(row.families, row.arm), f"{MARK}{row.cell_id}"
+        face = color("paper") if row.arm == "baseline" else family.role.light
         axes.plot([1 + 7 / wide], [spot / height], family.marker, transform=axes.transAxes, clip_on=False,
                   markersize=5.5, markerfacecolor=face, markeredgecolor=family.role.light,
                   gid=gid)  # fmt: skip

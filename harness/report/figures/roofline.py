@@ -22,8 +22,8 @@ from harness.report.figures.registry import figure
 def draw(view: CellView) -> str | None:
     """Achieved FLOP/s, while the Session was busy, against arithmetic intensity; the roof above."""
     row = view.row
-    intensity, achieved = row.get("arithmetic_intensity_flops_per_byte"), row.get("achieved_flop_per_s")
-    peak, copy = row.get("peak_flop_per_s"), view.memory_bandwidth_bytes_per_s
+    intensity, achieved = row.arithmetic_intensity_flops_per_byte, row.achieved_flop_per_s
+    peak, copy = row.peak_flop_per_s, view.memory_bandwidth_bytes_per_s
     if not (intensity and achieved and peak and copy):
         return None
     achieved /= busy_share(row)
@@ -43,6 +43,6 @@ def draw(view: CellView) -> str | None:
     made.dots([(x(intensity), y(achieved))], "accent", 9)
     anchor = "end" if x(intensity) > made.width / 2 else "start"
     shift = -9 if anchor == "end" else 9
-    text = f"{say.short(row['technique'], 24)}: {say.percent(achieved / peak)}"
+    text = f"{say.short(row.technique, 24)}: {say.percent(achieved / peak)}"
     made.text(x(intensity) + shift, y(achieved) + 14, text, "ink", anchor, bold=True)
-    return made.svg(f"Roofline of {say.short(row['technique'], 60)}")
+    return made.svg(f"Roofline of {say.short(row.technique, 60)}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.frames import Row
 from harness.analysis.words import numbers as say
 from harness.report.cell import CellView
 from harness.report.drawing.light import Light
@@ -22,7 +22,7 @@ NOTE = (
 @figure("sensitivity", "Sensitivity per layer", NOTE, order=30, of="family")
 def draw(board: Board) -> str | None:
     """The layers of the fastest Cell that knows them."""
-    return next((made for row in board.records if (made := layers_figure(row))), None)
+    return next((made for row in board.rows if (made := layers_figure(row))), None)
 
 
 @figure("sensitivity-cell", "Sensitivity per layer", NOTE, order=40, of="cell")
@@ -31,7 +31,7 @@ def draw_cell(view: CellView) -> str | None:
     return layers_figure(view.row)
 
 
-def layers_figure(row: Row) -> str | None:
+def layers_figure(row: Comparison) -> str | None:
     """Bars of decibels, a layer a row; None where the build measured none."""
     layers = measured_layers(row)
     if not layers:
@@ -52,14 +52,14 @@ def layers_figure(row: Row) -> str | None:
             x(layer["sqnr_db"] if layer.get("sqnr_db") is not None else high),
         )
     more = f", {len(layers) - MAXIMUM} less sensitive not shown" if len(layers) > MAXIMUM else ""
-    made.text(2, 11, f"{say.short(row['technique'], 40)}, worst layer first{more}", "muted")
-    return made.svg(f"Sensitivity per layer of {say.short(row['technique'], 60)}")
+    made.text(2, 11, f"{say.short(row.technique, 40)}, worst layer first{more}", "muted")
+    return made.svg(f"Sensitivity per layer of {say.short(row.technique, 60)}")
 
 
-def measured_layers(row: Row) -> list[dict[str, Any]]:
+def measured_layers(row: Comparison) -> list[dict[str, Any]]:
     """Return the layers that a build step measured, most sensitive first."""
     try:
-        steps = json.loads(row["build_details"] or "[]")
+        steps = json.loads(row.build_details or "[]")
     except (TypeError, ValueError):
         return []
     for step in steps if isinstance(steps, list) else []:

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 @figure("size", "Size on disk", "The Artifact's files, and their share of the baseline's.", order=40)
 def draw(board: Board) -> Figure | None:
     """Bars of Artifact bytes with the share of the baseline's size."""
-    rows = [row for row in board.records if row["artifact_bytes"]]
+    rows = [(row, row.artifact_bytes) for row in board.rows if row.artifact_bytes]
     if not rows:
         return None
-    top = max(row["artifact_bytes"] for row in rows)
-    unit, name = best_unit([row["artifact_bytes"] for row in rows], "bytes")
-    made = rows_figure(rows, f"Artifact size, {name}", room=84)
+    top = max(size for _, size in rows)
+    unit, name = best_unit([size for _, size in rows], "bytes")
+    made = rows_figure([row for row, _ in rows], f"Artifact size, {name}", room=84)
     made.axes.set_xlim(0, top / unit)
     made.axes.xaxis.set_major_locator(few_ticks())
-    for index, row in enumerate(rows):
-        value = row["artifact_bytes"] / unit
+    for index, (row, size) in enumerate(rows):
+        value = size / unit
         (bar,) = made.axes.barh(index, value, height=0.5, color=made.families[index].role.light)
         bar.set_gid(made.gid(index))
-        share = row["size_ratio"]
-        beside = "" if share is None or row["arm"] == "baseline" else f" · {say.percent(share)}"
+        share = row.size_ratio
+        beside = "" if share is None or row.arm == "baseline" else f" · {say.percent(share)}"
         end_label(made, index, value, f"{say.digits(value)}{beside}")
     return made.figure

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.frames import Row
 from harness.analysis.words import numbers as say
 from harness.report.drawing.canvas import (
     SMALL,
@@ -33,6 +34,20 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 450.0, 420.0
 
 
+@dataclass(frozen=True)
+class Point:
+    """A row's place: its speed-up, and the change of its quality, positive where it is better."""
+
+    row: Comparison
+    speedup: float
+    change: float
+
+    @property
+    def at(self) -> tuple[float, float]:
+        """Its coordinates in the figure."""
+        return self.speedup, self.change
+
+
 @figure(
     "tradeoff",
     "Speed against quality",
@@ -43,25 +58,27 @@ WIDTH, HEIGHT = 450.0, 420.0
 )
 def draw(board: Board) -> Figure | None:
     """Scatter of speed-up (logarithmic) against the change in quality."""
-    rows = [r for r in board.records if r["speedup"] is not None and r["drop"] is not None]
-    if len(rows) < 2:
+    points = [
+        Point(row, row.speedup, -row.quality_loss)
+        for row in board.rows
+        if row.speedup is not None and row.quality_loss is not None
+    ]
+    if len(points) < 2:
         return None
     made, axes = canvas(WIDTH, HEIGHT, 50, 40, 14, 26)
-    _x_axis(axes, rows)
-    _y_axis(axes, rows, board)
+    _x_axis(axes, points)
+    _y_axis(axes, points, board)
     _regions(axes, board)
-    front = _front(axes, [row for row in rows if row["pareto"]])
-    for row in sorted(
-        rows, key=lambda row: row["cell_id"] == board.best
-    ):  # of points that meet, it is on top
-        _point(axes, row, best=row["cell_id"] == board.best)
-    taken = _name_budget(axes, rows, board)
-    _labels(axes, rows, board, front, taken)
+    front = _front(axes, [point for point in points if point.row.pareto])
+    for point in sorted(points, key=lambda point: point.row.cell_id == board.best):  # the best is on top
+        _point(axes, point, best=point.row.cell_id == board.best)
+    taken = _name_budget(axes, points, board)
+    _labels(axes, points, board, front, taken)
     return made
 
 
-def _x_axis(axes: Axes, rows: list[Row]) -> None:
-    values = [1.0, *(row["speedup"] for row in rows)]
+def _x_axis(axes: Axes, points: list[Point]) -> None:
+    values = [1.0, *(point.speedup for point in points)]
     low, high = min(values) / 1.12, max(values) * 1.3
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -73,9 +90,9 @@ def _x_axis(axes: Axes, rows: list[Row]) -> None:
     axis_title(axes, "speed-up over the baseline (logarithmic)")
 
 
-def _y_axis(axes: Axes, rows: list[Row], board: Board) -> None:
+def _y_axis(axes: Axes, points: list[Point], board: Board) -> None:
     """Linear where all is near the baseline; else logarithmic beyond the budget, on both sides of zero."""
-    changes = [-row["drop"] for row in rows]
+    changes = [point.change for point in points]
     # Half a point is what people ask for; other units have no such number: the changes set the scale.
     largest = max(abs(change) for change in changes)
     allowed = board.max_drop or (0.5 if board.unit == POINTS else largest or 1e-3)
@@ -125,7 +142,7 @@ def _regions(axes: Axes, board: Board) -> None:
     axes.axhline(-board.max_drop, color=color("warn"), linewidth=1, linestyle=(0, (4, 3)), zorder=1)
 
 
-def _name_budget(axes: Axes, rows: list[Row], board: Board) -> list[Box]:
+def _name_budget(axes: Axes, points: list[Point], board: Board) -> list[Box]:
     """Name the budget's line at an end, below or above it, where it covers the fewest points and bars.
 
     Returns the box of that text in pixels, none without a budget.
@@ -136,7 +153,7 @@ def _name_budget(axes: Axes, rows: list[Row], board: Board) -> list[Box]:
     text = f"budget: {sign}{say.points(board.max_drop, board.unit)}"
     (wide, high), area = text_size(text, SMALL), axes.get_window_extent()
     line = float(axes.transData.transform((1, -board.max_drop))[1])
-    drawn = [box for row in rows for box in _covered(axes, row)]
+    drawn = [box for point in points for box in _covered(axes, point)]
     lefts, bottoms = (area.x1 - 2 - wide, area.x0 + 4), (line - 4 - high, line + 4)
     boxes = [(left, bottom, left + wide, bottom + high) for left in lefts for bottom in bottoms]
     fitting = [box for box in boxes if inside(box, (area.x0, area.y0, area.x1, area.y1))] or boxes[:1]
@@ -146,27 +163,26 @@ def _name_budget(axes: Axes, rows: list[Row], board: Board) -> list[Box]:
     return [best]
 
 
-def _covered(axes: Axes, row: Row) -> list[Box]:
+def _covered(axes: Axes, point: Point) -> list[Box]:
     """What a point and its bars cover, in pixels."""
-    low, high = (
-        row["drop"] if row[name] is None else row[name] for name in ("quality_loss_low", "quality_loss_high")
-    )
-    slow, fast = (row[name] or row["speedup"] for name in ("speedup_low", "speedup_high"))
-    corners = [(row["speedup"], -row["drop"]), (slow, -high), (fast, -low)]
-    (x, y), start, end = axes.transData.transform(corners)
+    row = point.row
+    worst = point.change if row.quality_loss_high is None else -row.quality_loss_high
+    best = point.change if row.quality_loss_low is None else -row.quality_loss_low
+    slow, fast = row.speedup_low or point.speedup, row.speedup_high or point.speedup
+    (x, y), start, end = axes.transData.transform([point.at, (slow, worst), (fast, best)])
     bars = (_cover((start[0], y), (end[0], y)), _cover((x, start[1]), (x, end[1])))
     return [(x - 7, y - 7, x + 7, y + 7), *bars]
 
 
-def _front(axes: Axes, front: list[Row]) -> list[Box]:
+def _front(axes: Axes, front: list[Point]) -> list[Box]:
     """The staircase of what can be had: going faster from one point costs the next point's quality.
 
     Returns what it covers, in pixels.
     """
     if len(front) < 2:
         return []
-    ordered = sorted(front, key=lambda row: (row["speedup"], row["drop"]))
-    x, y = [row["speedup"] for row in ordered], [-row["drop"] for row in ordered]
+    ordered = sorted(front, key=lambda point: (point.speedup, -point.change))
+    x, y = [point.speedup for point in ordered], [point.change for point in ordered]
     axes.plot(x, y, drawstyle="steps-pre", color=color("accent"), linewidth=1.4, alpha=0.7, zorder=2)
     corners = [(x[0], y[0])]
     for x_next, y_next in zip(x[1:], y[1:], strict=True):
@@ -181,16 +197,17 @@ def _cover(start: Sequence[float], end: Sequence[float]) -> Box:
     return low_x - 1, low_y - 1, high_x + 1, high_y + 1
 
 
-def _point(axes: Axes, row: Row, *, best: bool) -> None:
-    family, gid = family_of(row["families"], row["arm"]), f"{MARK}{row['cell_id']}"
-    x, y, hue = row["speedup"], -row["drop"], family.role.light
-    if row["arm"] != "baseline":
-        low, high = row["speedup_low"] or x, row["speedup_high"] or x
+def _point(axes: Axes, point: Point, *, best: bool) -> None:
+    row = point.row
+    family, gid = family_of(row.families, row.arm), f"{MARK}{row.cell_id}"
+    (x, y), hue = point.at, family.role.light
+    if row.arm != "baseline":
+        low, high = row.speedup_low or x, row.speedup_high or x
         axes.plot([low, high], [y, y], color=hue, linewidth=1.2, alpha=0.55, zorder=3)
-        if row["quality_loss_low"] is not None and row["quality_loss_high"] is not None:
+        if row.quality_loss_low is not None and row.quality_loss_high is not None:
             axes.plot(
                 [x, x],
-                [-row["quality_loss_high"], -row["quality_loss_low"]],
+                [-row.quality_loss_high, -row.quality_loss_low],
                 color=hue,
                 linewidth=1.2,
                 alpha=0.4,
@@ -199,24 +216,26 @@ def _point(axes: Axes, row: Row, *, best: bool) -> None:
     if best:
         axes.plot([x], [y], "o", markersize=17, markerfacecolor="none", markeredgecolor=hue,
                   markeredgewidth=1.6, zorder=4, gid=gid)  # fmt: skip
-    face = color("paper") if row["arm"] == "baseline" else hue
+    face = color("paper") if row.arm == "baseline" else hue
     rim(axes, (x, y), family.marker)
     axes.plot([x], [y], family.marker, markersize=8.5, markerfacecolor=face, markeredgecolor=hue,
               markeredgewidth=1.6, zorder=5, gid=gid)  # fmt: skip
 
 
-def _labels(axes: Axes, rows: list[Row], board: Board, front: list[Box], taken: list[Box]) -> None:
+def _labels(axes: Axes, points: list[Point], board: Board, front: list[Box], taken: list[Box]) -> None:
     """Name the points: the winner and the front choose their places first."""
-    order = sorted(rows, key=lambda r: (r["cell_id"] != board.best, not r["pareto"], r["arm"] != "baseline"))
-    names = [say.short(row["technique"], 24) for row in order]
-    weights = ["bold" if row["cell_id"] == board.best else "normal" for row in order]
-    points = [tuple(axes.transData.transform((row["speedup"], -row["drop"]))) for row in order]
+    order = sorted(
+        points, key=lambda p: (p.row.cell_id != board.best, not p.row.pareto, p.row.arm != "baseline")
+    )
+    names = [say.short(point.row.technique, 24) for point in order]
+    weights = ["bold" if point.row.cell_id == board.best else "normal" for point in order]
+    spots = [tuple(axes.transData.transform(point.at)) for point in order]
     sizes = [text_size(name, TEXT, weight) for name, weight in zip(names, weights, strict=True)]
     area = axes.get_window_extent()
     bounds = (area.x0, area.y0, area.x1 + 10, area.y1 + 4)
-    found = place(points, sizes, bounds, taken, front, radius=7)
-    for row, name, weight, spot in zip(order, names, weights, found, strict=True):
+    found = place(spots, sizes, bounds, taken, front, radius=7)
+    for point, name, weight, spot in zip(order, names, weights, found, strict=True):
         if spot is not None:
-            tone = color("muted" if row["arm"] == "baseline" else "ink")
-            style = {"weight": weight, "color": tone, "gid": f"{MARK}{row['cell_id']}", "zorder": 6}
-            name_point(axes, (row["speedup"], -row["drop"]), spot, name, **style)
+            tone = color("muted" if point.row.arm == "baseline" else "ink")
+            style = {"weight": weight, "color": tone, "gid": f"{MARK}{point.row.cell_id}", "zorder": 6}
+            name_point(axes, point.at, spot, name, **style)

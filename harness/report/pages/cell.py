@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
 
-from harness.analysis.compare.comparison import COLUMNS
-from harness.analysis.frames import Row, records
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.words import headline as summary
 from harness.analysis.words import numbers as say
 from harness.analysis.words.explain import explain
@@ -26,12 +25,12 @@ from harness.report.pages.registry import Document, page
 from harness.report.tables import VERDICTS
 from harness.store.reading import read_calls
 
-PHASES = (
-    ("rss_empty_bytes", "empty process with its runtime"),
-    ("peak_rss_load_bytes", "peak while loading"),
-    ("peak_rss_first_call_bytes", "peak in the first call"),
-    ("peak_rss_steady_bytes", "peak in the timed Blocks"),
-    ("pss_bytes", "proportional share (PSS) after the Blocks"),
+PHASES: tuple[tuple[Callable[[Comparison], int | None], str], ...] = (
+    (lambda row: row.rss_empty_bytes, "empty process with its runtime"),
+    (lambda row: row.peak_rss_load_bytes, "peak while loading"),
+    (lambda row: row.peak_rss_first_call_bytes, "peak in the first call"),
+    (lambda row: row.peak_rss_steady_bytes, "peak in the timed Blocks"),
+    (lambda row: row.pss_bytes, "proportional share (PSS) after the Blocks"),
 )
 
 
@@ -51,7 +50,7 @@ class Recorded:
     def calls(self) -> Calls:
         """Timed calls by (cell_id, arm); none where they cannot be read: the page stays, and says so."""
         try:
-            return read_calls(self.view.run.folder)
+            return read_calls(self.view.run)
         except StoreError as error:
             self.fault = str(error)
             return {}
@@ -71,33 +70,28 @@ def make(site: Site) -> Iterator[Document]:
                     board_path(view.key, place.workload, place.hardware),
                 ),
             )
-            for row in [*board.records, *records(board.off), *map(_full, records(board.left_out))]:
+            for row in [*board.rows, *board.off, *board.left_out]:
                 yield Document(
-                    cell_path(view.key, row["cell_id"]),
-                    f"{say.short(row['technique'], 60)} · {group.place}",
+                    cell_path(view.key, row.cell_id),
+                    f"{say.short(row.technique, 60)} · {group.place}",
                     "cell.html",
                     partial(_data, view, group, row, recorded),
                     crumbs=above,
                 )
 
 
-def _full(row: Row) -> Row:
-    """A Record that was not compared, with the columns of one that was."""
-    return dict.fromkeys(COLUMNS) | row
-
-
-def _data(view: RunView, group: GroupView, row: Row, recorded: Recorded) -> dict[str, Any]:
+def _data(view: RunView, group: GroupView, row: Comparison, recorded: Recorded) -> dict[str, Any]:
     board, info = group.board, view.run.info
-    measured = row["status"] == "measured"
+    measured = row.status == "measured"
     shown = cell_view(row, board, recorded.blocks, recorded.calls, info.peaks) if measured else None
-    line = next((line for line in group.table.lines if line.record["cell_id"] == row["cell_id"]), None)
+    line = next((line for line in group.table.lines if line.record.cell_id == row.cell_id), None)
     return {
         "view": view,
         "group": group,
         "row": row,
         "line": line,
-        "family": family_of(row["families"], row["arm"]),
-        "verdict_of": VERDICTS.get(row["verdict"] or ""),
+        "family": family_of(row.families, row.arm),
+        "verdict_of": VERDICTS.get(row.verdict or ""),
         "about": summary.about(row, board) if measured else None,
         "why": explain(row, board.baseline, info.peaks) if measured else [],
         "sections": details.sections(row, info) if measured else [],
@@ -107,9 +101,9 @@ def _data(view: RunView, group: GroupView, row: Row, recorded: Recorded) -> dict
         "drawings": _drawings(shown) if shown else [],
         "fault": recorded.fault,
         "disturbed": _disturbed(recorded, row) if measured else [],
-        "blocks": len(recorded.blocks.get((row["cell_id"], row["arm"]), ())) if measured else 0,
+        "blocks": len(recorded.blocks.get((row.cell_id, row.arm), ())) if measured else 0,
         "record": figures_of_record(row),
-        "log": logs.excerpt(view.run.folder, row["log"], 60),
+        "log": logs.excerpt(view.run.folder, row.log, 60),
         "command": view.command,
     }
 
@@ -124,16 +118,17 @@ def _drawings(shown: CellView) -> list[Drawing]:
     ]
 
 
-def _phases(row: Row) -> list[tuple[str, str, float]]:
+def _phases(row: Comparison) -> list[tuple[str, str, float]]:
     """Memory by phase: what, how much, and the share of the largest in percent."""
-    known = [(text, row[name]) for name, text in PHASES if row[name] is not None]
+    phases = [(value(row), text) for value, text in PHASES]
+    known = [(text, value) for value, text in phases if value is not None]
     top = max((value for _, value in known), default=1) or 1
     return [(text, say.quantity(value, "bytes"), round(100 * value / top, 1)) for text, value in known]
 
 
-def _disturbed(recorded: Recorded, row: Row) -> list[tuple[str, int]]:
+def _disturbed(recorded: Recorded, row: Comparison) -> list[tuple[str, int]]:
     """Kinds of noise in the Cell's Blocks with their numbers of Blocks, most frequent first."""
-    blocks = recorded.blocks.get((row["cell_id"], row["arm"]))
+    blocks = recorded.blocks.get((row.cell_id, row.arm))
     if blocks is None:
         return []
     tags = pd.Series(

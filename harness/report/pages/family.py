@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from harness.analysis.frames import Row, records
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.records.roofline import peaks_for
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import Sentence, code, sentence, strong
@@ -61,11 +61,11 @@ def make(site: Site) -> Iterator[Document]:
         yield Document(family_path(key), label, "family.html", partial(_data, site, key, label), label)
 
 
-def families_of(row: Row) -> list[str]:
+def families_of(row: Comparison) -> list[str]:
     """Return the families whose pages a row is on; without a step, what differs is compiler and runtime."""
-    if row["arm"] == "baseline":
+    if row.arm == "baseline":
         return []
-    return sorted(set(row["families"] or ())) or ["runtime"]
+    return sorted(set(row.families or ())) or ["runtime"]
 
 
 def title(key: str) -> str:
@@ -119,14 +119,14 @@ def _overview(view: RunView, shown: list[Shown], key: str) -> Overview:
 
 def _nowhere(view: RunView, key: str) -> list[tuple[str, str, str, str]]:
     """Techniques of the family that have no figure in any Group of a Run."""
-    shown = {line.record["technique"] for group in view.groups for line in group.table.lines}
+    shown = {line.record.technique for group in view.groups for line in group.table.lines}
     found: dict[str, tuple[str, str, str, str]] = {}
     for group in view.groups:
-        for row in records(group.board.left_out):
-            if key in families_of(row) and row["technique"] not in shown:
-                path = cell_path(view.key, row["cell_id"])
-                why = say.short(row["reason"] or "no reason was recorded", 200)
-                found.setdefault(row["technique"], (row["technique"], path, row["status"], why))
+        for row in group.board.left_out:
+            if key in families_of(row) and row.technique not in shown:
+                path = cell_path(view.key, row.cell_id)
+                why = say.short(row.reason or "no reason was recorded", 200)
+                found.setdefault(row.technique, (row.technique, path, row.status, why))
     return list(found.values())
 
 
@@ -148,25 +148,25 @@ def told_apart(places: list[list[str]]) -> tuple[str, list[str]]:
 def lead(site: Site, shown: list[Shown]) -> Sentence:
     """Say in one sentence what the family is good for: how many Cells gain, and the best of them."""
     rows = [(part, line.record) for part in shown for line, _ in part.lines]
-    faster = [(part, row) for part, row in rows if row["verdict"] == "faster"]
-    over = sum(row["within"] is False for _, row in faster)
+    faster = [(part, row) for part, row in rows if row.verdict == "faster"]
+    over = sum(row.within_budget is False for _, row in faster)
     counts = f"{len(faster)} of {len(rows)} Cells are certainly faster than their baseline"
     counts += f", {over} of them over the quality budget" if over else ""
-    good = [(part, row) for part, row in faster if row["within"] or not part.group.board.limited]
+    good = [(part, row) for part, row in faster if row.within_budget or not part.group.board.limited]
     if not good:
         return sentence(f"{counts}.")
-    part, best = max(good, key=lambda found: found[1]["speedup"])
+    part, best = max(good, key=lambda found: found[1].speedup or 0.0)
     where = site.placed(part.view, part.group.place)
-    gain = f" ({say.factors(best['speedup_low'], best['speedup_high'])}), {where}."
-    speed = strong(f"{say.factor(best['speedup'])} ×")
-    return sentence(f"{counts}. The largest gain: ", code(best["technique"]), " — ", speed, gain)
+    gain = f" ({say.factors(best.speedup_low, best.speedup_high)}), {where}."
+    speed = strong(f"{say.factor(best.speedup)} ×")
+    return sentence(f"{counts}. The largest gain: ", code(best.technique), " — ", speed, gain)
 
 
 def _shown(view: RunView, group: GroupView, key: str, *, png: bool) -> Shown | None:
     lines = [line for line in group.table.lines if key in families_of(line.record)]
     if not lines:
         return None
-    board = group.board.only({line.record["cell_id"] for line in lines})
+    board = group.board.only({line.record.cell_id for line in lines})
     stem = f"{group_stem(board)}-{view.key}-{unique(key)}"
     return Shown(
         view,
@@ -179,7 +179,7 @@ def _shown(view: RunView, group: GroupView, key: str, *, png: bool) -> Shown | N
 
 def _machine(view: RunView, lines: list[Line]) -> list[str]:
     """What fewer bits can gain here at all; nothing where no row has any."""
-    if not any(line.record.get("low_precision_weight_share") for line in lines):
+    if not any(line.record.low_precision_weight_share for line in lines):
         return []
     peaks = peaks_for(lines[0].record, view.run.info.peaks)
     return machine_in_words(peaks) if peaks else []

@@ -147,8 +147,8 @@ def beside(views: list[RunView]) -> list[Beside]:
     for (suite, _), shown in found.items():
         if len(shown) < 2:
             continue
-        lines = [{line.record["cell_id"]: line for line in group.table.lines} for _, group in shown]
-        names = {key: line.record["technique"] for part in reversed(lines) for key, line in part.items()}
+        lines = [{line.record.cell_id: line for line in group.table.lines} for _, group in shown]
+        names = {key: line.record.technique for part in reversed(lines) for key, line in part.items()}
         often = Counter(key for part in lines for key in part)
         order = [key for key, count in often.items() if count > 1]
         columns = [(view, part) for (view, _), part in zip(shown, lines, strict=True)]
@@ -178,13 +178,13 @@ def _speed(view: RunView, line: Line | None) -> Speed:
     if line is None or not line.speedup:
         return Speed("–")
     row = line.record
-    path = cell_path(view.key, row["cell_id"])
-    if row["arm"] == "baseline":
+    path = cell_path(view.key, row.cell_id)
+    if row.arm == "baseline":
         return Speed("1 ×", path)
     text = f"{line.speedup} × ({line.interval})"
-    if row["within"] is False:
+    if row.within_budget is False:
         return Speed(f"{text}, over the budget", path)
-    return Speed(text, path, row["speedup_low"], row["speedup_high"])
+    return Speed(text, path, row.speedup_low, row.speedup_high)
 
 
 def marked(speeds: list[Speed]) -> list[Speed]:

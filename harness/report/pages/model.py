@@ -41,16 +41,14 @@ def _facts(model: ModelView) -> list[tuple[str, str]]:
     if row is None:
         return []
     pairs = [
-        ("Parameters", "" if row["parameters"] is None else f"{row['parameters']:,}"),
+        ("Parameters", "" if row.parameters is None else f"{row.parameters:,}"),
         (
             "Work",
-            ""
-            if row["flops_per_sample"] is None
-            else f"{say.quantity(row['flops_per_sample'], 'FLOP')} an item",
+            "" if row.flops_per_sample is None else f"{say.quantity(row.flops_per_sample, 'FLOP')} an item",
         ),
-        ("Size", "" if row["artifact_bytes"] is None else say.quantity(row["artifact_bytes"], "bytes")),
-        ("Quality", "" if row["quality"] is None else say.score(row["quality"], row["quality_unit"] or "")),
-        ("Metric", row["quality_metric"] or ""),
-        ("Baseline", row["technique"]),
+        ("Size", "" if row.artifact_bytes is None else say.quantity(row.artifact_bytes, "bytes")),
+        ("Quality", "" if row.quality is None else say.score(row.quality, row.quality_unit or "")),
+        ("Metric", row.quality_metric or ""),
+        ("Baseline", row.technique),
     ]
     return [(label, text) for label, text in pairs if text]

@@ -45,8 +45,8 @@ def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:
     done, tables = complete(info, events, "complete")
     remove_empty_files(folder / "logs")
     for row in tables.cells:
-        if row["log"] and not (folder / row["log"]).is_file():
-            row["log"] = None
+        if row.log and not (folder / row.log).is_file():
+            row.log = None
     write_run(folder, done, tables.by_name())
     write_log(folder, events)
     final = folder.with_name(folder.name.removesuffix(PARTIAL))
@@ -57,13 +57,13 @@ def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:
 
 def outcome(folder: Path, tables: Tables) -> Outcome:
     """Count what became of the Cells."""
-    counts = Counter(row["status"] for row in tables.cells if row["arm"] != "control")
+    counts = Counter(row.status for row in tables.cells if row.arm != "control")
     return Outcome(folder, counts["measured"], counts["failed"], counts["skipped"])
 
 
 def _group_notices(info: RunInfo, tables: Tables) -> list[str]:
     """Groups whose Cells cannot be compared, since their baseline was not measured."""
-    status = {row["cell_id"]: row["status"] for row in tables.cells if row["arm"] != "control"}
+    status = {row.cell_id: row.status for row in tables.cells if row.arm != "control"}
     found = []
     for group in info.groups:
         where = f"{group.model} / {group.workload} / {group.hardware}"

@@ -165,10 +165,10 @@ def doubted_budgets(events: list[Event], info: RunInfo) -> set[int]:
     from harness.analysis.records.roofline import faster_than_peak, peaks_of
 
     peaks, found = peaks_of(events), set()
-    for row in assemble(events, info).cells if peaks else ():
-        finding = faster_than_peak(row, peaks) if row["status"] == "measured" else {"state": None}
-        if finding["state"] == "failed" or "note" in finding:
-            found.add(int(row["threads"]))
+    for record in assemble(events, info).cells if peaks else ():
+        finding = faster_than_peak(record, peaks)
+        if record.threads and (finding["state"] == "failed" or "note" in finding):
+            found.add(record.threads)
     return found
 
 

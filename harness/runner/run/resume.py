@@ -12,6 +12,7 @@ from harness.runner.experiment.group_progress import GroupProgress
 from harness.runner.plan import Plan
 from harness.store.info import RunInfo
 from harness.store.journal import Event
+from harness.store.schema import SCHEMA_VERSION
 
 
 def began(folder: Path, events: list[Event]) -> RunInfo | None:
@@ -19,9 +20,15 @@ def began(folder: Path, events: list[Event]) -> RunInfo | None:
     if not events or events[0]["event"] != "run":
         return None
     try:
-        return RunInfo.model_validate(events[0]["info"])
+        info = RunInfo.model_validate(events[0]["info"])
     except (KeyError, ValidationError) as error:
         raise StoreError(f"{folder} cannot be read: its first line says nothing of the Run") from error
+    if info.schema_version < SCHEMA_VERSION:
+        raise StoreError(
+            f"{folder} cannot be resumed or shown: an older version of the harness began it (schema version "
+            f"{info.schema_version}, now {SCHEMA_VERSION}); delete it or start anew without --resume"
+        )
+    return info
 
 
 def refuse_other_cells(plan: Plan, folder: Path, events: list[Event]) -> None:

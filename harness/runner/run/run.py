@@ -248,7 +248,7 @@ def _group_info(plan: Plan, group: Group) -> GroupInfo:
         options=cell.workload.content(),
         speed=cell.workload.speed(),
         conditions=cell.workload.conditions(),
-        sample=cell.workload.sample(),
+        call=cell.workload.sample(),
         batch=cell.workload.batch,
         device=target.device,
         threads=target.threads,
