@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from harness.analysis.compare.comparison import Comparison, comparison_of
 from harness.store.info import Commit, GroupInfo, RunInfo, Times
 from harness.store.reading import Run, load
+from harness.store.record import Record
+from harness.store.schema import columns as columns_of
+from harness.store.schema import record_of
 from harness.store.writing import write_run
 
 ITEMS = 2_000
@@ -114,6 +118,21 @@ def _samples(blocks: list[dict[str, Any]]) -> dict[str, Any]:
         for name in ("cell_id", "arm", "trial", "round")
     }
     return columns | {"call_ns": (np.concatenate([np.zeros(0), *calls]) * 1e9).astype(np.int64)}
+
+
+def record(**columns: Any) -> Record:
+    """A Record with these columns."""
+    known = {column.name for column in columns_of(Record)}
+    assert set(columns) <= known, set(columns) - known
+    names = ("cell_id", "group_id", "model", "technique", "workload", "hardware")
+    return record_of({**dict.fromkeys(names, ""), "arm": "subject", "status": "measured"} | columns)
+
+
+def comparison(**columns: Any) -> Comparison:
+    """A Record that was compared, with these columns."""
+    known = {column.name for column in columns_of(Record)}
+    own = {name: value for name, value in columns.items() if name in known}
+    return comparison_of(record(**own), **{k: v for k, v in columns.items() if k not in known})
 
 
 def empty_run(folder: Path, **info: Any) -> Run:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from runs import record
 
-from harness.analysis.records.artifacts import LOW_PRECISION, artifact_columns
+from harness.analysis.records.artifacts import LOW_PRECISION, add_artifact
 from harness.report.precision import low_precision
-from harness.store.schema import CELLS
+from harness.store.record import Record
+from harness.store.schema import columns
 
 TOLD = {
     "compute_dtype": "uint8 × int8, one weight scale a channel; weights in 8 bits",
@@ -28,30 +30,36 @@ def event(*details):
     return {"event": "artifact", "statistics": {}, "steps": steps, **about}
 
 
+def built(*details):
+    made = record()
+    add_artifact(made, event(*details))
+    return made
+
+
 def test_every_column_is_one_of_the_table():
-    assert set(LOW_PRECISION) <= {column.name for column in CELLS}
+    assert set(LOW_PRECISION) <= {column.name for column in columns(Record)}
 
 
 def test_a_quantizing_step_fills_the_columns():
-    found = artifact_columns(event({"sparsity": 0.5}, TOLD, {}))
-    assert found["low_precision_flops_share"] == 0.987
-    assert found["qdq_pairs"] == 17
-    assert json.loads(found["float_operators"]) == {"Conv": 2, "Gemm": 1}
-    assert "something" not in found
+    found = built({"sparsity": 0.5}, TOLD, {})
+    assert found.low_precision_flops_share == 0.987
+    assert found.qdq_pairs == 17
+    assert json.loads(found.float_operators) == {"Conv": 2, "Gemm": 1}
+    assert not hasattr(found, "something")
 
 
 def test_the_last_step_has_seen_the_result():
-    found = artifact_columns(event(TOLD, {"low_precision_flops_share": 0.5}))
-    assert found["low_precision_flops_share"] == 0.5
+    found = built(TOLD, {"low_precision_flops_share": 0.5})
+    assert found.low_precision_flops_share == 0.5
 
 
 @pytest.mark.parametrize("details", [{}, None, {"float_operators": "none", "qdq_pairs": "many"}])
 def test_a_step_that_tells_nothing_of_use_leaves_the_columns_out(details):
-    assert not set(LOW_PRECISION) & set(artifact_columns(event(details)))
+    assert {getattr(built(details), name) for name in LOW_PRECISION} == {None}
 
 
 def test_the_page_says_it_in_words():
-    assert low_precision(artifact_columns(event(TOLD))) == [
+    assert low_precision(built(TOLD)) == [
         ("compute_dtype", "uint8 × int8, one weight scale a channel; weights in 8 bits"),
         ("computed low", "98.7 % of the FLOPs"),
         ("stored low", "97.0 % of the weights' bytes"),
@@ -63,13 +71,20 @@ def test_the_page_says_it_in_words():
 
 def test_weights_alone_and_nothing_left_in_float():
     told = {**TOLD, "weight_only_flops_share": 1.0, "low_precision_flops_share": 0.0, "float_operators": {}}
-    found = dict(low_precision(artifact_columns(event(told))))
+    found = dict(low_precision(built(told)))
     assert found["weights only"] == "100 % of the FLOPs, computed in float"
     assert found["computed low"] == "0.0 % of the FLOPs"
     assert found["left in float"] == "no product or convolution"
 
 
 def test_a_cell_in_full_precision_and_a_damaged_text_say_nothing():
-    assert low_precision({}) == []
-    found = low_precision({"low_precision_weight_share": 1.0, "overhead_operators": "{"})
+    assert low_precision(record()) == []
+    found = low_precision(record(low_precision_weight_share=1.0, overhead_operators="{"))
     assert "operators added" not in dict(found)
+
+
+def test_the_digest_of_the_content_is_kept():
+    made = record()
+    add_artifact(made, event({}) | {"content_digest": "abc"})
+    assert made.artifact_digest == "abc"
+    assert built({}).artifact_digest is None

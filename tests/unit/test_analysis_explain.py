@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from runs import comparison
+
+from harness.analysis.compare.comparison import Comparison
 from harness.analysis.words.explain import counts, explain
 from harness.analysis.words.peaks import machine_in_words, vectors_in_words
 
 
-def row(**columns: Any) -> dict[str, Any]:
-    return {
+def row(**columns: Any) -> Comparison:
+    known = {
         "cell_id": "c", "technique": "int8", "threads": 2, "verdict": "slower", "speedup": 0.9,
-        "batch": 1, "speedup_low": 0.85, "speedup_high": 0.95, "floor": 0.03, "quality_unit": "pt", **columns,
+        "batch": 1, "speedup_low": 0.85, "speedup_high": 0.95, "floor": 0.03, "quality_unit": "pt",
     }  # fmt: skip
+    return comparison(**(known | columns))
 
 
-BASE = {"cell_id": "b", "technique": "eager", "flops_per_sample": 2e6}
+BASE = comparison(cell_id="b", technique="eager", flops_per_sample=2e6)
 
 
 def test_a_record_that_tells_nothing_is_not_explained() -> None:
-    assert explain({"cell_id": "c", "technique": "x", "threads": 1, "verdict": None}, None) == []
+    assert explain(comparison(cell_id="c", technique="x", threads=1), None) == []
 
 
 def test_speed_is_said_with_its_interval_and_what_identical_code_showed() -> None:
@@ -42,21 +47,22 @@ def test_equal_work_and_less_work_are_told_apart() -> None:
     assert any("25 % of the work of eager" in text and "4.00 × as fast" in text for text in less)
 
 
-def peaks(compute: float, memory: float, bound: str) -> dict[str, Any]:
-    return row(
-        achieved_flop_per_s=compute * 1e11,
-        peak_flop_per_s=1e11,
-        compute_utilization=compute,
-        bandwidth_utilization=memory,
-        arithmetic_intensity_flops_per_byte=0.5,
-        bound=bound,
-    )
+def peaks(compute: float, memory: float, bound: str, **columns: Any) -> Comparison:
+    known = {
+        "achieved_flop_per_s": compute * 1e11,
+        "peak_flop_per_s": 1e11,
+        "compute_utilization": compute,
+        "bandwidth_utilization": memory,
+        "arithmetic_intensity_flops_per_byte": 0.5,
+        "bound": bound,
+    }
+    return row(**(known | columns))
 
 
 def test_a_long_call_far_from_both_roofs_has_slow_kernels() -> None:
-    long = explain({**peaks(0.003, 0.011, "memory"), "latency_mean_s": 0.127}, BASE)[-1]
+    long = explain(peaks(0.003, 0.011, "memory", latency_mean_s=0.127), BASE)[-1]
     assert "kernels are slow ones here" in long
-    short = explain({**peaks(0.003, 0.011, "memory"), "latency_mean_s": 60e-6}, BASE)[-1]
+    short = explain(peaks(0.003, 0.011, "memory", latency_mean_s=60e-6), BASE)[-1]
     assert "starting operators, not into their work" in short
 
 
@@ -70,9 +76,7 @@ def test_what_bounds_a_call_follows_from_both_roofs() -> None:
 
 def test_under_a_servers_load_the_rate_and_its_share_of_the_roof_are_of_the_time_at_work() -> None:
     """10 GFLOP/s in a quarter of the time are 40, and 40 % of a roof of 100: the sentence must add up."""
-    found = " ".join(
-        explain({**peaks(0.4, 0.1, "compute"), "achieved_flop_per_s": 1e10, "utilization": 0.25}, BASE)
-    )
+    found = " ".join(explain(peaks(0.4, 0.1, "compute", achieved_flop_per_s=1e10, utilization=0.25), BASE))
     assert "While it answers, it computes 40.0 GFLOP/s, 40 % of the 100 GFLOP/s" in found
 
 
@@ -90,18 +94,15 @@ MACHINE: list[dict[str, Any]] = [
 
 
 def test_a_slow_int8_row_stands_beside_what_int8_can_gain_here() -> None:
-    slow = peaks(0.6, 0.1, "compute") | {
-        "flops_by_type": json.dumps({"int8": 1.0}),
-        "peak_over_float32": 1.05,
-    }
-    text = " ".join(explain(slow | {"device": "cpu"}, BASE, MACHINE))
+    int8 = {"flops_by_type": json.dumps({"int8": 1.0}), "peak_over_float32": 1.05}
+    text = " ".join(explain(peaks(0.6, 0.1, "compute", device="cpu", **int8), BASE, MACHINE))
     assert "measured to multiply in int8 with 2 threads" in text
     assert "1.05 × this processor's float32 roof: its arithmetic can gain little." in text
     assert "reading weights from memory" not in text
 
 
 def test_weights_from_memory_say_how_many_more_of_them_pass() -> None:
-    slow = peaks(0.02, 0.7, "memory") | {"low_precision_weight_share": 1.0, "device": "cpu"}
+    slow = peaks(0.02, 0.7, "memory", low_precision_weight_share=1.0, device="cpu")
     text = " ".join(explain(slow, BASE, MACHINE))
     assert (
         "a second is enough for 3.00 × as many int8 weights as float32 ones; those layers" in text
@@ -111,7 +112,7 @@ def test_weights_from_memory_say_how_many_more_of_them_pass() -> None:
         {"bandwidth_utilization": 1.6},
         {"bandwidth_utilization": 0.02},
     ):  # where the limit does not hold
-        assert "reading weights from memory" not in " ".join(explain(slow | other, BASE, MACHINE))
+        assert "reading weights from memory" not in " ".join(explain(replace(slow, **other), BASE, MACHINE))
 
 
 def test_low_precision_says_what_was_reached_left_and_paid() -> None:
@@ -139,7 +140,7 @@ def test_low_precision_says_what_was_reached_left_and_paid() -> None:
 def test_costs_and_doubts_are_said() -> None:
     found = explain(
         row(
-            drop=0.4,
+            quality_loss=0.4,
             build_s=12.0,
             break_even_samples=30_000,
             verdict="faster",

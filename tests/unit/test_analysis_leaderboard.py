@@ -56,26 +56,26 @@ def test_budget_is_read_from_numbers_and_text(tmp_path, given, expected):
 
 def test_best_and_smallest_are_what_a_plain_search_finds(tmp_path):
     (board,) = boards(make_run(tmp_path / "run", (Group(),)))
-    allowed = [row for row in board.records if row["drop"] <= 0.5]
-    faster = [row for row in allowed if row["verdict"] == "faster"]
-    assert board.best == max(faster, key=lambda row: row["speedup"])["cell_id"]
-    assert board.smallest == min(allowed, key=lambda row: row["artifact_bytes"])["cell_id"]
-    assert board.row(board.best)["technique"] == "pruned-50"
-    assert board.row(board.smallest)["technique"] == "int8-static"
+    allowed = [row for row in board.rows if row.quality_loss <= 0.5]
+    faster = [row for row in allowed if row.verdict == "faster"]
+    assert board.best == max(faster, key=lambda row: row.speedup).cell_id
+    assert board.smallest == min(allowed, key=lambda row: row.artifact_bytes).cell_id
+    assert board.row(board.best).technique == "pruned-50"
+    assert board.row(board.smallest).technique == "int8-static"
 
 
 def test_ranks_fall_with_speed_and_ties_go_by_name(tmp_path):
     (board,) = boards(make_run(tmp_path / "run", (Group(),)))
-    speeds = board.rows["speedup"].tolist()
+    speeds = [row.speedup for row in board.rows]
     assert speeds == sorted(speeds, reverse=True)
-    assert board.rows["rank"].tolist() == list(range(1, len(speeds) + 1))
+    assert [row.rank for row in board.rows] == list(range(1, len(speeds) + 1))
 
 
 def test_without_quality_the_fastest_of_all_is_best(tmp_path):
     (board,) = boards(make_run(tmp_path / "run", (Group(quality=None),)))
     assert not board.judged
-    assert board.row(board.best)["technique"] == "pruned-int8"
-    assert not board.rows["pareto"].any()
+    assert board.row(board.best).technique == "pruned-int8"
+    assert not any(row.pareto for row in board.rows)
 
 
 def test_what_answers_no_numbers_wins_nothing_without_a_budget_either(tmp_path):
@@ -83,13 +83,13 @@ def test_what_answers_no_numbers_wins_nothing_without_a_budget_either(tmp_path):
     group = Group(metric="max-error", unit="", more_is_better=False)
     (board,) = boards(make_run(tmp_path / "run", (group,), (*TECHNIQUES, broken)))
     assert not board.limited
-    assert board.records[0]["technique"] == "broken"
-    assert board.row(board.best)["technique"] == "pruned-int8"
+    assert board.rows[0].technique == "broken"
+    assert board.row(board.best).technique == "pruned-int8"
 
 
 def test_a_budget_of_nothing_lost_keeps_only_the_faithful(tmp_path):
     (board,) = boards(make_run(tmp_path / "run", (Group(),), quality={"max_drop": 0}))
-    assert board.row(board.best)["technique"] == "replicas-2"
+    assert board.row(board.best).technique == "replicas-2"
 
 
 def test_no_winner_where_nothing_is_faster(tmp_path):
@@ -106,10 +106,10 @@ def test_failed_audits_and_failures_are_kept_beside_the_board_with_reasons(tmp_p
         Technique("broken", status="failed", reason="boom"),
     )
     (board,) = boards(make_run(tmp_path / "run", (Group(),), techniques))
-    assert board.off["technique"].tolist() == ["int8-static"]
-    assert board.left_out["technique"].tolist() == ["broken", "gone"]
-    assert board.left_out["reason"].tolist() == ["boom", "no GPU here"]
-    assert "int8-static" not in set(board.rows["technique"])
+    assert [row.technique for row in board.off] == ["int8-static"]
+    assert [row.technique for row in board.left_out] == ["broken", "gone"]
+    assert [row.reason for row in board.left_out] == ["boom", "no GPU here"]
+    assert "int8-static" not in {row.technique for row in board.rows}
 
 
 def test_groups_that_only_the_records_know_still_get_a_board(tmp_path):
@@ -124,7 +124,7 @@ def test_empty_and_all_failed(tmp_path):
     assert boards(empty_run(tmp_path / "a")) == []
     failed = tuple(replace(t, status="failed", reason="boom") for t in TECHNIQUES)
     (board,) = boards(make_run(tmp_path / "b", (Group(),), failed))
-    assert board.rows.empty
+    assert board.rows == []
     assert board.best is None
     assert board.baseline is None
     assert board.floor is None
@@ -143,24 +143,24 @@ def test_points_are_no_budget_for_a_metric_of_another_unit(tmp_path):
 
 def test_what_is_over_the_budget_is_not_on_the_front(tmp_path):
     (board,) = boards(make_run(tmp_path / "run", (Group(),)))
-    over = [row for row in board.records if row["within"] is False]
+    over = [row for row in board.rows if row.within_budget is False]
     assert over
-    assert not any(row["pareto"] for row in over)
-    assert any(row["pareto"] for row in board.records)
+    assert not any(row.pareto for row in over)
+    assert any(row.pareto for row in board.rows)
 
 
 def test_a_rival_is_named_only_where_it_cannot_be_told_apart(tmp_path):
     close = (TECHNIQUES[0], Technique("a", 2.0), Technique("b", 2.0), Technique("c", 1.2))
     (board,) = boards(make_run(tmp_path / "close", (Group(),), close))
-    assert {board.row(board.best)["technique"], board.row(board.rival)["technique"]} == {"a", "b"}
+    assert {board.row(board.best).technique, board.row(board.rival).technique} == {"a", "b"}
     apart = (TECHNIQUES[0], Technique("a", 2.0), Technique("b", 3.0))
     (board,) = boards(make_run(tmp_path / "apart", (Group(),), apart))
-    assert (board.row(board.best)["technique"], board.rival) == ("b", None)
+    assert (board.row(board.best).technique, board.rival) == ("b", None)
 
 
 def test_two_that_differ_by_less_than_identical_code_are_not_told_apart(tmp_path):
     run = make_run(tmp_path / "run", (Group(),), (TECHNIQUES[0], Technique("a", 2.0), Technique("b", 3.0)))
     for floor, rival in ((0.4, None), (0.6, "a")):
-        (board,) = boards(run, compare(run).assign(floor=floor))
+        (board,) = boards(run, [replace(row, floor=floor) for row in compare(run)])
         found = board.row(board.rival)
-        assert (found and found["technique"]) == rival
+        assert (found and found.technique) == rival

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from runs import record
 
 from harness.analysis.compare.timing import ratio_of, timings
 from harness.analysis.records.arms import block_row
-from harness.analysis.records.load import load_columns, load_warnings
+from harness.analysis.records.load import add_load, load_warnings
 from harness.report.arrivals import arrivals
 from harness.store.arrays import pack
 
@@ -41,26 +43,28 @@ def test_rates_are_averaged_as_logarithms_and_shares_by_calls() -> None:
         block(400.0, 30, over_bound_share=0.2, utilization=0.7),
     ]
     search = {"rates_per_s": [90.0, 100.0], "resolved": True}
-    columns = load_columns(blocks, [{"search": search}, {"search": {}}, {}])
-    assert columns["qps"] == pytest.approx(200.0)
-    assert columns["over_bound_share"] == pytest.approx(0.15)
-    assert columns["utilization"] == pytest.approx(0.65)
-    assert json.loads(columns["search"]) == [search]
+    made = record()
+    add_load(made, blocks, [{"search": search}, {"search": {}}, {}])
+    assert made.qps == pytest.approx(200.0)
+    assert made.over_bound_share == pytest.approx(0.15)
+    assert made.utilization == pytest.approx(0.65)
+    assert json.loads(made.search) == [search]
 
 
 def test_nothing_is_said_where_queries_wait_for_each_other() -> None:
-    columns = load_columns([block(None)], [{"search": {}}])
-    assert columns == {"search": None}
-    assert load_warnings(columns, [], [{"search": {}}]) == []
-    assert arrivals({"qps": None}) == []
+    made = record()
+    add_load(made, [block(None)], [{"search": {}}])
+    assert made == record()
+    assert load_warnings(made, [], [{"search": {}}]) == []
+    assert arrivals(made) == []
 
 
 def test_a_reader_is_warned() -> None:
     warm = [{"search": {"resolved": False}}, {"search": {"resolved": True}}]
-    resolved, grows = load_warnings({"utilization": 1.3}, [], warm)
-    assert "had not settled in 1 of 2 Trials" in resolved
-    assert "the queue grows" in grows
-    assert load_warnings({"utilization": 0.99}, [], warm[1:]) == []
+    resolved, grows = load_warnings(record(utilization=1.3), [], warm)
+    assert "had not converged in 1 of 2 Trials" in resolved
+    assert "the queue and the latencies grow" in grows
+    assert load_warnings(record(utilization=0.99), [], warm[1:]) == []
 
 
 def rows(*events: dict[str, Any]) -> pd.DataFrame:
@@ -94,7 +98,7 @@ def test_a_server_arms_speed_up_is_the_ratio_of_its_rates() -> None:
 
 def test_the_page_tells_how_the_rate_was_found() -> None:
     searches = [{"rates_per_s": [90.0, 110.0], "resolved": True}, {"rates_per_s": [50.0], "resolved": False}]
-    row = {"qps": 104.0, "over_bound_share": 0.01, "utilization": 0.8, "search": json.dumps(searches)}
+    row = record(qps=104.0, over_bound_share=0.01, utilization=0.8, search=json.dumps(searches))
     assert arrivals(row) == [
         ("rate", "104 queries/s"),
         ("over the bound", "1.0 % of queries"),
@@ -102,12 +106,12 @@ def test_the_page_tells_how_the_rate_was_found() -> None:
         ("search, Trial 1", "90.0 queries/s → 110 queries/s"),
         ("search, Trial 2", "50.0 queries/s, not settled"),
     ]
-    assert arrivals({**row, "search": "{torn"})[3:] == []
+    assert arrivals(replace(row, search="{torn"))[3:] == []
 
 
 @pytest.mark.parametrize(("over", "told"), [(0.012, False), (0.03, True), (None, False)])
 def test_a_rate_that_does_not_hold_its_bound_is_told(over: float | None, told: bool) -> None:
     blocks = [{"statistics": {"allowed_share": 0.01}}, {"statistics": {}}]
-    found = load_warnings({"over_bound_share": over}, blocks, [])
+    found = load_warnings(record(over_bound_share=over), blocks, [])
     assert bool(found) == told
-    assert not told or "3.0% of the queries were over the bound, and 1.0% may be" in found[0]
+    assert not told or "3.0% of the queries exceeded the latency bound and 1.0% are allowed" in found[0]

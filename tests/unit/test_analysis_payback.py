@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from runs import comparison
 
 from harness.analysis.words.payback import break_even_calls, pay_back
 
-ROW = {"speedup": 2.0, "build_s": 3.0, "break_even_samples": 25_600.0, "verdict": "faster", "batch": 256}
+ROW = comparison(speedup=2.0, build_s=3.0, break_even_samples=25_600.0, verdict="faster", batch=256)
 
 
 @pytest.mark.parametrize(
@@ -23,5 +26,5 @@ ROW = {"speedup": 2.0, "build_s": 3.0, "break_even_samples": 25_600.0, "verdict"
     ],
 )
 def test_only_what_is_certainly_faster_pays_back(changes, calls, said):
-    assert break_even_calls(ROW | changes) == calls
-    assert pay_back(ROW | changes) == said
+    assert break_even_calls(replace(ROW, **changes)) == calls
+    assert pay_back(replace(ROW, **changes)) == said

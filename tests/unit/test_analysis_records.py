@@ -13,7 +13,7 @@ from harness.stats.quantiles import min_calls
 from harness.store.arrays import pack
 from harness.store.info import RunInfo
 from harness.store.reading import load
-from harness.store.schema import TABLES
+from harness.store.record import Record
 from harness.store.writing import write_run
 
 INFO = RunInfo(run_id="r", suite="s", started_at="2026-01-01T00:00:00+00:00", settings={"warmup_time": 1.5})
@@ -42,6 +42,7 @@ class Story:
     def cell(self, cell_id: str = "c", arm: str = "subject", reason: str | None = None) -> None:
         row = {
             "cell_id": cell_id,
+            **dict.fromkeys(("group_id", "model", "technique", "workload", "hardware"), "x"),
             "arm": arm,
             "status": "skipped" if reason else "pending",
             "reason": reason,
@@ -98,7 +99,7 @@ class Story:
         self, scores: Sequence[float], cell_id: str = "c", arm: str = "subject", **finding: Any
     ) -> None:
         self.add(
-            "quality",
+            "evaluation",
             cell_id=cell_id,
             arm=arm,
             trial=0,
@@ -113,10 +114,10 @@ class Story:
             ],
         )
 
-    def cells(self) -> list[dict[str, Any]]:
+    def cells(self) -> list[Record]:
         return assemble(self.events, INFO).cells
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> Record:
         (record,) = self.cells()
         return record
 
@@ -142,40 +143,40 @@ def test_all_figures_against_brute_force(story: Story) -> None:
     record = story.record()
     calls = sorted(ns / 1e9 for samples in blocks for ns in samples.tolist())
     seconds = sum(calls)
-    assert record["status"] == "measured"
-    assert record["calls"] == 1000
-    assert (record["blocks"], record["trials"]) == (20, 2)
-    assert record["latency_mean_s"] == pytest.approx(seconds / 1000)
-    assert record["latency_min_s"] == calls[0]
-    assert record["latency_p50_s"] == pytest.approx((calls[499] + calls[500]) / 2)
-    assert record["latency_p90_s"] == pytest.approx(calls[899] + 0.1 * (calls[900] - calls[899]))
-    assert record["latency_p99_s"] == pytest.approx(calls[989] + 0.01 * (calls[990] - calls[989]))
-    assert record["latency_p99_upper_s"] in calls
-    assert record["latency_p99_upper_s"] >= record["latency_p99_s"]
-    assert record["latency_std_s"] == pytest.approx(float(np.std(calls, ddof=1)))
-    assert record["measured_s"] == pytest.approx(seconds)
+    assert record.status == "measured"
+    assert record.calls == 1000
+    assert (record.blocks, record.trials) == (20, 2)
+    assert record.latency_mean_s == pytest.approx(seconds / 1000)
+    assert record.latency_min_s == calls[0]
+    assert record.latency_p50_s == pytest.approx((calls[499] + calls[500]) / 2)
+    assert record.latency_p90_s == pytest.approx(calls[899] + 0.1 * (calls[900] - calls[899]))
+    assert record.latency_p99_s == pytest.approx(calls[989] + 0.01 * (calls[990] - calls[989]))
+    assert record.latency_p99_upper_s in calls
+    assert record.latency_p99_upper_s >= record.latency_p99_s
+    assert record.latency_std_s == pytest.approx(float(np.std(calls, ddof=1)))
+    assert record.measured_s == pytest.approx(seconds)
     of_trials = [sum(int(part.sum()) for part in blocks[trial::2]) / 1e9 for trial in (0, 1)]
     throughput = np.mean([2000 / timed_s for timed_s in of_trials])
-    assert record["throughput_samples_per_s"] == pytest.approx(throughput)
-    assert record["achieved_flop_per_s"] == pytest.approx(1e6 * throughput)
-    assert (record["parameters"], record["nonzero_parameters"]) == (100, 60)
-    assert (record["artifact_key"], record["artifact_format"], record["artifact_bytes"]) == ("k", "onnx", 123)
-    assert (record["build_s"], record["build_peak_rss_bytes"]) == (2.0, 9)
-    assert [step["step"] for step in json.loads(record["build_details"])] == ["a", "b"]
-    assert record["warmup_calls"] == 14
-    assert record["steady"] is True
-    assert (record["import_s"], record["first_call_s"]) == (0.5, 0.2)
-    assert record["load_s"] == pytest.approx(0.15)  # the median of the Trials
-    assert record["rss_empty_bytes"] == 10  # 10.5, to even
-    assert record["peak_rss_load_bytes"] == 105
-    assert record["peak_rss_first_call_bytes"] == 200
-    assert record["peak_rss_steady_bytes"] == 300
-    assert record["pss_bytes"] == 50
-    assert record["worker_s"] == 6.0
-    assert (record["quality"], record["evaluation_samples"], record["evaluation_s"]) == (0.75, 4, 0.75)
-    assert record["quality_low"] < 0.75 < record["quality_high"]
-    assert record["audit"] == "passed"
-    assert record["warnings"] == []
+    assert record.throughput_samples_per_s == pytest.approx(throughput)
+    assert record.achieved_flop_per_s == pytest.approx(1e6 * throughput)
+    assert (record.parameters, record.nonzero_parameters) == (100, 60)
+    assert (record.artifact_key, record.artifact_format, record.artifact_bytes) == ("k", "onnx", 123)
+    assert (record.build_s, record.build_peak_rss_bytes) == (2.0, 9)
+    assert [step["step"] for step in json.loads(record.build_details)] == ["a", "b"]
+    assert record.warmup_calls == 14
+    assert record.steady is True
+    assert (record.import_s, record.first_call_s) == (0.5, 0.2)
+    assert record.load_s == pytest.approx(0.15)  # the median of the Trials
+    assert record.rss_empty_bytes == 10  # 10.5, to even
+    assert record.peak_rss_load_bytes == 105
+    assert record.peak_rss_first_call_bytes == 200
+    assert record.peak_rss_steady_bytes == 300
+    assert record.pss_bytes == 50
+    assert record.worker_s == 6.0
+    assert (record.quality, record.evaluation_samples, record.evaluation_s) == (0.75, 4, 0.75)
+    assert record.quality_low < 0.75 < record.quality_high
+    assert record.audit == "passed"
+    assert record.warnings == []
 
 
 @pytest.mark.parametrize("q", [0.5, 0.9, 0.95, 0.99])
@@ -184,23 +185,23 @@ def test_a_percentile_stands_only_where_it_may(story: Story, q: float, short: in
     story.cell()
     story.block(range(1_000, 1_000 + min_calls(q) - short))
     name = f"latency_p{round(100 * q)}_s"
-    assert (story.record()[name] is None) == bool(short)
+    assert (getattr(story.record(), name) is None) == bool(short)
 
 
 def test_throughput_counts_wall_time_where_calls_overlap(story: Story) -> None:
     story.cell()
     story.block([1_000_000_000] * 4, duration_ns=2_000_000_000)  # two replicas
-    assert story.record()["throughput_samples_per_s"] == pytest.approx(8.0)
-    assert story.record()["latency_mean_s"] == pytest.approx(1.0)
+    assert story.record().throughput_samples_per_s == pytest.approx(8.0)
+    assert story.record().latency_mean_s == pytest.approx(1.0)
 
 
 def test_a_single_call_has_no_deviation(story: Story) -> None:
     story.cell()
     story.block([1_000])
     record = story.record()
-    assert record["latency_std_s"] is None
-    assert record["latency_p50_s"] is None
-    assert record["latency_mean_s"] == pytest.approx(1e-6)
+    assert record.latency_std_s is None
+    assert record.latency_p50_s is None
+    assert record.latency_mean_s == pytest.approx(1e-6)
 
 
 def test_memory_over_an_empty_worker_is_taken_trial_by_trial(story: Story) -> None:
@@ -210,11 +211,11 @@ def test_memory_over_an_empty_worker_is_taken_trial_by_trial(story: Story) -> No
         story.block([1_000] * 20, trial=trial)
         story.end(trial=trial, steady=phase(peak))
     record = story.record()
-    assert record["rss_empty_bytes"] == 11
-    assert record["peak_rss_steady_bytes"] == 400
-    assert record["over_empty_steady_bytes"] == 400 - 12
-    assert record["over_empty_load_bytes"] == record["peak_rss_load_bytes"] - 11
-    assert record["pss_bytes"] == 50 and record["pss_load_bytes"] == 50
+    assert record.rss_empty_bytes == 11
+    assert record.peak_rss_steady_bytes == 400
+    assert record.over_empty_steady_bytes == 400 - 12
+    assert record.over_empty_load_bytes == record.peak_rss_load_bytes - 11
+    assert record.pss_bytes == 50 and record.pss_load_bytes == 50
 
 
 def test_a_worker_that_grew_smaller_needs_nothing_more(story: Story) -> None:
@@ -222,29 +223,29 @@ def test_a_worker_that_grew_smaller_needs_nothing_more(story: Story) -> None:
     story.start()
     story.block([1_000] * 20)
     story.end(steady=phase(5))
-    assert story.record()["over_empty_steady_bytes"] == 0
+    assert story.record().over_empty_steady_bytes == 0
 
 
 def test_a_skipped_cell_keeps_its_reason(story: Story) -> None:
     story.cell(reason="no GPU here")
     record = story.record()
-    assert (record["status"], record["reason"], record["stage"]) == ("skipped", "no GPU here", None)
+    assert (record.status, record.reason, record.stage) == ("skipped", "no GPU here", None)
 
 
 def test_a_cell_that_was_never_reached_is_skipped_with_the_reason(story: Story) -> None:
     story.cell()
     story.artifact()
     record = story.record()
-    assert (record["status"], record["artifact_bytes"]) == ("skipped", 123)
-    assert "ended before" in record["reason"]
+    assert (record.status, record.artifact_bytes) == ("skipped", 123)
+    assert "ended before" in record.reason
 
 
 def test_a_failed_build(story: Story) -> None:
     story.cell()
     story.add("cell-failed", cell_id="c", stage="build", reason="boom", log="build-k.log")
     record = story.record()
-    assert (record["status"], record["stage"], record["reason"]) == ("failed", "build", "boom")
-    assert record["log"] == "logs/build-k.log"
+    assert (record.status, record.stage, record.reason) == ("failed", "build", "boom")
+    assert record.log == "logs/build-k.log"
 
 
 @pytest.mark.parametrize("stage", ["start", "load", "measure"])
@@ -253,9 +254,9 @@ def test_a_trial_that_never_timed_a_block_fails_the_cell(story: Story, stage: st
     story.artifact()
     story.add("trial-failed", cell_id="c", arm="subject", trial=0, stage=stage, reason="SIGSEGV", blocks=0)
     record = story.record()
-    assert (record["status"], record["stage"], record["reason"]) == ("failed", stage, "SIGSEGV")
-    assert record["log"] == "logs/c.log"
-    assert record["artifact_bytes"] == 123
+    assert (record.status, record.stage, record.reason) == ("failed", stage, "SIGSEGV")
+    assert record.log == "logs/c.log"
+    assert record.artifact_bytes == 123
 
 
 def test_a_trial_that_died_halfway_keeps_its_blocks_and_says_so(story: Story) -> None:
@@ -270,9 +271,9 @@ def test_a_trial_that_died_halfway_keeps_its_blocks_and_says_so(story: Story) ->
     story.end(trial=1)
     story.quality([1, 1])
     record = story.record()
-    assert (record["status"], record["calls"], record["trials"]) == ("measured", 40, 2)
-    assert record["reason"] is None
-    assert record["warnings"] == ["Trial 1 ended early (measure): SIGKILL"]
+    assert (record.status, record.calls, record.trials) == ("measured", 40, 2)
+    assert record.reason is None
+    assert record.warnings == ["Trial 1 ended early (measure): SIGKILL"]
 
 
 def test_a_record_without_quality_says_so(story: Story) -> None:
@@ -281,9 +282,9 @@ def test_a_record_without_quality_says_so(story: Story) -> None:
     story.block([1_000] * 20)
     story.end()
     record = story.record()
-    assert record["quality"] is None
-    assert record["audit"] is None
-    assert record["warnings"] == ["the quality set was not answered"]
+    assert record.quality is None
+    assert record.audit is None
+    assert record.warnings == ["the quality was not evaluated"]
 
 
 def test_a_shadow_is_a_row_of_its_own_and_is_never_asked_for_quality(story: Story) -> None:
@@ -294,11 +295,11 @@ def test_a_shadow_is_a_row_of_its_own_and_is_never_asked_for_quality(story: Stor
         story.end(arm=arm)
     story.quality([1], arm="baseline")
     baseline, control = story.cells()
-    assert (baseline["arm"], control["arm"]) == ("baseline", "control")
-    assert control["latency_p50_s"] == pytest.approx(2e-6)
-    assert baseline["latency_p50_s"] == pytest.approx(1e-6)
-    assert control["quality"] is None
-    assert control["warnings"] == []
+    assert (baseline.arm, control.arm) == ("baseline", "control")
+    assert control.latency_p50_s == pytest.approx(2e-6)
+    assert baseline.latency_p50_s == pytest.approx(1e-6)
+    assert control.quality is None
+    assert control.warnings == []
 
 
 def test_a_shadow_that_failed_does_not_fail_its_baseline(story: Story) -> None:
@@ -306,7 +307,7 @@ def test_a_shadow_that_failed_does_not_fail_its_baseline(story: Story) -> None:
     story.block([1_000] * 20, arm="baseline")
     story.add("trial-failed", cell_id="c", arm="control", trial=0, stage="load", reason="x", blocks=0)
     baseline, control = story.cells()
-    assert (baseline["status"], control["status"]) == ("measured", "failed")
+    assert (baseline.status, control.status) == ("measured", "failed")
 
 
 def test_warnings_name_what_a_reader_must_know(story: Story) -> None:
@@ -317,13 +318,13 @@ def test_warnings_name_what_a_reader_must_know(story: Story) -> None:
     story.end(steady=phase(300, pss=None, exact=False))
     story.quality([1], state="failed", reasons=["batch 0, output 0: off by 1"])
     record = story.record()
-    assert record["steady"] is False
-    assert record["audit"] == "failed"
-    assert record["audit_reasons"] == ["same-outputs: batch 0, output 0: off by 1"]
-    assert record["pss_bytes"] is None
-    assert record["warnings"] == [
+    assert record.steady is False
+    assert record.audit == "failed"
+    assert record.audit_reasons == ["same-outputs: batch 0, output 0: off by 1"]
+    assert record.pss_bytes is None
+    assert record.warnings == [
         "calls had not become steady after 1.5 s of warm-up",
-        "memory peaks were only seen at the phases' edges on this system",
+        "this system shows memory peaks only at the ends of each phase",
     ]
 
 
@@ -333,7 +334,7 @@ def test_the_last_answer_to_the_quality_set_counts(story: Story) -> None:
     story.quality([0, 0])
     story.quality([1, 1, 1])
     tables = assemble(story.events, INFO)
-    assert tables.cells[0]["quality"] == 1.0
+    assert tables.cells[0].quality == 1.0
     assert tables.scores["cell_id"] == ["c"] * 3
     np.testing.assert_array_equal(tables.scores["sample"], [0, 1, 2])
     np.testing.assert_array_equal(tables.scores["score"], [1, 1, 1])
@@ -351,7 +352,7 @@ def test_two_sessions_add_up_and_lie_one_after_the_other(story: Story) -> None:
     story.block([3_000] * 10, trial=1, start_ns=3_500_000_000)
     story.add("wall", at=1120.0, seconds=20.0)
     tables = assemble(story.events, INFO)
-    assert tables.cells[0]["calls"] == 20
+    assert tables.cells[0].calls == 20
     assert [block["start_s"] for block in tables.blocks] == pytest.approx([2.0, 1003.0])
     assert tables.times.wall_s == 30.0
     assert tables.times.timed_s == pytest.approx(40e-6)
@@ -363,17 +364,17 @@ def test_a_build_that_failed_in_one_session_and_worked_in_the_next(story: Story)
     story.session()
     story.artifact()
     record = story.record()
-    assert (record["status"], record["stage"], record["log"]) == ("skipped", None, None)
+    assert (record.status, record.stage, record.log) == ("skipped", None, None)
     story.block([1_000] * 20)
     record = story.record()
-    assert (record["status"], record["stage"], record["reason"]) == ("measured", None, None)
+    assert (record.status, record.stage, record.reason) == ("measured", None, None)
 
 
 def test_wall_time_of_a_session_that_was_killed_is_until_its_last_event() -> None:
     story = Story()
     story.session(at=100.0)
     story.add("builds-done", at=103.0, seconds=2.0)
-    story.add("quality", at=107.0, seconds=1.0)
+    story.add("evaluation", at=107.0, seconds=1.0)
     story.session(at=500.0)
     story.add("wall", at=505.0, seconds=5.0)
     assert times(story.events).wall_s == pytest.approx(12.0)
@@ -410,7 +411,7 @@ def test_tables_are_what_the_store_takes(story: Story, tmp_path: Any) -> None:
     story.block([1_000, 2_000], round_=3)
     story.quality([0.5])
     tables = assemble(story.events, INFO)
-    assert all(list(row) == [column.name for column in TABLES["cells"]] for row in tables.cells)
+    assert [type(row) for row in tables.cells] == [Record, Record]
     write_run(tmp_path, INFO, tables.by_name())
     run = load(tmp_path)
     assert list(run.calls["call_ns"]) == [1_000, 2_000]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
+from runs import TECHNIQUES, Group, Technique, comparison, empty_run, make_run, vary
 
 from harness.analysis.compare.leaderboard import boards
 from harness.analysis.words import numbers as say
@@ -134,19 +136,19 @@ def test_where_less_is_better_a_change_keeps_the_metrics_own_sign(tmp_path):
         quality={"by_metric": {"bits-per-byte": 0.01}},
     )
     (board,) = boards(run)
-    row = next(row for row in board.records if row["technique"] == "better")
-    assert row["drop"] < 0
-    assert row["within"] is True
+    row = next(row for row in board.rows if row.technique == "better")
+    assert row.quality_loss < 0
+    assert row.within_budget is True
     assert board.less_is_better
     first = answers(board)[0].plain()
     assert first.startswith("Fastest within 0.01 bits of the baseline’s 0.9")
     assert "−0.0200 bits" in first
-    assert say.change_words({**row, "drop": 0.0123}) == "+0.0123 bits"
+    assert say.change_words(replace(row, quality_loss=0.0123)) == "+0.0123 bits"
 
 
 def test_a_change_is_written_in_the_unit_of_its_metric():
-    assert say.change_words({"drop": 0.5, "quality_unit": "pt"}) == "−0.50 points"
-    assert say.change_words({"drop": 0.00031, "quality_unit": ""}) == "−0.0003"
-    assert say.change({"drop": None}) is None
-    assert say.change_text({"drop": None, "quality_unit": "pt"}) == ""
+    assert say.change_words(comparison(quality_loss=0.5, quality_unit="pt")) == "−0.50 points"
+    assert say.change_words(comparison(quality_loss=0.00031, quality_unit="")) == "−0.0003"
+    assert say.change(comparison(), None) is None
+    assert say.change_text(comparison(quality_unit="pt"), None) == ""
     assert say.score(2.1234, "bits") == "2.123 bits"

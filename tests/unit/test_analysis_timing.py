@@ -33,8 +33,8 @@ def test_without_a_common_trial_the_arms_are_compared_all_the_same() -> None:
 
 def test_a_trial_that_ended_early_is_not_compared_and_a_short_one_is() -> None:
     rows = [
-        {"cell_id": "c", "arm": "subject", "trial": trial, "round": i, "calls": 1, "samples": 1, "median_s": 1.0,
-         "duration_s": 1.0}
+        {"cell_id": "c", "arm": "subject", "trial": trial, "round": i, "calls": 1, "samples": 1,
+         "median_s": 1.0, "duration_s": 1.0}
         for trial, blocks in enumerate((20, 20, 4, 6, 20))
         for i in range(blocks)
     ]  # fmt: skip

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import record
 
-from harness.analysis.records.process import thread_columns, thread_warnings
+from harness.analysis.records.process import add_threads, thread_warnings
 from harness.measure.threads import ThreadMeter, threads_used
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
@@ -98,12 +99,11 @@ def block(threads: int | None, cpu_s: float | None, wall_s: float = 1.0) -> dict
 
 
 def test_a_record_has_the_median_count_and_the_share_of_all_blocks() -> None:
-    found = thread_columns([block(2, 2.0), block(2, 1.0), block(9, 1.5, wall_s=0.5)])
-    assert found == {"threads_used": 2, "cpu_utilization": pytest.approx(4.5 / 2.5)}
-    assert thread_columns([block(None, None), {"evidence": {}}]) == {
-        "threads_used": None,
-        "cpu_utilization": None,
-    }
+    made = record()
+    add_threads(made, [block(2, 2.0), block(2, 1.0), block(9, 1.5, wall_s=0.5)])
+    assert (made.threads_used, made.cpu_utilization) == (2, pytest.approx(4.5 / 2.5))
+    add_threads(made, [block(None, None), {"evidence": {}}])
+    assert (made.threads_used, made.cpu_utilization) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ OLD_COLUMNS = {
     "cells": "cell_id group_id model technique workload hardware families runtime pipeline scenario batch"
     " device threads replicas arm status stage reason log artifact_bytes build_s latency_p50_s calls"
     " trials blocks throughput_samples_per_s peak_rss_steady_bytes quality_metric quality_unit quality audit",
-    "blocks": "cell_id arm trial round order duration_s calls items median_s tags",
+    "blocks": "cell_id arm trial round order duration_s calls samples median_s tags",
 }
 NEWER_FIELDS = ("doctor", "peaks", "clock", "times", "notices", "grade", "command", "seed", "suite_sha256")
 
@@ -35,7 +35,7 @@ def age(folder):
     content = json.loads((folder / "run.json").read_text("utf-8"))
     content = {key: value for key, value in content.items() if key not in NEWER_FIELDS}
     for group in content["groups"]:
-        for key in ("options", "speed", "conditions", "sample"):
+        for key in ("options", "speed", "conditions", "call"):
             del group[key]
     (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
 

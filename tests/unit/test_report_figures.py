@@ -39,12 +39,12 @@ def test_the_page_has_its_figures_in_order():
 def test_every_figure_names_every_technique_and_links_it(tmp_path, name):
     found = board(tmp_path)
     content = drawn(figure(name).draw(found), name)
-    inline = inlined(content, "p", "label", {row["cell_id"]: "title" for row in found.records})
+    inline = inlined(content, "p", "label", {row.cell_id: "title" for row in found.rows})
     root = ET.fromstring(inline)
     texts = {"".join(text.itertext()) for text in root.iter(f"{SVG}text")}
     assert {t.name for t in TECHNIQUES} <= texts
     cells = {group.attrib["data-cell"] for group in root.iter() if "data-cell" in group.attrib}
-    assert cells == {row["cell_id"] for row in found.records}
+    assert cells == {row.cell_id for row in found.rows}
     assert root.attrib["role"] == "img"
     assert root.attrib["aria-label"] == "label"
 
@@ -194,8 +194,8 @@ KNOWN = {
 def cell(tmp_path, name="int8-static", **columns):
     run = make_run(tmp_path / "run", (Group(),), vary("int8-static", columns=columns), peaks=PEAKS)
     found = boards(run)[0]
-    row = next(row for row in found.records if row["technique"] == name)
-    return cell_view(row, found, by_arm(run.blocks), read_calls(run.folder), run.info.peaks)
+    row = next(row for row in found.rows if row.technique == name)
+    return cell_view(row, found, by_arm(run.blocks), read_calls(run), run.info.peaks)
 
 
 def drawing(name, subject, of="cell"):
@@ -250,7 +250,7 @@ def test_percentiles_are_marked_only_where_enough_was_timed_and_trials_count_the
 def test_axes_name_what_was_timed(tmp_path):
     run = make_run(tmp_path / "run", (Group(scenario="server"),), TECHNIQUES[:3])
     found = boards(run)[0]
-    view = cell_view(found.records[0], found, by_arm(run.blocks), read_calls(run.folder))
+    view = cell_view(found.rows[0], found, by_arm(run.blocks), read_calls(run))
     assert any(
         w.startswith("latency of one query since it was due, µs")
         for w in words(drawing("distribution", view))
@@ -292,7 +292,7 @@ def test_a_familys_figures_name_and_link_every_technique(tmp_path, name):
     root = ET.fromstring(inlined(drawn(item.draw(found), name), "p", "label", {}))
     assert {t.name for t in TECHNIQUES} <= set(words(root))
     assert {g.attrib["data-cell"] for g in root.iter() if "data-cell" in g.attrib} >= {
-        row["cell_id"] for row in found.records
+        row.cell_id for row in found.rows
     }
 
 
@@ -304,8 +304,8 @@ def test_the_budgets_name_covers_no_point(tmp_path):
     axes = made.axes[0]
     box = next(text for text in axes.texts if text.get_text().startswith("budget")).get_window_extent()
     assert axes.get_window_extent().y0 <= box.y0
-    for row in found.records:
-        x, y = axes.transData.transform((row["speedup"], -row["drop"]))
+    for row in found.rows:
+        x, y = axes.transData.transform((row.speedup, -row.quality_loss))
         assert not (box.x0 < x + 5 and x - 5 < box.x1 and box.y0 < y + 5 and y - 5 < box.y1)
 
 

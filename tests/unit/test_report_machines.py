@@ -44,7 +44,9 @@ def test_a_group_stands_side_by_side_only_with_its_like(tmp_path):
         assert [len(speeds) for _, speeds in found.rows] == [2, 2, 2]
         assert {view.key for view in found.views} == {"digits.aaaa", "digits.bbbb"}
     for group in runs[1].info.groups:  # other content under the same names
-        runs[1].cells.loc[runs[1].cells["group_id"] == group.group_id, "group_id"] = f"other-{group.group_id}"
+        for record in runs[1].records:
+            if record.group_id == group.group_id:
+                record.group_id = f"other-{group.group_id}"
         group.group_id = f"other-{group.group_id}"
     views = gather(runs).views
     assert beside(views) == []

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from runs import comparison
+
 from harness.report.roofline import roofline
 from harness.store.info import RunInfo
 
@@ -24,7 +26,7 @@ ROW: dict[str, Any] = {
 
 
 def words(**changes: Any) -> dict[str, str]:
-    return {name: text for name, text in roofline({**ROW, **changes}, INFO) if text}
+    return {name: text for name, text in roofline(comparison(**(ROW | changes)), INFO) if text}
 
 
 def test_a_memory_bound_record() -> None:

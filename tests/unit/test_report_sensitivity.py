@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from runs import comparison
 
 from harness.report.figures.sensitivity import MAXIMUM, layers_figure, measured_layers
 
@@ -12,7 +13,7 @@ from harness.report.figures.sensitivity import MAXIMUM, layers_figure, measured_
 def test_a_long_list_shows_the_worst_and_says_what_it_leaves_out():
     layers = [{"name": f"layer{i:03}", "sqnr_db": float(i), "in_float": False} for i in range(100)]
     steps = [{"step": "export-onnx", "details": {}}, {"details": {"sensitivity": layers[::-1]}}]
-    found = layers_figure({"technique": "mixed", "build_details": json.dumps(steps)})
+    found = layers_figure(comparison(technique="mixed", build_details=json.dumps(steps)))
     assert found is not None
     assert "layer000" in found
     assert found.count("layer0") == MAXIMUM
@@ -23,6 +24,6 @@ def test_a_long_list_shows_the_worst_and_says_what_it_leaves_out():
     "text", [None, "", "{", "[1]", '[{"details": null}]', '[{"details": {"sensitivity": 3}}]', "[]"]
 )
 def test_a_record_without_layers_has_no_figure(text):
-    row = {"technique": "mixed", "build_details": text}
+    row = comparison(technique="mixed", build_details=text)
     assert measured_layers(row) == []
     assert layers_figure(row) is None

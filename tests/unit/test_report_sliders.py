@@ -25,7 +25,7 @@ def test_each_metric_has_a_slider_of_its_own_unit_and_rows(tmp_path):
     assert len({slider.name for slider in sliders(found)}) == len(sliders(found))
     for board in found:
         own = quality[board.metric]
-        assert own.values == sorted({limits(row)["drop"] for row in board.records})
+        assert own.values == sorted({limits(row)["drop"] for row in board.rows})
         assert own.texts[-1].endswith(" points") == (board.unit == "pt")
     assert max(quality["top1"].values) > 0.5  # points
     assert max(quality["cosine"].values) < 0.02  # a difference of scores
@@ -35,7 +35,7 @@ def test_what_counts_the_same_everywhere_has_one_slider(tmp_path):
     found = boards(make_run(tmp_path / "run", MIXED))
     size = [slider for slider in sliders(found) if slider.key == "size"]
     assert len(size) == 1
-    assert size[0].values == sorted({row["artifact_bytes"] for b in found for row in b.records})
+    assert size[0].values == sorted({row.artifact_bytes for b in found for row in b.rows})
     assert size[0].metric == ""
 
 
@@ -43,7 +43,7 @@ def test_stops_are_few_and_hold_both_ends(tmp_path):
     groups = tuple(Group(f"m{i}", call_s=1e-4 * (i + 1)) for i in range(12))
     found = boards(make_run(tmp_path / "run", groups, TECHNIQUES[:8], trials=2, rounds=2))
     latency = next(slider for slider in sliders(found) if slider.key == "p50")
-    taken = [limits(row)["p50"] for board in found for row in board.records]
+    taken = [limits(row)["p50"] for board in found for row in board.rows]
     assert len(latency.values) == STOPS < len(taken)
     assert (latency.values[0], latency.values[-1]) == (min(taken), max(taken))
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from pages import whole
-from runs import GROUPS, make_run, vary
+from runs import GROUPS, comparison, make_run, vary
 
 from harness.report.details import build_steps, steps
 from harness.report.statistics import key_in_words, statistics, value_in_words
@@ -64,7 +64,7 @@ BUILD = json.dumps([{"step": "quantize/static", "build_s": 3.2, "version": 4, "d
 
 
 def test_a_build_step_tells_what_it_reports_without_knowing_the_technique():
-    (step,) = build_steps({"build_details": BUILD})
+    (step,) = build_steps(comparison(build_details=BUILD))
     assert step.title == "quantize/static"
     assert dict(step.statistics) == {
         "build time": "3.20 s",
@@ -72,8 +72,8 @@ def test_a_build_step_tells_what_it_reports_without_knowing_the_technique():
         "low precision FLOPs": "97.0 %",
         "new cache": "2.00 MB",
     }
-    assert steps({"pipeline": '[{"runtime": "onnxruntime"}]'})[0].statistics == []
-    assert build_steps({"build_details": "damaged"}) == []
+    assert steps(comparison(pipeline='[{"runtime": "onnxruntime"}]'))[0].statistics == []
+    assert build_steps(comparison(build_details="damaged")) == []
 
 
 def test_a_cells_page_has_units_beside_its_numbers_and_no_raw_keys(tmp_path):

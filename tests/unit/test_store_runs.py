@@ -13,8 +13,9 @@ import pytest
 
 from harness.errors import StoreError
 from harness.store.info import Commit, GroupInfo, RunInfo, Times
-from harness.store.reading import find, load, read_calls, read_info, read_table
-from harness.store.schema import SCHEMA_VERSION, TABLES, arrow_schema
+from harness.store.reading import Run, find, load, read_calls, read_info, read_table
+from harness.store.record import Block, Record
+from harness.store.schema import SCHEMA_VERSION, TABLES, arrow_schema, columns, documentation
 from harness.store.writing import publish, remove_empty_files, write_atomic, write_run, write_table
 
 
@@ -24,7 +25,7 @@ def info(**fields: Any) -> RunInfo:
 
 def cell(**fields: Any) -> dict[str, Any]:
     return {
-        **dict.fromkeys(column.name for column in TABLES["cells"]),
+        **dict.fromkeys(column.name for column in columns(Record)),
         "cell_id": "c",
         "arm": "subject",
         **fields,
@@ -98,7 +99,7 @@ def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert run.cells["stage"].isna().all()
     np.testing.assert_array_equal(run.calls["call_ns"], [1, 2, 3])
     assert len(run.blocks) == len(run.scores) == 0
-    assert list(run.blocks.columns) == [column.name for column in TABLES["blocks"]]
+    assert list(run.blocks.columns) == [column.name for column in columns(Block)]
 
 
 def test_a_run_in_a_folder_with_an_equals_sign(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_columns_that_an_older_run_lacks_are_null_and_unknown_ones_are_left_out(
     table = table.drop_columns(["latency_p90_s", "families"]).append_column("new", pa.array([1]))
     pq.write_table(table, folder / "cells.parquet")
     cells = load(folder).cells
-    assert list(cells.columns) == [column.name for column in TABLES["cells"]]
+    assert list(cells.columns) == [column.name for column in columns(Record)]
     assert cells["latency_p90_s"].isna().all()
     assert cells["families"].isna().all()
 
@@ -141,7 +142,7 @@ def test_a_newer_schema_version_is_refused_in_words_whatever_else_it_changed(tmp
         {"schema_version": 99, **info().model_dump(exclude={"schema_version"})},
     ):
         (folder / "run.json").write_text(json.dumps(content))
-        with pytest.raises(StoreError, match=r"schema version \d+; this harness reads up to 1: update it"):
+        with pytest.raises(StoreError, match=r"schema version \d+; this harness reads up to 2: update it"):
             load(folder)
 
 
@@ -226,7 +227,7 @@ def test_another_table_in_its_place_and_a_folder_are_damage(tmp_path: Path) -> N
         with pytest.raises(StoreError, match=rf"{name}\.parquet is damaged: it is a folder"):
             read_table(folder, name)
     with pytest.raises(StoreError, match=r"calls\.parquet is damaged: it is a folder"):
-        read_calls(folder)
+        read_calls(Run(folder, info()))
 
 
 def test_runs_are_found_oldest_first_and_damaged_and_unfinished_ones_are_left_out(tmp_path: Path) -> None:
@@ -270,10 +271,16 @@ def test_rows_that_lack_a_column_get_a_null(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_column_has_a_type_and_a_meaning(name: str) -> None:
-    assert (
-        len(arrow_schema(TABLES[name])) == len(TABLES[name]) == len({column.name for column in TABLES[name]})
-    )
-    assert all(column.meaning for column in TABLES[name])
+    found = columns(TABLES[name])
+    assert len(arrow_schema(TABLES[name])) == len(found) == len({column.name for column in found})
+    assert all(column.meaning for column in found)
+    endings = {"_s": "s", "_bytes": "bytes", "_flop_per_s": "FLOP/s", "_samples_per_s": "samples/s"}
+    ending = {
+        column.name: max((e for e in endings if column.name.endswith(e)), key=len, default="")
+        for column in found
+        if not column.required
+    }
+    assert all(column.unit == endings[ending[column.name]] for column in found if ending.get(column.name))
 
 
 def test_empty_logs_are_removed_and_others_kept(tmp_path: Path) -> None:
@@ -283,3 +290,19 @@ def test_empty_logs_are_removed_and_others_kept(tmp_path: Path) -> None:
     remove_empty_files(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "full"]
     remove_empty_files(tmp_path / "none")
+
+
+def test_the_docs_list_the_columns_as_they_are() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "run-format.md").read_text("utf-8")
+    begin, end = "<!-- columns: made by harness.store.schema.documentation -->\n", "<!-- end of columns -->\n"
+    assert text.partition(begin)[2].partition(end)[0].strip() == documentation()
+
+
+def test_records_are_read_with_plain_values(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    folder.mkdir()
+    rows = [cell(calls=3, quality=float("nan"), latency_p50_s=float("inf"), families=None, arm="control")]
+    write_run(folder, info(), {"cells": [*rows, cell(families=["prune"], steady=False)]})
+    first, second = load(folder).records
+    assert (first.calls, first.quality, first.latency_p50_s, first.families) == (3, None, None, [])
+    assert (second.calls, second.families, second.steady, second.arm) == (None, ["prune"], False, "subject")
