@@ -16,7 +16,7 @@ def parse_seconds(value: Any) -> Any:
     if isinstance(value, str):
         match = re.fullmatch(rf"{_NUMBER}\s*({'|'.join(_SECONDS)})", value.strip())
         if match is None:
-            raise ValueError(f"{value!r} is no duration; write for example 500ms, 20s or 2m")
+            raise ValueError(f"{value!r} is not a duration; write for example 500ms, 20s or 2m")
         return float(match[1]) * _SECONDS[match[2]]
     return value
 
@@ -26,7 +26,7 @@ def parse_share(value: Any) -> Any:
     if isinstance(value, str):
         match = re.fullmatch(rf"{_NUMBER}\s*%", value.strip())
         if match is None:
-            raise ValueError(f"{value!r} is no share; write for example 2% or 0.02")
+            raise ValueError(f"{value!r} is not a share; write for example 2% or 0.02")
         return float(match[1]) / 100.0
     return value
 
@@ -36,7 +36,7 @@ def parse_points(value: Any) -> Any:
     if isinstance(value, str):
         match = re.fullmatch(rf"{_NUMBER}\s*(?:pt)?", value.strip())
         if match is None:
-            raise ValueError(f"{value!r} is no drop in quality; write for example 0.5pt")
+            raise ValueError(f"{value!r} is not a quality loss; write for example 0.5pt")
         return float(match[1])
     return value
 

@@ -1,4 +1,4 @@
-"""A suite file as data, each value's file and line remembered; `extends` is merged, twins are refused."""
+"""Reads a suite file (YAML 1.2) as plain data with the file and line of each value, and merges `extends`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml import MappingNode, Node, ScalarNode, SequenceNode, YAMLError
+from yamlcore import CCoreLoader
 
 from harness.errors import Problem, SuiteError
 
 Key = tuple[str | int, ...]
 Places = dict[Key, tuple[str, int]]
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_MERGE = "tag:yaml.org,2002:merge"
 MAX_VALUES = 100_000
-"""In one file, aliases counted as often as they stand: a few lines of them can be billions of values."""
+"""Limit for one file. Each use of an alias counts: a few lines of aliases can be billions of values."""
 
 
 @dataclass
 class Document:
-    """Parsed YAML: `data`, and for each path in it the file and line (from 1) where it stands."""
+    """Parsed YAML: `data`, and `places`: the file and line (from 1) of each path in it."""
 
     path: Path
     text: str
@@ -28,7 +28,7 @@ class Document:
     places: Places = field(default_factory=dict)
 
     def problem(self, key: Key, message: str) -> Problem:
-        """Make a Problem at `key`, or at the nearest place above it that the file has."""
+        """Return a Problem at `key`, or at its nearest parent that the file has."""
         at = key
         while at and at not in self.places:
             at = at[:-1]
@@ -36,7 +36,7 @@ class Document:
         return Problem(file, line, spell(key), message)
 
     def at(self, key: Key) -> Any:
-        """Return the value at `key`, or None where there is none."""
+        """Return the value at `key`, or None if there is no such key."""
         value: Any = self.data
         for part in key:
             try:
@@ -55,21 +55,21 @@ def spell(key: Key) -> str:
 
 
 def read_document(path: Path, _above: tuple[Path, ...] = ()) -> Document:
-    """Read a suite file and what it extends. Raises SuiteError with every problem found."""
+    """Read a suite file and the files that it extends. Raises SuiteError with all problems found."""
     document = _parse(path)
     above = (*_above, path.resolve())
     base = Document(path, "", {})
     for base_path in _bases(document, above):
-        base = _lay_over(base, read_document(base_path, above))
-    return _lay_over(base, document)
+        base = _override(base, read_document(base_path, above))
+    return _override(base, document)
 
 
 def _bases(document: Document, above: tuple[Path, ...]) -> list[Path]:
-    """Take `extends` out of the document: the files that it is laid over, the first at the bottom."""
+    """Remove `extends` from the document and return its paths; later files override earlier ones."""
     extends = document.data.pop("extends", [])
     names = [extends] if isinstance(extends, str) else extends
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise SuiteError([document.problem(("extends",), "takes a file name or a list of file names")])
+        raise SuiteError([document.problem(("extends",), "must be a file name or a list of file names")])
     paths = [document.path.parent / name for name in names]
     problems = []
     for i, (name, path) in enumerate(zip(names, paths, strict=True)):
@@ -84,37 +84,34 @@ def _bases(document: Document, above: tuple[Path, ...]) -> list[Path]:
 
 
 def _parse(path: Path) -> Document:
+    """Read one file, without what it extends."""
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise SuiteError([Problem(str(path), None, "", "no such suite file")]) from error
-    except UnicodeDecodeError as error:
-        raise SuiteError([Problem(str(path), None, "", f"is not text in UTF-8: {error}")]) from error
-    except OSError as error:
-        raise SuiteError([Problem(str(path), None, "", f"cannot be read: {error.strerror}")]) from error
-    document = Document(path, text, {})
-    problems: list[Problem] = []
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        if node is not None and _count(node, {}) > MAX_VALUES:
-            text = f"holds more than {MAX_VALUES:,} values, aliases counted as often as they stand"
-            problems.append(Problem(str(path), None, "", text))
-        elif isinstance(node, yaml.MappingNode):
-            document.data = _construct(node, (), document, problems)
+    except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError):
+            missing = isinstance(error, FileNotFoundError)
+            what = "no such suite file" if missing else f"cannot be read: {error.strerror}"
         else:
-            problems.append(Problem(str(path), 1, "", "is no suite: it must be a mapping with the key suite"))
-    except yaml.YAMLError as error:
-        problems.append(_yaml_problem(document, error))
+            what = f"is not UTF-8 text: {error}"
+        raise SuiteError([Problem(str(path), None, "", what)]) from error
+    document = Document(path, text, {})
+    reader = _Reader(document)
+    try:
+        node = yaml.compose(text, Loader=CCoreLoader)
+        if isinstance(node, MappingNode):
+            document.data = reader.mapping(node, ())
+        else:
+            reader.problem(1, (), "is not a suite: it must be a mapping with the key suite")
+    except YAMLError as error:
+        reader.problems.append(_yaml_problem(document, error))
     except RecursionError:
-        problems.append(
-            Problem(str(path), None, "", "is nested too deeply, or an alias stands inside itself")
-        )
-    if problems:
-        raise SuiteError(problems)
+        reader.problem(None, (), "is nested too deeply, or an alias contains itself")
+    if reader.problems:
+        raise SuiteError(reader.problems)
     return document
 
 
-def _yaml_problem(document: Document, error: yaml.YAMLError) -> Problem:
+def _yaml_problem(document: Document, error: YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
     parts = [getattr(error, "context", None), getattr(error, "problem", None)]
     what = ", ".join(part for part in parts if part) or str(error).splitlines()[0]
@@ -123,71 +120,77 @@ def _yaml_problem(document: Document, error: yaml.YAMLError) -> Problem:
     return Problem(str(document.path), mark.line + 1 if mark else None, "", f"is not valid YAML: {what}{tab}")
 
 
-def _count(node: yaml.Node, known: dict[int, int]) -> int:
-    """Values below `node` and itself, each alias as often as it stands."""
-    if id(node) not in known:
+class _Reader:
+    """Turns the parser's nodes into data, and notes the line of each value in the document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+        self.values = 0
+
+    def problem(self, line: int | None, key: Key, message: str) -> None:
+        """Add a problem at `key`."""
+        self.problems.append(Problem(str(self.document.path), line, spell(key), message))
+
+    def value(self, node: Node, key: Key) -> Any:
+        """Return the node's value. Raises SuiteError when the file has more than MAX_VALUES."""
+        self.values += 1
+        if self.values > MAX_VALUES:
+            self.problem(None, (), f"has more than {MAX_VALUES:,} values (each use of an alias counts)")
+            raise SuiteError(self.problems)
+        line = node.start_mark.line + 1
+        self.document.places[key] = (str(self.document.path), line)
         match node:
-            case yaml.MappingNode():
-                known[id(node)] = 1 + sum(_count(value, known) for _, value in node.value)
-            case yaml.SequenceNode():
-                known[id(node)] = 1 + sum(_count(item, known) for item in node.value)
-            case _:
-                known[id(node)] = 1
-    return known[id(node)]
+            case MappingNode():
+                return self.mapping(node, key)
+            case SequenceNode():
+                return [self.value(one, (*key, i)) for i, one in enumerate(node.value)]
+        try:
+            return CCoreLoader("").construct_object(node)
+        except (YAMLError, ValueError, LookupError):  # an unknown tag, !!int seven, !!bool maybe
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            self.problem(line, key, f"cannot read {node.value[:60]!r} as {tag}")
+            return None
 
-
-def _construct(node: yaml.Node, key: Key, document: Document, problems: list[Problem]) -> Any:
-    file = str(document.path)
-    if isinstance(node, yaml.MappingNode):
-        mapping = _merged(node, key, document, problems)
-        document.places[key] = (file, node.start_mark.line + 1)
-        own: set[str] = set()
+    def mapping(self, node: MappingNode, key: Key) -> dict[str, Any]:
+        """Return a mapping; its own keys win over those that ``<<`` merges into it."""
+        mapping = self._merged(node, key)
+        self.document.places[key] = (str(self.document.path), node.start_mark.line + 1)
+        own: dict[str, int] = {}
         for name_node, value_node in node.value:
-            if name_node.tag == _MERGE:
-                continue
-            name = str(getattr(name_node, "value", ""))
-            inner = (*key, name)
             line = name_node.start_mark.line + 1
-            if not isinstance(name_node, yaml.ScalarNode):
-                problems.append(Problem(file, line, spell(key), "a key must be plain text"))
+            if _is_merge(name_node):
                 continue
+            if not isinstance(name_node, ScalarNode):
+                self.problem(line, key, "a key must be plain text")
+                continue
+            name = name_node.value
             if name in own:
-                text = f"stands twice, first in line {document.places[inner][1]}"
-                problems.append(Problem(file, line, spell(inner), text))
-            own.add(name)
-            mapping[name] = _construct(value_node, inner, document, problems)
-            document.places[inner] = (file, line)
+                self.problem(line, (*key, name), f"duplicate key, first defined in line {own[name]}")
+            own.setdefault(name, line)
+            mapping[name] = self.value(value_node, (*key, name))
+            self.document.places[(*key, name)] = (str(self.document.path), line)
         return mapping
-    document.places[key] = (file, node.start_mark.line + 1)
-    if isinstance(node, yaml.SequenceNode):
-        return [_construct(item, (*key, i), document, problems) for i, item in enumerate(node.value)]
-    try:
-        return yaml.SafeLoader("").construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: the 45th of a month, !!int "x"
-        message = getattr(error, "problem", None) or str(error)
-        problems.append(Problem(file, node.start_mark.line + 1, spell(key), str(message)))
-        return None
+
+    def _merged(self, node: MappingNode, key: Key) -> dict[str, Any]:
+        """Return what ``<<: *anchor``, or a list of anchors, merges; the first that has a key wins."""
+        mapping: dict[str, Any] = {}
+        for sources in (value for name, value in node.value if _is_merge(name)):
+            for source in reversed(sources.value if isinstance(sources, SequenceNode) else [sources]):
+                if isinstance(source, MappingNode):
+                    mapping.update(self.value(source, key))
+                else:
+                    self.problem(source.start_mark.line + 1, key, "<< needs a mapping, or a list of mappings")
+        return mapping
 
 
-def _merged(node: yaml.MappingNode, key: Key, document: Document, problems: list[Problem]) -> dict[str, Any]:
-    """What `<<: *anchor`, or a list of them, brings along; of a name in several the first counts."""
-    mapping: dict[str, Any] = {}
-    for name_node, value_node in node.value:
-        if name_node.tag != _MERGE:
-            continue
-        sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
-        for source in reversed(sources):
-            if isinstance(source, yaml.MappingNode):
-                mapping.update(_construct(source, key, document, problems))
-            else:
-                line = source.start_mark.line + 1
-                text = "<< takes a mapping, or a list of mappings"
-                problems.append(Problem(str(document.path), line, spell(key), text))
-    return mapping
+def _is_merge(node: Node) -> bool:
+    """Whether a key is ``<<`` without quotes."""
+    return isinstance(node, ScalarNode) and node.value == "<<" and node.style not in ("'", '"')
 
 
-def _lay_over(base: Document, own: Document) -> Document:
-    """Return `own` laid over `base`; places of what `own` replaces or removes are forgotten."""
+def _override(base: Document, own: Document) -> Document:
+    """Merge `own` over `base`, and drop the places of values that `own` replaces or removes."""
     replaced: list[Key] = []
     data = dict(_merge(base.data, own.data, (), replaced))
     places = {
@@ -199,7 +202,7 @@ def _lay_over(base: Document, own: Document) -> Document:
 
 
 def _merge(base: Any, own: Any, key: Key, replaced: list[Key]) -> Any:
-    """Mappings are merged by key, all else is replaced; a null removes what the base has."""
+    """Merge mappings key by key. Any other value replaces that of the base; null removes it."""
     if not (isinstance(base, dict) and isinstance(own, dict)):
         replaced.append(key)
         return own

@@ -1,4 +1,4 @@
-"""Pydantic's errors as Problems: where in the file, what was found, what is allowed, the nearest name."""
+"""Turns pydantic's errors into Problems: the place in the file, what was found, what is allowed."""
 
 from __future__ import annotations
 
@@ -25,49 +25,69 @@ _ALLOWED = {
     "tuple_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
+    "too_short": "at least {min_length} item",
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "{ge:.12g} or more",
     "less_than": "less than {lt:g}",
     "less_than_equal": "{le:.12g} or less",
 }
+_RENAMED: dict[Key, str] = {
+    ("measure", "precision"): "target_ci",
+    ("measure", "roof_time"): "peak_time",
+    ("prune", "sparsity"): "pruning_ratio",
+}
+"""New names of keys that older suites use, by the mapping that they are in."""
 
 
 def checked(document: Document, key: Key, model: type[M], fields: Any, problems: list[Problem]) -> M | None:
-    """Validate the value at `key`: one Problem for each fault, None when there are any.
+    """Validate the value at `key` and return it, or add one Problem for each fault and return None.
 
-    It is read as JSON and strictly: ``true`` is no number, ``"8"`` neither, and a list will do for a tuple.
+    The value is validated as strict JSON: ``true`` and ``"8"`` are not numbers, a list is accepted for a tuple.
     """
     try:
         return model.model_validate_json(json.dumps(fields, default=str), strict=True)
     except ValidationError as error:
-        problems += validation_problems(document, key, error, model)
+        problems += _validation_problems(document, key, error, model)
         return None
 
 
-def validation_problems(
+def _validation_problems(
     document: Document, key: Key, error: ValidationError, model: type[BaseModel]
 ) -> list[Problem]:
-    """One Problem for each fault; `key` is where `model`'s value stands in the document."""
+    """Return one Problem for each fault; `key` is the place of `model`'s value in the document."""
     faults: dict[Key, list[Any]] = {}
     messages: dict[Key, list[str]] = {}
     for fault in error.errors(include_url=False):
         where, inner = _place(document, key, fault)
-        texts = messages.setdefault(where, [])
-        if fault["type"] in _ALLOWED:  # the members of a union each have their own fault
+        if fault["type"] == "missing" and _has_old_name(document, where):
+            continue
+        messages.setdefault(where, [])
+        if fault["type"] in _ALLOWED:
             faults.setdefault(where, []).append(fault)
         else:
-            texts.append(_message(fault, inner, model))
-    for where, alternatives in faults.items():
-        allowed = dict.fromkeys(_ALLOWED[f["type"]].format_map(f.get("ctx", {})) for f in alternatives)
-        messages[where].append(f"found {_short(document.at(where))}; allowed: {', or '.join(allowed)}")
+            messages[where].append(_message(fault, where, _owner(model, inner[:-1])))
+    for where, alternatives in faults.items():  # several for a union: one for each member
+        if not any(len(below) > len(where) and below[: len(where)] == where for below in messages):
+            messages[where].append(_allowed(document.at(where), alternatives))
     return [document.problem(where, text) for where, texts in messages.items() for text in texts]
 
 
-def _message(fault: Any, inner: Key, model: type[BaseModel]) -> str:
+def _allowed(found: Any, alternatives: list[Any]) -> str:
+    allowed = dict.fromkeys(
+        _ALLOWED[fault["type"]].format_map(fault.get("ctx", {})) for fault in alternatives
+    )
+    quotes = "text" in allowed and isinstance(found, int | float)
+    hint = "; write it in quotes if it is a name" if quotes else ""
+    return f"found {_short(found)}; allowed: {', or '.join(allowed)}{hint}"
+
+
+def _message(fault: Any, where: Key, owner: type[BaseModel]) -> str:
     match fault["type"]:
         case "extra_forbidden":
-            owner = _owner(model, inner[:-1])
-            return unknown("key", str(inner[-1]), owner.model_fields if owner else ())
+            new = _RENAMED.get(where[-2:])
+            if new in owner.model_fields:
+                return f"is called {new} now"
+            return unknown("key", str(where[-1]), owner.model_fields)
         case "missing":
             return "is missing"
         case "value_error":
@@ -77,16 +97,22 @@ def _message(fault: Any, inner: Key, model: type[BaseModel]) -> str:
             return f"{text}; found {_short(fault.get('input'))}"
 
 
+def _has_old_name(document: Document, where: Key) -> bool:
+    """Whether a key that is missing is there under its old name, which is a Problem of its own."""
+    siblings = document.at(where[:-1]) or ()
+    return any(new == where[-1] and old in siblings for (_, old), new in _RENAMED.items())
+
+
 def _short(value: Any) -> str:
-    text = "nothing" if value is None else repr(value)
+    text = "nothing" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def _place(document: Document, key: Key, fault: Any) -> tuple[Key, Key]:
-    """Return a fault's place in the document, and as pydantic's models see it.
+    """Return the path of a fault in the document, and in pydantic's models.
 
-    Pydantic also names the tried member of a union, which a reader has no use for; and a list that a
-    validator made of a mapping is counted, where the file has names.
+    Pydantic's path also names the member of a union, which is left out here. Where a validator turned a
+    mapping into a list, pydantic has an index, and the document has a name.
     """
     where, inner = list(key), []
     value = document.at(key)
@@ -101,28 +127,16 @@ def _place(document: Document, key: Key, fault: Any) -> tuple[Key, Key]:
     return tuple(where), tuple(inner)
 
 
-def _owner(model: type[BaseModel], path: Key) -> type[BaseModel] | None:
-    """Return the model class that the value at `path` below `model` is checked by."""
-    owner: Any = model
+def _owner(model: type[BaseModel], path: Key) -> type[BaseModel]:
+    """Return the model class that validates the value at `path` below `model`."""
     for part in path:
-        if _is_model(owner):
-            owner = owner.model_fields[str(part)].annotation if part in owner.model_fields else None
-        else:  # an item of a list or a mapping
-            owner = next((a for a in reversed(get_args(owner)) if a is not Ellipsis), None)
-        owner = _only_model(owner)
-    return owner if _is_model(owner) else None
+        if part in model.model_fields:  # others are an index, or a name in a mapping
+            model = _model_in(model.model_fields[str(part)].annotation) or model
+    return model
 
 
-def _only_model(annotation: Any) -> Any:
-    """Of a union, the member that is a model or holds some; ``Annotated`` is taken off."""
-    while get_args(annotation) and getattr(annotation, "__origin__", None) not in (list, dict, tuple):
-        annotation = next((a for a in get_args(annotation) if _holds_model(a)), None)
-    return annotation
-
-
-def _holds_model(annotation: Any) -> bool:
-    return _is_model(annotation) or any(_holds_model(a) for a in get_args(annotation))
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the first model class in a type such as ``dict[str, Hardware] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -21,12 +21,14 @@ from harness.zoo.registry import DATASETS, METRICS, MODELS, Data, Split
 def _specs(value: Any) -> Any:
     """Accept ``{image: [1, 28, 28]}`` and ``{ids: {shape: [128], dtype: int64}}``."""
     if not isinstance(value, dict):
-        return value
+        if isinstance(value, tuple):
+            return value
+        raise ValueError("needs a mapping from name to shape, for example {image: [1, 28, 28]}")
     specs = []
     for name, spec in value.items():
-        fields = spec if isinstance(spec, dict) else {"shape": spec}
-        shape = fields.get("shape")
-        specs.append({**fields, "name": name, **({"shape": tuple(shape)} if isinstance(shape, list) else {})})
+        fields = {**(spec if isinstance(spec, dict) else {"shape": spec}), "name": name}
+        # Pydantic takes what a validator returns as Python, where a list is no tuple.
+        specs.append({key: tuple(one) if isinstance(one, list) else one for key, one in fields.items()})
     return tuple(specs)
 
 

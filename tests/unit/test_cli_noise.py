@@ -49,14 +49,14 @@ def noise(monkeypatch, capsys, tmp_path):
         (["--experiments", "0"], "'--experiments': Input should be greater than or equal to 1"),
         (["--trials", "1"], "'--trials': Input should be greater than or equal to 2"),
         (["--effects", "0%"], "--effects: 0% is no slow-down: above 0% and up to 100%"),
-        (["--effects", "1%,-2%"], "--effects: '-2%' is no share"),
+        (["--effects", "1%,-2%"], "--effects: '-2%' is not a share"),
         (["--effects", "0.02,-0.02"], "--effects"),
         (["--effects", "200%"], "--effects: 200% is no slow-down"),
-        (["--effects", ""], "--effects: '' is no share"),
+        (["--effects", ""], "--effects: '' is not a share"),
         (["--effects", "nan"], "--effects"),
         (["--seconds", "0"], "--seconds: 0 is no time to measure in"),
-        (["--seconds", "-3s"], "--seconds: '-3s' is no duration"),
-        (["--seconds", "soon"], "--seconds: 'soon' is no duration"),
+        (["--seconds", "-3s"], "--seconds: '-3s' is not a duration"),
+        (["--seconds", "soon"], "--seconds: 'soon' is not a duration"),
     ],
 )
 def test_bad_options_are_usage_errors(noise, tmp_path, options, says):
@@ -86,7 +86,7 @@ def test_a_suite_without_a_baseline_that_can_run_says_why(noise, tmp_path):
 def test_shares_are_read_in_the_ways_of_a_suite():
     assert read_effects("5%, 1%,2%,1%") == [0.01, 0.02, 0.05]
     assert read_effects("100%") == [1.0]
-    with pytest.raises(HarnessError, match="'five' is no share"):
+    with pytest.raises(HarnessError, match="'five' is not a share"):
         read_effects("five")
 
 

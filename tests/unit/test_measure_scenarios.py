@@ -168,7 +168,7 @@ def test_grouped_calls_make_each_call_equally_often(calls: int, size: int) -> No
         ("server", {"qps": 10, "percentile": 1.0}, "less than or equal to 0.999"),
         ("server", {"qps": 10, "percentile": "40%"}, "greater than or equal to 0.5"),
         ("server", {"latency_bound": 0}, "greater than 0"),
-        ("server", {"latency_bound": "10 sec"}, "is no duration"),
+        ("server", {"latency_bound": "10 sec"}, "is not a duration"),
         ("server", {"latency_bound": 1, "search_time": 0}, "greater than 0"),
         ("loadgen-server", {}, "found neither"),
         ("loadgen-multi-stream", {"samples_per_query": 6, "batch": 4}, "6 is no multiple of batch 4"),

@@ -73,9 +73,9 @@ exclude:
         f"Known: {ALL_STEPS}",
         "s.yaml:17: techniques.d: found 'onnxruntime'; allowed: a list",
         "s.yaml:18: techniques.e[0]: found 'onnxruntime'; allowed: a mapping",
-        "s.yaml:19: quality.max_drop: '1%' is no drop in quality; write for example 0.5pt",
+        "s.yaml:19: quality.max_drop: '1%' is not a quality loss; write for example 0.5pt",
         "s.yaml:20: measure.target_ci: found 0; allowed: more than 0",
-        "s.yaml:20: measure.max_time: '3 sec' is no duration; write for example 500ms, 20s or 2m",
+        "s.yaml:20: measure.max_time: '3 sec' is not a duration; write for example 500ms, 20s or 2m",
         "s.yaml:20: measure.trials: found 2.5; allowed: a whole number, or 'auto'",
         "s.yaml:20: measure.time: unknown key 'time'; did you mean 'timeout'? "
         f"Known: {', '.join(sorted(Measure.model_fields))}",
@@ -133,10 +133,10 @@ def test_other_suite_names_are_taken(tmp_path, name):
 @pytest.mark.parametrize(
     ("section", "value", "where", "says"),
     [
-        ("measure", {"target_ci": "2"}, "target_ci", "'2' is no share; write for example 2% or 0.02"),
+        ("measure", {"target_ci": "2"}, "target_ci", "'2' is not a share; write for example 2% or 0.02"),
         ("measure", {"target_ci": "100%"}, "target_ci", "found '100%'; allowed: less than 1"),
         ("measure", {"target_ci": 0.0}, "target_ci", "found 0.0; allowed: more than 0"),
-        ("measure", {"target_ci": True}, "target_ci", "found True; allowed: a number"),
+        ("measure", {"target_ci": True}, "target_ci", "found true; allowed: a number"),
         ("measure", {"max_time": "0s"}, "max_time", "found '0s'; allowed: more than 0"),
         ("measure", {"max_time": float("inf")}, "max_time", "found inf; allowed: a finite number"),
         ("measure", {"max_time": "1e999s"}, "max_time", "found '1e999s'; allowed: a finite number"),
@@ -144,23 +144,47 @@ def test_other_suite_names_are_taken(tmp_path, name):
         ("measure", {"timeout": None}, "timeout", "found nothing; allowed: a number"),
         ("measure", {"block_time": [1]}, "block_time", "found [1]; allowed: a number"),
         ("measure", {"trials": "3"}, "trials", "found '3'; allowed: a whole number, or 'auto'"),
-        ("measure", {"trials": True}, "trials", "found True; allowed: a whole number, or 'auto'"),
+        ("measure", {"trials": True}, "trials", "found true; allowed: a whole number, or 'auto'"),
         ("measure", {"seed": -1}, "seed", "found -1; allowed: 0 or more"),
         ("measure", {"seed": 2**32}, "seed", "found 4294967296; allowed: 4294967295 or less"),
         ("quality", {"max_drop": -1}, "max_drop", "found -1; allowed: 0 or more"),
         ("quality", 5, None, "found 5; allowed: a mapping"),
         ("baseline", ["eager"], None, "found ['eager']; allowed: text"),
-        ("description", 5, None, "found 5; allowed: text"),
+        ("description", 5, None, "found 5; allowed: text; write it in quotes if it is a name"),
         ("hardware", {"h": {"threads": 0}}, "h.threads", "found 0; allowed: 1 or more, or 'all'"),
-        ("hardware", {"h": {"threads": True}}, "h.threads", "found True; allowed: a whole number, or 'all'"),
+        ("hardware", {"h": {"threads": True}}, "h.threads", "found true; allowed: a whole number, or 'all'"),
         ("hardware", {"h": {"threads": 1.5}}, "h.threads", "found 1.5; allowed: a whole number, or 'all'"),
         ("exclude", {"model": "mlp"}, None, "found {'model': 'mlp'}; allowed: a list"),
+        (
+            "exclude",
+            [{"model": 5.5}],
+            "[0].model",
+            "found 5.5; allowed: text, or a list; write it in quotes if it is a name",
+        ),
+        ("exclude", [{"model": [["mlp"]]}], "[0].model[0]", "found ['mlp']; allowed: text"),
     ],
 )
 def test_a_wrong_value_says_what_was_found_and_what_is_allowed(tmp_path, section, value, where, says):
     (problem,) = problems(tmp_path, content(**{section: value}))
-    assert problem.where == (f"{section}.{where}" if where else section)
+    assert problem.where == (f"{section}.{where}" if where else section).replace(".[", "[")
     assert problem.message == says
+
+
+def test_a_key_of_an_older_suite_names_its_new_name_and_is_not_accepted(tmp_path):
+    assert told(tmp_path, TEXT + "measure:\n  precision: 2%\n  roof_time: 0\n") == [
+        "s.yaml:15: measure.precision: is called target_ci now",
+        "s.yaml:16: measure.roof_time: is called peak_time now",
+    ]
+    text = TEXT + "quality: {precision: 1}\n"  # no such key there, old or new
+    assert told(tmp_path, text)[0].startswith("s.yaml:14: quality.precision: unknown key 'precision'")
+
+
+def test_a_list_with_a_wrong_element_is_told_by_its_element_only(tmp_path):
+    step = {"quantize": {"method": "dynamic", "operators": ["MatMull"]}}
+    data = content(techniques={"t": [step, {"runtime": "onnxruntime"}]})
+    assert [problem.where for problem in problems(tmp_path, data)] == [
+        "techniques.t[0].quantize.operators[0]"
+    ]
 
 
 def test_units_are_read(tmp_path):
@@ -176,7 +200,7 @@ def test_units_are_read(tmp_path):
     [
         ({}, "", "takes exactly one of the keys hf, onnx, torch, zoo; found nothing"),
         ({"zooo": "x"}, "", "takes exactly one of the keys hf, onnx, torch, zoo; found zooo"),
-        ({"zoo": 5}, ".zoo", "found 5; allowed: text"),
+        ({"zoo": 5}, ".zoo", "found 5; allowed: text; write it in quotes if it is a name"),
         ({"onnx": "none.onnx"}, ".onnx", "none.onnx: no such file beside the suite"),
         (
             {"onnx": "none.onnx", "dataset": "mnits"},
@@ -185,6 +209,18 @@ def test_units_are_read(tmp_path):
         ),
         ({"onnx": "none.onnx", "metric": "top1"}, ".metric", "unknown metric 'top1'; did you mean 'top-1'"),
         ({"onnx": "none.onnx", "inputs": {"x": 5}}, ".inputs.x", "found 5; allowed: a list"),
+        ({"onnx": "none.onnx", "inputs": [4]}, ".inputs", "needs a mapping from name to shape, for example"),
+        ({"torch": "json:f", "inputs": None}, ".inputs", "needs a mapping from name to shape"),
+        (
+            {"onnx": "none.onnx", "inputs": {"x": {"shape": [1], "high": 9, "avoid": [0, "a"]}}},
+            ".inputs.x.avoid[1]",
+            "found 'a'; allowed: a whole number",
+        ),
+        (
+            {"onnx": "none.onnx", "inputs": {"x": {"shape": [1], "avoid": 0}}},
+            ".inputs.x.avoid",
+            "found 0; allowed: a list",
+        ),
         ({"onnx": "none.onnx", "inputs": {"x": [0]}}, ".inputs.x[0]", "found 0; allowed: 1 or more"),
         ({"onnx": "none.onnx", "inputs": {"x": [-1]}}, ".inputs.x[0]", "found -1; allowed: 1 or more"),
         (
@@ -245,7 +281,7 @@ def test_a_model_that_cannot_be_is_refused(tmp_path, model, where, says):
             ".percentile",
             "found 99; allowed: 0.999",
         ),
-        ({"scenario": "server", "latency_bound": "fast"}, ".latency_bound", "'fast' is no duration"),
+        ({"scenario": "server", "latency_bound": "fast"}, ".latency_bound", "'fast' is not a duration"),
         ({"scenario": "single-stream", "qps": 5}, ".qps", "unknown key 'qps'. Known: batch, scenario"),
         (
             {"scenario": "multi-stream", "batch": 3},
@@ -272,10 +308,44 @@ def test_names_of_any_kind_are_taken_and_told(tmp_path):
 
 
 def test_keys_that_yaml_would_take_for_something_else_stay_names(tmp_path):
-    text = TEXT.replace("  eager:", "  no:").replace("  mlp:", "  12:")
-    suite = read(tmp_path, text)
-    assert list(suite.models) == ["12", "cnn"]
+    text = TEXT.replace("  eager:", "  no:").replace("  mlp:", "  12:30:")
+    suite = read(tmp_path, text + "exclude: [{technique: no, model: 12:30}]\nbaseline: no\n")
+    assert list(suite.models) == ["12:30", "cnn"]
     assert suite.baseline == "no"
+    assert (suite.spec.exclude[0].technique, suite.spec.exclude[0].model) == ("no", "12:30")
+
+
+def test_a_name_that_yaml_reads_as_a_number_must_be_in_quotes(tmp_path):
+    text = TEXT.replace("  eager:", "  1.0:") + "baseline: 1.0\n"
+    assert told(tmp_path, text) == [
+        "s.yaml:14: baseline: found 1.0; allowed: text; write it in quotes if it is a name"
+    ]
+    assert read(tmp_path, text.replace("baseline: 1.0", "baseline: '1.0'")).baseline == "1.0"
+
+
+def test_scientific_notation_is_a_number_in_settings_and_in_arguments_of_a_factory(tmp_path):
+    model = "{torch: 'json:dumps', inputs: {x: [3]}, kwargs: {eps: 1e-6, width: 0o20, on: off}}"
+    finetune = "{epochs: 1, learning_rate: 1e-4}"
+    prune = f"prune: {{structure: unstructured, sparsity: 5e-1, finetune: {finetune}}}"
+    text = TEXT.replace("{zoo: mnist-mlp}", model) + f"  p: [{{{prune}}}, {{runtime: onnxruntime}}]\n"
+    suite = read(tmp_path, text)
+    assert suite.models["mlp"].content()["kwargs"] == {"eps": 1e-6, "width": 16, "on": "off"}
+    config = suite.pipelines["p"].transforms[0].config.model_dump()
+    assert (config["sparsity"], config["finetune"]["learning_rate"]) == (0.5, 1e-4)
+
+
+def test_a_word_of_yaml_1_1_is_no_truth_value(tmp_path):
+    assert told(tmp_path, TEXT + "measure: {huge_pages: no}\n") == [
+        "s.yaml:14: measure.huge_pages: found 'no'; allowed: true or false"
+    ]
+
+
+def test_inputs_are_read_with_all_their_settings(tmp_path):
+    ids = {"shape": [4], "dtype": "int64", "high": 5, "avoid": [0, 3]}
+    model = {"torch": "json:dumps", "inputs": {"ids": ids, "mask": [4]}}
+    found = read(tmp_path, content(models={"m": model})).models["m"].config.model_dump(mode="json")["inputs"]
+    assert found[0] == {"name": "ids", **ids}
+    assert (found[1]["name"], found[1]["shape"]) == ("mask", [4])
 
 
 @pytest.mark.parametrize(

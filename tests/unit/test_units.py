@@ -32,7 +32,7 @@ def test_durations(text, seconds):
     "text", ["", "s", "20", "20 sec", "-3s", "2,5s", "2.5.1s", "1s 2s", "2%", "20S", "e3s"]
 )
 def test_no_durations(text):
-    with pytest.raises(ValueError, match="is no duration; write for example 500ms, 20s or 2m"):
+    with pytest.raises(ValueError, match="is not a duration; write for example 500ms, 20s or 2m"):
         parse_seconds(text)
 
 
@@ -43,7 +43,7 @@ def test_shares(text, share):
 
 @pytest.mark.parametrize("text", ["", "%", "2", "0.02", "-2%", "2pt", "two%", "2%%", "2 percent"])
 def test_no_shares(text):
-    with pytest.raises(ValueError, match=r"is no share; write for example 2% or 0\.02"):
+    with pytest.raises(ValueError, match=r"is not a share; write for example 2% or 0\.02"):
         parse_share(text)
 
 
@@ -54,7 +54,7 @@ def test_points(text, points):
 
 @pytest.mark.parametrize("text", ["", "pt", "-1pt", "1%", "1pts", "half"])
 def test_no_points(text):
-    with pytest.raises(ValueError, match=r"is no drop in quality; write for example 0\.5pt"):
+    with pytest.raises(ValueError, match=r"is not a quality loss; write for example 0\.5pt"):
         parse_points(text)
 
 
