@@ -1,1 +1,19 @@
-"""What the command line's verbs do; each module is imported by its verb only."""
+"""The verbs of the command line: one module for each verb, imported when that verb is used.
+
+A module has an `app`, which cli.py runs, and functions that return the exit status.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print each step on its own line.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of the Runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def new_app() -> typer.Typer:
+    """Return an app for a verb: plain help, no shell completion."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None)

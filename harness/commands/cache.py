@@ -1,4 +1,4 @@
-"""`harness cache`: what the Artifact cache holds."""
+"""`harness cache`: show or clear the Artifact cache."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import json
 import sys
 from dataclasses import asdict
 
+import typer
+
 from harness.artifacts.cache import Cache
+from harness.commands import AsJson, new_app
 from harness.errors import ExitCode
 from harness.units import say_bytes
 
+app = new_app()
 
-def show_cache(*, as_json: bool) -> ExitCode:
-    """Print every Artifact with its size, largest first."""
+
+@app.callback(invoke_without_command=True)
+def show_cache(context: typer.Context, as_json: AsJson = False) -> ExitCode:
+    """Show the cached Artifacts with their sizes, largest first."""
+    if context.invoked_subcommand is not None:
+        return ExitCode.OK
     cache = Cache()
     entries = cache.entries()
     if as_json:
@@ -21,14 +29,14 @@ def show_cache(*, as_json: bool) -> ExitCode:
         return ExitCode.OK
     for entry in entries:
         size = say_bytes(entry.payload_bytes)
-        sys.stdout.write(f"{entry.key}  {size:>9}  {entry.format:<13} {entry.last_step or 'as given'}\n")
+        sys.stdout.write(f"{entry.key}  {size:>9}  {entry.format:<13} {entry.last_step or 'source model'}\n")
     total = sum(entry.payload_bytes for entry in entries)
     sys.stdout.write(f"{len(entries)} Artifacts, {say_bytes(total)}, in {cache.folder}\n")
     return ExitCode.OK
 
 
+@app.command("clear")
 def clear_cache() -> ExitCode:
-    """Remove every Artifact."""
-    cache = Cache()
-    sys.stdout.write(f"freed {say_bytes(cache.clear())}\n")
+    """Remove all Artifacts from the cache."""
+    sys.stdout.write(f"freed {say_bytes(Cache().clear())}\n")
     return ExitCode.OK

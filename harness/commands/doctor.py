@@ -1,4 +1,4 @@
-"""`harness doctor`: is this machine fit to measure, and what to change."""
+"""`harness doctor`: check whether this machine is fit to measure."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ import sys
 from rich.table import Table
 from rich.text import Text
 
+from harness.commands import AsJson, new_app
 from harness.console import Terminal
 from harness.devices.doctor import examine
 from harness.errors import ExitCode
 
+app = new_app()
 STYLES = {"bad": "bold red", "warn": "yellow", "note": "cyan", "unknown": "dim", "ok": "green"}
 
 
-def examine_machine(*, as_json: bool) -> ExitCode:
-    """Print the findings, worst first."""
+@app.command()
+def examine_machine(as_json: AsJson = False) -> ExitCode:
+    """Check whether this machine is fit to measure, and print what to change, worst first."""
     findings = examine()
     if as_json:
         sys.stdout.write(json.dumps([finding.to_dict() for finding in findings], indent=1) + "\n")
         return ExitCode.OK
     terminal = Terminal()
     table = Table(box=None, pad_edge=False)
-    for column in ("", "what", "is", "why it matters; what to do"):
+    for column in ("", "check", "found", "why it matters → what to do"):
         table.add_column(column, overflow="fold")
     for finding in findings:
         advice = Text(finding.why)

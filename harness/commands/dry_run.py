@@ -1,4 +1,4 @@
-"""`harness run --dry-run`: the Plan as tables, what is skipped and why, and how long it will take."""
+"""`harness run --dry-run`: print the Plan, the skipped Cells with their reasons, and the estimated time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from harness.suite.matrix import Group
 from harness.units import say_seconds
 
 SHOWN_GROUPS = 40
-"""A matrix of thousands of Cells is counted, not printed whole."""
+"""Groups that are printed; the others are only counted."""
 
 
 def show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) -> ExitCode:
-    """Print the Plan. Exit status 5 when nothing could run."""
+    """Print the Plan. Return NOTHING_MEASURED if no Cell can run."""
     runnable = sum(len(plan.runnable(group)) for group in plan.groups)
     terminal.say(
         f"{plan.suite.spec.suite}: {len(plan.cells)} Cells in {len(plan.groups)} Groups on {machine.slug}"
@@ -35,38 +35,38 @@ def show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) ->
     spec = plan.suite.spec.measure
     planned = spec.trials == "auto"
     each = (
-        f"Trials until ±{spec.target_ci:.1%} is reached, {say_seconds(spec.max_time)} timed at most"
+        f"Trials until the interval is ±{spec.target_ci:.1%}, at most {say_seconds(spec.max_time)} timed"
         if planned
         else f"{spec.trials} Trials, {say_seconds(spec.max_time)} timed"
     )
     terminal.say(
         f"{runnable} Cells to run, {len(plan.cells) - runnable} skipped. "
-        f"Each: {each}; in each Group the baseline twice."
+        f"Each: {each}. Each Group measures its baseline twice."
     )
     terminal.say(
-        f"It will take {'up to' if planned else 'about'} {say_seconds(build_s + measure_s)}: "
-        f"{say_seconds(build_s)} to build what the cache lacks, {say_seconds(measure_s)} to measure; "
-        "and the quality set once for each Cell."
+        f"Estimated time: {'up to' if planned else 'about'} {say_seconds(build_s + measure_s)} "
+        f"({say_seconds(build_s)} to build what is not cached, {say_seconds(measure_s)} to measure), "
+        "plus one evaluation of each Cell."
     )
     return ExitCode.OK if runnable else ExitCode.NOTHING_MEASURED
 
 
 def show_skipped(plan: Plan, terminal: Terminal) -> None:
-    """Print each reason for which Cells are skipped, and how many."""
+    """Print the number of skipped Cells for each reason."""
     reasons = Counter(p.skip for p in plan.cells.values() if p.skip)
     for reason, count in reasons.most_common():
         terminal.say(f"skipped: {count} Cell{'s' if count > 1 else ''}: {reason}", style="yellow")
 
 
 def show_incomparable(plan: Plan, terminal: Terminal) -> None:
-    """Name the Groups that can be measured without their baseline only: a Run of them has no speed-ups."""
+    """Warn of Groups that have no speed-ups, because their baseline is not measured."""
     for group in plan.groups:
-        if plan.runnable(group) and (lack := lacks_baseline(plan, group)):
-            terminal.warn(f"{group.name}: {lack}, so there will be no speed-ups; `baseline:` picks another")
+        if plan.runnable(group) and (reason := missing_baseline(plan, group)):
+            terminal.warn(f"{group.name}: {reason}, so it has no speed-ups; choose another with `baseline:`")
 
 
-def lacks_baseline(plan: Plan, group: Group) -> str | None:
-    """Why a Group has no baseline to compare with, or None."""
+def missing_baseline(plan: Plan, group: Group) -> str | None:
+    """Return the reason why a Group has no baseline, or None if it has one."""
     if group.baseline is None:
         return "its baseline is excluded"
     if plan.cells[group.baseline.cell_id].skip:
@@ -79,8 +79,8 @@ def _group_table(plan: Plan, group: Group, cache: Cache) -> Table:
     workload = group.cells[0].workload
     where = f"{target.device}, {target.threads} threads"
     options = workload.model_dump(mode="json", exclude_none=True, exclude={"scenario"})
-    said = "".join(f", {name} {value}" for name, value in options.items())
-    title = f"{group.name}: {workload.scenario}{said}, {where}"
+    shown = "".join(f", {name} {value}" for name, value in options.items())
+    title = f"{group.name}: {workload.scenario}{shown}, {where}"
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, title_style="bold")
     for column in ("cell", "technique", "build", "runtime", ""):
         table.add_column(column, overflow="fold")

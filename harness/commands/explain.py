@@ -1,20 +1,34 @@
-"""`harness explain`: why a Cell is as fast as it is."""
+"""`harness explain`: say why a Cell is as fast as it is."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from harness.analysis.compare.comparison import Comparison
+from harness.commands import AsJson, Results, new_app
 from harness.commands.report import found_runs
 from harness.console import Terminal
 from harness.errors import ExitCode, HarnessError, unknown
 from harness.store.reading import Run
 
+app = new_app()
 
-def explain_cell(cell: str, run: str | None, results: Path, *, as_json: bool) -> ExitCode:
-    """Print the sentences on a Cell of the newest Run. Raises HarnessError where no or several Cells fit."""
+
+@app.command()
+def explain_cell(
+    cell: Annotated[
+        str, typer.Argument(help="Id of a Cell, or its name: model/technique, and more if needed.")
+    ],
+    run: Annotated[str | None, typer.Argument(help="Folder of a Run, or name of a suite.")] = None,
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Explain the speed of a Cell: its work, the machine's peaks, and what really runs in low precision."""
     from harness.analysis.compare.leaderboard import boards
     from harness.analysis.words.explain import explain
 
@@ -39,13 +53,13 @@ def explain_cell(cell: str, run: str | None, results: Path, *, as_json: bool) ->
 def _chosen(
     cell: str, found: list[tuple[Comparison | None, Comparison]], run: Run
 ) -> tuple[Comparison | None, Comparison]:
-    """By the start of its id, or by name: model/technique/workload/hardware, or as much as is unique."""
+    """Find one Cell by the start of its id, or by any unique part of model/technique/workload/hardware."""
     fitting = [pair for pair in found if _fits(cell, pair[1])]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
         names = ", ".join(f"{_name(row)} ({row.cell_id[:8]})" for _, row in fitting[:8])
-        raise HarnessError(f"{cell!r} means {len(fitting)} Cells of {run.folder.name}: {names}")
+        raise HarnessError(f"{cell!r} matches {len(fitting)} Cells of {run.folder.name}: {names}")
     raise HarnessError(unknown("Cell", cell, [_name(row) for _, row in found]))
 
 

@@ -1,78 +1,40 @@
-"""`harness list` and `harness schema`: what a suite can name."""
+"""`harness list`: print the names that a suite can use."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Any
 
-from harness.errors import ExitCode, UnknownNameError
-from harness.registry import broken_plugins
-from harness.store.writing import write_atomic
+import typer
 
+from harness.commands import AsJson, new_app
+from harness.errors import ExitCode, SuiteError, UnknownNameError
+from harness.measure.scenarios.registry import SCENARIOS
+from harness.registry import Registry, broken_plugins
+from harness.runtimes.registry import RUNTIMES
+from harness.suite.loading import read_document
+from harness.techniques.registry import CONVERSIONS, DEPLOYMENTS, TRANSFORMS
+from harness.zoo.registry import DATASETS, METRICS, MODELS
+from harness.zoo.source import SOURCES
+
+app = new_app()
 Names = dict[str, str]
 
 
-def _models() -> Names:
-    from harness.zoo.registry import MODELS
-
-    return {name: model.summary for name, model in MODELS.items()}
-
-
-def _sources() -> Names:
-    from harness.zoo.source import SOURCES
-
-    return {key: source.summary for key, source in SOURCES.items()}
-
-
-def _techniques() -> Names:
-    from harness.techniques.registry import DEPLOYMENTS, TRANSFORMS
-
-    steps = {step.name: step.summary for step in TRANSFORMS.values()}
-    return {**steps, **{name: entry.summary for name, entry in DEPLOYMENTS.items()}}
-
-
-def _conversions() -> Names:
-    from harness.techniques.registry import CONVERSIONS
-
-    return {name: step.summary for name, step in CONVERSIONS.items()}
-
-
-def _runtimes() -> Names:
-    from harness.runtimes.registry import RUNTIMES
-
+def _names(*registries: Registry[Any]) -> Names:
+    """Return the summary of each name, with the reason where this machine lacks a package for it."""
+    entries = [pair for registry in registries for pair in registry.items()]
+    missing = {name: entry.missing() for name, entry in entries if hasattr(entry, "missing")}
     return {
-        name: entry.summary + (f" [{missing}]" if (missing := entry.missing()) else "")
-        for name, entry in RUNTIMES.items()
-    }
-
-
-def _datasets() -> Names:
-    from harness.zoo.registry import DATASETS
-
-    return {name: dataset.summary for name, dataset in DATASETS.items()}
-
-
-def _metrics() -> Names:
-    from harness.zoo.registry import METRICS
-
-    return {name: metric.summary for name, metric in METRICS.items()}
-
-
-def _scenarios() -> Names:
-    from harness.measure.scenarios.registry import SCENARIOS
-
-    return {
-        name: entry.summary + (f" [{missing}]" if (missing := entry.missing()) else "")
-        for name, entry in SCENARIOS.items()
+        name: entry.summary + (f" [{missing[name]}]" if missing.get(name) else "") for name, entry in entries
     }
 
 
 def _suites() -> Names:
-    from harness.errors import SuiteError
-    from harness.suite.loading import read_document
-
     found = {}
     for path in sorted(Path("suites").glob("*.yaml")):
         try:
@@ -84,20 +46,24 @@ def _suites() -> Names:
 
 
 KINDS: dict[str, Callable[[], Names]] = {
-    "models": _models,
-    "sources": _sources,
-    "techniques": _techniques,
-    "conversions": _conversions,
-    "runtimes": _runtimes,
-    "datasets": _datasets,
-    "metrics": _metrics,
-    "scenarios": _scenarios,
+    "models": partial(_names, MODELS),
+    "sources": partial(_names, SOURCES),
+    "techniques": partial(_names, TRANSFORMS, DEPLOYMENTS),
+    "conversions": partial(_names, CONVERSIONS),
+    "runtimes": partial(_names, RUNTIMES),
+    "datasets": partial(_names, DATASETS),
+    "metrics": partial(_names, METRICS),
+    "scenarios": partial(_names, SCENARIOS),
     "suites": _suites,
 }
 
 
-def list_known(what: str, *, as_json: bool) -> ExitCode:
-    """Print the names of one kind, or of all."""
+@app.command()
+def list_known(
+    what: Annotated[str, typer.Argument(help=f"all, {', '.join(KINDS)}.")] = "all",
+    as_json: AsJson = False,
+) -> ExitCode:
+    """List models, techniques, runtimes and everything else that a suite can name."""
     if what != "all" and what not in KINDS:
         raise UnknownNameError("kind", what, ["all", *KINDS])
     chosen = KINDS if what == "all" else {what: KINDS[what]}
@@ -113,13 +79,4 @@ def list_known(what: str, *, as_json: bool) -> ExitCode:
             sys.stdout.write(f"{'' if i == 0 else chr(10)}{kind}\n")
         for name, summary in names.items():
             sys.stdout.write(f"  {name:<{width}}  {summary}\n")
-    return ExitCode.OK
-
-
-def write_schema(out: Path) -> ExitCode:
-    """Write the JSON schema of suite files."""
-    from harness.suite.json_schema import schema_text
-
-    write_atomic(out, schema_text().encode())
-    sys.stdout.write(f"{out}\n")
     return ExitCode.OK

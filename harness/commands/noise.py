@@ -1,4 +1,4 @@
-"""`harness noise`: how often is identical code called changed here, and a slowed-down one slower?"""
+"""`harness noise`: count false alarms on identical code, and injected slow-downs that are detected."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
+from harness.commands import AsJson, Quiet, Verbose, new_app
 from harness.commands.run import terminated_as_interrupt
 from harness.console import Terminal, Watcher
 from harness.errors import ExitCode, HarnessError
@@ -22,23 +24,36 @@ if TYPE_CHECKING:
     from harness.runner.noise_study.study import Baselines, NoiseRun
     from harness.suite.schema import Measure
 
+app = new_app()
 Findings = dict[str, tuple[int, "list[Prefix]"]]
-"""By Group's name: experiments, and what their prefixes tell."""
+"""For each Group's name: the number of experiments, and the results of their first 2, 3, … Trials."""
 
 
+@app.command()
 def measure_noise(
-    path: Path,
-    *,
-    experiments: int,
-    trials: int | None,
-    seconds: str | None,
-    effects: str,
-    out: Path | None,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    suite: Annotated[Path, typer.Argument(help="A suite file, such as suites/noise.yaml.")],
+    experiments: Annotated[int, typer.Option(min=1, help="Comparisons of each Group's baseline.")] = 20,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=2, max=1000, help="Fresh processes of each arm; default: as in the suite."),
+    ] = None,
+    seconds: Annotated[
+        str | None,
+        typer.Option(help="Maximum timed time of each arm, such as 30s; default: as in the suite."),
+    ] = None,
+    effects: Annotated[str, typer.Option(help="Slow-downs to inject.")] = "1%,2%,5%",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the experiments; default: noise/SUITE/MACHINE.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> ExitCode:
-    """Make experiments with the suite's baselines and print what they tell. Raises HarnessError."""
+    """Compare each baseline with itself, unchanged and slowed down, and count wrong and missed verdicts.
+
+    This shows how often identical code is called faster or slower on this machine (false alarms), and which
+    slow-downs are detected.
+    """
     from harness.artifacts.cache import Cache
     from harness.runner.noise_study.experiments import arms_for
     from harness.runner.noise_study.study import NoiseRun, baselines_of
@@ -47,17 +62,17 @@ def measure_noise(
 
     shares = read_effects(effects)
     terminal = Terminal(quiet=quiet or as_json, verbose=verbose)
-    suite = read_suite(path)
-    measure = _measure(suite.spec.measure, trials, seconds)
-    plan, machine = plan_here(suite)
+    checked = read_suite(suite)
+    measure = _measure(checked.spec.measure, trials, seconds)
+    plan, machine = plan_here(checked)
     baselines = baselines_of(plan)
     for group, reason in baselines.skipped.items():
         terminal.warn(f"{group} is left out: {reason}")
     if not baselines.cells:
-        terminal.error("no Group of this suite has a baseline that can run here; the reasons are above")
+        terminal.error("no Group of this suite has a baseline that can run here; see the reasons above")
         return ExitCode.NOTHING_MEASURED
     watcher = Watcher(terminal)
-    folder = out or Path("noise") / suite.spec.suite / machine.slug
+    folder = out or Path("noise") / checked.spec.suite / machine.slug
     run = NoiseRun(baselines, machine, measure, arms_for(shares), folder, Cache(), watcher)
     interrupted = False
     try:
@@ -74,7 +89,7 @@ def measure_noise(
         _show(found, terminal)
         terminal.say(f"Experiments: {folder}")
     if interrupted:
-        terminal.warn("interrupted; whole experiments are kept, the same command goes on from them")
+        terminal.warn("interrupted; complete experiments are kept, and the same command continues")
         return ExitCode.INTERRUPTED
     if not any(count for count, _ in found.values()):
         return ExitCode.NOTHING_MEASURED
@@ -82,7 +97,7 @@ def measure_noise(
 
 
 def read_effects(text: str) -> list[float]:
-    """``1%,2%,5%`` → shares, ascending. Raises HarnessError for anything else, 0 % and more than 100 %."""
+    """Parse ``1%,2%,5%`` into ascending shares. Raises HarnessError for shares outside (0, 1]."""
     from harness.units import parse_share
 
     shares = []
@@ -92,13 +107,15 @@ def read_effects(text: str) -> list[float]:
         except ValueError as error:
             raise HarnessError(f"--effects: {error}") from error
         if not 0 < share <= 1:
-            raise HarnessError(f"--effects: {part.strip()} is no slow-down: above 0% and up to 100%")
+            raise HarnessError(
+                f"--effects: {part.strip()} is not a slow-down; allowed: above 0% and up to 100%"
+            )
         shares.append(share)
     return sorted(set(shares))
 
 
 def _measure(measure: Measure, trials: int | None, seconds: str | None) -> Measure:
-    """The suite's way to measure, with what the command line says put in its place."""
+    """Return the suite's settings with those of the command line."""
     from harness.units import parse_seconds
 
     changes: dict[str, Any] = {} if trials is None else {"trials": trials}
@@ -107,10 +124,8 @@ def _measure(measure: Measure, trials: int | None, seconds: str | None) -> Measu
             changes["max_time"] = float(parse_seconds(seconds if seconds[-1:].isalpha() else f"{seconds}s"))
         except ValueError as error:
             raise HarnessError(f"--seconds: {error}") from error
-        if changes["max_time"] <= 0:
-            raise HarnessError(f"--seconds: {seconds} is no time to measure in; write for example 10s")
-        if not math.isfinite(changes["max_time"]):
-            raise HarnessError(f"--seconds: {seconds} never ends; write for example 10s")
+        if not 0 < changes["max_time"] < math.inf:
+            raise HarnessError(f"--seconds: {seconds} is not above 0 and finite; write for example 10s")
     return measure.model_copy(update=changes)
 
 
@@ -141,17 +156,16 @@ def _as_json(found: Findings, run: NoiseRun) -> dict[str, Any]:
 
 
 LEGEND = (
-    "same code: called changed, a false alarm. x %: slowed down so, called slower. wrong: called faster.",
-    "Below the counts Wilson's 95 % interval, by experiments. ±: half-width of the ratio. sees: the smallest",
-    "slow-down that is called in 95 of 100. wall: what one comparison takes. Rows: the first Trials alone.",
+    "same code: false alarms, identical code called faster or slower. 1 % and so on: slow-downs of this size",
+    "called slower. wrong: slow-downs called faster. Below each count: its 95 % Wilson interval.",
+    "±: half-width of the ratio's interval. MDE: minimum detectable effect, the smallest slow-down called",
+    "slower in 95 of 100 comparisons. wall: duration of one comparison. Each row: the first Trials only.",
 )
 ESTIMATED = (
-    "estimate: reckoned from the same Trials, their roles given out anew in many ways, slow-downs added; in",
-    "brackets the experiments with the lowest and highest share. It knows only hours that were measured.",
+    "estimate: computed from the same Trials, relabelled in many ways, with slow-downs added. In brackets:",
+    "the experiments with the lowest and the highest rate. It covers only the hours that were measured.",
 )
-NOT_ESTIMATED = (
-    "No estimate of many comparisons: it takes a fixed number of Trials, for example --trials 12.",
-)
+NOT_ESTIMATED = ("An estimate of many comparisons needs a fixed number of Trials, for example --trials 12.",)
 
 
 def _show(found: Findings, terminal: Terminal) -> None:
@@ -159,13 +173,13 @@ def _show(found: Findings, terminal: Terminal) -> None:
         terminal.say()
         if prefixes:
             roles = prefixes[-1].powers[0].roles
-            each = f", each with its roles given out in {roles} ways" if roles > 1 else ""
+            each = f", each relabelled in {roles} ways" if roles > 1 else ""
             terminal.show(_table(f"{name}: {count} experiment{'s' if count > 1 else ''}{each}", prefixes))
             if any(prefix.relabel for prefix in prefixes):
                 terminal.say()
                 terminal.show(_estimates(f"{name}: estimate", prefixes))
         else:
-            terminal.say(f"{name}: no whole experiment yet")
+            terminal.say(f"{name}: no complete experiment yet")
     terminal.say()
     estimated = any(prefix.relabel for _, prefixes in found.values() for prefix in prefixes)
     for line in (*LEGEND, *(ESTIMATED if estimated else NOT_ESTIMATED)):
@@ -176,7 +190,7 @@ def _table(title: str, prefixes: list[Prefix]) -> Table:
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, title_style="bold")
     effects = sorted({power.effect for prefix in prefixes for power in prefix.powers})
     candidates = ["same code" if not effect else _percent(effect) for effect in effects]
-    for column in ("Trials", "timed", "wall", "±", "sees", *candidates, "wrong"):
+    for column in ("Trials", "timed", "wall", "±", "MDE", *candidates, "wrong"):
         table.add_column(column, justify="right", overflow="fold")
     for prefix in prefixes:
         table.add_row(
@@ -192,11 +206,11 @@ def _table(title: str, prefixes: list[Prefix]) -> Table:
 
 
 def _estimates(title: str, prefixes: list[Prefix]) -> Table:
-    """What many comparisons would tell, by the Trials of these experiments: no counts."""
+    """Return the table of rates that many comparisons would have, estimated from these Trials."""
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, title_style="bold")
     known = [(prefix, prefix.relabel) for prefix in prefixes if prefix.relabel]
     effects = [one.effect for one in known[-1][1].called]
-    for column in ("Trials", "timed", "sees", *(_percent(e) if e else "same code" for e in effects)):
+    for column in ("Trials", "timed", "MDE", *(_percent(e) if e else "same code" for e in effects)):
         table.add_column(column, justify="right", overflow="fold")
     for prefix, found in known:
         shares = [

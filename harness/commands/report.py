@@ -1,4 +1,4 @@
-"""`harness report`: the site, or a Markdown summary, of the Runs that are there."""
+"""`harness report`: write the HTML report, or print a Markdown summary, of the stored Runs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,34 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from harness.commands import Quiet, Results, new_app
 from harness.console import Terminal
 from harness.errors import ExitCode, StoreError, nearest
 from harness.store.reading import Run, find, load
 
+app = new_app()
 
+
+@app.command()
 def report_runs(
-    suite: str | None, results: Path, out: Path | None, *, markdown: bool, quiet: bool, png: bool = False
+    suite: Annotated[
+        str | None, typer.Argument(help="Name of a suite, or folder of a Run; default: all suites.")
+    ] = None,
+    results: Results = Path("results"),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the report; default: reports/SUITE.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a summary of the newest Run for a pull request instead.")
+    ] = False,
+    quiet: Quiet = False,
+    png: Annotated[bool, typer.Option("--png", help="Write the figures as PNG files too.")] = False,
 ) -> ExitCode:
-    """Write the report of one suite, of all suites, or of one Run's folder."""
+    """Write the HTML report of the stored Runs."""
     terminal = Terminal(quiet=quiet)
     with found_runs(suite, results) as (runs, faults):
         if markdown:
@@ -26,7 +44,7 @@ def report_runs(
             sys.stdout.write(summary(runs[-1]))
             return ExitCode.OK
         names = sorted({run.info.suite for run in runs})
-        if out is not None and len(names) > 1:  # one folder, one site: the suites stand beside each other
+        if out is not None and len(names) > 1:  # one site for all suites
             terminal.say(f"Report: {_write(runs, None, out, faults, png=png)}")
             return ExitCode.OK
         for name in names:
@@ -49,7 +67,7 @@ def _write(runs: list[Run], name: str | None, out: Path, faults: list[str], *, p
 
 @contextmanager
 def found_runs(suite: str | None, results: Path) -> Iterator[tuple[list[Run], list[str]]]:
-    """Find Runs by suite name or by folder. Raises StoreError when there are none."""
+    """Find Runs by name of their suite or by folder. Raises StoreError if there are none."""
     if suite is not None and (Path(suite) / "journal.jsonl").is_file():
         with unfinished(Path(suite)) as run:
             yield [run], []
@@ -67,7 +85,7 @@ def found_runs(suite: str | None, results: Path) -> Iterator[tuple[list[Run], li
 
 
 def _others(suite: str | None, results: Path) -> str:
-    """Say of which other suites there are Runs, and which may be meant; empty where there are none."""
+    """Name the suites that have Runs, and the one that may be meant; empty if there are none."""
     there = sorted(path.name for path in results.iterdir() if path.is_dir()) if results.is_dir() else []
     if suite is None or not there:
         return ""
@@ -77,7 +95,7 @@ def _others(suite: str | None, results: Path) -> str:
 
 @contextmanager
 def unfinished(folder: Path) -> Iterator[Run]:
-    """Open an interrupted Run: its tables are made in a folder apart, so that it can still be resumed."""
+    """Open an interrupted Run; its tables are written to a temporary folder, so that it can be resumed."""
     from harness.runner.run.finish import complete
     from harness.runner.run.resume import began
     from harness.store.journal import read_journal

@@ -42,7 +42,7 @@ _RENAMED: dict[Key, str] = {
 def checked(document: Document, key: Key, model: type[M], fields: Any, problems: list[Problem]) -> M | None:
     """Validate the value at `key` and return it, or add one Problem for each fault and return None.
 
-    The value is validated as strict JSON: ``true`` and ``"8"`` are not numbers, a list is accepted for a tuple.
+    It is validated as strict JSON: ``true`` and ``"8"`` are not numbers, and a list is accepted for a tuple.
     """
     try:
         return model.model_validate_json(json.dumps(fields, default=str), strict=True)

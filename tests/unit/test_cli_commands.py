@@ -50,15 +50,21 @@ def harness_cli(monkeypatch, capsys, tmp_path):
 def test_help_names_every_verb(harness_cli):
     code, out, _ = harness_cli("--help")
     assert code == 0
-    for verb in ("run", "report", "list", "doctor", "noise", "train", "schema", "cache"):
-        assert f"  {verb}" in out
+    for verb, summary in harness.cli.VERBS.items():
+        assert f"  {verb:<7}  {summary[:40]}" in out
 
 
-@pytest.mark.parametrize("verb", ["run", "report", "list", "doctor", "noise", "train", "schema", "cache"])
+@pytest.mark.parametrize("verb", harness.cli.VERBS)
 def test_every_verb_explains_itself(harness_cli, verb):
     code, out, _ = harness_cli(verb, "--help")
     assert code == 0
     assert f"harness {verb} " in out.splitlines()[0]
+    assert out.splitlines()[2].strip()
+
+
+def test_each_verb_is_a_module_and_no_other_module_is_one():
+    modules = {path.stem for path in (ROOT / "harness" / "commands").glob("*.py")}
+    assert modules == {*harness.cli.VERBS, "__init__", "dry_run"}
 
 
 @pytest.mark.parametrize(
@@ -182,7 +188,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(harness_cli, tmp_path):
     assert "skipped: 2 Cells: replicate shows only in the scenario offline" in lines
     assert "skipped: 2 Cells: 2 replicas need as many threads; the budget is 1" in lines
     assert any(line.startswith("12 Cells to run, 4 skipped. Each: 2 Trials, 3.0 s timed") for line in lines)
-    assert any(line.startswith("It will take about ") for line in lines)
+    assert any(line.startswith("Estimated time: about ") for line in lines)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.yaml"]
 
 
@@ -207,8 +213,8 @@ def test_a_group_that_has_no_baseline_here_is_told_before_it_is_measured(harness
     write(tmp_path, content(techniques=techniques, models={"mlp": {"zoo": "mnist-mlp"}}))
     _, _, err = harness_cli("run", "--dry-run", "s.yaml")
     assert err.splitlines() == [
-        f"note: mlp / {workload} / cpu: its baseline, x2, is skipped, so there will be no speed-ups; "
-        "`baseline:` picks another"
+        f"note: mlp / {workload} / cpu: its baseline, x2, is skipped, so it has no speed-ups; "
+        "choose another with `baseline:`"
         for workload in ("online", "bulk")
     ]
 
@@ -223,7 +229,7 @@ def test_a_suite_of_which_nothing_can_run_here_ends_with_the_reasons(harness_cli
     assert "skipped: 12 Cells: there is no GPU in this test" in out
     assert "skipped: 12 Cells: wants 100000 threads; this process is given" in out
     if not dry:
-        assert err == "error: no Cell of this suite can run on this machine; the reasons are above\n"
+        assert err == "error: no Cell of this suite can run on this machine; see the reasons above\n"
     assert not (tmp_path / "results").exists()
 
 
@@ -249,7 +255,7 @@ def test_the_cache_is_shown_largest_first_and_cleared(harness_cli, tmp_path):
     assert code == 0
     assert [line.split() for line in out.splitlines()[:2]] == [
         ["b" * 20, "2.0", "kB", "onnx", "prune/channel"],
-        ["a" * 20, "10", "B", "onnx", "as", "given"],
+        ["a" * 20, "10", "B", "onnx", "source", "model"],
     ]
     assert out.splitlines()[2].startswith("2 Artifacts, 2.0 kB, in ")
     code, out, _ = harness_cli("cache", "--json")
@@ -326,5 +332,5 @@ def test_an_interrupt_ends_with_130_and_no_traceback(harness_cli, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(harness.commands.list, "list_known", interrupt)
+    monkeypatch.setitem(harness.commands.list.KINDS, "models", interrupt)
     assert harness_cli("list")[0] == 130

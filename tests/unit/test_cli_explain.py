@@ -34,7 +34,7 @@ def test_one_that_was_not_measured_says_why(run, capsys):
 
 
 def test_a_name_that_fits_several_or_none_is_an_error_that_helps(run):
-    with pytest.raises(HarnessError, match=r"'compile' means 2 Cells of run: .*compile"):
+    with pytest.raises(HarnessError, match=r"'compile' matches 2 Cells of run: .*compile"):
         explain_cell("compile", str(run.folder), run.folder.parent, as_json=False)
     with pytest.raises(HarnessError, match=r"Cell .*compil"):
         explain_cell("compil", str(run.folder), run.folder.parent, as_json=False)

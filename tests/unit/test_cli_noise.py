@@ -48,13 +48,14 @@ def noise(monkeypatch, capsys, tmp_path):
     [
         (["--experiments", "0"], "'--experiments': Input should be greater than or equal to 1"),
         (["--trials", "1"], "'--trials': Input should be greater than or equal to 2"),
-        (["--effects", "0%"], "--effects: 0% is no slow-down: above 0% and up to 100%"),
+        (["--effects", "0%"], "--effects: 0% is not a slow-down; allowed: above 0% and up to 100%"),
         (["--effects", "1%,-2%"], "--effects: '-2%' is not a share"),
         (["--effects", "0.02,-0.02"], "--effects"),
-        (["--effects", "200%"], "--effects: 200% is no slow-down"),
+        (["--effects", "200%"], "--effects: 200% is not a slow-down"),
         (["--effects", ""], "--effects: '' is not a share"),
         (["--effects", "nan"], "--effects"),
-        (["--seconds", "0"], "--seconds: 0 is no time to measure in"),
+        (["--seconds", "0"], "--seconds: 0 is not above 0 and finite"),
+        (["--seconds", "1e999s"], "--seconds: 1e999s is not above 0 and finite"),
         (["--seconds", "-3s"], "--seconds: '-3s' is not a duration"),
         (["--seconds", "soon"], "--seconds: 'soon' is not a duration"),
     ],
@@ -203,7 +204,7 @@ def test_the_estimate_stands_apart_from_the_counts_and_says_how_far_experiments_
     for fixed in (True, False):
         _show({"ours": (2, summarise(made, arms_for([0.02]), 0.02, fixed=fixed))}, Terminal())
         out = capsys.readouterr().out
-        assert ("ours: estimate" in out, "No estimate" in out) == (fixed, not fixed)
+        assert ("ours: estimate" in out, "An estimate of many comparisons needs" in out) == (fixed, not fixed)
     estimate = summarise(made, arms_for([0.02]), 0.02)[-1].relabel
     low, high = next((one.low, one.high) for one in estimate.called if one.effect == 0.02)
     assert low < 0.5 < high

@@ -97,11 +97,11 @@ def test_a_terminal_without_a_size_is_written_to_all_the_same():
 
 
 def test_a_library_that_is_missing_is_one_error(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pandas'] = None\n")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pydantic'] = None\n")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    code, out, err = finish(start("report", "digits", "--markdown", environment={"PYTHONPATH": path}))
+    code, out, err = finish(start("list", environment={"PYTHONPATH": path}))
     assert (code, out) == (2, "")
-    assert err.startswith("error: a package that this needs is missing or broken: import of pandas halted")
+    assert err.startswith("error: a required package is missing or broken: import of pydantic halted")
     assert err.count("\n") == 1
 
 
@@ -111,7 +111,7 @@ def test_a_fault_of_the_harness_is_no_regression(tmp_path):
     code, _, err = finish(start("list", environment={"PYTHONPATH": path}))
     assert code == 70
     assert "Traceback" in err
-    assert err.endswith("error: this is a fault of the harness, not of what it was given\n")
+    assert err.endswith("error: this is a bug in harness, not a fault of your input\n")
 
 
 IMPORTS = """
@@ -142,6 +142,20 @@ def test_the_manager_needs_no_heavy_library(what):
     code = IMPORTS.format(what=what, heavy=HEAVY)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_help_imports_no_verb_and_no_library_that_it_does_not_need():
+    code = (
+        "import harness.cli, sys\n"
+        "sys.argv = ['harness', '--help']\n"
+        "try: harness.cli.main()\n"
+        "except SystemExit as ended: assert not ended.code\n"
+        "found = {'numpy', 'pydantic', 'rich', 'yaml', 'harness.commands'} & set(sys.modules)\n"
+        "assert not found, found\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert "Commands:" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["torch-eager", "torch-compile", "onnxruntime"])

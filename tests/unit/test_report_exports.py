@@ -78,7 +78,7 @@ def test_every_format_makes_text_and_an_unknown_one_is_named(tmp_path, capsys):
         assert "eager" in capsys.readouterr().out
     with pytest.raises(UnknownNameError, match="pytest-benchmark"):
         export_run(str(tmp_path / "run"), tmp_path, "pytest-bench", None)
-    with pytest.raises(HarnessError, match="--format takes csv, json, pytest-benchmark"):
+    with pytest.raises(HarnessError, match="--format is missing; allowed: csv, json, pytest-benchmark"):
         export_run(str(tmp_path / "run"), tmp_path, None, None)
 
 
