@@ -1,9 +1,9 @@
 """A benchmarking harness and leaderboard for accelerating deep-learning models.
 
-The public API, imported when first used:
+Public API; each name is imported on first use:
 
-- `read_suite(path)` → checked suite; `make_plan(suite, place)` → Plan of Cells
-- `load(folder)`, `find(root)` → Runs on disk; `compare(run)` → speed-ups, verdicts and quality drops
+- `read_suite(path)` returns a checked suite, `make_plan(suite, place)` its Plan of Cells
+- `load(folder)` and `find(root)` return stored Runs, `compare(run)` speed-ups, verdicts and quality losses
 - for plug-ins: `transform`, `conversion`, `deployment`, `StepConfig`; `runtime`, `RuntimeConfig`, `Session`;
   `MODELS`, `DATASETS`, `METRICS`, `SOURCES`, and the errors
 """
@@ -52,7 +52,7 @@ __all__ = sorted(["__version__", *_HOME_OF])  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from where it lives."""
+    """Import a public name from its module."""
     if name not in _HOME_OF:
         raise AttributeError(f"harness has no {name!r}; it has {', '.join(__all__)}")
     return getattr(importlib.import_module(_HOME_OF[name]), name)

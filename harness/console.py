@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: progress with time left, plain lines where there is no terminal."""
+"""Terminal output: messages, and the progress of a Run as a live bar, or as lines without a terminal."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ if TYPE_CHECKING:
 
 
 UNITS = {"build": "Artifacts", "noise": "experiments"}
-"""What the steps of a phase are called, where they are no Trials."""
-
+"""What the steps of a phase are. Other phases count Trials."""
 
 MIN_WIDTH, USUAL_WIDTH = 20, 80
-"""Columns. A terminal that says less has no size (COLUMNS=0, as some job runners set it)."""
+"""In columns. A smaller width means an unknown width: some job runners set COLUMNS=0."""
 
 
 class _Console(Console):
-    """Leaves a broken pipe to the command line (cli.py), where it has an exit status of its own."""
+    """Passes broken pipes on to cli.py, which has an exit status for them."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -28,12 +27,12 @@ class _Console(Console):
             self.width = USUAL_WIDTH
 
     def on_broken_pipe(self) -> None:
-        """Let it through."""
+        """Raise the error again."""
         raise BrokenPipeError
 
 
 class Terminal:
-    """Where messages go; `quiet` leaves errors only, `verbose` adds every step."""
+    """Prints messages; `quiet` prints only errors and warnings, `verbose` prints every step."""
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet, self.verbose = quiet, verbose
@@ -41,12 +40,12 @@ class Terminal:
         self.err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str = "", style: str | None = None) -> None:
-        """Print a line of output; brackets in it are text, not markup."""
+        """Print a line; brackets in it are text, not markup."""
         if not self.quiet:
             self.out.print(text, style=style, markup=False)
 
     def show(self, renderable: Any) -> None:
-        """Print a table or the like."""
+        """Print a table or another rich object."""
         if not self.quiet:
             self.out.print(renderable)
 
@@ -62,7 +61,7 @@ class Terminal:
 
 
 class Watcher:
-    """Shows a Run's progress (runner/progress.py): a live bar on a terminal, lines elsewhere."""
+    """Shows the progress of a Run (see runner/progress.py): a live bar on a terminal, lines elsewhere."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
@@ -88,13 +87,13 @@ class Watcher:
             self.terminal.say(f"{title}: {total} {UNITS.get(title, 'Trials')}")
 
     def expect(self, total: int) -> None:
-        """The phase has `total` steps after all."""
+        """Change the number of steps of the phase to `total`."""
         self._total = total
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, total=total)
 
     def step(self, text: str) -> None:
-        """Show what is going on; at most five times a second, since this is called between Blocks."""
+        """Show the current step, at most five times a second, because this is called between Blocks."""
         if self.terminal.verbose and not self._live:
             self.terminal.say(f"  {text}")
         elif self._progress is not None and self._task is not None:
@@ -104,7 +103,7 @@ class Watcher:
                 self._progress.update(self._task, what=text, refresh=True)
 
     def done(self, text: str = "") -> None:
-        """A step is done."""
+        """Count a step as done."""
         self._count += 1
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, advance=1, refresh=True)
@@ -115,14 +114,14 @@ class Watcher:
             self.terminal.say(f"  [{self._count}/{self._total}] {text}{left}")
 
     def notice(self, text: str) -> None:
-        """Tell something that matters, above the bar."""
+        """Print a warning above the bar."""
         if self._progress is not None:
             self._progress.console.print(f"note: {text}", style="yellow", markup=False)
         else:
             self.terminal.warn(text)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._progress is not None:
             self._progress.stop()
         self._progress = self._task = None
@@ -139,7 +138,7 @@ class Watcher:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
         from rich.progress import TimeRemainingColumn as Remaining
 
-        # No refresh thread: it would wake up while a Block is timed.
+        # No refresh thread, because it would run while a Block is timed.
         return Progress(
             TextColumn("[bold]{task.description:<8}"),
             BarColumn(bar_width=24),

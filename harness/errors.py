@@ -1,4 +1,4 @@
-"""The error family and the exit codes. Imports nothing of ours, so that everything may import it."""
+"""Errors and exit codes. It imports nothing of the harness, so that every module can import it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the command's exit status says."""
+    """Exit statuses of the command line. REGRESSION and INCONCLUSIVE are reserved for later commands."""
 
     OK = 0
     REGRESSION = 1
@@ -23,16 +23,16 @@ class ExitCode(IntEnum):
 
 
 class HarnessError(Exception):
-    """An error for the person who reads it: what happened, where, what to do."""
+    """An error for the user: it says what happened, where, and what to do."""
 
     exit_code: ExitCode = ExitCode.USAGE
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault in an input file: where it stands, what was found there, what is allowed.
+    """One fault in an input file: its place, what was found, what is allowed.
 
-    `where` is a dotted path inside the file (``techniques.int8[0].quantize.dtype``); `line` counts from 1.
+    `where` is a path in the file (``techniques.int8[0].quantize.dtype``); `line` counts from 1.
     """
 
     file: str
@@ -46,7 +46,7 @@ class Problem:
 
 
 class SuiteError(HarnessError):
-    """A suite file that cannot be run; carries every Problem of the file at once."""
+    """A suite file that cannot be run; it has all Problems of the file."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -54,7 +54,7 @@ class SuiteError(HarnessError):
 
 
 class UnknownNameError(HarnessError):
-    """A name that no registry knows; `broken` are plug-ins that could not be loaded, with the reason."""
+    """A name that is not registered; `broken` are the plug-ins that could not be loaded, with reasons."""
 
     def __init__(
         self, kind: str, name: str, known: Iterable[str], broken: Mapping[str, str] | None = None
@@ -64,7 +64,7 @@ class UnknownNameError(HarnessError):
 
 
 class MissingPackageError(HarnessError):
-    """An optional package that is not installed; the message names the extra that brings it."""
+    """An optional package that is not installed; the message names the extra that installs it."""
 
     def __init__(self, package: str, extra: str | None) -> None:
         self.package, self.extra = package, extra
@@ -93,13 +93,13 @@ class StoreError(HarnessError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that `name` most probably meant, or None."""
+    """Return the known name most similar to `name`, or None if none is similar."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return matches[0] if matches else None
 
 
 def unknown(kind: str, name: str, known: Iterable[str], broken: Mapping[str, str] | None = None) -> str:
-    """Say that `name` is no known `kind`, which one may be meant, what there is, what could not be loaded."""
+    """Return the message for an unknown name: the most similar one, all known ones, and broken plug-ins."""
     names = sorted(known)
     guess = nearest(name, names)
     hint = f"; did you mean {guess!r}?" if guess else "."
@@ -110,6 +110,6 @@ def unknown(kind: str, name: str, known: Iterable[str], broken: Mapping[str, str
 
 
 def describe(error: BaseException) -> str:
-    """A harness error's own words; else the error's type and the first line of its message."""
+    """Return the first line of an error's message, with the type in front unless it is a HarnessError."""
     first = (str(error).strip().splitlines() or [""])[0]
     return first if isinstance(error, HarnessError) else f"{type(error).__name__}: {first}".rstrip(": ")

@@ -1,4 +1,4 @@
-"""Standard output and error as they may be: closed, full, without a reader, not in UTF-8."""
+"""Makes standard output and error safe to use: they may be closed, broken, or not in UTF-8."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import sys
 
 
 def have_streams() -> None:
-    """Open what the shell closed (>&-), and print where the encoding lacks a character, rather than fail.
+    """Open the streams that the shell closed (``>&-``), and replace characters that the encoding lacks.
 
-    A closed stdout's number would else be given to the next file or pipe that is opened.
+    Without this, the next file or pipe that is opened would get the number of a closed stdout.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
@@ -25,7 +25,7 @@ def have_streams() -> None:
 
 
 def forget_output() -> None:
-    """Let what is still to be written go nowhere."""
+    """Discard the output that is not written yet."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:

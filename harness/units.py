@@ -1,4 +1,4 @@
-"""Quantities as people write them in a suite (``2%``, ``20s``, ``0.5pt``) and read them (``4 m 02 s``)."""
+"""Parses the quantities of a suite (``2%``, ``20s``, ``0.5pt``), and formats durations (``4 m 02 s``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NUMBER = r"([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
 
 
 def parse_seconds(value: Any) -> Any:
-    """``20s``, ``500ms``, ``2m`` or a number of seconds → seconds."""
+    """Parse ``20s``, ``500ms``, ``2m`` or a number of seconds into seconds. Raises ValueError."""
     if isinstance(value, str):
         match = re.fullmatch(rf"{_NUMBER}\s*({'|'.join(_SECONDS)})", value.strip())
         if match is None:
@@ -22,7 +22,7 @@ def parse_seconds(value: Any) -> Any:
 
 
 def parse_share(value: Any) -> Any:
-    """``2%`` or a number from 0 to 1 → share."""
+    """Parse ``2%`` or a number from 0 to 1 into a share. Raises ValueError."""
     if isinstance(value, str):
         match = re.fullmatch(rf"{_NUMBER}\s*%", value.strip())
         if match is None:
@@ -32,7 +32,7 @@ def parse_share(value: Any) -> Any:
 
 
 def parse_points(value: Any) -> Any:
-    """``0.5pt`` (points: hundredths of a share) or a plain number in the metric's unit → number."""
+    """Parse ``0.5pt`` (percentage points) or a number in the metric's unit. Raises ValueError."""
     if isinstance(value, str):
         match = re.fullmatch(rf"{_NUMBER}\s*(?:pt)?", value.strip())
         if match is None:
@@ -55,11 +55,11 @@ Share = Annotated[float, _FINITE, BeforeValidator(parse_share), _or_text({"type"
 Points = Annotated[float, _FINITE, BeforeValidator(parse_points), _or_text({"type": "number"})]
 
 POINTS = "pt"
-"""Unit of metrics whose items are right or wrong: a difference of their means counts in hundredths."""
+"""Unit of metrics that score each sample 0 or 1: differences of their means are in percentage points."""
 
 
 def say_seconds(seconds: float) -> str:
-    """242 → ``4 m 02 s``; 3.2 → ``3.2 s``; from an hour on, rounded to minutes: 3700 → ``1 h 02 m``."""
+    """Format a duration: 3.2 → ``3.2 s``, 242 → ``4 m 02 s``, 3700 → ``1 h 02 m``."""
     if seconds < 59.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -67,12 +67,3 @@ def say_seconds(seconds: float) -> str:
         return f"{minutes} m {rest:02d} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes:02d} m"
-
-
-def say_bytes(size: float) -> str:
-    """1234567 → ``1.2 MB`` (decimal units)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(size) < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

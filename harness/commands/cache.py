@@ -8,10 +8,10 @@ from dataclasses import asdict
 
 import typer
 
+from harness.analysis.words.numbers import quantity
 from harness.artifacts.cache import Cache
 from harness.commands import AsJson, new_app
 from harness.errors import ExitCode
-from harness.units import say_bytes
 
 app = new_app()
 
@@ -28,15 +28,15 @@ def show_cache(context: typer.Context, as_json: AsJson = False) -> ExitCode:
         sys.stdout.write(json.dumps(content, indent=1) + "\n")
         return ExitCode.OK
     for entry in entries:
-        size = say_bytes(entry.payload_bytes)
+        size = quantity(entry.payload_bytes, "bytes")
         sys.stdout.write(f"{entry.key}  {size:>9}  {entry.format:<13} {entry.last_step or 'source model'}\n")
     total = sum(entry.payload_bytes for entry in entries)
-    sys.stdout.write(f"{len(entries)} Artifacts, {say_bytes(total)}, in {cache.folder}\n")
+    sys.stdout.write(f"{len(entries)} Artifacts, {quantity(total, 'bytes')}, in {cache.folder}\n")
     return ExitCode.OK
 
 
 @app.command("clear")
 def clear_cache() -> ExitCode:
     """Remove all Artifacts from the cache."""
-    sys.stdout.write(f"freed {say_bytes(Cache().clear())}\n")
+    sys.stdout.write(f"freed {quantity(Cache().clear(), 'bytes')}\n")
     return ExitCode.OK

@@ -1,1 +1,1 @@
-"""WHAT to compare: a suite file, read, checked and expanded into Cells."""
+"""Declares WHAT to compare: reads a suite file, checks it, and expands it into Cells."""

@@ -1,4 +1,4 @@
-"""The JSON schema of suite files, put together from the registries, for editors to complete and check."""
+"""Builds the JSON schema of suite files from the registries, for completion and checks in editors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.zoo.source import SOURCES
 
 
 def schema_text() -> str:
-    """Return the schema as JSON text that ends in a newline."""
+    """Return the schema as JSON text with a newline at its end."""
     return json.dumps(suite_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -32,7 +32,7 @@ def suite_schema() -> dict[str, Any]:
     }
     schema["properties"]["extends"] = {
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-        "description": "suite files that this one is laid over",
+        "description": "suite files that this one extends; its own values win",
     }
     schema["title"] = "A suite of accel-harness"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
@@ -47,8 +47,8 @@ def _sources(definitions: dict[str, Any]) -> list[Any]:
         content["description"] = source.summary
         if key == "zoo":
             content["properties"]["zoo"]["enum"] = MODELS.names()
-        if "inputs" in content["properties"]:  # written as a mapping from name to shape
-            content["properties"]["inputs"] = {"type": "object", "description": "name: shape of one item"}
+        if "inputs" in content["properties"]:  # in a file: a mapping from name to shape
+            content["properties"]["inputs"] = {"type": "object", "description": "name: shape of one sample"}
         found.append({"$ref": f"#/$defs/{own}"})
     return found
 
@@ -107,7 +107,7 @@ def _step(name: str, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _define(definitions: dict[str, Any], name: str, config: type[BaseModel]) -> str:
-    """Put a config's schema under `name`, its own definitions beside it; return the name."""
+    """Add the schema of a config and its definitions to `definitions`; return its name there."""
     content = config.model_json_schema(ref_template="#/$defs/{model}")
     definitions.update(content.pop("$defs", {}))
     definitions[name] = content

@@ -1,4 +1,4 @@
-"""The suite file's sections. Models, workloads and techniques are checked by registries (validation.py)."""
+"""Sections of a suite file. Models, workloads and techniques are checked by registries (validation.py)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def _known_metric(name: str) -> str:
     return name
 
 
-_LONGEST_NAME = 200
-"""Bytes; file systems take 255, and pages of a report add to it."""
+_MAX_NAME = 200
+"""In bytes. File systems allow 255, and the pages of a report add to the name."""
 _FOLDER_NAME = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
 
 
 def _names_a_folder(name: str) -> str:
     if re.fullmatch(_FOLDER_NAME, name) is None:
-        raise ValueError(f"{name!r} cannot name a folder: not empty, no slash, no dot first, one line")
-    if len(name.encode()) > _LONGEST_NAME:
-        raise ValueError(f"is too long to name a folder: {_LONGEST_NAME} bytes at most")
+        raise ValueError(f"{name!r} cannot name a folder: not empty, no slash, no leading dot, one line")
+    if len(name.encode()) > _MAX_NAME:
+        raise ValueError(f"is too long to name a folder: at most {_MAX_NAME} bytes")
     return name
 
 
@@ -43,52 +43,58 @@ class Section(BaseModel):
 
 
 class Hardware(Section):
-    """A target; one that this machine lacks is skipped with its reason."""
+    """Device and thread budget; Cells for a device that this machine lacks are skipped with the reason."""
 
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
-        default="all", description="intra-op threads and pinned cores; all: as many as this process is given"
+        default="all", description="intra-op threads and pinned cores; all: all CPUs of this process"
     )
 
 
 class Quality(Section):
-    """The budget: by how much the quality metric may drop below the baseline's."""
+    """Quality budget: the allowed loss against the baseline."""
 
     max_drop: Points = Field(
-        default=0.5, ge=0, description="in points, for metrics that count in points (accuracy, agreement)"
+        default=0.5, ge=0, description="allowed loss in percentage points, for accuracy and agreement"
     )
     by_metric: dict[Annotated[str, AfterValidator(_known_metric)], Annotated[float, Field(ge=0)]] = Field(
-        default={}, description="for a metric of another unit, such as cosine: 0.01; without one, no budget"
+        default={},
+        description="allowed loss for metrics with other units, such as cosine: 0.01; none: no budget",
     )
 
 
 class Measure(Section):
-    """How to measure. Times are seconds or ``20s``; `max_time` is timed time for each Cell."""
+    """How to measure. Durations are numbers of seconds, or text such as ``20s``."""
 
-    target_ci: Share = Field(default=0.02, gt=0, lt=1, description="wanted half-width of the speed-up")
-    max_time: Seconds = Field(default=20.0, gt=0, description="timed seconds a Cell, all Trials together")
-    trials: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
-        default="auto", description="fresh processes a Cell; auto: as many as `target_ci` takes"
+    target_ci: Share = Field(
+        default=0.02, gt=0, lt=1, description="target half-width of the speed-up's confidence interval"
     )
-    block_time: Seconds = Field(default=0.1, gt=0, description="aimed length of one Block")
-    warmup_time: Seconds = Field(default=1.0, ge=0, description="warm-up ends at the latest after this")
+    max_time: Seconds = Field(
+        default=20.0, gt=0, description="maximum timed time of a Cell, all Trials together"
+    )
+    trials: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
+        default="auto", description="fresh processes for each Cell; auto: as many as `target_ci` needs"
+    )
+    block_time: Seconds = Field(default=0.1, gt=0, description="target duration of one Block")
+    warmup_time: Seconds = Field(default=1.0, ge=0, description="maximum duration of warm-up")
     huge_pages: bool = Field(
-        default=False, description="ask malloc for huge pages: less luck of placement (Linux, glibc)"
+        default=False,
+        description="use huge pages for malloc, for less variance from memory placement (Linux, glibc)",
     )
     peak_time: Seconds = Field(
         default=2.0,
         ge=0,
-        description="measuring the machine's roofs: about a sixth of it each product; 0: not at all",
+        description="time to measure the machine's peaks, about a sixth for each matrix product; 0: do not",
     )
-    timeout: Seconds = Field(default=120.0, gt=0, description="longest silence of a measuring worker")
-    build_timeout: Seconds = Field(default=1800.0, gt=0, description="longest time of one build step")
+    timeout: Seconds = Field(default=120.0, gt=0, description="maximum silence of a measuring worker")
+    build_timeout: Seconds = Field(default=1800.0, gt=0, description="maximum duration of one build step")
     seed: int = Field(
-        default=0, ge=0, le=2**32 - 1, description="of everything random: order, inputs, calibration"
+        default=0, ge=0, le=2**32 - 1, description="seed of everything random: order, inputs, calibration"
     )
 
 
 class Pattern(Section):
-    """Cells by name; `*` and `?` are wildcards, a list means any of it, a missing key means all."""
+    """Selects Cells by name; `*` and `?` are wildcards, a list means any of them, a missing key means all."""
 
     model: str | list[str] = "*"
     technique: str | list[str] = "*"
@@ -97,7 +103,7 @@ class Pattern(Section):
 
 
 def name_matches(pattern: str, name: str) -> bool:
-    """Whether `name` is meant by `pattern`, in which only `*` and `?` are special."""
+    """Return whether `pattern` matches `name`; only `*` and `?` are special."""
     return pattern == name or fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
@@ -106,16 +112,16 @@ class Suite(Section):
 
     suite: Annotated[
         str, AfterValidator(_names_a_folder), WithJsonSchema({"type": "string", "pattern": _FOLDER_NAME})
-    ] = Field(description="its name; names its folders")
+    ] = Field(description="name of the suite and of its folders")
     description: str = ""
     models: dict[str, dict[str, Any]] = Field(min_length=1)
     workloads: dict[str, dict[str, Any]] = Field(min_length=1)
     hardware: dict[str, Hardware] = Field(default={"cpu": Hardware()}, min_length=1)
     techniques: dict[str, list[dict[str, Any]]] = Field(min_length=1)
     baseline: str | None = Field(
-        default=None, description="technique that others are compared with; default: the first"
+        default=None, description="technique that the others are compared with; default: the first"
     )
     quality: Quality = Quality()
     measure: Measure = Measure()
     exclude: list[Pattern] = Field(default=[], description="Cells to leave out")
-    include: list[Pattern] = Field(default=[], description="left-out Cells to take back in")
+    include: list[Pattern] = Field(default=[], description="excluded Cells to include again")

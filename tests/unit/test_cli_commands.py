@@ -254,10 +254,10 @@ def test_the_cache_is_shown_largest_first_and_cleared(harness_cli, tmp_path):
     code, out, _ = harness_cli("cache")
     assert code == 0
     assert [line.split() for line in out.splitlines()[:2]] == [
-        ["b" * 20, "2.0", "kB", "onnx", "prune/channel"],
-        ["a" * 20, "10", "B", "onnx", "source", "model"],
+        ["b" * 20, "2.00", "kB", "onnx", "prune/channel"],
+        ["a" * 20, "10.0", "B", "onnx", "source", "model"],
     ]
-    assert out.splitlines()[2].startswith("2 Artifacts, 2.0 kB, in ")
+    assert out.splitlines()[2].startswith("2 Artifacts, 2.01 kB, in ")
     code, out, _ = harness_cli("cache", "--json")
     found = json.loads(out)
     assert found["folder"] == str(tmp_path / "cache" / "artifacts")
@@ -267,7 +267,7 @@ def test_the_cache_is_shown_largest_first_and_cleared(harness_cli, tmp_path):
         "payload_bytes": 2000,
         "last_step": "prune/channel",
     }
-    assert harness_cli("cache", "clear")[:2] == (0, "freed 2.0 kB\n")
+    assert harness_cli("cache", "clear")[:2] == (0, "freed 2.01 kB\n")
     assert json.loads(harness_cli("cache", "--json")[1])["artifacts"] == []
 
 

@@ -108,7 +108,7 @@ def test_a_suite_name_that_could_not_name_a_folder_is_refused(tmp_path, name):
 
 def test_a_suite_name_that_is_too_long_for_a_folder_is_refused(tmp_path):
     assert told(tmp_path, content(suite="ö" * 101)) == [
-        "s.yaml:1: suite: is too long to name a folder: 200 bytes at most"
+        "s.yaml:1: suite: is too long to name a folder: at most 200 bytes"
     ]
     assert read(tmp_path, content(suite="ö" * 100))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.units import parse_points, parse_seconds, parse_share, say_bytes, say_seconds
+from harness.units import parse_points, parse_seconds, parse_share, say_seconds
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,3 @@ def test_seconds_are_said_as_people_say_them(seconds, text):
 def test_almost_a_minute_is_not_sixty_seconds():
     assert say_seconds(59.7) == "1 m 00 s"
     assert say_seconds(9.97) == "10 s"
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 B"), (999, "999 B"), (1234567, "1.2 MB"), (5e9, "5.0 GB"), (2e12, "2.0 TB")]
-)
-def test_bytes_are_said_in_decimal_units(size, text):
-    assert say_bytes(size) == text
