@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 import traceback
 from typing import Any
@@ -11,7 +13,6 @@ import typer
 from typer.core import TyperGroup
 
 from harness.errors import ExitCode, HarnessError, SuiteError
-from harness.streams import forget_output, have_streams
 
 VERBS = {
     "run": "Measure a suite on this machine.",
@@ -61,17 +62,10 @@ class Verbs(TyperGroup):
         raise typer.Exit(status or ExitCode.OK)
 
 
-app = typer.Typer(
-    name="harness",
-    cls=Verbs,
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.callback()
+@app.callback(cls=Verbs, no_args_is_help=True)
 def harness() -> None:
     """Measure which acceleration technique makes a model faster, smaller or denser on this machine.
 
@@ -81,14 +75,14 @@ def harness() -> None:
 
 def main() -> None:
     """Run the command line and exit; an error ends in one clear message and its exit status."""
-    have_streams()
+    _open_streams()
     try:
         status = _status()
     except BrokenPipeError:  # nobody reads our error messages either
         status = _broken_pipe()
     except OSError:  # our error messages cannot be written: the terminal is gone
         status = ExitCode.USAGE
-        forget_output()
+        _discard_output()
     sys.exit(status)
 
 
@@ -110,7 +104,7 @@ def _status() -> int:
     except BrokenPipeError:
         return _broken_pipe()
     except OSError as error:
-        forget_output()
+        _discard_output()
         place = f" {error.filename}" if error.filename else " the output"
         sys.stderr.write(f"error: cannot use{place}: {error.strerror or error}\n")
         return ExitCode.USAGE
@@ -131,7 +125,7 @@ def _unexpected(error: Exception) -> ExitCode:
 
 def _broken_pipe() -> ExitCode:
     """Stop writing, because the reader of our output is gone (``| head``)."""
-    forget_output()
+    _discard_output()
     return ExitCode.BROKEN_PIPE
 
 
@@ -142,6 +136,33 @@ def _print_error(error: HarnessError) -> None:
         sys.stderr.write(f"error: {len(problems)} problems\n" + "".join(f"  {one}\n" for one in problems))
     else:
         sys.stderr.write(f"error: {error}\n")
+
+
+def _open_streams() -> None:
+    """Open the streams that the shell closed (``>&-``), and replace characters that the encoding lacks.
+
+    Without this, the next file or pipe that is opened would get the number of a closed stdout.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _discard_output() -> None:
+    """Discard the output that is not written yet."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -29,6 +32,14 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Raise the error again."""
         raise BrokenPipeError
+
+
+def grid(title: str, columns: Iterable[str], justify: Literal["left", "right"] = "left") -> Table:
+    """Return an empty table without lines; long cells are folded. Brackets in the title are text."""
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify=justify, overflow="fold")
+    return table
 
 
 class Terminal:

@@ -58,6 +58,11 @@ POINTS = "pt"
 """Unit of metrics that score each sample 0 or 1: differences of their means are in percentage points."""
 
 
+def say_count(number: int, noun: str) -> str:
+    """Format a number of things: 1 → ``1 Cell``, 2 → ``2 Cells``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def say_seconds(seconds: float) -> str:
     """Format a duration: 3.2 → ``3.2 s``, 242 → ``4 m 02 s``, 3700 → ``1 h 02 m``."""
     if seconds < 59.5:

@@ -12,6 +12,7 @@ from harness.analysis.words.numbers import quantity
 from harness.artifacts.cache import Cache
 from harness.commands import AsJson, new_app
 from harness.errors import ExitCode
+from harness.units import say_count
 
 app = new_app()
 
@@ -31,7 +32,9 @@ def show_cache(context: typer.Context, as_json: AsJson = False) -> ExitCode:
         size = quantity(entry.payload_bytes, "bytes")
         sys.stdout.write(f"{entry.key}  {size:>9}  {entry.format:<13} {entry.last_step or 'source model'}\n")
     total = sum(entry.payload_bytes for entry in entries)
-    sys.stdout.write(f"{len(entries)} Artifacts, {quantity(total, 'bytes')}, in {cache.folder}\n")
+    sys.stdout.write(
+        f"{say_count(len(entries), 'Artifact')}, {quantity(total, 'bytes')}, in {cache.folder}\n"
+    )
     return ExitCode.OK
 
 

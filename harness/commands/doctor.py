@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import sys
 
-from rich.table import Table
 from rich.text import Text
 
 from harness.commands import AsJson, new_app
-from harness.console import Terminal
+from harness.console import Terminal, grid
 from harness.devices.doctor import examine
 from harness.errors import ExitCode
 
@@ -25,9 +24,7 @@ def examine_machine(as_json: AsJson = False) -> ExitCode:
         sys.stdout.write(json.dumps([finding.to_dict() for finding in findings], indent=1) + "\n")
         return ExitCode.OK
     terminal = Terminal()
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "check", "found", "why it matters → what to do"):
-        table.add_column(column, overflow="fold")
+    table = grid("", ("", "check", "found", "why → what to do"))
     for finding in findings:
         advice = Text(finding.why)
         if finding.remedy:

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from harness.commands import AsJson, Quiet, Verbose, new_app
 from harness.commands.run import terminated_as_interrupt
-from harness.console import Terminal, Watcher
+from harness.console import Terminal, Watcher, grid
 from harness.errors import ExitCode, HarnessError
-from harness.units import say_seconds
+from harness.units import say_count, say_seconds
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from harness.analysis.noise_study.power import Power, Prefix
     from harness.runner.noise_study.study import Baselines, NoiseRun
     from harness.suite.schema import Measure
@@ -156,14 +156,16 @@ def _as_json(found: Findings, run: NoiseRun) -> dict[str, Any]:
 
 
 LEGEND = (
-    "same code: false alarms, identical code called faster or slower. 1 % and so on: slow-downs of this size",
-    "called slower. wrong: slow-downs called faster. Below each count: its 95 % Wilson interval.",
-    "±: half-width of the ratio's interval. MDE: minimum detectable effect, the smallest slow-down called",
-    "slower in 95 of 100 comparisons. wall: duration of one comparison. Each row: the first Trials only.",
+    "same code   false alarms: identical code called faster or slower; below, the 95 % Wilson interval",
+    "1 %, 2 % …  detected: slow-downs of this size called slower",
+    "wrong       slow-downs called faster",
+    "±           half-width of the ratio's 95 % interval",
+    "MDE         minimum detectable effect: the smallest slow-down called slower in 95 of 100 comparisons",
+    "wall        duration of one comparison; each row uses the first Trials only",
 )
 ESTIMATED = (
-    "estimate: computed from the same Trials, relabelled in many ways, with slow-downs added. In brackets:",
-    "the experiments with the lowest and the highest rate. It covers only the hours that were measured.",
+    "estimate    computed from the same Trials, relabelled in many ways, with slow-downs added; in brackets,",
+    "            the experiments with the lowest and the highest rate. It covers only the measured hours.",
 )
 NOT_ESTIMATED = ("An estimate of many comparisons needs a fixed number of Trials, for example --trials 12.",)
 
@@ -174,7 +176,7 @@ def _show(found: Findings, terminal: Terminal) -> None:
         if prefixes:
             roles = prefixes[-1].powers[0].roles
             each = f", each relabelled in {roles} ways" if roles > 1 else ""
-            terminal.show(_table(f"{name}: {count} experiment{'s' if count > 1 else ''}{each}", prefixes))
+            terminal.show(_table(f"{name}: {say_count(count, 'experiment')}{each}", prefixes))
             if any(prefix.relabel for prefix in prefixes):
                 terminal.say()
                 terminal.show(_estimates(f"{name}: estimate", prefixes))
@@ -187,11 +189,9 @@ def _show(found: Findings, terminal: Terminal) -> None:
 
 
 def _table(title: str, prefixes: list[Prefix]) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, title_style="bold")
     effects = sorted({power.effect for prefix in prefixes for power in prefix.powers})
     candidates = ["same code" if not effect else _percent(effect) for effect in effects]
-    for column in ("Trials", "timed", "wall", "±", "MDE", *candidates, "wrong"):
-        table.add_column(column, justify="right", overflow="fold")
+    table = grid(title, ("Trials", "timed", "wall", "±", "MDE", *candidates, "wrong"), "right")
     for prefix in prefixes:
         table.add_row(
             f"{prefix.trials:g}",
@@ -207,11 +207,10 @@ def _table(title: str, prefixes: list[Prefix]) -> Table:
 
 def _estimates(title: str, prefixes: list[Prefix]) -> Table:
     """Return the table of rates that many comparisons would have, estimated from these Trials."""
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, title_style="bold")
     known = [(prefix, prefix.relabel) for prefix in prefixes if prefix.relabel]
     effects = [one.effect for one in known[-1][1].called]
-    for column in ("Trials", "timed", "MDE", *(_percent(e) if e else "same code" for e in effects)):
-        table.add_column(column, justify="right", overflow="fold")
+    candidates = ["same code" if not effect else _percent(effect) for effect in effects]
+    table = grid(title, ("Trials", "timed", "MDE", *candidates), "right")
     for prefix, found in known:
         shares = [
             f"{100 * one.rate:.3g} %\n({100 * one.low:.3g}–{100 * one.high:.3g})" for one in found.called

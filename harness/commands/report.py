@@ -104,7 +104,7 @@ def unfinished(folder: Path) -> Iterator[Run]:
     events = read_journal(folder)
     beginning = began(folder, events)
     if beginning is None:
-        raise StoreError(f"{folder} holds no Run")
+        raise StoreError(f"{folder} is not the folder of a Run")
     info, tables = complete(beginning, events, "interrupted")
     with tempfile.TemporaryDirectory(prefix="harness-report-") as place:
         if (folder / "logs").is_dir():

@@ -1,23 +1,34 @@
-"""`harness run`: plan and measure a suite, print the table, write the report."""
+"""`harness run`: plan and measure a suite; with --dry-run, print the Plan and the estimated time."""
 
 from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from harness.commands import Quiet, Results, Verbose, new_app
-from harness.console import Terminal, Watcher
+from harness.console import Terminal, Watcher, grid
 from harness.errors import ExitCode
-from harness.units import say_seconds
+from harness.units import say_count, say_seconds
+
+if TYPE_CHECKING:
+    from harness.artifacts.cache import Cache
+    from harness.devices.fingerprint import Machine
+    from harness.runner.plan import Plan
+    from harness.suite.matrix import Group
 
 app = new_app()
+MAX_GROUPS = 40
+"""Groups that are printed; the others are only counted."""
 
 
 @app.command()
@@ -34,7 +45,6 @@ def run_suite(
 ) -> ExitCode:
     """Measure a suite on this machine."""
     from harness.artifacts.cache import Cache
-    from harness.commands.dry_run import show_incomparable, show_plan, show_skipped
     from harness.runner.run.concurrent_runs import others
     from harness.runner.run.finish import finish_run
     from harness.runner.run.run import LocalRun, plan_here
@@ -45,45 +55,40 @@ def run_suite(
     plan, machine = plan_here(checked)
     cache = Cache()
     if dry_run:
-        return show_plan(plan, machine, cache, terminal)
-    if not any(plan.runnable(group) for group in plan.groups):
-        show_skipped(plan, terminal)
+        return _show_plan(plan, machine, cache, terminal)
+    if not _runnable(plan):
+        _show_skipped(plan, terminal)
         terminal.error("no Cell of this suite can run on this machine; see the reasons above")
         return ExitCode.NOTHING_MEASURED
     watcher = Watcher(terminal)
     run = LocalRun(plan, machine, results, cache, watcher, " ".join(["harness", *sys.argv[1:]]))
     info = run.resume() if resume else run.start()
-    cells = sum(len(plan.runnable(group)) for group in plan.groups)
-    skipped = len(plan.cells) - cells
-    terminal.say(
-        f"{checked.spec.suite}: {cells} Cells in {len(plan.groups)} Groups on {machine.slug}"
-        + (f", {skipped} skipped" if skipped else "")
-    )
-    show_incomparable(plan, terminal)
+    _show_size(plan, machine, terminal)
+    _show_incomparable(plan, terminal)
     if others():
-        terminal.warn(
-            "another Run is in progress on this machine: each disturbs the measurements of the other"
-        )
+        terminal.warn("another Run is in progress on this machine; the two disturb each other")
     try:
         with terminated_as_interrupt():
             outcome = run.run(info, finish_run)
     except KeyboardInterrupt:
         watcher.close()
-        if run.folder.exists():
-            terminal.warn(f"interrupted; the measurements so far are in {run.folder}")
-            terminal.warn(
-                f"to continue: harness run {suite} --resume; to see them: harness report {run.folder}"
-            )
-        else:
-            terminal.warn("interrupted before anything was measured")
+        _show_interrupted(suite, run.folder, terminal)
         return ExitCode.INTERRUPTED
     finally:
         watcher.close()
-    _show(outcome.folder, report, results, terminal)
+    _show_result(outcome.folder, report, results, terminal)
     return outcome.exit_code
 
 
-def _show(folder: Path, report: Path | None, results: Path, terminal: Terminal) -> None:
+def _show_interrupted(suite: Path, folder: Path, terminal: Terminal) -> None:
+    if folder.exists():
+        terminal.warn(f"interrupted; the measurements so far are in {folder}")
+        terminal.warn(f"to continue: harness run {suite} --resume; to see them: harness report {folder}")
+    else:
+        terminal.warn("interrupted before anything was measured")
+
+
+def _show_result(folder: Path, report: Path | None, results: Path, terminal: Terminal) -> None:
     """Print the table, the failures and the folder; write the report."""
     from harness.report.terminal import table
     from harness.store.reading import load
@@ -127,3 +132,94 @@ def terminated_as_interrupt() -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def _runnable(plan: Plan) -> int:
+    """Return the number of Cells that can run."""
+    return sum(len(plan.runnable(group)) for group in plan.groups)
+
+
+def _show_size(plan: Plan, machine: Machine, terminal: Terminal) -> None:
+    cells, groups = say_count(len(plan.cells), "Cell"), say_count(len(plan.groups), "Group")
+    skipped = len(plan.cells) - _runnable(plan)
+    end = f", {skipped} skipped" if skipped else ""
+    terminal.say(f"{plan.suite.spec.suite}: {cells} in {groups} on {machine.slug}{end}")
+
+
+def _show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) -> ExitCode:
+    """Print the Plan. Return NOTHING_MEASURED if no Cell can run."""
+    _show_size(plan, machine, terminal)
+    for group in plan.groups[:MAX_GROUPS]:
+        terminal.show(_group_table(plan, group, cache))
+    if len(plan.groups) > MAX_GROUPS:
+        terminal.say(f"… and {len(plan.groups) - MAX_GROUPS} more")
+    _show_skipped(plan, terminal)
+    _show_incomparable(plan, terminal)
+    build_s, measure_s = plan.estimate_s(cache)
+    spec = plan.suite.spec.measure
+    planned = spec.trials == "auto"
+    each = (
+        f"Trials until the interval is ±{spec.target_ci:.1%}, at most {say_seconds(spec.max_time)} timed"
+        if planned
+        else f"{spec.trials} Trials, {say_seconds(spec.max_time)} timed"
+    )
+    runnable = _runnable(plan)
+    terminal.say(
+        f"{say_count(runnable, 'Cell')} to run, {len(plan.cells) - runnable} skipped. "
+        f"Each: {each}. Each Group measures its baseline twice."
+    )
+    terminal.say(
+        f"Estimated time: {'up to' if planned else 'about'} {say_seconds(build_s + measure_s)} "
+        f"({say_seconds(build_s)} to build what is not cached, {say_seconds(measure_s)} to measure), "
+        "plus one evaluation of each Cell."
+    )
+    return ExitCode.OK if runnable else ExitCode.NOTHING_MEASURED
+
+
+def _show_skipped(plan: Plan, terminal: Terminal) -> None:
+    """Print the number of skipped Cells for each reason."""
+    reasons = Counter(p.skip for p in plan.cells.values() if p.skip)
+    for reason, count in reasons.most_common():
+        terminal.say(f"skipped: {say_count(count, 'Cell')}: {reason}", style="yellow")
+
+
+def _show_incomparable(plan: Plan, terminal: Terminal) -> None:
+    """Warn of Groups that have no speed-ups, because their baseline is not measured."""
+    for group in plan.groups:
+        if plan.runnable(group) and (reason := _missing_baseline(plan, group)):
+            terminal.warn(f"{group.name}: {reason}, so it has no speed-ups; choose another with `baseline:`")
+
+
+def _missing_baseline(plan: Plan, group: Group) -> str | None:
+    """Return the reason why a Group has no baseline, or None if it has one."""
+    if group.baseline is None:
+        return "its baseline is excluded"
+    if plan.cells[group.baseline.cell_id].skip:
+        return f"its baseline, {group.baseline.pipeline.name}, is skipped"
+    return None
+
+
+def _group_table(plan: Plan, group: Group, cache: Cache) -> Table:
+    target = plan.cells[group.cells[0].cell_id].target
+    workload = group.cells[0].workload
+    where = f"{target.device}, {target.threads} threads"
+    options = workload.model_dump(mode="json", exclude_none=True, exclude={"scenario"})
+    shown = "".join(f", {name} {value}" for name, value in options.items())
+    title = f"{group.name}: {workload.scenario}{shown}, {where}"
+    table = grid(title, ("cell", "technique", "build", "runtime", ""))
+    for cell in group.cells:
+        planned = plan.cells[cell.cell_id]
+        steps = [job.stage.step.name for job in planned.jobs if job.stage]
+        cached = planned.jobs and cache.get(planned.artifact_key) is not None
+        note = planned.skip or ("baseline" if cell == group.baseline else "")
+        runtime = cell.pipeline.runtime.name + (
+            f" × {cell.pipeline.replicas}" if cell.pipeline.replicas > 1 else ""
+        )
+        table.add_row(
+            cell.cell_id[:8],
+            Text(cell.pipeline.name),
+            Text(" → ".join(steps) + (" (cached)" if cached else "")),
+            runtime,
+            Text(note, style="yellow" if planned.skip else "green"),
+        )
+    return table

@@ -41,46 +41,40 @@ def suite_schema() -> dict[str, Any]:
 def _sources(definitions: dict[str, Any]) -> list[Any]:
     found = []
     for key, source in SOURCES.items():
-        own = _define(definitions, f"source-{key}", source.config)
-        content = definitions[own]
+        content, reference = _define(definitions, f"source-{key}", source.config, source.summary)
         content.setdefault("required", [])
-        content["description"] = source.summary
         if key == "zoo":
             content["properties"]["zoo"]["enum"] = MODELS.names()
         if "inputs" in content["properties"]:  # in a file: a mapping from name to shape
             content["properties"]["inputs"] = {"type": "object", "description": "name: shape of one sample"}
-        found.append({"$ref": f"#/$defs/{own}"})
+        found.append(reference)
     return found
 
 
 def _workloads(definitions: dict[str, Any]) -> list[Any]:
     found = []
     for name, entry in SCENARIOS.items():
-        own = _define(definitions, f"workload-{name}", entry.workload)
-        content = definitions[own]
+        content, reference = _define(definitions, f"workload-{name}", entry.workload, entry.summary)
         content["properties"]["scenario"] = {"const": name}
-        content["description"] = entry.summary
-        found.append({"$ref": f"#/$defs/{own}"})
+        found.append(reference)
     return found
 
 
 def _steps(definitions: dict[str, Any]) -> list[Any]:
     steps = []
     for name, family in families().items():
-        variants = [
-            {"$ref": f"#/$defs/{_define(definitions, f'{name}-{key}' if key else name, same[0].config)}"}
-            for key, same in family.variants.items()
-        ]
-        for variant, same in zip(variants, family.variants.values(), strict=True):
-            content = definitions[variant["$ref"].removeprefix("#/$defs/")]
-            content["description"] = "; ".join(step.summary for step in same)
+        variants = []
+        for key, same in family.variants.items():
+            summary = "; ".join(step.summary for step in same)
+            own = f"{name}-{key}" if key else name
+            content, reference = _define(definitions, own, same[0].config, summary)
             if family.selector:
                 content["required"] = sorted({*content.get("required", []), family.selector})
+            variants.append(reference)
         short = [{"enum": list(family.variants)}] if family.selector else []
         steps.append(_step(name, {"anyOf": [*variants, *short]}))
     for name, entry in DEPLOYMENTS.items():
-        own = _define(definitions, name, entry.config)
-        steps.append(_step(name, {"$ref": f"#/$defs/{own}"}))
+        steps.append(_step(name, _define(definitions, name, entry.config)[1]))
     steps.append(_step("runtime", {"anyOf": [{"enum": RUNTIMES.names()}, *_runtimes(definitions)]}))
     return steps
 
@@ -88,12 +82,10 @@ def _steps(definitions: dict[str, Any]) -> list[Any]:
 def _runtimes(definitions: dict[str, Any]) -> list[Any]:
     found = []
     for name, entry in RUNTIMES.items():
-        own = _define(definitions, f"runtime-{name}", entry.config)
-        content = definitions[own]
+        content, reference = _define(definitions, f"runtime-{name}", entry.config, entry.summary)
         content.setdefault("properties", {})["name"] = {"const": name}
         content["required"] = [*content.get("required", []), "name"]
-        content["description"] = entry.summary
-        found.append({"$ref": f"#/$defs/{own}"})
+        found.append(reference)
     return found
 
 
@@ -106,9 +98,11 @@ def _step(name: str, content: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _define(definitions: dict[str, Any], name: str, config: type[BaseModel]) -> str:
-    """Add the schema of a config and its definitions to `definitions`; return its name there."""
+def _define(
+    definitions: dict[str, Any], name: str, config: type[BaseModel], summary: str | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Add the schema of a config as `name` to `definitions`; return it, and a reference to it."""
     content = config.model_json_schema(ref_template="#/$defs/{model}")
     definitions.update(content.pop("$defs", {}))
-    definitions[name] = content
-    return name
+    definitions[name] = content if summary is None else {**content, "description": summary}
+    return definitions[name], {"$ref": f"#/$defs/{name}"}

@@ -191,29 +191,20 @@ def _is_merge(node: Node) -> bool:
 
 def _override(base: Document, own: Document) -> Document:
     """Merge `own` over `base`, and drop the places of values that `own` replaces or removes."""
-    replaced: list[Key] = []
-    data = dict(_merge(base.data, own.data, (), replaced))
-    places = {
-        key: place
-        for key, place in base.places.items()
-        if not any(key[: len(gone)] == gone for gone in replaced)
-    }
+    places = dict(base.places)
+    data = dict(_merge(base.data, own.data, (), places))
     return Document(own.path, own.text, data, {**places, **own.places})
 
 
-def _merge(base: Any, own: Any, key: Key, replaced: list[Key]) -> Any:
+def _merge(base: Any, own: Any, key: Key, places: Places) -> Any:
     """Merge mappings key by key. Any other value replaces that of the base; null removes it."""
     if not (isinstance(base, dict) and isinstance(own, dict)):
-        replaced.append(key)
+        for gone in [place for place in places if place[: len(key)] == key]:
+            del places[gone]
         return own
     merged = dict(base)
     for name, value in own.items():
-        inner = (*key, name)
-        if name not in base:
-            merged[name] = value
-        elif value is None:
-            replaced.append(inner)
+        merged[name] = _merge(base[name], value, (*key, name), places) if name in base else value
+        if value is None and name in base:
             del merged[name]
-        else:
-            merged[name] = _merge(base[name], value, inner, replaced)
     return merged

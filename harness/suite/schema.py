@@ -58,33 +58,27 @@ class Quality(Section):
         default=0.5, ge=0, description="allowed loss in percentage points, for accuracy and agreement"
     )
     by_metric: dict[Annotated[str, AfterValidator(_known_metric)], Annotated[float, Field(ge=0)]] = Field(
-        default={},
-        description="allowed loss for metrics with other units, such as cosine: 0.01; none: no budget",
+        default={}, description="allowed loss by metric, for other units, such as cosine: 0.01"
     )
 
 
 class Measure(Section):
     """How to measure. Durations are numbers of seconds, or text such as ``20s``."""
 
-    target_ci: Share = Field(
-        default=0.02, gt=0, lt=1, description="target half-width of the speed-up's confidence interval"
-    )
-    max_time: Seconds = Field(
-        default=20.0, gt=0, description="maximum timed time of a Cell, all Trials together"
-    )
+    target_ci: Share = Field(default=0.02, gt=0, lt=1, description="target half-width of the speed-up's CI")
+    max_time: Seconds = Field(default=20.0, gt=0, description="maximum timed time of a Cell, over all Trials")
     trials: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
         default="auto", description="fresh processes for each Cell; auto: as many as `target_ci` needs"
     )
     block_time: Seconds = Field(default=0.1, gt=0, description="target duration of one Block")
     warmup_time: Seconds = Field(default=1.0, ge=0, description="maximum duration of warm-up")
     huge_pages: bool = Field(
-        default=False,
-        description="use huge pages for malloc, for less variance from memory placement (Linux, glibc)",
+        default=False, description="use huge pages for malloc, for less variance (Linux, glibc)"
     )
     peak_time: Seconds = Field(
         default=2.0,
         ge=0,
-        description="time to measure the machine's peaks, about a sixth for each matrix product; 0: do not",
+        description="time to measure the machine's peaks, a sixth for each product; 0: none",
     )
     timeout: Seconds = Field(default=120.0, gt=0, description="maximum silence of a measuring worker")
     build_timeout: Seconds = Field(default=1800.0, gt=0, description="maximum duration of one build step")

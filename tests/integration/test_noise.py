@@ -55,7 +55,7 @@ def test_ctrl_c_keeps_whole_experiments_and_the_same_command_goes_on(bench: Benc
     code, out, err = bench.end(process)
     assert code == 130, out + err
     bench.assert_all_gone()
-    assert "interrupted; whole experiments are kept" in out + err
+    assert "interrupted; complete experiments are kept" in out + err
     assert "sees" in out  # the report of what there is
     whole = sum(e["event"] == "experiment" for e in read_journal(bench.folder / "out"))
     printed = bench.harness("noise", suite, "--experiments", str(whole + 1), *OPTIONS)

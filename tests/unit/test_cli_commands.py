@@ -64,7 +64,7 @@ def test_every_verb_explains_itself(harness_cli, verb):
 
 def test_each_verb_is_a_module_and_no_other_module_is_one():
     modules = {path.stem for path in (ROOT / "harness" / "commands").glob("*.py")}
-    assert modules == {*harness.cli.VERBS, "__init__", "dry_run"}
+    assert modules == {*harness.cli.VERBS, "__init__"}
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_dry_run_of_many_groups_is_cut_short(harness_cli, tmp_path):
     write(tmp_path, content(workloads=workloads))
     code, out, _ = harness_cli("run", "--dry-run", "s.yaml")
     assert code == 0
-    assert "… and 20 more Groups" in out
+    assert "… and 20 more" in out
 
 
 def test_quiet_says_nothing_when_all_is_well(harness_cli, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.units import parse_points, parse_seconds, parse_share, say_seconds
+from harness.units import parse_points, parse_seconds, parse_share, say_count, say_seconds
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,8 @@ def test_seconds_are_said_as_people_say_them(seconds, text):
 def test_almost_a_minute_is_not_sixty_seconds():
     assert say_seconds(59.7) == "1 m 00 s"
     assert say_seconds(9.97) == "10 s"
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 Cells"), (1, "1 Cell"), (25, "25 Cells")])
+def test_one_thing_is_not_plural(number, text):
+    assert say_count(number, "Cell") == text
