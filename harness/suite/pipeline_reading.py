@@ -1,4 +1,4 @@
-"""Reading a technique: each step checked against the registries, every problem collected."""
+"""Reads a technique: checks each step against the registries and collects all problems."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from harness.errors import Problem, unknown
 from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig
 from harness.suite.loading import Document, Key
 from harness.suite.pipeline import Choice, Pipeline
-from harness.suite.reporting import checked
+from harness.suite.reporting import checked, short
 from harness.techniques.registry import DEPLOYMENTS, TRANSFORMS, Deployment, StepConfig, families
 from harness.zoo.source import SOURCES
 
 
 @dataclass
 class _Parts:
-    """A technique as far as it has been read."""
+    """The parts of a technique that have been read."""
 
     transforms: list[Choice] = field(default_factory=list)
     runtime: tuple[Runtime, RuntimeConfig] | None = None
@@ -25,7 +25,7 @@ class _Parts:
 
 
 class PipelineReader:
-    """Checks techniques of a document against the registries and collects what is wrong."""
+    """Checks the techniques of a document against the registries, and collects their problems."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -34,7 +34,7 @@ class PipelineReader:
         self.step_names = [*self.families, *DEPLOYMENTS.names(), "runtime"]
 
     def read(self, name: str, steps: list[dict[str, Any]]) -> Pipeline | None:
-        """Return the technique `name` as a Pipeline, or None when it has problems."""
+        """Return the technique `name` as a Pipeline, or None if it has problems."""
         before = len(self.problems)
         key: Key = ("techniques", name)
         parts = _Parts()
@@ -55,7 +55,7 @@ class PipelineReader:
         return pipeline if self._possible(key, pipeline) else None
 
     def _step(self, key: Key, name: str, settings: Any, parts: _Parts) -> None:
-        """Check one step and where it stands, and put it among `parts`."""
+        """Check one step and its position, and add it to `parts`."""
         if name == "runtime":
             if parts.runtime_seen:
                 self._say(key, "a second runtime; a technique has exactly one")
@@ -63,12 +63,12 @@ class PipelineReader:
             parts.runtime = self._runtime(key, settings) or parts.runtime
         elif name in self.families:
             if parts.runtime_seen:
-                self._say(key, f"{name} stands after the runtime; transforms come before it")
+                self._say(key, f"{name} is after the runtime; transforms must be before it")
             if choice := self._transform(key, name, settings):
                 parts.transforms.append(choice)
         elif name in DEPLOYMENTS:
             if not parts.runtime_seen:
-                self._say(key, f"{name} stands before the runtime; a deployment comes after it")
+                self._say(key, f"{name} is before the runtime; a deployment must be after it")
             if parts.deployment is not None:
                 self._say(key, "a second deployment; a technique has at most one")
             parts.deployment = self._deployment(key, name, settings) or parts.deployment
@@ -76,7 +76,7 @@ class PipelineReader:
             self._say(key, unknown("step", name, self.step_names, TRANSFORMS.broken))
 
     def _possible(self, key: Key, pipeline: Pipeline) -> bool:
-        """Refuse a pipeline that no kind of model could go through."""
+        """Refuse a pipeline that works with no kind of model."""
         reasons: dict[str, None] = {}
         for format in sorted({source.format for source in SOURCES.values()}):
             try:
@@ -91,7 +91,7 @@ class PipelineReader:
     def _runtime(self, key: Key, settings: Any) -> tuple[Runtime, RuntimeConfig] | None:
         fields = {"name": settings} if isinstance(settings, str) else settings
         if not isinstance(fields, dict) or not isinstance(fields.get("name"), str):
-            self._say(key, f"takes a name or {{name: …}}; known: {', '.join(RUNTIMES.names())}")
+            self._say(key, f"must be a name or {{name: …}}; known: {', '.join(RUNTIMES.names())}")
             return None
         name = fields["name"]
         if name not in RUNTIMES:
@@ -107,7 +107,9 @@ class PipelineReader:
         if family.selector and isinstance(fields, str):
             fields = {family.selector: fields}
         if not isinstance(fields, dict):
-            self._say(key, f"takes a mapping, not {type(fields).__name__}")
+            self._say(
+                key, f"found {short(fields)}; allowed: a mapping" + (", or a name" if family.selector else "")
+            )
             return None
         variant = fields.get(family.selector, "") if family.selector else ""
         steps = family.variants.get(variant if isinstance(variant, str) else repr(variant))

@@ -78,7 +78,7 @@ def _allowed(found: Any, alternatives: list[Any]) -> str:
     )
     quotes = "text" in allowed and isinstance(found, int | float)
     hint = "; write it in quotes if it is a name" if quotes else ""
-    return f"found {_short(found)}; allowed: {', or '.join(allowed)}{hint}"
+    return f"found {short(found)}; allowed: {', or '.join(allowed)}{hint}"
 
 
 def _message(fault: Any, where: Key, owner: type[BaseModel]) -> str:
@@ -94,7 +94,7 @@ def _message(fault: Any, where: Key, owner: type[BaseModel]) -> str:
             return str(fault["ctx"]["error"])
         case _:
             text = fault["msg"][0].lower() + fault["msg"][1:]
-            return f"{text}; found {_short(fault.get('input'))}"
+            return f"{text}; found {short(fault.get('input'))}"
 
 
 def _has_old_name(document: Document, where: Key) -> bool:
@@ -103,7 +103,8 @@ def _has_old_name(document: Document, where: Key) -> bool:
     return any(new == where[-1] and old in siblings for (_, old), new in _RENAMED.items())
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Return a value as a message shows it, cut to 60 characters; null is ``nothing``."""
     text = "nothing" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 

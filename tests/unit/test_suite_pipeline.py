@@ -36,9 +36,9 @@ def pipeline(folder, *steps) -> Pipeline:
     [
         ([], "", "has no runtime; add one of onnxruntime, openvino, torch-compile, torch-eager"),
         ([INT8], "", "has no runtime"),
-        ([ORT, INT8], "[1].quantize", "quantize stands after the runtime; transforms come before it"),
+        ([ORT, INT8], "[1].quantize", "quantize is after the runtime; transforms must be before it"),
         ([ORT, EAGER], "[1].runtime", "a second runtime; a technique has exactly one"),
-        ([TWICE, ORT], "[0].replicate", "replicate stands before the runtime; a deployment comes after it"),
+        ([TWICE, ORT], "[0].replicate", "replicate is before the runtime; a deployment must be after it"),
         ([ORT, TWICE, {"replicate": {"replicas": 3}}], "[2].replicate", "a second deployment"),
         (
             [{**INT8, **ORT}, ORT],
@@ -53,7 +53,7 @@ def pipeline(folder, *steps) -> Pipeline:
         ([{"quantize": {"method": {"a": 1}}}, ORT], "[0].quantize.method", "unknown quantize method"),
         ([{"quantize": {"method": 8}}, ORT], "[0].quantize.method", "unknown quantize method '8'"),
         ([{"quantize": "statik"}, ORT], "[0].quantize.method", "did you mean 'static'"),
-        ([{"quantize": ["static"]}, ORT], "[0].quantize", "takes a mapping, not list"),
+        ([{"quantize": ["static"]}, ORT], "[0].quantize", "found ['static']; allowed: a mapping, or a name"),
         ([{"quantize": {"method": "static", "dtype": "int4"}}, ORT], "[0].quantize.dtype", "allowed: 'int8'"),
         (
             [{"quantize": {"method": "static", "per_channel": "yes"}}, ORT],
@@ -90,9 +90,9 @@ def pipeline(folder, *steps) -> Pipeline:
         ([ORT, {"replicate": 2}], "[1].replicate", "found 2; allowed: a mapping"),
         ([ORT, {"replicate": None}], "[1].replicate.replicas", "is missing"),
         ([ORT, {"replicate": {"replicas": 1}}], "[1].replicate.replicas", "found 1; allowed: 2 or more"),
-        ([{"runtime": None}], "[0].runtime", "takes a name or {name: …}; known: onnxruntime"),
-        ([{"runtime": {"graph_optimization": "all"}}], "[0].runtime", "takes a name or {name: …}"),
-        ([{"runtime": ["onnxruntime"]}], "[0].runtime", "takes a name or {name: …}"),
+        ([{"runtime": None}], "[0].runtime", "must be a name or {name: …}; known: onnxruntime"),
+        ([{"runtime": {"graph_optimization": "all"}}], "[0].runtime", "must be a name or {name: …}"),
+        ([{"runtime": ["onnxruntime"]}], "[0].runtime", "must be a name or {name: …}"),
         ([{"runtime": {"name": "onnxruntime", "threds": 1}}], "[0].runtime.threds", "unknown key 'threds'"),
         (
             [{"runtime": {"name": "onnxruntime", "graph_optimization": "max"}}],

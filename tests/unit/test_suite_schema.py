@@ -7,10 +7,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import yaml
 from suite_texts import content, problems, read
 
 from harness.suite.json_schema import schema_text, suite_schema
+from harness.suite.loading import read_document
 
 SUITES = Path(__file__).resolve().parents[2] / "suites"
 
@@ -36,7 +36,7 @@ def test_every_reference_of_the_schema_leads_somewhere():
 
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.yaml")), ids=lambda path: path.name)
 def test_the_projects_suites_are_valid(validator, path):
-    validator.validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    validator.validate(read_document(path).data)
 
 
 TORCH = {"torch": "a.b:c", "inputs": {"x": [3], "ids": {"shape": [5], "dtype": "int64"}}, "kwargs": {"w": 1}}
