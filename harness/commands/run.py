@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from collections import Counter
@@ -61,7 +62,7 @@ def run_suite(
         terminal.error("no Cell of this suite can run on this machine; see the reasons above")
         return ExitCode.NOTHING_MEASURED
     watcher = Watcher(terminal)
-    run = LocalRun(plan, machine, results, cache, watcher, " ".join(["harness", *sys.argv[1:]]))
+    run = LocalRun(plan, machine, results, cache, watcher, shlex.join(["harness", *sys.argv[1:]]))
     info = run.resume() if resume else run.start()
     _show_size(plan, machine, terminal)
     _show_incomparable(plan, terminal)
@@ -83,7 +84,8 @@ def run_suite(
 def _show_interrupted(suite: Path, folder: Path, terminal: Terminal) -> None:
     if folder.exists():
         terminal.warn(f"interrupted; the measurements so far are in {folder}")
-        terminal.warn(f"to continue: harness run {suite} --resume; to see them: harness report {folder}")
+        resume, report = shlex.join(["run", str(suite), "--resume"]), shlex.join(["report", str(folder)])
+        terminal.warn(f"to continue: harness {resume}; to see them: harness {report}")
     else:
         terminal.warn("interrupted before anything was measured")
 

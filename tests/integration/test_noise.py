@@ -56,7 +56,7 @@ def test_ctrl_c_keeps_whole_experiments_and_the_same_command_goes_on(bench: Benc
     assert code == 130, out + err
     bench.assert_all_gone()
     assert "interrupted; complete experiments are kept" in out + err
-    assert "sees" in out  # the report of what there is
+    assert "MDE" in out  # the report of what there is
     whole = sum(e["event"] == "experiment" for e in read_journal(bench.folder / "out"))
     printed = bench.harness("noise", suite, "--experiments", str(whole + 1), *OPTIONS)
     assert f"{whole + 1} experiments" in printed
