@@ -56,7 +56,7 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff check --quiet --fix harness tests
 
 perf: $(READY) ## time the harness itself (pytest-benchmark)
-	@$(BIN)/python -m pytest tests/perf --benchmark-only --benchmark-columns=min,median,max,rounds $(ARGS)
+	@$(BIN)/python -m pytest tests/perf --benchmark-enable --benchmark-only --benchmark-columns=min,median,max,rounds $(ARGS)
 
 clean: ## remove caches and generated reports; Runs and the environment stay
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .benchmarks build dist
