@@ -21,6 +21,7 @@ def trials(bench: Bench) -> list[Event]:
     return [e for e in read_journal(bench.folder / "out") if e["event"] == "noise-trial"]
 
 
+@pytest.mark.alone  # a Trial with far fewer Blocks than the others, as load makes it, lacks an arm
 def test_an_injected_slow_down_is_measured_and_called(bench: Bench, onnx_file: Path) -> None:
     suite = str(bench.suite(NET, ORT))
     printed = bench.harness("noise", suite, "--experiments", "2", *OPTIONS)

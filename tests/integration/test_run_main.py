@@ -47,6 +47,7 @@ def libraries_of_workers(bench: Bench, process: subprocess.Popen) -> dict[str, s
     return {f"{kinds[pid]} {pid}": names for pid, names in mapped.items()}
 
 
+@pytest.mark.alone  # compares memory shares, and counts the Trials that load did not truncate
 def test_main_path(bench: Bench, onnx_file: Path) -> None:
     needs_two_cores()
     suite = bench.suite(MODELS, TECHNIQUES, WORKLOADS, exclude=EXCLUDE)
