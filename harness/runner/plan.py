@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.artifacts.cache import Cache, digest
@@ -74,14 +74,36 @@ class PlannedCell:
 
 @dataclass
 class Plan:
-    """All Groups, all Cells by id, and all builds in an order in which parents come first."""
+    """All Groups, all Cells by id, and all builds in an order in which parents come first.
+
+    `data_keys` are the addresses of the evaluation data, by model name. A Plan can grow: see `add`.
+    """
 
     suite: CheckedSuite
     place: Place
-    groups: list[Group]
+    groups: list[Group] = field(default_factory=list)
     cells: dict[str, PlannedCell] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     data_keys: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._planner = _Planner(self)
+
+    def add(self, cell: Cell) -> PlannedCell:
+        """Plan one Cell more: its target, its builds and its Group. Does nothing for a Cell that it holds.
+
+        The first Cell of a Group starts that Group, without a baseline.
+        """
+        if (known := self.cells.get(cell.cell_id)) is not None:
+            return known
+        planned = self.cells[cell.cell_id] = self._planner.cell(cell)
+        for i, group in enumerate(self.groups):
+            if group.group_id == cell.group_id:
+                self.groups[i] = replace(group, cells=(*group.cells, cell))
+                break
+        else:
+            self.groups.append(Group(cell.group_id, (cell,), None))
+        return planned
 
     def source_key(self, model: Model) -> str:
         """Address of the model as given."""
@@ -113,12 +135,11 @@ class Plan:
 
 
 def make_plan(suite: CheckedSuite, place: Place) -> Plan:
-    """Expand the suite and settle for each Cell whether and how it runs here."""
+    """Expand the suite and decide for each Cell whether and how it runs here."""
     plan = Plan(suite, place, expand(suite))
-    planner = _Planner(plan)
     for group in plan.groups:
         for cell in group.cells:
-            plan.cells[cell.cell_id] = planner.cell(cell)
+            plan.cells[cell.cell_id] = plan._planner.cell(cell)
     return plan
 
 

@@ -153,6 +153,30 @@ def test_parents_come_before_their_children(folder: Path) -> None:
     assert made.source_key(made.groups[0].cells[0].model) in seen
 
 
+def test_a_plan_grows_by_one_cell(folder: Path) -> None:
+    whole = plan(folder, techniques={"t": [ORT], "q": [QUANTIZE, ORT]})
+    first, second = whole.groups[0].cells
+    made = Plan(whole.suite, whole.place)
+    assert made.add(first).artifact_key == whole.cells[first.cell_id].artifact_key
+    before = dict(made.jobs)
+    added = made.add(second)
+    assert list(made.jobs) == [*before, added.artifact_key]
+    assert [cell.cell_id for cell in made.groups[0].cells] == [first.cell_id, second.cell_id]
+    assert (made.cells, made.jobs, made.data_keys) == (whole.cells, whole.jobs, whole.data_keys)
+    assert made.add(second) is added
+    assert len(made.groups) == 1
+    assert len(made.groups[0].cells) == 2
+
+
+def test_a_cell_that_cannot_run_is_added_with_its_reason(folder: Path) -> None:
+    made = plan(folder)
+    jobs = dict(made.jobs)
+    (cell,) = plan(folder, hardware={"gpu": {"device": "cuda"}}).groups[0].cells
+    assert made.add(cell).skip == "there is no GPU"
+    assert made.jobs == jobs
+    assert [len(group.cells) for group in made.groups] == [1, 1]
+
+
 def test_the_same_content_has_the_same_address_whatever_its_name(folder: Path) -> None:
     one = plan(folder, techniques={"t": [QUANTIZE, ORT]})
     other = plan(folder, suite="other", techniques={"u": [QUANTIZE, ORT]}, models={"x": {"onnx": "m.onnx"}})
