@@ -1,17 +1,16 @@
-"""The Plan: every Cell with its target, its build chain and its Artifact's address, or why it is skipped."""
+"""The Plan: every Cell with its target, its build steps and its Artifact's address, or why it is skipped."""
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.artifacts.cache import Cache, digest
-from harness.errors import MissingPackageError
+from harness.artifacts.code import code_of
 from harness.formats.target import Target
 from harness.measure.scenarios.registry import SCENARIOS
-from harness.packages import versions_of
-from harness.runner.workers.evaluation_data import reference_runtime
+from harness.packages import missing_package, versions_of
+from harness.runner.workers.evaluation_data import reference_runtime, write_evaluation_data
 from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
@@ -20,15 +19,17 @@ from harness.techniques.registry import Transform
 from harness.zoo.identities import training_version
 from harness.zoo.registry import METRICS
 
-# What a build or a start takes where nothing better is known, seconds; only the dry run's estimate uses it.
+# Seconds that a build or a start is assumed to take; only the dry run's estimate uses them.
+SOURCE_PACKAGES = ("torch", "onnx", "safetensors")
+"""Distributions that build the model as given, whatever its source."""
 GUESS_BUILD_S, GUESS_START_S, GUESS_COMPILE_S = 2.5, 1.0, 12.0
 GUESS_AROUND_S = 0.05
-"""Around each Block: untimed calls before it, and the wait until the worker's threads rest."""
+"""Seconds around each Block: untimed calls before it, and the wait until the worker's threads are idle."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """The machine as the Plan needs it: cores given, GPUs, instruction set, identity, GPU's capability."""
+    """What a Plan needs to know of the machine: usable cores, GPU, instruction set, identity."""
 
     cores: tuple[int, ...]
     cuda_missing: str | None
@@ -39,7 +40,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Job:
-    """One build: `kind` is source, data or step; `parents` are the keys it needs first."""
+    """One build: `kind` is source, data or step; `parents` are the keys of the builds that it needs."""
 
     key: str
     kind: str
@@ -50,16 +51,18 @@ class Job:
 
     @property
     def title(self) -> str:
-        """For people: model and step."""
+        """Return model and step, for readers."""
         what = (
-            self.stage.step.name if self.stage else {"source": "as given", "data": "quality data"}[self.kind]
+            self.stage.step.name
+            if self.stage
+            else {"source": "as given", "data": "evaluation data"}[self.kind]
         )
         return f"{self.model.name}: {what}"
 
 
 @dataclass
 class PlannedCell:
-    """A Cell, and what it takes to run it; `skip` is the reason when it cannot run here."""
+    """A Cell with its target and builds; `skip` is the reason when it cannot run here."""
 
     cell: Cell
     target: Target
@@ -68,7 +71,7 @@ class PlannedCell:
 
     @property
     def artifact_key(self) -> str:
-        """Address of the Artifact that its Session loads."""
+        """Return the address of the Artifact that its Session loads."""
         return self.jobs[-1].key if self.jobs else ""
 
 
@@ -106,17 +109,17 @@ class Plan:
         return planned
 
     def source_key(self, model: Model) -> str:
-        """Address of the model as given."""
+        """Return the address of the model as given."""
         return self.jobs[self.data_keys[model.name]].parents[0]
 
     def runnable(self, group: Group) -> list[PlannedCell]:
-        """The Group's Cells that are not skipped."""
+        """Return the Group's Cells that are not skipped."""
         return [p for p in (self.cells[c.cell_id] for c in group.cells) if p.skip is None]
 
     def estimate_s(self, cache: Cache) -> tuple[float, float]:
-        """Guess seconds of building what the cache lacks, and of measuring, which may stop earlier.
+        """Estimate the seconds of building what the cache lacks, and of measuring, which can stop earlier.
 
-        Without the quality passes: nobody knows yet how long a call takes.
+        Evaluation is not included, because the time of a call is not known yet.
         """
         missing = [job for job in self.jobs.values() if cache.get(job.key) is None]
         build = sum(
@@ -143,7 +146,22 @@ def make_plan(suite: CheckedSuite, place: Place) -> Plan:
     return plan
 
 
+def stage_content(stage: Stage, target: Target, place: Place) -> list[Any]:
+    """Return as JSON what a build step makes of its source: settings, code, and values for this target."""
+    aspects: dict[str, Any] = {
+        "batch": target.batch,
+        "device": target.device,
+        "threads": target.threads,
+        "machine": place.machine_id,
+    }
+    resolved = stage.step.resolve(stage.config, target, place.cpu_features)
+    specialized = {name: aspects[name] for name in stage.step.specialize_on}
+    return [stage.content(), stage.step.code, specialized | resolved]
+
+
 class _Planner:
+    """Makes jobs and their addresses; each chain of builds once."""
+
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.seed = plan.suite.spec.measure.seed
@@ -185,7 +203,7 @@ class _Planner:
         deployment = pipeline.deployment
         if deployment and cell.workload.scenario not in deployment.scenarios:
             wanted = " or ".join(deployment.scenarios)
-            return f"{deployment.family} shows only in the scenario {wanted}"
+            return f"{deployment.family} works only in the scenario {wanted}"
         if pipeline.replicas > target.threads:
             return f"{pipeline.replicas} replicas need as many threads; the budget is {target.threads}"
         return None
@@ -213,7 +231,7 @@ class _Planner:
         return tuple(jobs)
 
     def _too_old(self, step: Transform, target: Target) -> str | None:
-        """Why the GPU lacks what a step needs; None where it has it, or where nobody knows."""
+        """Return why the GPU is too old for a step; None if it is not, or if its capability is unknown."""
         has, needs = self.plan.place.cuda_capability, step.cuda_capability
         if target.device != "cuda" or has is None or needs is None or has >= needs:
             return None
@@ -221,53 +239,43 @@ class _Planner:
         return "{} needs a GPU of compute capability {}; this one has {}".format(step.name, *named)
 
     def _source(self, model: Model) -> Job:
+        identity, packages = model.identity, (*SOURCE_PACKAGES, *model.source.needs(model.config)[0])
         content = [
             "source",
             model.content(),
-            model.identity,
-            versions_of(("torch", "onnx", "safetensors", *model.source.needs(model.config)[0])),
+            [identity.code, identity.weights, identity.libraries],
+            model.source.code,
+            versions_of(packages),
         ]
         return Job(digest(content), "source", model)
 
     def _step(self, model: Model, parent: Job, stage: Stage, target: Target) -> Job:
         step = stage.step
-        aspects: dict[str, Any] = {
-            "batch": target.batch,
-            "device": target.device,
-            "threads": target.threads,
-            "machine": self.plan.place.machine_id,
-        }
-        resolved = step.resolve(stage.config, target, self.plan.place.cpu_features)
         content = [
             parent.key,
-            stage.content(),
-            step.code,
+            *stage_content(stage, target, self.plan.place),
             versions_of(step.packages),
-            {name: aspects[name] for name in step.specialize_on} | resolved,
             self.seed,
         ]
         if step.needs_training_data(stage.config):
-            content.append(training_version(model.source.dataset(model.config)))
+            content += [model.identity.data, training_version(model.source.dataset(model.config))]
         return Job(digest(content), "step", model, (parent.key,), stage, target)
 
     def _data(self, model: Model, source: Job) -> None:
         if model.name in self.plan.data_keys:
             return
         metric = model.source.metric(model.config)
-        packages = ["numpy"]
-        if METRICS.get(metric).needs_reference and (runtime := reference_runtime(model.source.format)):
-            packages += runtime.packages
-        content = ["data", source.key, metric, self.seed, versions_of(tuple(packages))]
+        runtime = reference_runtime(model.source.format) if METRICS.get(metric).needs_reference else None
+        content = [
+            "data",
+            source.key,
+            model.identity.data,
+            metric,
+            self.seed,
+            versions_of(("numpy", *(runtime.packages if runtime else ()))),
+            code_of(write_evaluation_data, model.source.data, runtime.open_session if runtime else None),
+        ]
         job = Job(digest(content), "data", model, (source.key,))
         self.plan.data_keys[model.name] = job.key
         self.plan.jobs[source.key] = source
         self.plan.jobs[job.key] = job
-
-
-def missing_package(packages: tuple[str, ...], extra: str | None) -> str | None:
-    """Return which of the packages is not here and what installs it, or None; imports nothing."""
-    for package in packages:
-        module = package.replace("-", "_")
-        if importlib.util.find_spec(module) is None:
-            return str(MissingPackageError(package, extra))
-    return None

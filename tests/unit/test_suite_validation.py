@@ -120,7 +120,7 @@ def test_a_name_that_cannot_be_read_is_refused(tmp_path, section, name):
     found = problems(
         tmp_path, content(**{section: {name: next(iter(given.values())), **dict(list(given.items())[1:])}})
     )
-    assert f"{name!r} is no name: one line of text that can be printed" in [
+    assert f"{name!r} is not a name: write one line of printable text" in [
         problem.message for problem in found
     ]
 

@@ -76,7 +76,7 @@ def test_images_take_their_size_from_the_configuration(tmp_path):
 def test_its_identity_follows_the_files(tmp_path, gpt2):
     config = SOURCE.config(hf="gpt2", task="text-generation")
     before = SOURCE.identity(config, tmp_path)
-    assert before["dataset"] == dataset_identity("random-tokens", tmp_path)
+    assert before.data == dataset_identity("random-tokens", tmp_path).digest
     assert before == SOURCE.identity(config, tmp_path)
     path = tmp_path / "gpt2" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "n_head": 4}))
@@ -169,12 +169,12 @@ def test_a_branch_counts_as_its_commit_which_the_hub_is_asked_once_and_depends_c
     (tmp_path / "own.csv").write_text("1")
     config = SOURCE.config(hf="owner/name", task="fill-mask", depends=["own.csv"])
     first = SOURCE.identity(config, tmp_path)
-    assert first["revision"] == COMMIT
+    assert first.weights == [{}, COMMIT]
     (tmp_path / "own.csv").write_text("2")
     second = SOURCE.identity(config, tmp_path)
-    assert second["revision"] == COMMIT and second["depends"] != first["depends"]
+    assert second.weights == first.weights and second.code != first.code
     pinned = SOURCE.config(hf="owner/name", task="fill-mask", revision=COMMIT[::-1])
-    assert SOURCE.identity(pinned, tmp_path)["revision"] == COMMIT[::-1]
+    assert SOURCE.identity(pinned, tmp_path).weights == [{}, COMMIT[::-1]]
     assert hub == [("owner/name", "config.json", "main")]
 
 

@@ -18,7 +18,15 @@ from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
-from harness.zoo.source import SOURCES, DatasetReference, Depends, MetricName, Source, SourceConfig
+from harness.zoo.source import (
+    SOURCES,
+    DatasetReference,
+    Depends,
+    MetricName,
+    ModelIdentity,
+    Source,
+    SourceConfig,
+)
 from harness.zoo.user_code import load_data
 
 if TYPE_CHECKING:
@@ -27,8 +35,6 @@ if TYPE_CHECKING:
 FACTORY = "harness.zoo.hf_module:build"
 RANDOM = "random-tokens"
 COMMIT = re.compile("[0-9a-f]{40}")
-INPUTS_VERSION = 2
-"""Raised when the inputs that follow from a configuration change."""
 PADDED_POSITIONS = ("roberta", "xlm-roberta", "camembert")
 """Types of models whose positions begin after the padding id's, so that fewer are left for tokens."""
 
@@ -67,7 +73,7 @@ class HfSource(SourceConfig):
     depends: Depends = ()
 
 
-def _identity(config: HfSource, folder: Path) -> dict[str, Any]:
+def _identity(config: HfSource, folder: Path) -> ModelIdentity:
     place = folder / config.hf
     files: dict[str, str] = {}
     if place.is_dir():
@@ -81,13 +87,10 @@ def _identity(config: HfSource, folder: Path) -> dict[str, Any]:
         raise DataError(f"{config.hf} is a file; name the checkpoint's folder")
     elif config.hf.startswith((".", "/")) or config.hf.count("/") > 1 or _beside(place, folder):
         raise DataError(f"{config.hf}: no such folder beside the suite")
-    return {
-        "files": files,
-        "revision": config.revision if files else _commit(config),
-        "inputs": INPUTS_VERSION,
-        "depends": depends_identity(config.depends, folder),
-        "dataset": dataset_identity(config.dataset or RANDOM, folder),
-    }
+    revision = config.revision if files else _commit(config)
+    data = dataset_identity(config.dataset or RANDOM, folder)
+    code = depends_identity(config.depends, folder)
+    return ModelIdentity(code, [files, revision], data.digest, data.libraries)
 
 
 def _beside(place: Path, folder: Path) -> bool:

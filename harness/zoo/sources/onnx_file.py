@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
 from harness.artifacts.cache import file_digest
+from harness.config import changed_fields
 from harness.errors import DataError
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.external_data import external_files
 from harness.formats.tensors import TensorSpec
 from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
-from harness.zoo.source import SOURCES, DatasetReference, Depends, Inputs, MetricName, Source, SourceConfig
+from harness.zoo.source import (
+    SOURCES,
+    DatasetReference,
+    Depends,
+    Inputs,
+    MetricName,
+    ModelIdentity,
+    Source,
+    SourceConfig,
+)
 from harness.zoo.user_code import load_data
 
 
@@ -30,18 +39,16 @@ class OnnxSource(SourceConfig):
     depends: Depends = ()
 
 
-def _identity(config: OnnxSource, folder: Path) -> dict[str, Any]:
+def _identity(config: OnnxSource, folder: Path) -> ModelIdentity:
+    """The file counts as weights: it holds the graph and the weights."""
     path = folder / config.onnx
     if not path.is_file():
         raise DataError(f"{config.onnx}: no such file beside the suite")
-    beside = external_files(path)
-    return {
-        "file": file_digest(path),
-        "data": [file_digest(p) if p.is_file() else "missing" for p in beside],
-        "dataset": dataset_identity(config.dataset, folder),
-        "depends": depends_identity(config.depends, folder),
-        "inputs": [spec.model_dump() for spec in config.inputs or ()],
-    }
+    beside = [file_digest(p) if p.is_file() else "missing" for p in external_files(path)]
+    given = [changed_fields(spec) for spec in config.inputs or ()]
+    code = [given, depends_identity(config.depends, folder)]
+    data = dataset_identity(config.dataset, folder)
+    return ModelIdentity(code, [file_digest(path), *beside], data.digest, data.libraries)
 
 
 def _build(config: OnnxSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
