@@ -248,7 +248,7 @@ def test_ids_are_hexadecimal_and_do_not_change_between_processes(tmp_path):
 
 
 def test_ids_do_not_change_where_an_option_is_added(tmp_path, monkeypatch):
-    """An option with a default, in a step, its nested settings, a runtime, a workload, a model and hardware."""
+    """An option with a default: of a step, nested settings, a runtime, a workload, a model, hardware."""
     from harness.measure.scenarios.registry import SCENARIOS
     from harness.runtimes.registry import RUNTIMES
     from harness.suite import schema

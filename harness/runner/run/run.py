@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import time
@@ -22,6 +23,7 @@ from harness.errors import ExitCode, StoreError
 from harness.measure.scenarios.registry import SCENARIOS
 from harness.packages import package_version, versions_of
 from harness.runner.experiment.builds import Builds, build_all
+from harness.runner.identity import artifact_digest, cell_digests, speed_variables
 from harness.runner.plan import Place, Plan, PlannedCell, make_plan
 from harness.runner.progress import Observer
 from harness.runner.run.concurrent_runs import announced, others
@@ -114,6 +116,7 @@ class LocalRun:
             machine=self.machine.to_dict(),
             doctor=[finding.to_dict() for finding in examine()],
             versions=_versions(self.plan),
+            environment=speed_variables(os.environ),
             seed=spec.measure.seed,
             settings=spec.measure.model_dump(mode="json"),
             quality=spec.quality.model_dump(mode="json"),
@@ -161,7 +164,8 @@ class LocalRun:
             record("run", info=info.model_dump(mode="json"))
             for group in self.plan.groups:
                 for cell in group.cells:
-                    row = describe_cell(self.plan.cells[cell.cell_id], group)
+                    planned = self.plan.cells[cell.cell_id]
+                    row = describe_cell(planned, group) | cell_digests(planned, self.plan)
                     record("cell", cell_id=cell.cell_id, row=row)
         record("session", start_ns=time.perf_counter_ns())
         self._watch_concurrent_runs(record)
@@ -199,6 +203,7 @@ class LocalRun:
                 "artifact",
                 cell_id=planned.cell.cell_id,
                 key=artifact.key,
+                content_digest=artifact_digest(planned, artifact),
                 format=artifact.format,
                 bytes=artifact.payload_bytes,
                 build_s=artifact.build_s,
