@@ -14,7 +14,8 @@ from harness.artifacts.code import code_of
 from harness.formats.registry import FORMATS
 from harness.measure.scenarios.registry import SCENARIOS
 from harness.packages import versions_of
-from harness.runner.plan import SOURCE_PACKAGES, Plan, PlannedCell
+from harness.runner.addresses import SOURCE_PACKAGES
+from harness.runner.plan import Plan, PlannedCell
 from harness.runner.workers.environment import worker_environment
 from harness.zoo.identities import training_version
 

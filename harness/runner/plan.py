@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from harness.artifacts.cache import Cache, digest
-from harness.artifacts.code import code_of
+from harness.artifacts.cache import Cache
+from harness.errors import DataError, Problem
 from harness.formats.target import Target
 from harness.measure.scenarios.registry import SCENARIOS
-from harness.packages import missing_package, versions_of
-from harness.runner.workers.evaluation_data import reference_runtime, write_evaluation_data
+from harness.packages import missing_package
+from harness.runner.addresses import data_address, source_address, step_address
+from harness.runner.workers.inspect import Facts, Inspector
 from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
 from harness.suite.validation import CheckedSuite, Model
 from harness.techniques.registry import Transform
-from harness.zoo.identities import training_version
-from harness.zoo.registry import METRICS
 
 # Seconds that a build or a start is assumed to take; only the dry run's estimate uses them.
-SOURCE_PACKAGES = ("torch", "onnx", "safetensors")
-"""Distributions that build the model as given, whatever its source."""
 GUESS_BUILD_S, GUESS_START_S, GUESS_COMPILE_S = 2.5, 1.0, 12.0
 GUESS_AROUND_S = 0.05
 """Seconds around each Block: untimed calls before it, and the wait until the worker's threads are idle."""
@@ -79,7 +75,9 @@ class PlannedCell:
 class Plan:
     """All Groups, all Cells by id, and all builds in an order in which parents come first.
 
-    `data_keys` are the addresses of the evaluation data, by model name. A Plan can grow: see `add`.
+    `data_keys` are the addresses of the evaluation data, `facts` the results of inspections (zoo/source.py),
+    both by model name. `problems` are faults of models that an inspection found: their builds will fail. A
+    Plan can grow: see `add`.
     """
 
     suite: CheckedSuite
@@ -88,6 +86,8 @@ class Plan:
     cells: dict[str, PlannedCell] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     data_keys: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Facts] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._planner = _Planner(self)
@@ -137,26 +137,28 @@ class Plan:
         return build, measure
 
 
-def make_plan(suite: CheckedSuite, place: Place) -> Plan:
-    """Expand the suite and decide for each Cell whether and how it runs here."""
+def make_plan(suite: CheckedSuite, place: Place, inspector: Inspector | None = None) -> Plan:
+    """Expand the suite and decide for each Cell whether and how it runs here.
+
+    With an inspector, the Plan also knows what is in the models' files.
+    """
     plan = Plan(suite, place, expand(suite))
+    if inspector is not None:
+        _inspect(plan, inspector)
     for group in plan.groups:
         for cell in group.cells:
             plan.cells[cell.cell_id] = plan._planner.cell(cell)
     return plan
 
 
-def stage_content(stage: Stage, target: Target, place: Place) -> list[Any]:
-    """Return as JSON what a build step makes of its source: settings, code, and values for this target."""
-    aspects: dict[str, Any] = {
-        "batch": target.batch,
-        "device": target.device,
-        "threads": target.threads,
-        "machine": place.machine_id,
-    }
-    resolved = stage.step.resolve(stage.config, target, place.cpu_features)
-    specialized = {name: aspects[name] for name in stage.step.specialize_on}
-    return [stage.content(), stage.step.code, specialized | resolved]
+def _inspect(plan: Plan, inspector: Inspector) -> None:
+    """Add what the inspection of the suite's models tells, and which models it refuses."""
+    for name, model in plan.suite.models.items():
+        try:
+            plan.facts[name] = inspector.facts(model) or {}
+        except DataError as error:
+            key = ("models", name, model.source.key)
+            plan.problems.append(plan.suite.document.problem(key, str(error)))
 
 
 class _Planner:
@@ -200,6 +202,9 @@ class _Planner:
             return missing
         if missing := SCENARIOS.get(cell.workload.scenario).missing():
             return missing
+        fixed = self.plan.facts.get(cell.model.name, {}).get("fixed_batch")
+        if fixed not in (None, target.batch):
+            return f"the model's batch is fixed to {fixed}; the workload's is {target.batch}"
         deployment = pipeline.deployment
         if deployment and cell.workload.scenario not in deployment.scenarios:
             wanted = " or ".join(deployment.scenarios)
@@ -216,7 +221,7 @@ class _Planner:
             stages = cell.pipeline.stages(model.source.format)
         except ValueError as error:
             return f"not for this model: {error}"
-        jobs = [self._source(model)]
+        jobs = [Job(source_address(model), "source", model)]
         for stage in stages:
             step = stage.step
             if target.device not in step.devices:
@@ -238,44 +243,15 @@ class _Planner:
         named = (".".join(map(str, version)) for version in (needs, has))
         return "{} needs a GPU of compute capability {}; this one has {}".format(step.name, *named)
 
-    def _source(self, model: Model) -> Job:
-        identity, packages = model.identity, (*SOURCE_PACKAGES, *model.source.needs(model.config)[0])
-        content = [
-            "source",
-            model.content(),
-            [identity.code, identity.weights, identity.libraries],
-            model.source.code,
-            versions_of(packages),
-        ]
-        return Job(digest(content), "source", model)
-
     def _step(self, model: Model, parent: Job, stage: Stage, target: Target) -> Job:
-        step = stage.step
-        content = [
-            parent.key,
-            *stage_content(stage, target, self.plan.place),
-            versions_of(step.packages),
-            self.seed,
-        ]
-        if step.needs_training_data(stage.config):
-            content += [model.identity.data, training_version(model.source.dataset(model.config))]
-        return Job(digest(content), "step", model, (parent.key,), stage, target)
+        place = self.plan.place
+        resolved = stage.step.resolve(stage.config, target, place.cpu_features)
+        key = step_address(parent.key, model, stage, target, resolved, place.machine_id, self.seed)
+        return Job(key, "step", model, (parent.key,), stage, target)
 
     def _data(self, model: Model, source: Job) -> None:
-        if model.name in self.plan.data_keys:
-            return
-        metric = model.source.metric(model.config)
-        runtime = reference_runtime(model.source.format) if METRICS.get(metric).needs_reference else None
-        content = [
-            "data",
-            source.key,
-            model.identity.data,
-            metric,
-            self.seed,
-            versions_of(("numpy", *(runtime.packages if runtime else ()))),
-            code_of(write_evaluation_data, model.source.data, runtime.open_session if runtime else None),
-        ]
-        job = Job(digest(content), "data", model, (source.key,))
-        self.plan.data_keys[model.name] = job.key
-        self.plan.jobs[source.key] = source
-        self.plan.jobs[job.key] = job
+        if model.name not in self.plan.data_keys:
+            job = Job(data_address(source.key, model, self.seed), "data", model, (source.key,))
+            self.plan.data_keys[model.name] = job.key
+            self.plan.jobs[source.key] = source
+            self.plan.jobs[job.key] = job

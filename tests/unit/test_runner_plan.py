@@ -14,7 +14,7 @@ from harness import packages as versions
 from harness.artifacts.cache import Cache
 from harness.errors import SuiteError
 from harness.measure.scenarios.registry import SCENARIOS
-from harness.runner import plan as module
+from harness.runner import addresses as module
 from harness.runner.plan import Place, Plan, make_plan
 from harness.suite.validation import read_suite
 from harness.techniques import registry

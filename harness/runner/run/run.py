@@ -36,6 +36,7 @@ from harness.runner.run.resume import (
     refuse_other_cells,
     refuse_other_libraries,
 )
+from harness.runner.workers.inspect import Inspector
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.journal import Event, Journal, read_journal
 from harness.suite.matrix import Group
@@ -64,7 +65,8 @@ def this_place() -> tuple[Place, Machine]:
 def plan_here(suite: CheckedSuite) -> tuple[Plan, Machine]:
     """Plan a suite for this machine."""
     place, machine = this_place()
-    return make_plan(suite, place), machine
+    with Inspector(Cache().root, suite.folder) as inspector:
+        return make_plan(suite, place, inspector), machine
 
 
 @dataclass
