@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 
@@ -33,12 +34,13 @@ def changed_fields(model: BaseModel) -> dict[str, Any]:
     return {
         name: _as_json(value)
         for name, field in type(model).model_fields.items()
-        if not _same(value := getattr(model, name), field.get_default(call_default_factory=True))
+        if not _is_default(value := getattr(model, name), field)
     }
 
 
-def _same(value: Any, default: Any) -> bool:
-    """Whether both are equal; 1 and true are not."""
+def _is_default(value: Any, field: FieldInfo) -> bool:
+    """Whether a value equals the field's default; 1 and true are not equal."""
+    default = field.get_default(call_default_factory=True) if field.default_factory else field.default
     return bool(value == default) and isinstance(value, bool) == isinstance(default, bool)
 
 

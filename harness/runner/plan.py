@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 
 from harness.artifacts.cache import Cache
 from harness.errors import DataError, Problem
 from harness.formats.target import Target
-from harness.measure.scenarios.registry import SCENARIOS
+from harness.measure.scenarios.registry import SCENARIOS, Scenario
 from harness.packages import missing_package
 from harness.runner.addresses import data_address, source_address, step_address
 from harness.runner.workers.inspect import Facts, Inspector
+from harness.runtimes.registry import Runtime
 from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
@@ -161,19 +163,25 @@ def _inspect(plan: Plan, inspector: Inspector) -> None:
             plan.problems.append(plan.suite.document.problem(key, str(error)))
 
 
+def _missing_for(entry: Runtime | Scenario) -> str | None:
+    return entry.missing()
+
+
 class _Planner:
-    """Makes jobs and their addresses; each chain of builds once."""
+    """Makes jobs and their addresses; what several Cells share is worked out once."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.seed = plan.suite.spec.measure.seed
-        self._chains: dict[tuple[str, str, Target], tuple[Job, ...] | str] = {}
+        self._chains: dict[tuple[int, int, Target], tuple[Job, ...] | str] = {}
+        self._missing = functools.cache(missing_package)
+        self._missing_for = functools.cache(_missing_for)
 
     def cell(self, cell: Cell) -> PlannedCell:
         target, skip = self._target(cell)
         skip = skip or self._unfit(cell, target)
         if skip is None:
-            at = (cell.model.name, cell.pipeline.name, target)
+            at = (id(cell.model), id(cell.pipeline), target)  # the Plan's Cells keep both alive
             if at not in self._chains:
                 self._chains[at] = self._chain(cell, target)
             chain = self._chains[at]
@@ -198,10 +206,9 @@ class _Planner:
         pipeline = cell.pipeline
         if target.device not in pipeline.runtime.devices:
             return f"{pipeline.runtime.name} does not run on {target.device}"
-        if missing := pipeline.runtime.missing():
-            return missing
-        if missing := SCENARIOS.get(cell.workload.scenario).missing():
-            return missing
+        for entry in (pipeline.runtime, SCENARIOS.get(cell.workload.scenario)):
+            if missing := self._missing_for(entry):
+                return missing
         fixed = self.plan.facts.get(cell.model.name, {}).get("fixed_batch")
         if fixed not in (None, target.batch):
             return f"the model's batch is fixed to {fixed}; the workload's is {target.batch}"
@@ -215,20 +222,20 @@ class _Planner:
 
     def _chain(self, cell: Cell, target: Target) -> tuple[Job, ...] | str:
         model = cell.model
-        if missing := missing_package(*model.source.needs(model.config)):
+        if missing := self._missing(*model.source.needs(model.config)):
             return missing
         try:
             stages = cell.pipeline.stages(model.source.format)
         except ValueError as error:
             return f"not for this model: {error}"
-        jobs = [Job(source_address(model), "source", model)]
+        jobs = [self._source(model)]
         for stage in stages:
             step = stage.step
             if target.device not in step.devices:
                 return f"{step.name} does not run on {target.device}"
             if weak := self._too_old(step, target):
                 return weak
-            if missing := missing_package(step.packages, step.extra):
+            if missing := self._missing(step.packages, step.extra):
                 return missing
             if step.needs_training_data(stage.config) and not model.source.has_data(model.config):
                 return f"{step.name} needs training data; give the model a dataset"
@@ -242,6 +249,11 @@ class _Planner:
             return None
         named = (".".join(map(str, version)) for version in (needs, has))
         return "{} needs a GPU of compute capability {}; this one has {}".format(step.name, *named)
+
+    def _source(self, model: Model) -> Job:
+        if model.name in self.plan.data_keys:
+            return self.plan.jobs[self.plan.source_key(model)]
+        return Job(source_address(model), "source", model)
 
     def _step(self, model: Model, parent: Job, stage: Stage, target: Target) -> Job:
         place = self.plan.place
