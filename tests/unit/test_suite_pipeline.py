@@ -36,9 +36,9 @@ def pipeline(folder, *steps) -> Pipeline:
     [
         ([], "", "has no runtime; add one of onnxruntime, openvino, torch-compile, torch-eager"),
         ([INT8], "", "has no runtime"),
-        ([ORT, INT8], "[1].quantize", "quantize stands after the runtime; transforms come before it"),
+        ([ORT, INT8], "[1].quantize", "quantize comes after the runtime; transforms come before it"),
         ([ORT, EAGER], "[1].runtime", "a second runtime; a technique has exactly one"),
-        ([TWICE, ORT], "[0].replicate", "replicate stands before the runtime; a deployment comes after it"),
+        ([TWICE, ORT], "[0].replicate", "replicate comes before the runtime; a deployment comes after it"),
         ([ORT, TWICE, {"replicate": {"replicas": 3}}], "[2].replicate", "a second deployment"),
         (
             [{**INT8, **ORT}, ORT],

@@ -69,7 +69,7 @@ def test_what_has_no_file_is_refused(suite, reference):
 
 @pytest.mark.parametrize("reference", [":f", ".net:f", "a..b:f", "a-b:f", "a b:f"])
 def test_what_names_no_module_is_refused(suite, reference):
-    with pytest.raises(DataError, match=r"is no package\.module:function"):
+    with pytest.raises(DataError, match=r"is not package\.module:function"):
         find_module(reference, suite)
 
 
