@@ -20,7 +20,7 @@ SHOWN_GROUPS = 40
 
 
 def show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) -> ExitCode:
-    """Print the Plan. Exit status 5 when nothing could run."""
+    """Print the Plan. Exit status 2 when a model cannot be used, 5 when nothing could run."""
     runnable = sum(len(plan.runnable(group)) for group in plan.groups)
     terminal.say(
         f"{plan.suite.spec.suite}: {len(plan.cells)} Cells in {len(plan.groups)} Groups on {machine.slug}"
@@ -48,6 +48,10 @@ def show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) ->
         f"{say_seconds(build_s)} to build what the cache lacks, {say_seconds(measure_s)} to measure; "
         "and the quality set once for each Cell."
     )
+    for problem in plan.problems:
+        terminal.error(str(problem))
+    if plan.problems:
+        return ExitCode.USAGE
     return ExitCode.OK if runnable else ExitCode.NOTHING_MEASURED
 
 

@@ -1,4 +1,4 @@
-"""Reading a technique: each step checked against the registries, every problem collected."""
+"""Read a technique: check each step against the registries and collect every problem."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.zoo.source import SOURCES
 
 @dataclass
 class _Parts:
-    """A technique as far as it has been read."""
+    """The steps of a technique that were read so far."""
 
     transforms: list[Choice] = field(default_factory=list)
     runtime: tuple[Runtime, RuntimeConfig] | None = None
@@ -25,7 +25,7 @@ class _Parts:
 
 
 class PipelineReader:
-    """Checks techniques of a document against the registries and collects what is wrong."""
+    """Checks the techniques of a document against the registries and collects their problems."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -38,9 +38,9 @@ class PipelineReader:
         before = len(self.problems)
         key: Key = ("techniques", name)
         parts = _Parts()
-        for i, item in enumerate(steps):
-            if len(item) == 1:
-                (step_name, settings), *_ = item.items()
+        for i, step in enumerate(steps):
+            if len(step) == 1:
+                (step_name, settings), *_ = step.items()
                 self._step((*key, i, step_name), step_name, settings, parts)
             else:
                 text = f"a step has exactly one key, one of {', '.join(sorted(self.step_names))}"
@@ -55,7 +55,7 @@ class PipelineReader:
         return pipeline if self._possible(key, pipeline) else None
 
     def _step(self, key: Key, name: str, settings: Any, parts: _Parts) -> None:
-        """Check one step and where it stands, and put it among `parts`."""
+        """Check one step and its position, and add it to `parts`."""
         if name == "runtime":
             if parts.runtime_seen:
                 self._say(key, "a second runtime; a technique has exactly one")
@@ -63,12 +63,12 @@ class PipelineReader:
             parts.runtime = self._runtime(key, settings) or parts.runtime
         elif name in self.families:
             if parts.runtime_seen:
-                self._say(key, f"{name} stands after the runtime; transforms come before it")
+                self._say(key, f"{name} comes after the runtime; transforms come before it")
             if choice := self._transform(key, name, settings):
                 parts.transforms.append(choice)
         elif name in DEPLOYMENTS:
             if not parts.runtime_seen:
-                self._say(key, f"{name} stands before the runtime; a deployment comes after it")
+                self._say(key, f"{name} comes before the runtime; a deployment comes after it")
             if parts.deployment is not None:
                 self._say(key, "a second deployment; a technique has at most one")
             parts.deployment = self._deployment(key, name, settings) or parts.deployment
@@ -76,7 +76,7 @@ class PipelineReader:
             self._say(key, unknown("step", name, self.step_names, TRANSFORMS.broken))
 
     def _possible(self, key: Key, pipeline: Pipeline) -> bool:
-        """Refuse a pipeline that no kind of model could go through."""
+        """Refuse a pipeline that cannot be built from any kind of model."""
         reasons: dict[str, None] = {}
         for format in sorted({source.format for source in SOURCES.values()}):
             try:

@@ -6,8 +6,9 @@ import fnmatch
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
+from harness.config import Config
 from harness.errors import unknown
 from harness.units import Points, Seconds, Share
 from harness.zoo.registry import METRICS
@@ -32,17 +33,7 @@ def _names_a_folder(name: str) -> str:
     return name
 
 
-class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def content(self) -> dict[str, Any]:
-        """As JSON, defaults filled in: what makes two of them the same."""
-        return self.model_dump(mode="json")
-
-
-class Hardware(Section):
+class Hardware(Config):
     """A target; one that this machine lacks is skipped with its reason."""
 
     device: Literal["cpu", "cuda"] = "cpu"
@@ -51,7 +42,7 @@ class Hardware(Section):
     )
 
 
-class Quality(Section):
+class Quality(Config):
     """The budget: by how much the quality metric may drop below the baseline's."""
 
     max_drop: Points = Field(
@@ -62,7 +53,7 @@ class Quality(Section):
     )
 
 
-class Measure(Section):
+class Measure(Config):
     """How to measure. Times are seconds or ``20s``; `max_time` is timed time for each Cell."""
 
     target_ci: Share = Field(default=0.02, gt=0, lt=1, description="wanted half-width of the speed-up")
@@ -87,7 +78,7 @@ class Measure(Section):
     )
 
 
-class Pattern(Section):
+class Pattern(Config):
     """Cells by name; `*` and `?` are wildcards, a list means any of it, a missing key means all."""
 
     model: str | list[str] = "*"
@@ -101,7 +92,7 @@ def name_matches(pattern: str, name: str) -> bool:
     return pattern == name or fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
-class Suite(Section):
+class Suite(Config):
     """One suite file: models × techniques × workloads × hardware, and how to measure."""
 
     suite: Annotated[
