@@ -41,8 +41,8 @@ showcase: $(READY) ## write the site of the committed Runs of the digits into re
 
 test: lint unit ## lint, then all tests
 
-unit: $(READY) ## all tests, without lint
-	@$(BIN)/python -m pytest $(ARGS)
+unit: $(READY) ## all tests, without lint; a file's tests share a process, those marked `alone` have the machine
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: $(READY) ## format check, ruff, mypy --strict, who may import whom
 	@$(BIN)/ruff format --check --quiet harness tests
@@ -56,7 +56,7 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff check --quiet --fix harness tests
 
 perf: $(READY) ## time the harness itself (pytest-benchmark)
-	@$(BIN)/python -m pytest tests/perf --benchmark-only --benchmark-columns=min,median,max,rounds $(ARGS)
+	@$(BIN)/python -m pytest tests/perf --benchmark-enable --benchmark-only --benchmark-columns=min,median,max,rounds $(ARGS)
 
 clean: ## remove caches and generated reports; Runs and the environment stay
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .benchmarks build dist

@@ -1,1 +1,1 @@
-"""What building yields, on disk: forms, cache, targets. Techniques and runtimes meet here."""
+"""Artifacts on disk: what they are, their cache, and the code that their addresses depend on."""

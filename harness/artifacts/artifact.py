@@ -1,8 +1,10 @@
-"""An Artifact: what building a Cell yields. A folder of files with a manifest; no pickle in it."""
+"""An Artifact: the result of building a Cell. A folder of files with a manifest, without pickle."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,17 @@ from harness.errors import BuildError
 
 MANIFEST = "artifact.json"
 TRAFFIC = ("weight_bytes", "activation_bytes_per_sample", "float32_flops_share")
-"""Facts that a conversion keeps where the new form cannot be counted and neither weights nor types change."""
+"""Statistics that a conversion keeps: it changes no weights or types, and its format cannot be counted."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A built model in one form (``torch-module``, ``onnx``, ``aoti``), or a dataset (``data``).
+    """A built model in one format (``torch-module``, ``onnx``, ``aoti``), or a dataset (``data``).
 
-    `steps` are the build steps from the model as given to here, each with its name, seconds, peak memory and
-    what it reports of itself. `facts` are counted from the graph: parameters, nonzero_parameters,
-    flops_per_sample, weight_bytes, activation_bytes_per_sample, float32_flops_share.
+    `steps` are the build steps from the model as given to this Artifact, each with its name, seconds, peak
+    memory and report. `statistics` are counted from the graph: parameters, nonzero_parameters,
+    flops_per_sample, weight_bytes, activation_bytes_per_sample, float32_flops_share. `content_digest` is the
+    SHA-256 of its files: Artifacts of different addresses can have the same content.
     """
 
     key: str
@@ -29,24 +32,25 @@ class Artifact:
     payload_bytes: int = 0
     steps: tuple[dict[str, Any], ...] = ()
     statistics: dict[str, float] = field(default_factory=dict)
+    content_digest: str = ""
 
     @property
     def build_s(self) -> float:
-        """Seconds of all build steps, without the start of the build worker."""
+        """Return the seconds of all build steps, without the start of the build worker."""
         return float(sum(step["build_s"] for step in self.steps))
 
     @property
     def build_peak_rss_bytes(self) -> int:
-        """Highest resident memory of any build step."""
+        """Return the highest resident memory of any build step, bytes."""
         return max((int(step["build_peak_rss_bytes"]) for step in self.steps), default=0)
 
     @property
     def lowered(self) -> bool:
-        """Whether a step reports low precision: the step that compiles has the last word on it."""
+        """Return whether a step reports low precision; a step that compiles then reports what came of it."""
         return any("low_precision_weight_share" in (step.get("details") or {}) for step in self.steps)
 
     def file(self, name: str) -> Path:
-        """Path of one of the Artifact's files."""
+        """Return the path of one of the Artifact's files."""
         return self.folder / name
 
     def write_manifest(self) -> None:
@@ -56,17 +60,31 @@ class Artifact:
 
 
 def read_artifact(folder: Path) -> Artifact:
-    """Read an Artifact back from its folder. Raises BuildError when its manifest is missing or damaged."""
+    """Read an Artifact from its folder. Raises BuildError when its manifest is missing or damaged."""
     try:
         content = json.loads((folder / MANIFEST).read_text())
         content["steps"] = tuple(content["steps"])
         return Artifact(folder=folder, **content)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BuildError(
-            f"{folder} holds no readable Artifact ({error}); clear it: harness cache clear"
+            f"{folder} contains no readable Artifact ({error}); clear the cache: harness cache clear"
         ) from error
 
 
 def payload_bytes(folder: Path) -> int:
-    """Bytes of all files of an Artifact's folder but its manifest."""
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    """Return the bytes of all files in an Artifact's folder except its manifest."""
+    return sum(path.stat().st_size for path in _payload(folder))
+
+
+def content_digest(folder: Path) -> str:
+    """Hash the relative paths and the contents of all files in an Artifact's folder except its manifest."""
+    files = {path.relative_to(folder).as_posix(): path for path in _payload(folder)}
+    total = hashlib.sha256()
+    for name in sorted(files):
+        with files[name].open("rb") as file:
+            total.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _payload(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)

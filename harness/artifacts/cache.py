@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.artifacts.artifact import MANIFEST, Artifact, payload_bytes, read_artifact
+from harness.artifacts.artifact import MANIFEST, Artifact, content_digest, payload_bytes, read_artifact
 from harness.errors import BuildError
 from harness.files import make_folder, sweep
 
@@ -38,7 +38,7 @@ def file_digest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of `harness cache`."""
+    """One line of the output of `harness cache`."""
 
     key: str
     format: str
@@ -47,7 +47,7 @@ class Entry:
 
 
 class Cache:
-    """Artifacts by key. An entry is written beside its place and renamed: there is no half of one."""
+    """Artifacts by key. An entry is written in another folder and renamed, so that it is always complete."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or default_root()
@@ -69,7 +69,7 @@ class Cache:
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
-        """Yield an empty folder to build in; it is gone afterwards unless `put` took it."""
+        """Yield an empty folder to build in; it is removed at the end unless `put` moved it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = make_folder(self.folder, _STAGING)
         try:
@@ -78,17 +78,18 @@ class Cache:
             shutil.rmtree(path, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Remove what builds left behind that were killed."""
+        """Remove the folders of builds that were killed."""
         sweep(self.folder, _STAGING)
 
     def put(
         self, key: str, format: str, staged: Path, steps: list[dict[str, Any]], statistics: dict[str, float]
     ) -> Artifact:
-        """Move a finished build to its place. Where another process was first, its Artifact is kept."""
-        artifact = Artifact(key, format, staged, payload_bytes(staged), tuple(steps), statistics)
+        """Move a finished build to its place. If another process was first, its Artifact is kept."""
+        size, content = payload_bytes(staged), content_digest(staged)
+        artifact = Artifact(key, format, staged, size, tuple(steps), statistics, content)
         artifact.write_manifest()
         place = self.folder / key
-        with contextlib.suppress(OSError):  # the place is taken: same key, same content
+        with contextlib.suppress(OSError):  # taken: another process built the same key
             staged.rename(place)
         found = self.get(key)
         if found is None:
@@ -96,7 +97,7 @@ class Cache:
         return found
 
     def entries(self) -> list[Entry]:
-        """All Artifacts, largest first."""
+        """Return all Artifacts, largest first."""
         found = []
         for manifest in self.folder.glob(f"*/{MANIFEST}"):
             with contextlib.suppress(BuildError):
@@ -107,6 +108,6 @@ class Cache:
 
     def clear(self) -> int:
         """Remove every Artifact; return the bytes freed."""
-        freed = payload_bytes(self.folder)  # what killed builds left behind, too
+        freed = payload_bytes(self.folder)  # with what killed builds left behind
         shutil.rmtree(self.folder, ignore_errors=True)
         return freed

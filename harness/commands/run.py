@@ -149,7 +149,7 @@ def _show_size(plan: Plan, machine: Machine, terminal: Terminal) -> None:
 
 
 def _show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) -> ExitCode:
-    """Print the Plan. Return NOTHING_MEASURED if no Cell can run."""
+    """Print the Plan. Return USAGE if a model cannot be used, NOTHING_MEASURED if no Cell can run."""
     _show_size(plan, machine, terminal)
     for group in plan.groups[:MAX_GROUPS]:
         terminal.show(_group_table(plan, group, cache))
@@ -175,6 +175,10 @@ def _show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) -
         f"({say_seconds(build_s)} to build what is not cached, {say_seconds(measure_s)} to measure), "
         "plus one evaluation of each Cell."
     )
+    for problem in plan.problems:
+        terminal.error(str(problem))
+    if plan.problems:
+        return ExitCode.USAGE
     return ExitCode.OK if runnable else ExitCode.NOTHING_MEASURED
 
 

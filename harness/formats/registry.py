@@ -12,11 +12,15 @@ from harness.registry import Registry
 
 @dataclass(frozen=True)
 class Format:
-    """A registered form. `count(folder, inputs)` returns the facts that can be counted (artifact.py)."""
+    """A registered form. `count(folder, inputs)` returns the facts that can be counted (artifact.py).
+
+    `holds_code`: its files say all that is computed; false where they refer to the model's own code.
+    """
 
     name: str
     summary: str
     count: Callable[[Path, tuple[TensorSpec, ...]], dict[str, float]] | None = None
+    holds_code: bool = True
 
 
 FORMATS: Registry[Format] = Registry("format", "harness.formats", "harness.techniques")

@@ -1,34 +1,33 @@
-"""The Plan: every Cell with its target, its build chain and its Artifact's address, or why it is skipped."""
+"""The Plan: every Cell with its target, its build steps and its Artifact's address, or why it is skipped."""
 
 from __future__ import annotations
 
-import importlib.util
-from dataclasses import dataclass, field
-from typing import Any
+import functools
+from dataclasses import dataclass, field, replace
 
-from harness.artifacts.cache import Cache, digest
-from harness.errors import MissingPackageError
+from harness.artifacts.cache import Cache
+from harness.errors import DataError, Problem
 from harness.formats.target import Target
-from harness.measure.scenarios.registry import SCENARIOS
-from harness.packages import versions_of
-from harness.runner.workers.evaluation_data import reference_runtime
+from harness.measure.scenarios.registry import SCENARIOS, Scenario
+from harness.packages import missing_package
+from harness.runner.addresses import data_address, source_address, step_address
+from harness.runner.workers.inspect import Facts, Inspector
+from harness.runtimes.registry import Runtime
 from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
 from harness.suite.validation import CheckedSuite, Model
 from harness.techniques.registry import Transform
-from harness.zoo.identities import training_version
-from harness.zoo.registry import METRICS
 
-# What a build or a start takes where nothing better is known, seconds; only the dry run's estimate uses it.
+# Seconds that a build or a start is assumed to take; only the dry run's estimate uses them.
 GUESS_BUILD_S, GUESS_START_S, GUESS_COMPILE_S = 2.5, 1.0, 12.0
 GUESS_AROUND_S = 0.05
-"""Around each Block: untimed calls before it, and the wait until the worker's threads rest."""
+"""Seconds around each Block: untimed calls before it, and the wait until the worker's threads are idle."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """The machine as the Plan needs it: cores given, GPUs, instruction set, identity, GPU's capability."""
+    """What a Plan needs to know of the machine: usable cores, GPU, instruction set, identity."""
 
     cores: tuple[int, ...]
     cuda_missing: str | None
@@ -39,7 +38,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Job:
-    """One build: `kind` is source, data or step; `parents` are the keys it needs first."""
+    """One build: `kind` is source, data or step; `parents` are the keys of the builds that it needs."""
 
     key: str
     kind: str
@@ -50,16 +49,18 @@ class Job:
 
     @property
     def title(self) -> str:
-        """For people: model and step."""
+        """Return model and step, for readers."""
         what = (
-            self.stage.step.name if self.stage else {"source": "as given", "data": "quality data"}[self.kind]
+            self.stage.step.name
+            if self.stage
+            else {"source": "as given", "data": "evaluation data"}[self.kind]
         )
         return f"{self.model.name}: {what}"
 
 
 @dataclass
 class PlannedCell:
-    """A Cell, and what it takes to run it; `skip` is the reason when it cannot run here."""
+    """A Cell with its target and builds; `skip` is the reason when it cannot run here."""
 
     cell: Cell
     target: Target
@@ -68,33 +69,59 @@ class PlannedCell:
 
     @property
     def artifact_key(self) -> str:
-        """Address of the Artifact that its Session loads."""
+        """Return the address of the Artifact that its Session loads."""
         return self.jobs[-1].key if self.jobs else ""
 
 
 @dataclass
 class Plan:
-    """All Groups, all Cells by id, and all builds in an order in which parents come first."""
+    """All Groups, all Cells by id, and all builds in an order in which parents come first.
+
+    `data_keys` are the addresses of the evaluation data, `facts` the results of inspections (zoo/source.py),
+    both by model name. `problems` are faults of models that an inspection found: their builds will fail. A
+    Plan can grow: see `add`.
+    """
 
     suite: CheckedSuite
     place: Place
-    groups: list[Group]
+    groups: list[Group] = field(default_factory=list)
     cells: dict[str, PlannedCell] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     data_keys: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Facts] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._planner = _Planner(self)
+
+    def add(self, cell: Cell) -> PlannedCell:
+        """Plan one Cell more: its target, its builds and its Group. Does nothing for a Cell that it holds.
+
+        The first Cell of a Group starts that Group, without a baseline.
+        """
+        if (known := self.cells.get(cell.cell_id)) is not None:
+            return known
+        planned = self.cells[cell.cell_id] = self._planner.cell(cell)
+        for i, group in enumerate(self.groups):
+            if group.group_id == cell.group_id:
+                self.groups[i] = replace(group, cells=(*group.cells, cell))
+                break
+        else:
+            self.groups.append(Group(cell.group_id, (cell,), None))
+        return planned
 
     def source_key(self, model: Model) -> str:
-        """Address of the model as given."""
+        """Return the address of the model as given."""
         return self.jobs[self.data_keys[model.name]].parents[0]
 
     def runnable(self, group: Group) -> list[PlannedCell]:
-        """The Group's Cells that are not skipped."""
+        """Return the Group's Cells that are not skipped."""
         return [p for p in (self.cells[c.cell_id] for c in group.cells) if p.skip is None]
 
     def estimate_s(self, cache: Cache) -> tuple[float, float]:
-        """Guess seconds of building what the cache lacks, and of measuring, which may stop earlier.
+        """Estimate the seconds of building what the cache lacks, and of measuring, which can stop earlier.
 
-        Without the quality passes: nobody knows yet how long a call takes.
+        Evaluation is not included, because the time of a call is not known yet.
         """
         missing = [job for job in self.jobs.values() if cache.get(job.key) is None]
         build = sum(
@@ -112,27 +139,49 @@ class Plan:
         return build, measure
 
 
-def make_plan(suite: CheckedSuite, place: Place) -> Plan:
-    """Expand the suite and settle for each Cell whether and how it runs here."""
+def make_plan(suite: CheckedSuite, place: Place, inspector: Inspector | None = None) -> Plan:
+    """Expand the suite and decide for each Cell whether and how it runs here.
+
+    With an inspector, the Plan also knows what is in the models' files.
+    """
     plan = Plan(suite, place, expand(suite))
-    planner = _Planner(plan)
+    if inspector is not None:
+        _inspect(plan, inspector)
     for group in plan.groups:
         for cell in group.cells:
-            plan.cells[cell.cell_id] = planner.cell(cell)
+            plan.cells[cell.cell_id] = plan._planner.cell(cell)
     return plan
 
 
+def _inspect(plan: Plan, inspector: Inspector) -> None:
+    """Add what the inspection of the suite's models tells, and which models it refuses."""
+    for name, model in plan.suite.models.items():
+        try:
+            plan.facts[name] = inspector.facts(model) or {}
+        except DataError as error:
+            key = ("models", name, model.source.key)
+            plan.problems.append(plan.suite.document.problem(key, str(error)))
+
+
+def _missing_for(entry: Runtime | Scenario) -> str | None:
+    return entry.missing()
+
+
 class _Planner:
+    """Makes jobs and their addresses; what several Cells share is worked out once."""
+
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.seed = plan.suite.spec.measure.seed
-        self._chains: dict[tuple[str, str, Target], tuple[Job, ...] | str] = {}
+        self._chains: dict[tuple[int, int, Target], tuple[Job, ...] | str] = {}
+        self._missing = functools.cache(missing_package)
+        self._missing_for = functools.cache(_missing_for)
 
     def cell(self, cell: Cell) -> PlannedCell:
         target, skip = self._target(cell)
         skip = skip or self._unfit(cell, target)
         if skip is None:
-            at = (cell.model.name, cell.pipeline.name, target)
+            at = (id(cell.model), id(cell.pipeline), target)  # the Plan's Cells keep both alive
             if at not in self._chains:
                 self._chains[at] = self._chain(cell, target)
             chain = self._chains[at]
@@ -157,21 +206,23 @@ class _Planner:
         pipeline = cell.pipeline
         if target.device not in pipeline.runtime.devices:
             return f"{pipeline.runtime.name} does not run on {target.device}"
-        if missing := pipeline.runtime.missing():
-            return missing
-        if missing := SCENARIOS.get(cell.workload.scenario).missing():
-            return missing
+        for entry in (pipeline.runtime, SCENARIOS.get(cell.workload.scenario)):
+            if missing := self._missing_for(entry):
+                return missing
+        fixed = self.plan.facts.get(cell.model.name, {}).get("fixed_batch")
+        if fixed not in (None, target.batch):
+            return f"the model's batch is fixed to {fixed}; the workload's is {target.batch}"
         deployment = pipeline.deployment
         if deployment and cell.workload.scenario not in deployment.scenarios:
             wanted = " or ".join(deployment.scenarios)
-            return f"{deployment.family} shows only in the scenario {wanted}"
+            return f"{deployment.family} works only in the scenario {wanted}"
         if pipeline.replicas > target.threads:
             return f"{pipeline.replicas} replicas need as many threads; the budget is {target.threads}"
         return None
 
     def _chain(self, cell: Cell, target: Target) -> tuple[Job, ...] | str:
         model = cell.model
-        if missing := missing_package(*model.source.needs(model.config)):
+        if missing := self._missing(*model.source.needs(model.config)):
             return missing
         try:
             stages = cell.pipeline.stages(model.source.format)
@@ -184,7 +235,7 @@ class _Planner:
                 return f"{step.name} does not run on {target.device}"
             if weak := self._too_old(step, target):
                 return weak
-            if missing := missing_package(step.packages, step.extra):
+            if missing := self._missing(step.packages, step.extra):
                 return missing
             if step.needs_training_data(stage.config) and not model.source.has_data(model.config):
                 return f"{step.name} needs training data; give the model a dataset"
@@ -192,7 +243,7 @@ class _Planner:
         return tuple(jobs)
 
     def _too_old(self, step: Transform, target: Target) -> str | None:
-        """Why the GPU lacks what a step needs; None where it has it, or where nobody knows."""
+        """Return why the GPU is too old for a step; None if it is not, or if its capability is unknown."""
         has, needs = self.plan.place.cuda_capability, step.cuda_capability
         if target.device != "cuda" or has is None or needs is None or has >= needs:
             return None
@@ -200,53 +251,19 @@ class _Planner:
         return "{} needs a GPU of compute capability {}; this one has {}".format(step.name, *named)
 
     def _source(self, model: Model) -> Job:
-        content = [
-            "source",
-            model.content(),
-            model.identity,
-            versions_of(("torch", "onnx", "safetensors", *model.source.needs(model.config)[0])),
-        ]
-        return Job(digest(content), "source", model)
+        if model.name in self.plan.data_keys:
+            return self.plan.jobs[self.plan.source_key(model)]
+        return Job(source_address(model), "source", model)
 
     def _step(self, model: Model, parent: Job, stage: Stage, target: Target) -> Job:
-        step = stage.step
-        aspects: dict[str, Any] = {
-            "batch": target.batch,
-            "device": target.device,
-            "threads": target.threads,
-            "machine": self.plan.place.machine_id,
-        }
-        resolved = step.resolve(stage.config, target, self.plan.place.cpu_features)
-        content = [
-            parent.key,
-            stage.content(),
-            step.code,
-            versions_of(step.packages),
-            {name: aspects[name] for name in step.specialize_on} | resolved,
-            self.seed,
-        ]
-        if step.needs_training_data(stage.config):
-            content.append(training_version(model.source.dataset(model.config)))
-        return Job(digest(content), "step", model, (parent.key,), stage, target)
+        place = self.plan.place
+        resolved = stage.step.resolve(stage.config, target, place.cpu_features)
+        key = step_address(parent.key, model, stage, target, resolved, place.machine_id, self.seed)
+        return Job(key, "step", model, (parent.key,), stage, target)
 
     def _data(self, model: Model, source: Job) -> None:
-        if model.name in self.plan.data_keys:
-            return
-        metric = model.source.metric(model.config)
-        packages = ["numpy"]
-        if METRICS.get(metric).needs_reference and (runtime := reference_runtime(model.source.format)):
-            packages += runtime.packages
-        content = ["data", source.key, metric, self.seed, versions_of(tuple(packages))]
-        job = Job(digest(content), "data", model, (source.key,))
-        self.plan.data_keys[model.name] = job.key
-        self.plan.jobs[source.key] = source
-        self.plan.jobs[job.key] = job
-
-
-def missing_package(packages: tuple[str, ...], extra: str | None) -> str | None:
-    """Return which of the packages is not here and what installs it, or None; imports nothing."""
-    for package in packages:
-        module = package.replace("-", "_")
-        if importlib.util.find_spec(module) is None:
-            return str(MissingPackageError(package, extra))
-    return None
+        if model.name not in self.plan.data_keys:
+            job = Job(data_address(source.key, model, self.seed), "data", model, (source.key,))
+            self.plan.data_keys[model.name] = job.key
+            self.plan.jobs[source.key] = source
+            self.plan.jobs[job.key] = job

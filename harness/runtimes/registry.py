@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 from harness.artifacts.artifact import Artifact
+from harness.config import Config
 from harness.formats.target import Target
 from harness.formats.tensors import Array
 from harness.registry import Registry
@@ -22,10 +21,8 @@ Outputs = tuple[Array, ...]
 Call = Callable[[], Outputs]
 
 
-class RuntimeConfig(BaseModel):
-    """Base of all runtime configs: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class RuntimeConfig(Config):
+    """Base of all runtime configs."""
 
 
 class Session(ABC):

@@ -86,6 +86,9 @@ class RunInfo(BaseModel):
     commit: Commit | None = None
     machine: dict[str, Any] = Field(default_factory=dict, description="devices/fingerprint.py")
     versions: dict[str, str] = Field(default_factory=dict, description="library versions")
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="environment variables that change speed; of paths the last part"
+    )
     seed: int = 0
     settings: dict[str, Any] = Field(default_factory=dict, description="the suite's measure section")
     quality: dict[str, Any] = Field(default_factory=dict, description="the suite's quality budget")

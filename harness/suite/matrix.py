@@ -15,7 +15,10 @@ from harness.suite.validation import CheckedSuite, Model
 
 @dataclass(frozen=True)
 class Cell:
-    """One model × technique × workload × hardware. `cell_id` is a hash of its content, not of its names."""
+    """One model × technique × workload × hardware. `cell_id` is a hash of its content, not of its names.
+
+    Settings that equal their defaults do not count, so that an option added later does not change the hash.
+    """
 
     cell_id: str
     group_id: str
@@ -28,7 +31,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """For people: model / technique / workload / hardware."""
+        """Return model / technique / workload / hardware, for readers."""
         return f"{self.model.name} / {self.pipeline.name} / {self.workload_name} / {self.hardware_name}"
 
 
@@ -42,7 +45,7 @@ class Group:
 
     @property
     def name(self) -> str:
-        """For people: model / workload / hardware."""
+        """Return model / workload / hardware, for readers."""
         cell = self.cells[0]
         return f"{cell.model.name} / {cell.workload_name} / {cell.hardware_name}"
 
@@ -71,35 +74,24 @@ def expand(suite: CheckedSuite) -> list[Group]:
                 cells = []
                 for pipeline in suite.pipelines.values():
                     names = (model.name, pipeline.name, workload_name, hardware_name)
-                    out = _any(excludes, names)
-                    back = _any(includes, names)
-                    if out and not back:
+                    excluded, included = _any(excludes, names), _any(includes, names)
+                    if excluded and not included:
                         continue
                     cell_id = digest([*shared, contents["technique"][pipeline.name]])
-                    cells.append(
-                        Cell(
-                            cell_id,
-                            group_id,
-                            model,
-                            pipeline,
-                            workload_name,
-                            workload,
-                            hardware_name,
-                            hardware,
-                        )
-                    )
+                    placed = (workload_name, workload, hardware_name, hardware)
+                    cells.append(Cell(cell_id, group_id, model, pipeline, *placed))
                 if cells:
                     baseline = next((c for c in cells if c.pipeline.name == suite.baseline), None)
                     groups.append(Group(group_id, tuple(cells), baseline))
-    _refuse_idle(suite, excludes, "exclude")
-    _refuse_idle(suite, includes, "include")
+    _refuse_unused(suite, excludes, "exclude")
+    _refuse_unused(suite, includes, "include")
     if not groups:
         raise SuiteError([suite.document.problem(("exclude",), "leaves no Cell")])
     return groups
 
 
 class _Matcher:
-    """A Pattern, compiled; remembers whether it ever matched."""
+    """A compiled Pattern that counts its matches."""
 
     def __init__(self, pattern: Pattern) -> None:
         self.pattern = pattern
@@ -109,7 +101,7 @@ class _Matcher:
         self._match = functools.cache(self._matches_one)
 
     def matches(self, names: tuple[str, str, str, str]) -> bool:
-        """Whether the Cell with these four names is meant."""
+        """Return whether the pattern matches the Cell with these four names."""
         found = all(self._match(i, name) for i, name in enumerate(names))
         self.hits += found
         return found
@@ -119,12 +111,12 @@ class _Matcher:
 
 
 def _any(matchers: list[_Matcher], names: tuple[str, str, str, str]) -> bool:
-    """Whether any matches; all are asked, so that each knows whether it ever did."""
+    """Return whether any matches; ask all of them, so that each counts its matches."""
     return sum(matcher.matches(names) for matcher in matchers) > 0
 
 
-def _refuse_idle(suite: CheckedSuite, matchers: list[_Matcher], section: str) -> None:
-    idle = [i for i, matcher in enumerate(matchers) if matcher.hits == 0]
-    if idle:
+def _refuse_unused(suite: CheckedSuite, matchers: list[_Matcher], section: str) -> None:
+    unused = [i for i, matcher in enumerate(matchers) if matcher.hits == 0]
+    if unused:
         text = "matches no Cell; names are those of this file, * and ? are wildcards"
-        raise SuiteError([suite.document.problem((section, i), text) for i in idle])
+        raise SuiteError([suite.document.problem((section, i), text) for i in unused])

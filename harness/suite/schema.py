@@ -6,8 +6,9 @@ import fnmatch
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
+from harness.config import Config
 from harness.errors import unknown
 from harness.units import Points, Seconds, Share
 from harness.zoo.registry import METRICS
@@ -32,17 +33,7 @@ def _names_a_folder(name: str) -> str:
     return name
 
 
-class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def content(self) -> dict[str, Any]:
-        """As JSON, defaults filled in: what makes two of them the same."""
-        return self.model_dump(mode="json")
-
-
-class Hardware(Section):
+class Hardware(Config):
     """Device and thread budget; Cells for a device that this machine lacks are skipped with the reason."""
 
     device: Literal["cpu", "cuda"] = "cpu"
@@ -51,7 +42,7 @@ class Hardware(Section):
     )
 
 
-class Quality(Section):
+class Quality(Config):
     """Quality budget: the allowed loss against the baseline."""
 
     max_drop: Points = Field(
@@ -62,7 +53,7 @@ class Quality(Section):
     )
 
 
-class Measure(Section):
+class Measure(Config):
     """How to measure. Durations are numbers of seconds, or text such as ``20s``."""
 
     target_ci: Share = Field(default=0.02, gt=0, lt=1, description="target half-width of the speed-up's CI")
@@ -87,7 +78,7 @@ class Measure(Section):
     )
 
 
-class Pattern(Section):
+class Pattern(Config):
     """Selects Cells by name; `*` and `?` are wildcards, a list means any of them, a missing key means all."""
 
     model: str | list[str] = "*"
@@ -101,7 +92,7 @@ def name_matches(pattern: str, name: str) -> bool:
     return pattern == name or fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
-class Suite(Section):
+class Suite(Config):
     """One suite file: models × techniques × workloads × hardware, and how to measure."""
 
     suite: Annotated[

@@ -1,4 +1,4 @@
-"""A suite file checked whole: sections, models, techniques and patterns; all problems at once."""
+"""Check a whole suite file: sections, models, techniques and patterns. Report all problems at once."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from harness.suite.pipeline import Pipeline
 from harness.suite.pipeline_reading import PipelineReader
 from harness.suite.reporting import checked
 from harness.suite.schema import Suite, name_matches
-from harness.zoo.source import SOURCES, Source, SourceConfig
+from harness.zoo.source import SOURCES, ModelIdentity, Source, SourceConfig
 
 NAMING = ("models", "workloads", "hardware", "techniques")
-"""Sections whose keys are names that the suite gives."""
+"""Sections whose keys are names chosen by the suite."""
 
 
 class HasContent(Protocol):
     """A part of a Cell."""
 
     def content(self) -> Any:
-        """As JSON, defaults filled in: what makes two of them the same."""
+        """Return as JSON what identifies it, without settings that equal their defaults."""
         ...
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model of the suite: where it comes from, and what changes when it does."""
+    """A model of the suite: its source, its settings, and the identity of what these name."""
 
     name: str
     source: Source
     config: SourceConfig
-    identity: dict[str, Any]
+    identity: ModelIdentity
 
     def content(self) -> dict[str, Any]:
-        """As declared, defaults filled in."""
-        return {"source": self.source.key, **self.config.model_dump(mode="json")}
+        """Return as JSON what was declared, without settings that equal their defaults."""
+        return {"source": self.source.key, **self.config.content()}
 
 
 @dataclass(frozen=True)
@@ -57,24 +57,24 @@ class CheckedSuite:
 
     @property
     def path(self) -> Path:
-        """The suite file."""
+        """Return the path of the suite file."""
         return self.document.path
 
     @property
     def text(self) -> str:
-        """The suite file's text, without what it extends."""
+        """Return the suite file's text, without the file that it extends."""
         return self.document.text
 
     @property
     def folder(self) -> Path:
-        """The suite file's folder: what its paths are relative to."""
+        """Return the suite file's folder; paths in the suite are relative to it."""
         return self.path.resolve().parent
 
     @property
     def sha256(self) -> str:
-        """Hash of the suite as merged and validated, so that layout and comments do not count."""
+        """Hash the merged and validated suite. Layout, comments and written-out defaults do not count."""
         content = {
-            "suite": self.spec.model_dump_json(),
+            "suite": {**self.spec.content(), "models": None, "workloads": None, "techniques": None},
             "models": {name: model.content() for name, model in self.models.items()},
             "workloads": {name: workload.content() for name, workload in self.workloads.items()},
             "techniques": {name: pipeline.content() for name, pipeline in self.pipelines.items()},
@@ -83,7 +83,7 @@ class CheckedSuite:
 
 
 def read_suite(path: Path) -> CheckedSuite:
-    """Read and check a suite file. Raises SuiteError that carries every problem."""
+    """Read and check a suite file. Raises SuiteError with every problem."""
     document = read_document(path)
     problems: list[Problem] = []
     spec = checked(document, (), Suite, document.data, problems)
@@ -105,11 +105,11 @@ def read_suite(path: Path) -> CheckedSuite:
     problems += reader.problems
     problems += [problem for section in NAMING for problem in _unreadable(document, section)]
     problems += _names(document)
-    problems += _twins(document, "techniques", pipelines)
-    problems += _twins(document, "models", models)
-    problems += _twins(document, "workloads", workloads)
+    problems += _duplicates(document, "techniques", pipelines)
+    problems += _duplicates(document, "models", models)
+    problems += _duplicates(document, "workloads", workloads)
     if spec is not None:
-        problems += _twins(document, "hardware", spec.hardware)
+        problems += _duplicates(document, "hardware", spec.hardware)
     if problems or spec is None:
         raise SuiteError(sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line or 0)))
     baseline = spec.baseline if spec.baseline is not None else next(iter(spec.techniques))
@@ -158,16 +158,16 @@ def _workload(document: Document, name: str, raw: dict[str, Any], problems: list
 
 
 def _unreadable(document: Document, section: str) -> list[Problem]:
-    """Names that nobody could read, or type on a command line."""
+    """Find names that cannot be read, or typed on a command line."""
     return [
-        document.problem((section, name), f"{name!r} is no name: one line of text that can be printed")
+        document.problem((section, name), f"{name!r} is not a name: write one line of printable text")
         for name in _mapping(document, section)
         if not name.strip() or not name.isprintable()
     ]
 
 
 def _names(document: Document) -> list[Problem]:
-    """Names in `baseline`, `exclude` and `include` that the file's own sections do not have."""
+    """Find names in `baseline`, `exclude` and `include` that are not in the file's own sections."""
     known = {kind: list(_mapping(document, f"{kind}s")) for kind in ("model", "technique", "workload")}
     known["hardware"] = list(_mapping(document, "hardware") or Suite.model_fields["hardware"].default)
     problems = []
@@ -185,24 +185,24 @@ def _names(document: Document) -> list[Problem]:
 
 
 def _patterns(document: Document) -> Iterator[tuple[Key, str, str]]:
-    """All name patterns of `exclude` and `include`: where each stands, of what kind it is, its text."""
+    """Yield all name patterns of `exclude` and `include`: position, kind and text of each."""
     for section in ("exclude", "include"):
-        items = document.data.get(section)
-        for i, item in enumerate(items if isinstance(items, list) else ()):
-            for kind, given in item.items() if isinstance(item, dict) else ():
+        patterns = document.data.get(section)
+        for i, pattern in enumerate(patterns if isinstance(patterns, list) else ()):
+            for kind, given in pattern.items() if isinstance(pattern, dict) else ():
                 if isinstance(given, str):
                     yield (section, i, kind), kind, given
-                for j, pattern in enumerate(given if isinstance(given, list) else ()):
-                    if isinstance(pattern, str):
-                        yield (section, i, kind, j), kind, pattern
+                for j, name in enumerate(given if isinstance(given, list) else ()):
+                    if isinstance(name, str):
+                        yield (section, i, kind, j), kind, name
 
 
-def _twins(document: Document, section: str, items: Mapping[str, HasContent]) -> list[Problem]:
-    """Two names for the same content would be one Cell twice."""
+def _duplicates(document: Document, section: str, named: Mapping[str, HasContent]) -> list[Problem]:
+    """Find names with the same content: they would be one Cell twice."""
     first: dict[str, str] = {}
     problems = []
-    for name, item in items.items():
-        key = digest(item.content())
+    for name, one in named.items():
+        key = digest(one.content())
         if key in first:
             message = f"is the same as {section}.{first[key]}: leave one out"
             problems.append(document.problem((section, name), message))

@@ -1,42 +1,42 @@
 """The seam of techniques: a step is a frozen config class and one function, registered where it is defined.
 
-Three kinds of step make a pipeline: *transforms* turn an Artifact into another (prune, quantize);
-*conversions* change its form without being asked for (a module is exported to ONNX because the runtime takes
-ONNX) and are inserted by the planner; a *deployment* says how Sessions are laid out (replicate). The runtime
-between them has its own registry (harness/runtimes).
+A pipeline has three kinds of step: *transforms* turn an Artifact into another (prune, quantize);
+*conversions* change only its format (torch module to ONNX), and the planner inserts them where a format does
+not fit; a *deployment* sets how Sessions run (replicate). The runtime between them has its own registry
+(harness/runtimes).
 """
 
 from __future__ import annotations
 
-import functools
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from harness.artifacts.artifact import Artifact
-from harness.artifacts.cache import file_digest
+from harness.artifacts.code import code_of
+from harness.config import Config
 from harness.errors import HarnessError
+from harness.formats.registry import FORMATS
 from harness.formats.target import Target
 from harness.formats.tensors import TensorSpec
 from harness.registry import Registry
 from harness.zoo.registry import Data
 
 Aspect = Literal["batch", "device", "threads", "machine"]
-"""What a step may specialize on; it goes into the Artifact's content address."""
+"""What a step may specialize on. It becomes part of the Artifact's address."""
 
 
-class StepConfig(BaseModel):
-    """Base of all step configs: frozen, unknown keys refused."""
+class StepConfig(Config):
+    """Base of all step configs: finite numbers only."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class BuildContext(Protocol):
-    """What a step may ask for while it builds. All randomness comes from `seed`."""
+    """What a step can use while it builds. All randomness comes from `seed`."""
 
     seed: int
     target: Target
@@ -44,11 +44,11 @@ class BuildContext(Protocol):
     cpu_features: frozenset[str]
 
     def training_data(self) -> Data:
-        """Training items of the model's dataset. Raises BuildError when it has none."""
+        """Return the training samples of the model's dataset. Raises BuildError when it has none."""
         ...
 
     def say(self, text: str) -> None:
-        """Put a line into the Cell's build log."""
+        """Write a line into the Cell's build log."""
         ...
 
 
@@ -57,20 +57,19 @@ class Transform:
     """A registered transform or conversion.
 
     `build(config, source, out, context)` writes the new Artifact's files into the empty folder `out` and
-    returns what it has to report (shown with the Record). `resolve(config, target, cpu_features)` returns
-    what settings that follow the machine come to; it goes into the content address. `keeps` names facts of
-    the source that the step does not change; others are counted anew where the form allows it.
-    `cuda_capability` is the least compute capability of a GPU that it can be for. The code of
-    the file that defines `build` goes into the content address, and so does `version`: raise it when the
-    step's result changes by code in another file.
+    returns its report (shown with the Record). `resolve(config, target, cpu_features)` returns the values of
+    settings that depend on the machine; they are part of the Artifact's address. So is the code that `build`
+    uses. `keeps` names statistics of the source that the step does not change; the others are counted again
+    where the format allows it. `cuda_capability` is the lowest compute capability of a GPU that it runs on.
+    `packages` are the distributions that it imports (harness/packages.py).
 
-    `shows_in` are the forms that keep what the step did; a pipeline whose runtime takes another is skipped.
-    `needs_fusion` says that it writes quantize and dequantize pairs: integers are multiplied only where the
-    runtime fuses them, and a pipeline whose runtime does not is refused.
+    `shows_in` are the formats that preserve the step's effect; a pipeline whose runtime takes another is
+    skipped. `needs_fusion`: the step writes quantize and dequantize pairs, which are computed in integers
+    only if the runtime fuses them; a pipeline whose runtime does not is rejected.
 
-    One entry of a suite may be done by several steps, each for other forms (``precision`` on a module and on
-    an ONNX graph): they share family, variant and config class and differ by `implementation`; the pipeline
-    takes the one that fits.
+    Several steps can implement one entry of a suite, each for other formats (``precision`` on a module and on
+    an ONNX graph): they share family, variant and config class and differ in `implementation`. The pipeline
+    uses the one that fits.
     """
 
     family: str
@@ -89,34 +88,28 @@ class Transform:
     resolve: Callable[[Any, Target, frozenset[str]], dict[str, Any]] = lambda *_: {}
     keeps: tuple[str, ...] = ()
     needs_training_data: Callable[[Any], bool] = lambda _config: False
-    version: int = 1
     implementation: str | None = None
     shows_in: tuple[str, ...] = ()
     needs_fusion: bool = False
 
     @property
     def name(self) -> str:
-        """Family, variant and implementation where there are several: ``quantize/static``."""
+        """Family, variant and implementation, as far as it has them: ``quantize/static``."""
         return "/".join(part for part in (self.family, self.variant, self.implementation) if part)
 
     @property
     def code(self) -> str:
-        """Hash of the file that defines `build`; empty where it is in none."""
-        return _file_hash(getattr(sys.modules.get(self.build.__module__), "__file__", None))
-
-
-@functools.cache
-def _file_hash(path: str | None) -> str:
-    return file_digest(Path(path)) if path and Path(path).is_file() else ""
+        """Hash of the harness's code that `build` and the statistics of its result depend on."""
+        return code_of(self.build, FORMATS.get(self.yields).count if self.yields in FORMATS else None)
 
 
 class ReplicaHost(Protocol):
-    """What a deployment is given to lay Sessions out with; the runner implements it."""
+    """What a deployment can use to open Sessions; the runner implements it."""
 
     target: Target
 
     def concurrent(self, targets: list[Target]) -> Any:
-        """Open a Session in a process of its own for each target; return one Session over them all."""
+        """Open one Session for each target, in its own process; return a Session that uses them all."""
         ...
 
 
@@ -124,7 +117,7 @@ class ReplicaHost(Protocol):
 class Deployment:
     """A registered deployment; `open_session(config, host)` returns the Session that is timed.
 
-    `replicas(config)` is the number of processes; `scenarios` are those in which it can show anything.
+    `replicas(config)` is the number of processes; `scenarios` are those in which it can change the speed.
     """
 
     family: str
@@ -138,9 +131,9 @@ class Deployment:
 
 @dataclass
 class Family:
-    """Steps that share a key in the suite; `selector` is the field that picks the variant.
+    """Steps that share a key in the suite; `selector` is the field that selects the variant.
 
-    `variants` are the implementations of each, by name.
+    `variants` are the implementations of each variant, by its name.
     """
 
     selector: str | None = None
@@ -165,7 +158,7 @@ def transform(
     select: tuple[str, str] | None = None,
     **options: Any,
 ) -> Callable[[Build[C]], Build[C]]:
-    """Register the decorated function as a transform. `select` is the field and value that pick it."""
+    """Register the decorated function as a transform. `select` is the field and the value that select it."""
 
     def register(build: Build[C]) -> Build[C]:
         selector, variant = select or (None, None)
@@ -185,7 +178,7 @@ def transform(
 def conversion(
     name: str, config: type[C], *, takes: str, yields: str, summary: str, **options: Any
 ) -> Callable[[Build[C]], Build[C]]:
-    """Register the decorated function as a conversion between two forms."""
+    """Register the decorated function as a conversion between two formats."""
 
     def register(build: Build[C]) -> Build[C]:
         CONVERSIONS.add(
@@ -215,13 +208,8 @@ def deployment(
     return register
 
 
-def versions_within(*names: str) -> dict[str, int]:
-    """Versions of the steps that a step runs inside itself, for its `resolve`: its result follows them."""
-    return {name: (TRANSFORMS if name in TRANSFORMS else CONVERSIONS).get(name).version for name in names}
-
-
 def families() -> dict[str, Family]:
-    """All transforms by family."""
+    """Return all transforms by family."""
     found: dict[str, Family] = {}
     for entry in TRANSFORMS.values():
         family = found.setdefault(entry.family, Family(entry.selector))

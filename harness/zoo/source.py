@@ -1,18 +1,21 @@
-"""The seam of model sources: a zoo entry, a Python factory, an ONNX file, or what a plug-in brings.
+"""The seam of model sources: a zoo entry, a Python factory, an ONNX file, or a plug-in's.
 
-A source is named by the key that stands in the suite (``{zoo: mnist-mlp}``, ``{onnx: model.onnx}``). Its
-config is validated by the manager; its `build` and `data` run in a build worker.
+A source is selected by the key in the suite (``{zoo: mnist-mlp}``, ``{onnx: model.onnx}``). The manager
+validates its config and asks for its identity; `build`, `data` and `inspect` run in workers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from harness.artifacts.code import code_of
+from harness.config import Config
+from harness.formats.registry import FORMATS
 from harness.formats.tensors import TensorSpec
 from harness.registry import Registry
 from harness.zoo.registry import DATASETS, METRICS, MODELS, Data, Split
@@ -36,7 +39,7 @@ Inputs = Annotated[tuple[TensorSpec, ...], BeforeValidator(_specs), Field(min_le
 
 
 def _known(registry: Registry[Any]) -> Callable[[str], str]:
-    """Refuse a name that `registry` does not have, with the nearest that it has."""
+    """Refuse a name that `registry` does not have, and suggest the nearest."""
 
     def check(name: str) -> str:
         if name not in registry:
@@ -57,35 +60,49 @@ DatasetReference = Annotated[str, AfterValidator(_dataset)]
 Depends = Annotated[
     tuple[str, ...], Field(description="files and folders beside the suite that the model or its data read")
 ]
-"""What counts for an Artifact's address beside the code: a change of it builds anew."""
+"""Files that are part of the model's identity beside its code: a change of them rebuilds its Artifacts."""
 
 
-class SourceConfig(BaseModel):
-    """Base of all source configs: frozen, unknown keys refused."""
+class SourceConfig(Config):
+    """Base of all source configs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What changes when a model does, as JSON: its code, its weights and its dataset, each by hashes.
+
+    `libraries` are the versions of the distributions that its code imports.
+    """
+
+    code: Any
+    weights: Any
+    data: Any
+    libraries: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Source:
     """A registered kind of model source.
 
-    form: the form of the Artifact that it yields.
-    identity(config, folder): JSON-able content that changes when the model does (hashes of its files);
-        raises DataError when a file is missing. `folder` is the suite's folder.
+    format: the format of the Artifact that it yields.
+    identity(config, folder): hashes of what the model is made of; `folder` is the suite's folder. Raises
+        DataError when a file is missing.
     build(config, folder, out): write the source Artifact's files into `out`; return the model's inputs.
-    data(config, folder, split): items of the dataset, or None when the model has none.
-    has_data(config): whether `data` gives anything, without loading it.
+    data(config, folder, split): samples of the dataset, or None when the model has none.
+    has_data(config): whether `data` returns samples, without loading them.
     metric(config): name of the quality metric.
     dataset(config): the dataset's name or reference, None without one.
-    tokens(config): tokens that one item holds, None where it has none.
+    tokens(config): tokens in one sample, None where it has none.
     needs(config): packages that building imports beside torch and onnx, and the extra that installs them.
+    inspect(config, folder): facts about the model, as JSON, that planning needs and only a library can
+        tell: ``inputs`` (name, shape without batch, dtype), ``outputs``, ``fixed_batch``, ``parameters`` and
+        others. Raises DataError when the model cannot be used as the suite has it. None: nothing to inspect.
     """
 
     key: str
     config: type[SourceConfig]
     format: str
-    identity: Callable[[Any, Path], dict[str, Any]]
+    identity: Callable[[Any, Path], ModelIdentity]
     build: Callable[[Any, Path, Path], tuple[TensorSpec, ...]]
     data: Callable[[Any, Path, Split], Data | None]
     has_data: Callable[[Any], bool]
@@ -94,6 +111,12 @@ class Source:
     dataset: Callable[[Any], str | None] = lambda config: getattr(config, "dataset", None)
     tokens: Callable[[Any], int | None] = lambda _: None
     needs: Callable[[Any], tuple[tuple[str, ...], str]] = lambda _: ((), "")
+    inspect: Callable[[Any, Path], dict[str, Any]] | None = None
+
+    @property
+    def code(self) -> str:
+        """Hash of the harness's code that `build` and the statistics of its result depend on."""
+        return code_of(self.build, FORMATS.get(self.format).count if self.format in FORMATS else None)
 
 
 SOURCES: Registry[Source] = Registry("model source", "harness.zoo.sources", "harness.zoo")

@@ -1,4 +1,4 @@
-"""A user's own Python: found without running it, imported only by a worker."""
+"""A user's own Python code: found without running it, imported only by a worker."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ REFERENCE = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 
 def find_module(reference: str, folder: Path) -> Path:
-    """Return the file that `package.module:function` lives in, without running it. Raises DataError."""
+    """Return the file that defines `package.module:function`, without running it. Raises DataError."""
     name = reference.partition(":")[0]
     parts = name.split(".")
     if not all(part.isidentifier() for part in parts):
-        raise DataError(f"{reference!r} is no package.module:function")
+        raise DataError(f"{reference!r} is not package.module:function")
     installed = _installed(parts[0])
     if installed is not None and len(parts) == 1:
         return installed
@@ -34,7 +34,7 @@ def find_module(reference: str, folder: Path) -> Path:
 
 
 def _installed(name: str) -> Path | None:
-    """Return the file of a top-level module on the path, importing nothing; None where it has no file."""
+    """Return the file of an importable top-level module without importing it; None if it has none."""
     try:
         spec = importlib.util.find_spec(name)
     except ValueError:  # __main__
@@ -45,8 +45,8 @@ def _installed(name: str) -> Path | None:
 def load_data(reference: str, folder: Path, split: Split, inputs: tuple[TensorSpec, ...]) -> Data:
     """Load a dataset by registered name or from a user's function `data(split)`, for a model's `inputs`.
 
-    The function returns `inputs`, or `(inputs, labels)`; `inputs` is one array or a tuple of arrays, first
-    dimension items. Raises DataError when it does not.
+    The function returns `inputs`, or `(inputs, labels)`; `inputs` is one array or a tuple of arrays of shape
+    (samples, *shape). Raises DataError when it does not.
     """
     from harness.zoo.assets import locate_asset
 
@@ -61,11 +61,13 @@ def load_data(reference: str, folder: Path, split: Split, inputs: tuple[TensorSp
 
 
 def as_data(result: Any, what: str) -> Data:
-    """Turn what a user's dataset function returned into Data. Raises DataError."""
+    """Convert the result of a user's dataset function to Data. Raises DataError."""
     inputs, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     arrays = tuple(np.asarray(a) for a in (inputs if isinstance(inputs, (tuple, list)) else (inputs,)))
     if not arrays or any(array.dtype == object or array.ndim == 0 for array in arrays):
-        raise DataError(f"{what} must return inputs, or (inputs, labels), as arrays with items first")
+        raise DataError(
+            f"{what} must return inputs, or (inputs, labels), as arrays whose first dimension is the samples"
+        )
     truth = None if labels is None else np.asarray(labels)
     if truth is not None and len(truth) != len(arrays[0]):
         raise DataError(f"{what} returned {len(arrays[0])} inputs and {len(truth)} labels")

@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "unit"))
 
+from browsing import HOSTILE, board_of, opened
 from runs import GROUPS, MACHINE, TECHNIQUES, Group, Technique, make_run, vary
 
 from harness.report.site import write
@@ -50,9 +51,6 @@ def driver(tmp_path_factory):
     browser.quit()
 
 
-HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "w" * 200, "עברית-🔥")
-
-
 COSINE = Group("embedder", metric="cosine", unit="")
 """Its quality does not count in points, unlike that of the other models."""
 
@@ -87,11 +85,6 @@ def site(tmp_path_factory):
     return write(runs, folder / "site")
 
 
-def board_of(site, key="9c41d2aa", start="online"):
-    """Where a leaderboard of the Run `key` lies."""
-    return next(path for path in sorted((site.parent / "boards").glob(f"{start}*{key}.html")))
-
-
 @pytest.fixture
 def front(driver, site):
     """The front page, freshly opened on a laptop's screen in light colours."""
@@ -102,28 +95,3 @@ def front(driver, site):
 def page(driver, site):
     """A leaderboard, freshly opened on a laptop's screen in light colours."""
     return opened(driver, board_of(site))
-
-
-def opened(driver, path):
-    """Open a page as a new visitor would."""
-    resize(driver, 1400, 900)
-    media(driver, "light")
-    driver.get(f"{path.as_uri()}?fresh")
-    driver.execute_script("try { localStorage.clear() } catch {}")
-    driver.get(path.as_uri())
-    driver.get_log("browser")
-    driver.get_log("performance")
-    return driver
-
-
-def resize(driver, width: int, height: int) -> None:
-    """Make the window so big, inside."""
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-
-
-def media(driver, scheme: str) -> None:
-    """Prefer light or dark colours."""
-    features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}  # no smooth scrolling
-    given = [{"name": name, "value": value} for name, value in features.items()]
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": given})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import axe
 import pytest
-from conftest import media, resize
+from browsing import media, resize
 
 pytest.importorskip("selenium", reason="selenium is not installed: pip install 'accel-harness[dev]'")
 

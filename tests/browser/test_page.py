@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from conftest import HOSTILE, board_of, media, opened, resize
+from browsing import HOSTILE, board_of, media, opened, resize
 from runs import TECHNIQUES
 
 pytest.importorskip("selenium", reason="selenium is not installed: pip install 'accel-harness[dev]'")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import board_of, resize
+from browsing import board_of, resize
 
 pytest.importorskip("selenium", reason="selenium is not installed: pip install 'accel-harness[dev]'")
 

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("selenium", reason="selenium is not installed: pip install 'accel-harness[dev]'")
 
-from conftest import resize
+from browsing import resize
 
 
 def test_print_is_light_and_whole_even_from_a_dark_screen(page):

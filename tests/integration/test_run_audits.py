@@ -36,6 +36,7 @@ def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> Non
     assert "off the board: eager failed its audit: repeated-input" in out
 
 
+@pytest.mark.alone  # one arm is to have no truncated Trial
 def test_a_worker_that_dies_in_mid_block_marks_its_trial_and_the_group_goes_on(bench: Bench) -> None:
     suite = bench.suite({"mortal": "mortal"}, {**ORT, **EAGER}, **ONE_THREAD)
     out = bench.harness("run", str(suite))

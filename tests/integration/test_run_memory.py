@@ -3,7 +3,10 @@
 import pytest
 from bench import EAGER, INPUT, ONE_THREAD, Bench
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.alone,
+]  # the share of libraries' pages depends on who maps them too
 
 MIB = 1 << 20
 HELD, SLACK = 96, 16

@@ -28,6 +28,7 @@ LOADGEN = {
 }
 
 
+@pytest.mark.alone  # searches the rate that a server holds, and counts Trials that load did not truncate
 def test_queries_that_come_by_themselves(bench: Bench, onnx_file: Path) -> None:
     asked = WORKLOADS | (LOADGEN if importlib.util.find_spec(MODULE) else {})
     suite = bench.suite({"net": {"onnx": onnx_file.name}}, ORT, asked)

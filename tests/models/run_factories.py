@@ -61,7 +61,7 @@ class Misbehaving(nn.Module):
 
 def measuring() -> bool:
     """Whether this process is a measuring worker."""
-    return b"build_worker" not in Path("/proc/self/cmdline").read_bytes()
+    return b"harness.runner.workers.build" not in Path("/proc/self/cmdline").read_bytes()
 
 
 def segfaults() -> nn.Module:

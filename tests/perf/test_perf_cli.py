@@ -31,7 +31,7 @@ def matrix() -> dict:
     ort = [{"runtime": {"name": "onnxruntime", "graph_optimization": level}} for level in levels]
     techniques = {f"ort-{level}": [step] for level, step in zip(levels, ort, strict=True)}
     techniques |= {
-        f"int8-{level}": [{"quantize": "static"}, step] for level, step in zip(levels, ort, strict=True)
+        f"fp16-{level}": [{"precision": "fp16"}, step] for level, step in zip(levels, ort, strict=True)
     }
     techniques |= {"eager": [{"runtime": "torch-eager"}], "compile": [{"runtime": "torch-compile"}]}
     return {
@@ -40,7 +40,7 @@ def matrix() -> dict:
         "workloads": {f"b{batch}": {"scenario": "offline", "batch": batch} for batch in range(1, 51)},
         "hardware": {f"t{threads}": {"threads": threads} for threads in range(1, 11)},
         "techniques": techniques,
-        "exclude": [{"technique": "int8-*", "workload": "b1?", "model": "cnn"}],
+        "exclude": [{"technique": "fp16-*", "workload": "b1?", "model": "cnn"}],
         "include": [{"hardware": ["t1", "t1*"]}, {"workload": "b1?"}],
     }
 

@@ -98,7 +98,7 @@ def test_a_damaged_artifact_counts_as_missing_and_is_built_anew(cache, damage):
 
 
 def test_an_unreadable_manifest_is_told_with_the_remedy(tmp_path):
-    with pytest.raises(BuildError, match=r"holds no readable Artifact .*harness cache clear"):
+    with pytest.raises(BuildError, match=r"contains no readable Artifact .*harness cache clear"):
         read_artifact(tmp_path)
 
 

@@ -185,7 +185,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(harness_cli, tmp_path):
     assert "export-onnx → quantize/static" in out
     assert "twice [2]" in out
     assert out.count("baseline") == 5  # one in each Group, and in the summary
-    assert "skipped: 2 Cells: replicate shows only in the scenario offline" in lines
+    assert "skipped: 2 Cells: replicate works only in the scenario offline" in lines
     assert "skipped: 2 Cells: 2 replicas need as many threads; the budget is 1" in lines
     assert any(line.startswith("12 Cells to run, 4 skipped. Each: 2 Trials, 3.0 s timed") for line in lines)
     assert any(line.startswith("Estimated time: about ") for line in lines)

@@ -117,7 +117,7 @@ def test_replicas_cannot_be_slowed_down_and_are_left_out(tmp_path):
     found = baselines_of(make_plan(suite, Place((0, 1), "no GPU", frozenset(), "here")))
     assert found.cells == {}
     assert found.skipped["mlp / bulk / cpu"] == "a slow-down cannot be injected into replicas"
-    assert found.skipped["mlp / online / cpu"] == "replicate shows only in the scenario offline"
+    assert found.skipped["mlp / online / cpu"] == "replicate works only in the scenario offline"
 
 
 def test_a_server_is_left_out_since_its_queue_makes_more_of_a_slow_down(tmp_path):

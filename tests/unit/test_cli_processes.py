@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from runs import make_run
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ["torch", "onnx", "onnxruntime", "pandas", "matplotlib", "scipy", "torch_pruning", "pyarrow"]
@@ -97,11 +98,13 @@ def test_a_terminal_without_a_size_is_written_to_all_the_same():
 
 
 def test_a_library_that_is_missing_is_one_error(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pydantic'] = None\n")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pandas'] = None\n")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    code, out, err = finish(start("list", environment={"PYTHONPATH": path}))
+    make_run(tmp_path / "digits" / "machine" / "run")
+    asked = ("report", "digits", "--markdown", "--results", str(tmp_path))
+    code, out, err = finish(start(*asked, environment={"PYTHONPATH": path}))
     assert (code, out) == (2, "")
-    assert err.startswith("error: a required package is missing or broken: import of pydantic halted")
+    assert err.startswith("error: a required package is missing or broken: import of pandas halted")
     assert err.count("\n") == 1
 
 

@@ -85,7 +85,7 @@ def test_all_inputs_get_their_turn_and_blocks_end_with_different_ones(name: str,
     made: list[int] = []
     calls: Calls = [lambda i=i: made.append(i) for i in range(5)]  # type: ignore[misc]
     options = {"samples_per_query": 1} if name == "multi-stream" else {}
-    one = load(name, calls, FakeClock(tick_ns=3), **options)
+    one = load(name, calls, FakeClock(tick_ns=3_000), **options)
     last = {one.run(count).last_index for _ in range(6)}
     assert set(made) == {0, 1, 2, 3, 4}
     assert len(last) > 1

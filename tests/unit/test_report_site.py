@@ -31,8 +31,15 @@ def usual(tmp_path, **kwargs):
     return make_run(tmp_path / "run", GROUPS, techniques, **kwargs)
 
 
-def test_holds_what_where_when_and_the_answers(tmp_path):
-    found = whole(tmp_path / "out", [usual(tmp_path, notices=["one Trial was repeated"])])
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the usual Run's site, and its pages."""
+    folder = tmp_path_factory.mktemp("site")
+    return folder / "out", whole(folder / "out", [usual(folder, notices=["one Trial was repeated"])])
+
+
+def test_holds_what_where_when_and_the_answers(site):
+    _, found = site
     board = next(name for name in found if name.startswith("boards/online"))
     for name, words in (
         ("index.html", "digits"),
@@ -52,8 +59,8 @@ def test_holds_what_where_when_and_the_answers(tmp_path):
         assert words in found[name].text.replace("\u202f", " ").replace("\u00a0", " "), words
 
 
-def test_there_is_a_page_for_each_board_model_family_and_cell(tmp_path):
-    found = whole(tmp_path / "out", [usual(tmp_path)])
+def test_there_is_a_page_for_each_board_model_family_and_cell(site):
+    _, found = site
     kinds = Counter(name.split("/")[0] for name in found if "/" in name)
     assert kinds == {"boards": 2, "models": 1, "families": 4, "cells": 2 * (len(TECHNIQUES) + 2)}
     assert {name for name in found if "/" not in name} == {
@@ -64,17 +71,16 @@ def test_there_is_a_page_for_each_board_model_family_and_cell(tmp_path):
     }
 
 
-def test_tags_nest_and_ids_are_unique(tmp_path):
-    for name, found in whole(tmp_path / "out", [usual(tmp_path)]).items():
+def test_tags_nest_and_ids_are_unique(site):
+    for name, found in site[1].items():
         assert found.unbalanced == [], name
         assert found.open == [], name
         ids = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
         assert len(ids) == len(set(ids)), name
 
 
-def test_links_and_controls_lead_somewhere(tmp_path):
-    out = tmp_path / "out"
-    found = whole(out, [usual(tmp_path)])
+def test_links_and_controls_lead_somewhere(site):
+    out, found = site
     ids = {name: {a["id"] for _, a in one.tags if "id" in a} for name, one in found.items()}
     reached = set()
     for name, one in found.items():
@@ -93,9 +99,8 @@ def test_links_and_controls_lead_somewhere(tmp_path):
     assert set(found) <= reached  # no page that nothing leads to
 
 
-def test_asks_for_nothing_from_the_network(tmp_path):
-    out = tmp_path / "out"
-    whole(out, [usual(tmp_path)])
+def test_asks_for_nothing_from_the_network(site):
+    out, _ = site
     for path in (*out.rglob("*.html"), *out.rglob("*.css"), *out.rglob("*.js")):
         text = path.read_text("utf-8")
         for match in re.findall(r'(?:src|href)="([^"]*)"', text):
@@ -105,8 +110,8 @@ def test_asks_for_nothing_from_the_network(tmp_path):
         assert "url(http" not in text
 
 
-def test_who_is_not_on_the_board_is_named_with_reason_and_log(tmp_path):
-    pages = whole(tmp_path / "out", [usual(tmp_path)])
+def test_who_is_not_on_the_board_is_named_with_reason_and_log(site):
+    _, pages = site
     found = pages["index.html"]
     assert "needs an NVIDIA GPU" in found.text
     assert "build: Unsupported operator" in found.text
@@ -118,8 +123,8 @@ def test_who_is_not_on_the_board_is_named_with_reason_and_log(tmp_path):
     assert len(rows) == 2 * (len(TECHNIQUES) - 1)
 
 
-def test_a_cells_page_tells_its_record_its_steps_and_how_to_repeat_it(tmp_path):
-    pages = whole(tmp_path / "out", [usual(tmp_path)])
+def test_a_cells_page_tells_its_record_its_steps_and_how_to_repeat_it(site):
+    _, pages = site
     titles = {name: one for name, one in pages.items() if name.startswith("cells/")}
     cell = next(one for one in titles.values() if "int8-static — " in one.text and "online" in one.text)
     for words in (
@@ -257,11 +262,11 @@ def test_no_runs_and_damaged_ones_are_said_so(tmp_path):
     assert "There is no Run to show" in found.text
 
 
-def test_a_doubtful_run_warns_above_its_answers(tmp_path):
+def test_a_doubtful_run_warns_above_its_answers(tmp_path, site):
     run = make_run(tmp_path / "run", grade={"letter": "D", "reasons": ["72 % was lost"], "remedies": []})
     found = page(tmp_path / "out", [run])
     assert "Trust grade D. The machine was disturbed while this was measured (72 % was lost)" in found.text
-    assert "Trust grade" not in page(tmp_path / "b", [usual(tmp_path / "u")]).text
+    assert "Trust grade" not in site[1]["index.html"].text
 
 
 def test_downloads_hold_all_records_and_are_safe_to_open(tmp_path):

@@ -14,7 +14,7 @@ from harness import packages as versions
 from harness.artifacts.cache import Cache
 from harness.errors import SuiteError
 from harness.measure.scenarios.registry import SCENARIOS
-from harness.runner import plan as module
+from harness.runner import addresses as module
 from harness.runner.plan import Place, Plan, make_plan
 from harness.suite.validation import read_suite
 from harness.techniques import registry
@@ -79,7 +79,7 @@ FACTORY = {"torch": "my_code:build", "inputs": {"x": [4]}}
         ({"hardware": {"cpu": {"threads": 3}}}, "wants 3 threads; this process is given 2 cores"),
         (
             {"techniques": {"t": [ORT, {"replicate": {"replicas": 2}}]}},
-            "replicate shows only in the scenario offline",
+            "replicate works only in the scenario offline",
         ),
         (
             {
@@ -113,10 +113,10 @@ def test_a_cell_whose_packages_are_not_installed(folder: Path, monkeypatch: pyte
 
 
 def test_a_model_whose_packages_are_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = module.importlib.util.find_spec
+    real = versions.importlib.util.find_spec
     gone = {"transformers"}
     monkeypatch.setattr(
-        module.importlib.util, "find_spec", lambda name, *rest: None if name in gone else real(name, *rest)
+        versions.importlib.util, "find_spec", lambda name, *rest: None if name in gone else real(name, *rest)
     )
     made = plan(folder, models={"m": {"hf": "owner/name", "task": "fill-mask"}})
     assert skip(made) == "transformers is not installed: pip install 'accel-harness[hf]'"
@@ -151,6 +151,30 @@ def test_parents_come_before_their_children(folder: Path) -> None:
         assert set(job.parents) <= seen
         seen.add(address)
     assert made.source_key(made.groups[0].cells[0].model) in seen
+
+
+def test_a_plan_grows_by_one_cell(folder: Path) -> None:
+    whole = plan(folder, techniques={"t": [ORT], "q": [QUANTIZE, ORT]})
+    first, second = whole.groups[0].cells
+    made = Plan(whole.suite, whole.place)
+    assert made.add(first).artifact_key == whole.cells[first.cell_id].artifact_key
+    before = dict(made.jobs)
+    added = made.add(second)
+    assert list(made.jobs) == [*before, added.artifact_key]
+    assert [cell.cell_id for cell in made.groups[0].cells] == [first.cell_id, second.cell_id]
+    assert (made.cells, made.jobs, made.data_keys) == (whole.cells, whole.jobs, whole.data_keys)
+    assert made.add(second) is added
+    assert len(made.groups) == 1
+    assert len(made.groups[0].cells) == 2
+
+
+def test_a_cell_that_cannot_run_is_added_with_its_reason(folder: Path) -> None:
+    made = plan(folder)
+    jobs = dict(made.jobs)
+    (cell,) = plan(folder, hardware={"gpu": {"device": "cuda"}}).groups[0].cells
+    assert made.add(cell).skip == "there is no GPU"
+    assert made.jobs == jobs
+    assert [len(group.cells) for group in made.groups] == [1, 1]
 
 
 def test_the_same_content_has_the_same_address_whatever_its_name(folder: Path) -> None:
@@ -213,12 +237,11 @@ def test_an_address_changes_with_a_steps_settings(folder: Path) -> None:
 
 
 def test_an_address_changes_with_the_code_of_a_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else who edits a technique measures what it made before."""
     step, other = TRANSFORMS.get("quantize/dynamic"), TRANSFORMS.get("prune/channel")
     assert step.code != other.code
     assert len(step.code) == len(other.code) == 64
     before = quantized(folder)
-    monkeypatch.setattr(registry, "_file_hash", lambda path: "other code")
+    monkeypatch.setattr(registry, "code_of", lambda *functions: "other code")
     assert quantized(folder) != before
 
 
@@ -286,30 +309,31 @@ def test_what_float16_comes_to_is_told_for_each_machine(folder: Path) -> None:
     assert len(keys) == 2
 
 
-@pytest.mark.parametrize(
-    ("method", "runtime", "inside"),
-    [
-        ("qat", "onnxruntime", "quantize/static"),
-        ("qat", "torch-compile", "quantize/pt2e-static"),
-        ("qat-weights", "onnxruntime", "quantize/weight-only"),
-    ],
-)
-def test_a_step_changes_with_those_that_it_runs_inside(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, method: str, runtime: str, inside: str
-) -> None:
-    pytest.importorskip("torchao")
+def test_an_address_changes_with_the_code_that_builds_the_source(folder: Path, monkeypatch) -> None:
+    from harness.zoo import source
 
-    def address() -> str:
-        technique = {"t": [{"quantize": method}, {"runtime": runtime}]}
-        models = {"m": {**FACTORY, "dataset": "my_code:data"}}
-        (planned,) = plan(folder, models=models, techniques=technique).cells.values()
-        assert planned.artifact_key
-        return planned.artifact_key
+    before = key(plan(folder))
+    monkeypatch.setattr(source, "code_of", lambda *functions: "other code")
+    assert key(plan(folder)) != before
 
-    before = address()
-    newer = replace(TRANSFORMS.get(inside), version=99)
-    monkeypatch.setitem(TRANSFORMS._items, inside, newer)
-    assert address() != before
+
+def test_evaluation_data_change_with_the_code_that_writes_them(folder: Path, monkeypatch) -> None:
+    before = plan(folder).data_keys["m"]
+    monkeypatch.setattr(module, "code_of", lambda *functions: "other code")
+    assert plan(folder).data_keys["m"] != before
+
+
+def test_a_dataset_changes_what_learns_from_it_and_no_other_artifact(folder: Path) -> None:
+    static = {"t": [{"quantize": "static"}, ORT]}
+    models = {"m": {"onnx": "m.onnx", "dataset": "my_code:data"}}
+
+    def keys() -> tuple[str, str, str]:
+        made = plan(folder, models=models)
+        return key(made), made.data_keys["m"], key(plan(folder, models=models, techniques=static))
+
+    before = keys()
+    (folder / "my_code.py").write_text("def build(): ...\ndef data(split): return 1\n")
+    assert [a == b for a, b in zip(before, keys(), strict=True)] == [True, False, False]
 
 
 def test_threads_are_cores_that_the_process_is_given(folder: Path) -> None:

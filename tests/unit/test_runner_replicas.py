@@ -130,7 +130,7 @@ def test_a_replica_that_cannot_open_takes_all_down_and_leaves_nothing(
 ) -> None:
     before = children()
     broken = spec(tmp_path / "m", artifact=str(tmp_path / "none"))
-    with pytest.raises(WorkerError, match=r"a replica failed: .*holds no readable Artifact"):
+    with pytest.raises(WorkerError, match=r"a replica failed: .*contains no readable Artifact"):
         ReplicatedSession(broken, [Target(BATCH), Target(BATCH)], pool())
     assert [list(place.iterdir()) for place in places] == [[], []]
     assert children() <= before

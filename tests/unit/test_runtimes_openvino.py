@@ -211,7 +211,7 @@ def test_a_session_imports_no_other_runtime(conv):
     ],
 )
 def test_what_is_not_installed_is_named_with_its_extra(module, step, extra, monkeypatch):
-    from harness.runner.plan import missing_package
+    from harness.packages import missing_package
     from harness.techniques.registry import CONVERSIONS, TRANSFORMS
 
     real = importlib.util.find_spec

@@ -164,7 +164,7 @@ def test_asking_what_is_missing_imports_nothing(tmp_path, monkeypatch):
 
 
 def test_the_packages_that_a_missing_step_needs_are_named(monkeypatch):
-    from harness.runner.plan import missing_package
+    from harness.packages import missing_package
     from harness.techniques.registry import TRANSFORMS
 
     step = TRANSFORMS.get("prune/channel")

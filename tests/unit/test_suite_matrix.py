@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import random
 import re
+from dataclasses import replace
 
 import pytest
+from pydantic import create_model
 from suite_texts import content, read
 
 from harness.errors import SuiteError
@@ -243,3 +245,42 @@ def test_ids_are_hexadecimal_and_do_not_change_between_processes(tmp_path):
         env={"PYTHONHASHSEED": "7", "PATH": ""},
     )
     assert done.stdout.split() == list(found.values())
+
+
+def test_ids_do_not_change_where_an_option_is_added(tmp_path, monkeypatch):
+    """An option with a default: of a step, nested settings, a runtime, a workload, a model, hardware."""
+    from harness.measure.scenarios.registry import SCENARIOS
+    from harness.runtimes.registry import RUNTIMES
+    from harness.suite import schema
+    from harness.techniques.registry import TRANSFORMS
+    from harness.zoo.source import SOURCES
+
+    data = content(hardware={"cpu": {"threads": 1}})
+    before = ids(tmp_path, **data)
+
+    def grown(config):
+        return create_model(f"{config.__name__}Grown", __base__=config, added=(int, 3))
+
+    def add(registry, name, field="config"):
+        entry = registry.get(name)
+        monkeypatch.setitem(registry._items, name, replace(entry, **{field: grown(getattr(entry, field))}))
+
+    static = TRANSFORMS.get("quantize/static").config
+    nested = grown(static.model_fields["calibration"].annotation)
+    more = create_model("More", __base__=static, calibration=(nested, nested()), added=(bool, False))
+    entry = replace(TRANSFORMS.get("quantize/static"), config=more)
+    monkeypatch.setitem(TRANSFORMS._items, "quantize/static", entry)
+    for name in ("onnxruntime", "torch-eager"):
+        add(RUNTIMES, name)
+    for name in ("single-stream", "offline"):
+        add(SCENARIOS, name, "workload")
+    add(SOURCES, "zoo")
+    hardware = grown(schema.Hardware)
+    suite = create_model("Suite", __base__=schema.Suite, hardware=(dict[str, hardware], ...))
+    monkeypatch.setattr("harness.suite.validation.Suite", suite)
+    assert ids(tmp_path, **data) == before
+    data["techniques"]["int8"][0]["quantize"] = {"method": "static", "added": True}
+    changed = ids(tmp_path, **data)
+    assert {names[1] for names in before if changed[names] != before[names]} == {"int8"}
+    monkeypatch.setattr(hardware, "version", 2)
+    assert not set(ids(tmp_path, **data).values()) & set(before.values())

@@ -99,14 +99,19 @@ def pipeline(folder, *steps) -> Pipeline:
             "[0].runtime.graph_optimization",
             "found 'max'; allowed: 'disabled', 'basic', 'extended' or 'all'",
         ),
-        ([INT8, EAGER], "", "the runtime torch-eager takes torch-module, and nothing makes that from onnx"),
-        ([INT8, HALF, ORT], "", "prune/channel takes torch-module, and nothing makes that from onnx"),
+        (
+            [INT8, EAGER],
+            "",
+            "the runtime torch-eager takes torch-module, and no conversion makes that from onnx",
+        ),
+        ([INT8, HALF, ORT], "", "prune/channel takes torch-module, and no conversion makes that from onnx"),
         *(
             (
                 [{"quantize": method}, {"runtime": {"name": "onnxruntime", "graph_optimization": level}}],
                 "",
-                f"quantize/{name} would round and multiply in float: it writes quantize and dequantize "
-                f"pairs, and ONNX Runtime fuses them from graph_optimization: extended on, not with {level}",
+                f"quantize/{name} would round values and still multiply in float: it writes quantize and "
+                f"dequantize pairs, and ONNX Runtime fuses them from graph_optimization: extended on, "
+                f"not with {level}",
             )
             for method, name in (("static", "static"), ("mixed", "mixed"), ("qat", "qat/onnx"))
             for level in ("disabled", "basic")
@@ -224,7 +229,7 @@ def test_an_int8_step_on_a_caffe_only_form_is_told_apart_from_models_that_it_fit
     plan = make_plan(suite, Place((0,), "no GPU", frozenset(), "m"))
     skips = {planned.cell.model.name: planned.skip for planned in plan.cells.values()}
     assert skips == {
-        "old": "not for this model: quantize/static takes onnx, and nothing makes that from caffe",
+        "old": "not for this model: quantize/static takes onnx, and no conversion makes that from caffe",
         "mlp": None,
     }
 
@@ -235,8 +240,8 @@ def test_a_step_whose_form_no_model_can_reach_is_refused(tmp_path, registered):
     (text,) = told(tmp_path, content(techniques={"t": [{"shrink": {}}, ORT]}))
     assert text == (
         "s.yaml:18: techniques.t: cannot be built from any model: "
-        "shrink takes caffe, and nothing makes that from onnx; "
-        "shrink takes caffe, and nothing makes that from torch-module"
+        "shrink takes caffe, and no conversion makes that from onnx; "
+        "shrink takes caffe, and no conversion makes that from torch-module"
     )
 
 
@@ -267,7 +272,7 @@ def test_a_step_is_done_in_the_form_that_leads_to_the_runtime(tmp_path, register
         registered(TRANSFORMS, made.name, made)
     found = pipeline(tmp_path, {"halve": None}, *steps)
     assert [stage.step.name for stage in found.stages("torch-module")] == chain
-    assert found.content()[0] == {"step": "halve", "version": [1, 1]}
+    assert found.content()[0] == {"step": "halve"}
     assert found.families[0] == "halve"
 
 
@@ -275,8 +280,8 @@ def test_a_step_that_none_of_its_forms_leads_on_from_says_why_for_each(tmp_path,
     for made in halves("caffe", "mxnet"):
         registered(TRANSFORMS, made.name, made)
     (found,) = problems(tmp_path, content(techniques={"t": [{"halve": {}}, ORT]}))
-    assert "halve/caffe takes caffe, and nothing makes that from onnx" in found.message
-    assert "halve/mxnet takes mxnet, and nothing makes that from onnx" in found.message
+    assert "halve/caffe takes caffe, and no conversion makes that from onnx" in found.message
+    assert "halve/mxnet takes mxnet, and no conversion makes that from onnx" in found.message
 
 
 def test_forms_of_one_step_have_the_same_settings(registered):
@@ -330,7 +335,7 @@ def test_the_inserted_chain_is_the_shortest(tmp_path, registered, monkeypatch):
             CONVERSIONS.add(f"{x}-{y}", step(f"{x}-{y}", (x,), y))
         expected = shortest(edges, "a", {"onnx"})
         if expected is None:
-            with pytest.raises(ValueError, match="takes onnx, and nothing makes that from a"):
+            with pytest.raises(ValueError, match="takes onnx, and no conversion makes that from a"):
                 found.stages("a")
             continue
         chain = [stage.step for stage in found.stages("a")]

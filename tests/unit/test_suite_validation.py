@@ -120,7 +120,7 @@ def test_a_name_that_cannot_be_read_is_refused(tmp_path, section, name):
     found = problems(
         tmp_path, content(**{section: {name: next(iter(given.values())), **dict(list(given.items())[1:])}})
     )
-    assert f"{name!r} is no name: one line of text that can be printed" in [
+    assert f"{name!r} is not a name: write one line of printable text" in [
         problem.message for problem in found
     ]
 
@@ -240,7 +240,7 @@ def test_units_are_read(tmp_path):
         ),
         ({"torch": "nomodule:f", "inputs": {"x": [1]}}, ".torch", "no module 'nomodule' beside the suite"),
         ({"torch": "nomodule.sub:f", "inputs": {"x": [1]}}, ".torch", "no module 'nomodule.sub' beside"),
-        ({"torch": "a..b:f", "inputs": {"x": [1]}}, ".torch", "'a..b:f' is no package.module:function"),
+        ({"torch": "a..b:f", "inputs": {"x": [1]}}, ".torch", "'a..b:f' is not package.module:function"),
         (
             {"torch": "nocolon", "inputs": {"x": [1]}},
             ".torch",
@@ -248,7 +248,7 @@ def test_units_are_read(tmp_path):
         ),
         ({"torch": "json:f"}, ".inputs", "is missing"),
         ({"torch": "json:f", "inputs": {}}, ".inputs", "at least 1 item"),
-        ({"torch": "json:f", "inputs": {"x": [1]}, "dataset": ":f"}, ".torch", "':f' is no package.module"),
+        ({"torch": "json:f", "inputs": {"x": [1]}, "dataset": ":f"}, ".torch", "':f' is not package.module"),
         (
             {"torch": "json:f", "inputs": {"x": [1]}, "weights": "w"},
             ".torch",

@@ -176,5 +176,5 @@ def test_a_layout_that_a_conversion_drops_is_refused(runtime, fits):
     if fits:
         assert pipeline.stages(torch_module.FORMAT)[0].step.name == "layout/channels-last"
     else:
-        with pytest.raises(ValueError, match="layout/channels-last does nothing there: export-onnx does not"):
+        with pytest.raises(ValueError, match="layout/channels-last has no effect: export-onnx does not"):
             pipeline.stages(torch_module.FORMAT)

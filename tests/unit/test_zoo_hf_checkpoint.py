@@ -76,7 +76,7 @@ def test_images_take_their_size_from_the_configuration(tmp_path):
 def test_its_identity_follows_the_files(tmp_path, gpt2):
     config = SOURCE.config(hf="gpt2", task="text-generation")
     before = SOURCE.identity(config, tmp_path)
-    assert before["dataset"] == dataset_identity("random-tokens", tmp_path)
+    assert before.data == dataset_identity("random-tokens", tmp_path).digest
     assert before == SOURCE.identity(config, tmp_path)
     path = tmp_path / "gpt2" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "n_head": 4}))
@@ -97,7 +97,7 @@ def test_pickled_weights_files_and_folders_that_are_not_there_are_refused(tmp_pa
 def test_too_many_tokens_and_models_of_another_kind_are_refused(tmp_path, gpt2):
     with pytest.raises(DataError, match="takes at most 64 tokens, not 128"):
         built(tmp_path, hf="gpt2", task="text-generation")
-    with pytest.raises(DataError, match="names no image_size"):
+    with pytest.raises(DataError, match="has no image_size"):
         SOURCE.data(SOURCE.config(hf="gpt2", task="image-classification"), tmp_path, "test")
 
 
@@ -169,12 +169,12 @@ def test_a_branch_counts_as_its_commit_which_the_hub_is_asked_once_and_depends_c
     (tmp_path / "own.csv").write_text("1")
     config = SOURCE.config(hf="owner/name", task="fill-mask", depends=["own.csv"])
     first = SOURCE.identity(config, tmp_path)
-    assert first["revision"] == COMMIT
+    assert first.weights == [{}, COMMIT]
     (tmp_path / "own.csv").write_text("2")
     second = SOURCE.identity(config, tmp_path)
-    assert second["revision"] == COMMIT and second["depends"] != first["depends"]
+    assert second.weights == first.weights and second.code != first.code
     pinned = SOURCE.config(hf="owner/name", task="fill-mask", revision=COMMIT[::-1])
-    assert SOURCE.identity(pinned, tmp_path)["revision"] == COMMIT[::-1]
+    assert SOURCE.identity(pinned, tmp_path).weights == [{}, COMMIT[::-1]]
     assert hub == [("owner/name", "config.json", "main")]
 
 
@@ -182,7 +182,7 @@ def test_a_branch_that_the_hub_does_not_tell_is_refused_before_anything_runs(tmp
     config = SOURCE.config(hf="owner/name", task="fill-mask", revision="typo")
     with pytest.raises(DataError) as told:
         SOURCE.identity(config, tmp_path)
-    assert str(told.value) == "owner/name: the hub cannot be asked for its revision typo: no revision typo"
+    assert str(told.value) == "owner/name: the hub did not give its revision typo: no revision typo"
 
 
 def test_what_is_built_is_the_commit_that_the_model_is_known_by(tmp_path, hub, monkeypatch):
@@ -192,7 +192,7 @@ def test_what_is_built_is_the_commit_that_the_model_is_known_by(tmp_path, hub, m
     SOURCE.identity(config, tmp_path)
     seen = []
     monkeypatch.setattr(hf_module, "read_config", lambda where, **settings: seen.append((where, settings)))
-    with pytest.raises(DataError, match="names no vocab_size"):
+    with pytest.raises(DataError, match="has no vocab_size"):
         SOURCE.data(config, tmp_path, "test")
     assert seen == [("owner/name", {"revision": COMMIT})]
 

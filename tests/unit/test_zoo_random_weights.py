@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ PARAMETERS = {"dense-4096": 3 * (4096 * 4096 + 4096), "resnet18": 11_689_512, "m
 """Of the image models: as published with torchvision's."""
 
 
+@functools.cache
 def samples(name: str, count: int = 3) -> torch.Tensor:
     model = MODELS.get(name)
     if model.dataset:

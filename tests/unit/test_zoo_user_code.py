@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from harness.artifacts.cache import file_digest
+from harness.artifacts.code import HARNESS, Imports, code_digest, harness_code
 from harness.errors import DataError
 from harness.packages import import_versions, requirement_versions
 from harness.zoo import identities
-from harness.zoo.datasets import mnist as mnist_module
 from harness.zoo.datasets import random_tokens
-from harness.zoo.datasets.mnist import MD5
 from harness.zoo.identities import code_identity, dataset_identity, depends_identity, training_version
+from harness.zoo.registry import DATASETS
 from harness.zoo.source import SOURCES
 from harness.zoo.user_code import as_data, find_module, load_data
 
@@ -69,7 +69,7 @@ def test_what_has_no_file_is_refused(suite, reference):
 
 @pytest.mark.parametrize("reference", [":f", ".net:f", "a..b:f", "a-b:f", "a b:f"])
 def test_what_names_no_module_is_refused(suite, reference):
-    with pytest.raises(DataError, match=r"is no package\.module:function"):
+    with pytest.raises(DataError, match=r"is not package\.module:function"):
         find_module(reference, suite)
 
 
@@ -77,7 +77,7 @@ def test_the_identity_follows_the_text_of_the_module_and_of_its_package(suite):
     def change(file, reference):
         before = code_identity(reference, suite)
         assert code_identity(reference, suite) == before
-        (suite / file).write_text(f"{RAISE}# {file}\n")
+        (suite / file).write_text(f"{RAISE}changed = {file!r}\n")
         return code_identity(reference, suite) != before
 
     assert change("my_net.py", "my_net:f")
@@ -86,12 +86,15 @@ def test_the_identity_follows_the_text_of_the_module_and_of_its_package(suite):
     assert not change("my_net.py", "my_parts.net:f")
 
 
-def test_a_datasets_identity_is_its_name_or_its_text(suite):
-    mnist = dataset_identity("mnist", suite)
-    assert mnist.startswith("mnist ")
-    assert MD5["t10k-images-idx3-ubyte"] in mnist
-    assert file_digest(Path(mnist_module.__file__)) in mnist
-    assert dataset_identity(None, suite) is None
+def test_a_datasets_identity_is_its_sums_and_its_text(suite, monkeypatch):
+    def mnist(**changes):
+        monkeypatch.setitem(DATASETS._items, "mnist", replace(DATASETS.get("mnist"), **changes))
+        return dataset_identity("mnist", suite).digest
+
+    md5 = DATASETS.get("mnist").md5
+    assert mnist() == mnist(md5=dict(md5)) != mnist(md5={**md5, "t10k-images-idx3-ubyte": "0"})
+    assert mnist(md5=md5) != mnist(load=random_tokens.generate)
+    assert dataset_identity(None, suite).digest == ""
     assert dataset_identity("my_net:f", suite) == code_identity("my_net:f", suite)
 
 
@@ -141,9 +144,8 @@ def test_text_that_is_no_python_counts_as_text(suite):
 def test_installed_packages_are_not_followed(suite):
     (suite / "my_net.py").write_text("import json, numpy, torch, harness.zoo.models\n")
     root = suite.resolve()
-    assert identities._with_imports([suite / "my_net.py"], [root, *map(Path, sys.path)]) == [
-        root / "my_net.py"
-    ]
+    imports = Imports([root, *map(Path, sys.path)], identities._is_installed)
+    assert imports.closure([suite / "my_net.py"]) == [root / "my_net.py"]
 
 
 @pytest.mark.parametrize("line", ["import numpy", "from numpy import linalg as l", "import helper"])
@@ -166,9 +168,21 @@ def test_a_module_is_known_by_its_distribution_and_an_installed_one_by_what_that
     assert found == {"PyYAML": metadata.version("PyYAML"), "numpy": metadata.version("numpy")}
     assert set(requirement_versions("pydantic")) >= {"pydantic", "pydantic-core"}
     assert "email-validator" not in requirement_versions("pydantic")  # an extra
-    assert code_identity("harness.zoo.models.mnist_mlp:build", suite) == identities._digest(
-        identities._OURS.parent, sorted((identities._OURS / "zoo/models").rglob("*.py"))
-    )
+
+
+def test_a_zoo_model_is_known_by_the_code_that_it_uses(suite):
+    files = harness_code().files([HARNESS / "zoo/models/mnist_mlp.py"])
+    names = {file.relative_to(HARNESS).as_posix() for file in files}
+    assert names == {
+        "formats/__init__.py",
+        "formats/tensors.py",
+        "zoo/__init__.py",
+        "zoo/models/mnist_mlp.py",
+        "zoo/nets/__init__.py",
+        "zoo/nets/mlp.py",
+    }
+    found = code_identity("harness.zoo.models.mnist_mlp:build", suite)
+    assert found.digest == code_digest(HARNESS.parent, files)
 
 
 def test_files_that_are_named_count_with_all_that_folders_hold(suite):
@@ -281,8 +295,11 @@ def test_without_weights_the_random_ones_are_the_same_each_time(tmp_path):
     assert content[0] == content[1]
 
 
-def test_a_generated_datasets_identity_follows_its_code(suite):
-    assert file_digest(Path(random_tokens.__file__)) in dataset_identity("random-tokens", suite)
+def test_a_generated_datasets_identity_follows_its_code(suite, monkeypatch):
+    entry = DATASETS.get("random-tokens")
+    before = dataset_identity("random-tokens", suite)
+    monkeypatch.setitem(DATASETS._items, "random-tokens", replace(entry, generate=DATASETS.get("mnist").load))
+    assert dataset_identity("random-tokens", suite) != before
 
 
 def test_training_items_that_follow_the_interpreter_are_told_by_it(monkeypatch):

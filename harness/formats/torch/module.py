@@ -198,5 +198,10 @@ def unique_tensors(module: torch.nn.Module) -> tuple[dict[str, torch.Tensor], di
 
 FORMATS.add(
     FORMAT,
-    Format(FORMAT, "PyTorch module: factory, changed attributes, safetensors weights", count_statistics),
+    Format(
+        FORMAT,
+        "PyTorch module: factory, changed attributes, safetensors weights",
+        count_statistics,
+        holds_code=False,
+    ),
 )

@@ -13,8 +13,9 @@ from itertools import cycle
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from harness.config import Config
 from harness.measure.blocks import Block, Call, calls_for
 from harness.measure.clock import Clock
 from harness.measure.warmup import Warmth, warm_up, whole
@@ -33,17 +34,11 @@ CALLS_A_LANE = 4
 must be a small part of it."""
 
 
-class Workload(BaseModel):
+class Workload(Config):
     """How inputs arrive. Each scenario adds its own options to these two."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scenario: str
     batch: int = Field(default=1, ge=1, le=65_536, description="items a call")
-
-    def content(self) -> dict[str, Any]:
-        """As JSON, defaults filled in: what makes two of them the same."""
-        return self.model_dump(mode="json")
 
     def speed(self) -> Speed:
         """What stands for speed in this workload."""

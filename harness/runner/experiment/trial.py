@@ -155,7 +155,7 @@ def trial_spec(
         "artifact": str(artifact),
         "data": str(data),
         "target": planned.target.to_dict(),
-        "workload": planned.cell.workload.content(),
+        "workload": planned.cell.workload.model_dump(mode="json"),
         "seed": seed,
         "timeout_s": timeout_s,
     }

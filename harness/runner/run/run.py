@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import time
@@ -22,6 +23,7 @@ from harness.errors import ExitCode, StoreError
 from harness.measure.scenarios.registry import SCENARIOS
 from harness.packages import package_version, versions_of
 from harness.runner.experiment.builds import Builds, build_all
+from harness.runner.identity import artifact_digest, cell_digests, speed_variables
 from harness.runner.plan import Place, Plan, PlannedCell, make_plan
 from harness.runner.progress import Observer
 from harness.runner.run.concurrent_runs import announced, others
@@ -34,6 +36,7 @@ from harness.runner.run.resume import (
     refuse_other_cells,
     refuse_other_libraries,
 )
+from harness.runner.workers.inspect import Inspector
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.journal import Event, Journal, read_journal
 from harness.suite.matrix import Group
@@ -62,7 +65,8 @@ def this_place() -> tuple[Place, Machine]:
 def plan_here(suite: CheckedSuite) -> tuple[Plan, Machine]:
     """Plan a suite for this machine."""
     place, machine = this_place()
-    return make_plan(suite, place), machine
+    with Inspector(Cache().root, suite.folder) as inspector:
+        return make_plan(suite, place, inspector), machine
 
 
 @dataclass
@@ -114,6 +118,7 @@ class LocalRun:
             machine=self.machine.to_dict(),
             doctor=[finding.to_dict() for finding in examine()],
             versions=_versions(self.plan),
+            environment=speed_variables(os.environ),
             seed=spec.measure.seed,
             settings=spec.measure.model_dump(mode="json"),
             quality=spec.quality.model_dump(mode="json"),
@@ -161,7 +166,8 @@ class LocalRun:
             record("run", info=info.model_dump(mode="json"))
             for group in self.plan.groups:
                 for cell in group.cells:
-                    row = describe_cell(self.plan.cells[cell.cell_id], group)
+                    planned = self.plan.cells[cell.cell_id]
+                    row = describe_cell(planned, group) | cell_digests(planned, self.plan)
                     record("cell", cell_id=cell.cell_id, row=row)
         record("session", start_ns=time.perf_counter_ns())
         self._watch_concurrent_runs(record)
@@ -199,6 +205,7 @@ class LocalRun:
                 "artifact",
                 cell_id=planned.cell.cell_id,
                 key=artifact.key,
+                content_digest=artifact_digest(planned, artifact),
                 format=artifact.format,
                 bytes=artifact.payload_bytes,
                 build_s=artifact.build_s,
@@ -245,7 +252,7 @@ def _group_info(plan: Plan, group: Group) -> GroupInfo:
         workload=cell.workload_name,
         hardware=cell.hardware_name,
         scenario=cell.workload.scenario,
-        options=cell.workload.content(),
+        options=cell.workload.model_dump(mode="json"),
         speed=cell.workload.speed(),
         conditions=cell.workload.conditions(),
         call=cell.workload.sample(),
@@ -269,7 +276,7 @@ def describe_cell(planned: PlannedCell, group: Group) -> dict[str, Any]:
         "families": pipeline.families,
         "runtime": pipeline.runtime.name,
         "runtime_compute_dtype": pipeline.runtime.compute_dtype(pipeline.runtime_config),
-        "pipeline": json.dumps(pipeline.content()),
+        "pipeline": json.dumps(pipeline.settings()),
         "scenario": cell.workload.scenario,
         "batch": cell.workload.batch,
         "tokens_per_sample": cell.model.source.tokens(cell.model.config),

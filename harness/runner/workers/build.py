@@ -25,6 +25,7 @@ from harness.formats.registry import count_statistics
 from harness.formats.target import Target
 from harness.formats.tensors import TensorSpec, check_arrays
 from harness.measure.memory import PhaseMeter
+from harness.packages import module_of
 from harness.runner.workers.channel import Message, WorkerSide
 from harness.runner.workers.evaluation_data import write_evaluation_data
 from harness.techniques.registry import CONVERSIONS, TRANSFORMS, StepConfig, Transform
@@ -147,8 +148,8 @@ def _take_step(
     import and those after it nothing, so that build times would follow the order in the suite.
     """
     for package in step.packages:
-        with contextlib.suppress(ImportError):  # a distribution of another name; the step says if it lacks it
-            importlib.import_module(package.replace("-", "_"))
+        with contextlib.suppress(ImportError):  # the step says so itself
+            importlib.import_module(module_of(package))
     _seed_everything(context.seed)
     meter = PhaseMeter()
     meter.begin("build")

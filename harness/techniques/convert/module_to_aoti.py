@@ -28,7 +28,6 @@ class CompileAheadOfTime(StepConfig):
     packages=("torch",),
     specialize_on=("batch", "device", "threads", "machine"),
     keeps=("parameters", "nonzero_parameters", "flops_per_sample", *TRAFFIC),
-    version=3,
 )
 def compile_aoti(
     config: CompileAheadOfTime, source: Artifact, out: Path, context: BuildContext

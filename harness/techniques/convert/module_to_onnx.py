@@ -33,7 +33,6 @@ class ExportOnnx(StepConfig):
     summary="export the module to ONNX with a free batch dimension",
     packages=("torch", "onnx", "onnxscript"),
     keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
-    version=3,
 )
 def export_onnx(config: ExportOnnx, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Export with torch's exporter (torch.export based); batch norms are folded by its optimiser."""

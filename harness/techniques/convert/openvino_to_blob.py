@@ -27,7 +27,6 @@ class CompileOpenVino(StepConfig):
     devices=("cpu",),
     specialize_on=("batch", "machine"),
     keeps=("parameters", "nonzero_parameters", "flops_per_sample", *TRAFFIC),
-    version=3,
 )
 def compile_openvino(
     _config: CompileOpenVino, source: Artifact, out: Path, context: BuildContext

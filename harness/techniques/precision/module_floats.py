@@ -24,7 +24,6 @@ _ABOUT: dict[str, Any] = {
     "yields": torch_module.FORMAT,
     "packages": ("torch",),
     "keeps": ("parameters", "nonzero_parameters", "flops_per_sample"),
-    "version": 2,
 }
 
 

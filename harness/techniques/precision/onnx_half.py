@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     packages=("onnxruntime", "onnx"),
     specialize_on=("device", "machine"),  # what is reported follows the processor's kernels
     keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
-    version=2,
 )
 def to_half(_: Float16, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Convert the graph, and report whether the arithmetic is really in float16 or the storage alone."""

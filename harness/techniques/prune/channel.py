@@ -41,7 +41,6 @@ class ChannelPrune(StepConfig):
     summary="remove whole channels by group L2 norm (Torch-Pruning), then fine-tune",
     packages=("torch", "torch-pruning"),
     needs_training_data=lambda config: config.finetune.epochs > 0,
-    version=2,
 )
 def prune_channels(
     config: ChannelPrune, source: Artifact, out: Path, context: BuildContext

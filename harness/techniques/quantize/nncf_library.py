@@ -21,7 +21,6 @@ STATIC: dict[str, Any] = {
     "devices": ("cpu",),
     "resolve": resolve_range,
     "keeps": ("parameters", "nonzero_parameters", "flops_per_sample"),
-    "version": 2,
     "needs_training_data": lambda _config: True,
 }
 """What both static steps are registered with."""

@@ -64,7 +64,6 @@ class NncfWeights(StepConfig):
     extra="openvino",
     devices=("cpu",),
     keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
-    version=3,
     needs_training_data=lambda config: config.reads_data,
 )
 def compress_weights(

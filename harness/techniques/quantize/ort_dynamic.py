@@ -40,7 +40,6 @@ class DynamicQuantize(StepConfig):
     devices=("cpu",),
     resolve=resolve_range,
     keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
-    version=3,
 )
 def quantize_dynamic(
     config: DynamicQuantize, source: Artifact, out: Path, context: BuildContext

@@ -58,7 +58,6 @@ class MixedQuantize(StaticSettings):
     MixedQuantize,
     select=("method", "mixed"),
     summary="static int8, the most sensitive layers left in float until a budget holds (ONNX Runtime)",
-    version=3,
     **ABOUT,
 )
 def quantize_mixed(

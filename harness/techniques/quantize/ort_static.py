@@ -63,7 +63,6 @@ ABOUT: dict[str, Any] = {
     StaticQuantize,
     select=("method", "static"),
     summary="int8 weights and activations, calibrated on training data, QDQ (ONNX Runtime)",
-    version=4,
     **ABOUT,
 )
 def quantize_static(

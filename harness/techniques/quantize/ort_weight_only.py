@@ -50,7 +50,6 @@ class WeightOnlyQuantize(StepConfig):
     packages=("onnxruntime", "onnx", "onnx-ir"),
     devices=("cpu",),
     keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
-    version=2,
 )
 def quantize_weight_only(
     config: WeightOnlyQuantize, source: Artifact, out: Path, context: BuildContext

@@ -56,7 +56,6 @@ class Pt2eStatic(StepConfig):
     specialize_on=("batch", "device", "threads", "machine"),
     resolve=resolve_range,
     keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
-    version=3,
     needs_training_data=lambda _config: True,
 )
 def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from harness.techniques.quantize.calibration import Calibration
 from harness.techniques.quantize.pt2e_static import Pt2eCalibration
 from harness.techniques.quantize.qat_training import Grid, train_quantized
 from harness.techniques.quantize.ranges import resolve_range
-from harness.techniques.registry import BuildContext, transform, versions_within
+from harness.techniques.registry import BuildContext, transform
 
 if TYPE_CHECKING:
     import torch
@@ -62,12 +62,7 @@ def _static(config: QuantizationAware) -> ort_static.StaticQuantize:
 
 
 def _resolve_onnx(config: QuantizationAware, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
-    resolved = ort_static.resolve(_static(config), target, cpu_features)
-    return {**resolved, **versions_within("export-onnx", "quantize/static")}
-
-
-def _resolve_pt2e(config: QuantizationAware, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
-    return {**resolve_range(config, target, cpu_features), **versions_within("quantize/pt2e-static")}
+    return ort_static.resolve(_static(config), target, cpu_features)
 
 
 @transform(
@@ -101,7 +96,7 @@ def quantize_to_onnx(
     summary="int8 by quantization-aware training (torchao, for torch-compile)",
     packages=("torchao", "torch"),
     specialize_on=("batch", "device", "threads", "machine"),
-    resolve=_resolve_pt2e,
+    resolve=resolve_range,
     **_ABOUT,
 )
 def quantize_to_package(

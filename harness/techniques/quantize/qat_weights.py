@@ -15,7 +15,7 @@ from harness.formats.torch import module as torch_module
 from harness.techniques.convert.module_to_onnx import exported_copy
 from harness.techniques.finetuning import Training, train
 from harness.techniques.quantize.ort_weight_only import BITS, WeightOnlyQuantize, quantize_weight_only
-from harness.techniques.registry import BuildContext, transform, versions_within
+from harness.techniques.registry import BuildContext, transform
 
 if TYPE_CHECKING:
     import torch
@@ -41,9 +41,7 @@ class QatWeights(Training):
     summary="int2 or int4 weights by quantization-aware training, activations in float (ONNX Runtime)",
     packages=("torch", "onnx", "onnxscript", "onnxruntime", "onnx-ir"),
     devices=("cpu",),
-    resolve=lambda *_: versions_within("export-onnx", "quantize/weight-only"),
     keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
-    version=2,
     needs_training_data=lambda _config: True,
 )
 def train_weights(config: QatWeights, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:

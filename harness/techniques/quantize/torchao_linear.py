@@ -30,7 +30,6 @@ _ABOUT: dict[str, Any] = {
     "extra": "torchao",
     "specialize_on": ("batch", "device", "threads", "machine"),
     "keeps": ("parameters", "nonzero_parameters", "flops_per_sample"),
-    "version": 3,
 }
 
 

@@ -18,7 +18,15 @@ from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
-from harness.zoo.source import SOURCES, DatasetReference, Depends, MetricName, Source, SourceConfig
+from harness.zoo.source import (
+    SOURCES,
+    DatasetReference,
+    Depends,
+    MetricName,
+    ModelIdentity,
+    Source,
+    SourceConfig,
+)
 from harness.zoo.user_code import load_data
 
 if TYPE_CHECKING:
@@ -27,15 +35,13 @@ if TYPE_CHECKING:
 FACTORY = "harness.zoo.hf_module:build"
 RANDOM = "random-tokens"
 COMMIT = re.compile("[0-9a-f]{40}")
-INPUTS_VERSION = 2
-"""Raised when the inputs that follow from a configuration change."""
 PADDED_POSITIONS = ("roberta", "xlm-roberta", "camembert")
-"""Types of models whose positions begin after the padding id's, so that fewer are left for tokens."""
+"""Model types whose positions start after the padding id, so that fewer are left for tokens."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a task is done with: one of transformers' auto classes, and whether it takes images."""
+    """How a task is loaded: transformers' auto class, images or text, and `last` (see hf_module)."""
 
     model: str
     images: bool = False
@@ -59,49 +65,47 @@ class HfSource(SourceConfig):
         "feature-extraction", "fill-mask", "image-classification", "text-classification", "text-generation"
     ]
     revision: str = Field(default="main", description="commit, branch or tag on the hub")
-    tokens: int = Field(default=128, ge=1, description="tokens of an item, where the task takes text")
+    tokens: int = Field(default=128, ge=1, description="tokens in a sample, if the task takes text")
     dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, or package.module:function; random items without one"
+        default=None, description="a dataset's name, or package.module:function; random samples without one"
     )
     metric: MetricName | None = Field(default=None, description="a metric's name; cosine without a dataset")
     depends: Depends = ()
 
 
-def _identity(config: HfSource, folder: Path) -> dict[str, Any]:
+def _identity(config: HfSource, folder: Path) -> ModelIdentity:
     place = folder / config.hf
     files: dict[str, str] = {}
     if place.is_dir():
         weights = sorted(place.glob("*.safetensors"))
         if not weights:
-            raise DataError(f"{config.hf} holds no *.safetensors; pickled weights are not read")
+            raise DataError(f"{config.hf} contains no *.safetensors; pickled weights are not read")
         if not (place / "config.json").is_file():
-            raise DataError(f"{config.hf} holds no config.json")
+            raise DataError(f"{config.hf} contains no config.json")
         files = {path.name: file_digest(path) for path in [*weights, *sorted(place.glob("*.json"))]}
     elif place.exists():
         raise DataError(f"{config.hf} is a file; name the checkpoint's folder")
     elif config.hf.startswith((".", "/")) or config.hf.count("/") > 1 or _beside(place, folder):
         raise DataError(f"{config.hf}: no such folder beside the suite")
-    return {
-        "files": files,
-        "revision": config.revision if files else _commit(config),
-        "inputs": INPUTS_VERSION,
-        "depends": depends_identity(config.depends, folder),
-        "dataset": dataset_identity(config.dataset or RANDOM, folder),
-    }
+    revision = config.revision if files else _commit(config)
+    data = dataset_identity(config.dataset or RANDOM, folder)
+    code = depends_identity(config.depends, folder)
+    return ModelIdentity(code, [files, revision], data.digest, data.libraries)
 
 
 def _beside(place: Path, folder: Path) -> bool:
-    """Whether a name means a folder beside the suite: the folder that it would be in is there."""
+    """Return whether a name means a folder beside the suite: its parent folder exists."""
     return place.parent != folder and place.parent.is_dir()
 
 
 def _commit(config: HfSource) -> str:
-    """The commit that a revision is: as the hub's local cache has it, else as the hub says, which is kept in
-    the cache then, so that what is loaded later is what the model is known by. Raises DataError.
+    """Return the commit of a revision, from the hub's local cache or from the hub, and keep it in the cache.
+
+    So the commit that is loaded later is the one that identifies the model. Raises DataError.
     """
     found = _revision(config)
     if COMMIT.fullmatch(found) or importlib.util.find_spec("transformers") is None:
-        return found  # without the library nothing can be loaded, and the Cells say so
+        return found  # without the library the Cells are skipped with that reason
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -111,13 +115,13 @@ def _commit(config: HfSource) -> str:
     except Exception as error:  # the hub's client has many errors
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{config.hf}: the hub cannot be asked for its revision {config.revision}: {first}"
+            f"{config.hf}: the hub did not give its revision {config.revision}: {first}"
         ) from error
     return _revision(config)
 
 
 def _revision(config: HfSource) -> str:
-    """The commit that the hub's local cache has for the revision; the revision where it has none."""
+    """Return the commit that the hub's local cache has for the revision, else the revision."""
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     home = os.environ.get("HF_HOME") or Path(user) / "huggingface"
     cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
@@ -126,7 +130,7 @@ def _revision(config: HfSource) -> str:
 
 
 def _place(config: HfSource, folder: Path) -> tuple[str, dict[str, Any]]:
-    """The checkpoint's folder, or its name on the hub with its revision."""
+    """Return the checkpoint's folder, or its name on the hub with its revision."""
     place = folder / config.hf
     return (
         (str(place), {"local_files_only": True})
@@ -136,16 +140,16 @@ def _place(config: HfSource, folder: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _inputs(config: HfSource, made: Any) -> tuple[TensorSpec, ...]:
-    """Inputs as the checkpoint's configuration has them. Raises DataError for a length it does not take."""
+    """Return the inputs by the checkpoint's configuration. Raises DataError for too many tokens."""
     if TASKS[config.task].images:
         size, channels = getattr(made, "image_size", None), getattr(made, "num_channels", 3)
         if size is None:
-            raise DataError(f"{config.hf}: its configuration names no image_size")
+            raise DataError(f"{config.hf}: its configuration has no image_size")
         height, width = size if isinstance(size, (list, tuple)) else (size, size)
         return (TensorSpec(name="pixel_values", shape=(channels, height, width)),)
     most, vocabulary = getattr(made, "max_position_embeddings", None), getattr(made, "vocab_size", None)
     if vocabulary is None:
-        raise DataError(f"{config.hf}: its configuration names no vocab_size, so it takes no text")
+        raise DataError(f"{config.hf}: its configuration has no vocab_size, so it takes no text")
     if most is not None and getattr(made, "model_type", "") in PADDED_POSITIONS:
         most -= (made.pad_token_id or 0) + 1
     if most is not None and config.tokens > most:
@@ -162,8 +166,9 @@ def _inputs(config: HfSource, made: Any) -> tuple[TensorSpec, ...]:
 
 
 def _special_ids(made: Any, vocabulary: int) -> tuple[int, ...]:
-    """Ids that stand for no text, as the configuration names them: a model may pass over padding's positions,
-    or take its answer from where the text ends.
+    """Return the ids in the configuration that are not text: padding, begin, end and others.
+
+    A model may skip padding, or take its output from the position of the end.
     """
     named = [value for key, value in made.to_dict().items() if key.endswith("_token_id")]
     ids = {one for value in named for one in (value if isinstance(value, list) else [value])}

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import Field
 
 from harness.artifacts.cache import file_digest
+from harness.config import changed_fields
 from harness.errors import DataError
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.external_data import external_files
 from harness.formats.tensors import TensorSpec
 from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
-from harness.zoo.source import SOURCES, DatasetReference, Depends, Inputs, MetricName, Source, SourceConfig
+from harness.zoo.source import (
+    SOURCES,
+    DatasetReference,
+    Depends,
+    Inputs,
+    MetricName,
+    ModelIdentity,
+    Source,
+    SourceConfig,
+)
 from harness.zoo.user_code import load_data
+
+if TYPE_CHECKING:
+    import onnx
 
 
 class OnnxSource(SourceConfig):
@@ -30,36 +46,93 @@ class OnnxSource(SourceConfig):
     depends: Depends = ()
 
 
-def _identity(config: OnnxSource, folder: Path) -> dict[str, Any]:
+def _identity(config: OnnxSource, folder: Path) -> ModelIdentity:
+    """The file counts as weights: it holds the graph and the weights."""
     path = folder / config.onnx
     if not path.is_file():
         raise DataError(f"{config.onnx}: no such file beside the suite")
-    beside = external_files(path)
-    return {
-        "file": file_digest(path),
-        "data": [file_digest(p) if p.is_file() else "missing" for p in beside],
-        "dataset": dataset_identity(config.dataset, folder),
-        "depends": depends_identity(config.depends, folder),
-        "inputs": [spec.model_dump() for spec in config.inputs or ()],
-    }
+    beside = [file_digest(p) if p.is_file() else "missing" for p in external_files(path)]
+    given = [changed_fields(spec) for spec in config.inputs or ()]
+    code = [given, depends_identity(config.depends, folder)]
+    data = dataset_identity(config.dataset, folder)
+    return ModelIdentity(code, [file_digest(path), *beside], data.digest, data.libraries)
 
 
 def _build(config: OnnxSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
     onnx_graph.copy_model(folder / config.onnx, out)
-    model = onnx_graph.load_checked(out / onnx_graph.MODEL)
+    return _inputs(config, onnx_graph.load_checked(out / onnx_graph.MODEL))
+
+
+def _inputs(config: OnnxSource, model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
+    """Return the inputs in the graph's order: as given, else as the graph has them.
+
+    Raises DataError when those given do not fit the graph, or when none are given and a shape is free.
+    """
     if config.inputs is None:
         return tuple(onnx_graph.input_specs(model))
-    names = set(onnx_graph.input_names(model))
-    if odd := sorted({spec.name for spec in config.inputs} ^ names):
+    values = {value["name"]: value for value in _values(model, model.graph.input)}
+    names = onnx_graph.input_names(model)
+    if odd := sorted({spec.name for spec in config.inputs} ^ set(names)):
         raise DataError(f"inputs name {', '.join(odd)}; the ONNX graph has {', '.join(sorted(names))}")
-    order = {name: i for i, name in enumerate(onnx_graph.input_names(model))}
-    return tuple(sorted(config.inputs, key=lambda spec: order[spec.name]))
+    for spec in config.inputs:
+        dims, dtype = values[spec.name]["dims"], values[spec.name]["dtype"]
+        if dims is not None and not _fits(spec.shape, dims[1:]):
+            shapes = f"{_say(spec.shape)}; the ONNX graph has {_say(dims[1:])}"
+            raise DataError(f"input {spec.name!r} has shape {shapes} beside the batch")
+        if spec.dtype != dtype:
+            raise DataError(f"input {spec.name!r} has dtype {spec.dtype}; the ONNX graph has {dtype}")
+    return tuple(sorted(config.inputs, key=lambda spec: names.index(spec.name)))
+
+
+def _fits(given: Sequence[int], dims: Sequence[Any]) -> bool:
+    """Whether a shape has a graph's rank and its fixed dimensions."""
+    return len(given) == len(dims) and all(
+        not isinstance(dim, int) or dim == size for size, dim in zip(given, dims, strict=True)
+    )
+
+
+def _say(dims: Sequence[Any]) -> str:
+    return f"[{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
+
+
+def _values(model: onnx.ModelProto, values: Iterable[onnx.ValueInfoProto]) -> list[dict[str, Any]]:
+    """Describe inputs or outputs; of ``dims``, a number is fixed, a name or None is free."""
+    import onnx
+
+    weights = {tensor.name for tensor in model.graph.initializer}
+    described = []
+    for value in values:
+        tensor = value.type.tensor_type
+        known = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type) if tensor.elem_type else None
+        dims = [d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim]
+        about = {"name": value.name, "dtype": np.dtype(known).name if known else None}
+        if value.name not in weights:
+            described.append({**about, "dims": dims if tensor.HasField("shape") else None})
+    return described
+
+
+def _inspect(config: OnnxSource, folder: Path) -> dict[str, Any]:
+    """Return inputs, outputs, batch, parameters, operators and opsets of the file, as JSON."""
+    model = onnx_graph.load_checked(folder / config.onnx)
+    try:
+        inputs = _inputs(config, model)
+    except DataError as error:
+        raise DataError(f"{config.onnx}: {error}") from error
+    return {
+        "inputs": [spec.model_dump(mode="json") for spec in inputs],
+        "graph_inputs": _values(model, model.graph.input),
+        "outputs": _values(model, model.graph.output),
+        "fixed_batch": onnx_graph.fixed_batch(model),
+        "parameters": sum(math.prod(tensor.dims) for tensor in model.graph.initializer),
+        "operators": dict(onnx_graph.operators(model)),
+        "opsets": {opset.domain: opset.version for opset in model.opset_import},
+    }
 
 
 def _data(config: OnnxSource, folder: Path, split: Split) -> Data | None:
     if config.dataset is None:
         return None
-    inputs = config.inputs or tuple(onnx_graph.input_specs(onnx_graph.load_checked(folder / config.onnx)))
+    inputs = _inputs(config, onnx_graph.load_checked(folder / config.onnx))
     return load_data(config.dataset, folder, split, inputs)
 
 
@@ -75,5 +148,6 @@ SOURCES.add(
         has_data=lambda config: config.dataset is not None,
         metric=lambda config: config.metric or ("top-1" if config.dataset else "agreement"),
         summary="an ONNX file",
+        inspect=_inspect,
     ),
 )

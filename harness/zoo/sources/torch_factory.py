@@ -14,7 +14,16 @@ from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.zoo.identities import code_identity, dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
-from harness.zoo.source import SOURCES, DatasetReference, Depends, Inputs, MetricName, Source, SourceConfig
+from harness.zoo.source import (
+    SOURCES,
+    DatasetReference,
+    Depends,
+    Inputs,
+    MetricName,
+    ModelIdentity,
+    Source,
+    SourceConfig,
+)
 from harness.zoo.user_code import REFERENCE, load_data
 
 
@@ -43,21 +52,16 @@ class TorchSource(SourceConfig):
     depends: Depends = ()
 
 
-def _identity(config: TorchSource, folder: Path) -> dict[str, Any]:
-    content = {
-        "factory": config.torch,
-        "kwargs": config.kwargs,
-        "code": code_identity(config.torch, folder),
-        "dataset": dataset_identity(config.dataset, folder),
-        "depends": depends_identity(config.depends, folder),
-        "inputs": [spec.model_dump() for spec in config.inputs],
-    }
+def _identity(config: TorchSource, folder: Path) -> ModelIdentity:
+    code, data = code_identity(config.torch, folder), dataset_identity(config.dataset, folder)
+    weights = None
     if config.weights:
         path = folder / config.weights
         if not path.is_file():
             raise DataError(f"{config.weights}: no such file beside the suite")
-        content["weights"] = file_digest(path)
-    return content
+        weights = file_digest(path)
+    content = [code.digest, depends_identity(config.depends, folder)]
+    return ModelIdentity(content, weights, data.digest, code.libraries | data.libraries)
 
 
 def _build(config: TorchSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:

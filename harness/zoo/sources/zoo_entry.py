@@ -10,12 +10,10 @@ from harness.errors import DataError
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.zoo.assets import locate_asset
-from harness.zoo.identities import code_identity, dataset_identity, folder_identity
+from harness.zoo.identities import code_identity, dataset_identity
 from harness.zoo.registry import MODELS, Data, Split
-from harness.zoo.source import SOURCES, ModelName, Source, SourceConfig
+from harness.zoo.source import SOURCES, ModelIdentity, ModelName, Source, SourceConfig
 from harness.zoo.user_code import load_data
-
-NETS = Path(__file__).resolve().parents[1] / "nets"
 
 
 class ZooSource(SourceConfig):
@@ -28,22 +26,16 @@ def _checkpoint(config: ZooSource, folder: Path) -> Path:
     return locate_asset(f"checkpoints/{config.zoo}.safetensors", folder)
 
 
-def _identity(config: ZooSource, folder: Path) -> dict[str, Any]:
+def _identity(config: ZooSource, folder: Path) -> ModelIdentity:
     model = MODELS.get(config.zoo)
-    content: dict[str, Any] = {
-        "factory": model.factory,
-        "code": code_identity(model.factory, folder),
-        "nets": folder_identity(NETS),
-        "dataset": dataset_identity(model.dataset, folder),
-    }
+    code, data = code_identity(model.factory, folder), dataset_identity(model.dataset, folder)
+    weights: Any = {"seed": model.seed}
     if model.recipe is not None:
         path = _checkpoint(config, folder)
         if not path.is_file():
             raise DataError(f"the checkpoint {path.name} is missing: harness train {config.zoo}")
-        content["weights"] = file_digest(path)
-    else:
-        content["seed"] = model.seed
-    return content
+        weights = file_digest(path)
+    return ModelIdentity(code.digest, weights, data.digest, code.libraries | data.libraries)
 
 
 def _build(config: ZooSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
