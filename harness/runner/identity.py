@@ -19,12 +19,13 @@ from harness.runner.plan import Plan, PlannedCell
 from harness.runner.workers.environment import worker_environment
 from harness.zoo.identities import training_version
 
-_PREFIXES = re.compile(
+_SPEED = re.compile(
     r"(?:LD_PRELOAD|LD_LIBRARY_PATH|GLIBC_TUNABLES|PYTHONMALLOC|PYTHONOPTIMIZE)$|(?:PY)?TORCH|OPENVINO|"
     r"(?:OMP|GOMP|KMP|MKL|MALLOC|MIMALLOC|TCMALLOC|ORT|ONNXRUNTIME|OPENBLAS|GOTO|BLIS|VECLIB|NUMEXPR|OV|DNNL"
-    r"|ONEDNN|TBB|ATEN|AT|CUDA|CUBLAS|CUDNN|NCCL|NVIDIA|TF|XLA|TRITON)_"
+    r"|ONEDNN|TBB|ATEN|AT|CUDA|CUBLAS|CUDNN|NCCL|NVIDIA|XLA|TRITON)_|"
+    r"TF_(?:CPP|CPU|CUDNN|DETERMINISTIC|DISABLE|ENABLE|FORCE|GPU|NUM|USE|XLA)_"  # other TF_ are Terraform's
 )
-_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW|CREDENTIAL|AUTH|TF_VAR_")
+_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW|CREDENTIAL|AUTH")
 _FOLDERS = re.compile(r"""[^\s:;,="']*[/\\](?=[^\s:;,="'/\\])""")
 _DEVICE_ID = re.compile(r"\b(GPU|MIG)-([0-9a-fA-F-]{8,})")
 
@@ -37,7 +38,7 @@ def speed_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: _DEVICE_ID.sub(_hashed, _FOLDERS.sub("", value))
         for name, value in sorted(environment.items())
-        if _PREFIXES.match(name) and not _SECRET.search(name)
+        if _SPEED.match(name) and not _SECRET.search(name)
     }
 
 

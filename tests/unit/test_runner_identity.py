@@ -177,6 +177,7 @@ def test_variables_that_change_speed_are_kept_without_folders_and_secrets() -> N
         "NVIDIA_API_KEY": "nvapi-1",
         "TF_VAR_password": "x",
         "TF_TOKEN_registry": "x",
+        "TF_CLI_CONFIG_FILE": "/home/me/.terraformrc",
         "TF_NUM_INTRAOP_THREADS": "2",
         "OV_CACHE_DIR": "ov",
         "OVERLAY": "x",
