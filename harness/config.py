@@ -20,6 +20,12 @@ class Config(BaseModel):
 
     version: ClassVar[int] = 1
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Refuse a field of the class variable's name."""
+        if "version" in cls.model_fields:
+            raise TypeError(f"{cls.__name__}: `version` is the version of the defaults; rename the field")
+
     def content(self) -> dict[str, Any]:
         """Return as JSON what identifies these settings: the fields that differ from their defaults.
 

@@ -69,6 +69,14 @@ def test_a_class_whose_defaults_changed_raises_its_version() -> None:
     assert Holds(inner=Newer()).content() == {"inner": {"version": 2}}
 
 
+@pytest.mark.filterwarnings("ignore:Field name")
+def test_a_field_cannot_take_the_versions_name() -> None:
+    with pytest.raises(TypeError, match="Engine: `version` is the version of the defaults; rename the field"):
+
+        class Engine(Config):
+            version: str = "v1"  # type: ignore[assignment,misc]
+
+
 def test_true_is_not_one() -> None:
     class Either(Config):
         value: bool | int = 1
