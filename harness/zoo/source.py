@@ -22,10 +22,12 @@ from harness.zoo.registry import DATASETS, METRICS, MODELS, Data, Split
 
 
 def _specs(value: Any) -> Any:
-    """Accept ``{image: [1, 28, 28]}`` and ``{ids: {shape: [128], dtype: int64}}``."""
+    """Accept ``{image: [1, 28, 28]}``, ``{ids: {shape: [128], dtype: int64}}``, and a dumped config's specs."""
+    if isinstance(value, tuple):
+        return value
+    if isinstance(value, list) and value and all(isinstance(one, dict) and "name" in one for one in value):
+        value = {one["name"]: one for one in value}
     if not isinstance(value, dict):
-        if isinstance(value, tuple):
-            return value
         raise ValueError("needs a mapping from name to shape, for example {image: [1, 28, 28]}")
     specs = []
     for name, spec in value.items():
