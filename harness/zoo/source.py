@@ -22,7 +22,7 @@ from harness.zoo.registry import DATASETS, METRICS, MODELS, Data, Split
 
 
 def _specs(value: Any) -> Any:
-    """Accept ``{image: [1, 28, 28]}``, ``{ids: {shape: [128], dtype: int64}}``, and a dumped config's specs."""
+    """Accept ``{image: [1, 28, 28]}``, ``{ids: {shape: [128], dtype: int64}}`` and what a config dumps."""
     if isinstance(value, tuple):
         return value
     if isinstance(value, list) and value and all(isinstance(one, dict) and "name" in one for one in value):
