@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 IR_FORMAT = "openvino-ir"
 XML = "model.xml"
+BLOB_FORMAT = "openvino-blob"
+BLOB = "model.blob"
 
 
 def read_model(path: Path) -> openvino.Model:
-    """Read an IR or an ONNX file. Raises BuildError, in a line, where OpenVINO cannot."""
+    """Read an IR or an ONNX file. Raises BuildError where OpenVINO cannot."""
     import openvino
 
     try:
@@ -26,23 +28,18 @@ def read_model(path: Path) -> openvino.Model:
 
 
 def save_model(model: openvino.Model, folder: Path) -> None:
-    """Write the model into `folder` with its weights as they are: OpenVINO would make them fp16 unasked."""
+    """Write the model into `folder` with its weights unchanged; by default OpenVINO casts them to float16."""
     import openvino
 
     openvino.save_model(model, str(folder / XML), compress_to_fp16=False)
 
 
 def reason(error: Exception) -> str:
-    """Return what OpenVINO's error says, without the lines that name its own source files."""
+    """Return the message of OpenVINO's error, without the lines that name its own source files."""
     lines = [line.strip() for line in str(error).splitlines()]
     said = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
     return (said or lines or [type(error).__name__])[0]
 
 
 FORMATS.add(IR_FORMAT, Format(IR_FORMAT, "OpenVINO IR: graph and weights"))
-
-
-BLOB_FORMAT = "openvino-blob"
-BLOB = "model.blob"
-
 FORMATS.add(BLOB_FORMAT, Format(BLOB_FORMAT, "OpenVINO's compiled model for one batch"))

@@ -1,4 +1,4 @@
-"""The seam of forms: what an Artifact can be, and how its parameters and FLOPs are counted."""
+"""The registry of formats: what an Artifact can be, and how its parameters, FLOPs and traffic are counted."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from pathlib import Path
 from harness.formats.tensors import TensorSpec
 from harness.registry import Registry
 
+COUNTS = ("parameters", "nonzero_parameters", "flops_per_sample")
+"""Statistics that do not depend on dtype or format: most steps keep those of their source."""
+
 
 @dataclass(frozen=True)
 class Format:
-    """A registered form. `count(folder, inputs)` returns the facts that can be counted (artifact.py).
+    """A registered format.
 
-    `holds_code`: its files say all that is computed; false where they refer to the model's own code.
+    `count(folder, inputs)` returns the statistics that can be counted in its files (artifacts/artifact.py).
+    `holds_code`: the files define the whole computation; false where they refer to the model's own code.
     """
 
     name: str
@@ -27,6 +31,6 @@ FORMATS: Registry[Format] = Registry("format", "harness.formats", "harness.techn
 
 
 def count_statistics(format: str, folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
-    """Count what can be counted of an Artifact in `form`; nothing where the form cannot be read."""
+    """Return the statistics of an Artifact in `format`; none where the format cannot be read."""
     entry = FORMATS.get(format)
     return entry.count(folder, inputs) if entry.count else {}

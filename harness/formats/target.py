@@ -1,4 +1,4 @@
-"""Where an Artifact is to run: what a compiler may specialize on, and what a Session is opened with."""
+"""Where an Artifact runs: what a compiler may specialize on, and what a Session is opened with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Target:
-    """Batch (items a call), device (cpu or cuda), thread budget and the cores that go with it."""
+    """Batch (samples per call), device (cpu or cuda), thread budget, and the cores that belong to it."""
 
     batch: int
     device: str = "cpu"
@@ -16,10 +16,10 @@ class Target:
     cores: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the target as JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Target:
-        """From JSON."""
+        """Read a target from JSON."""
         return cls(**{**content, "cores": tuple(content.get("cores", ()))})

@@ -1,4 +1,4 @@
-"""What goes into a model: names, shapes and types of its inputs, and example values for them."""
+"""Inputs of a model: their names, shapes and dtypes, and example values for them."""
 
 from __future__ import annotations
 
@@ -18,60 +18,60 @@ DTYPES = ("float32", "float16", "float64", "int64", "int32", "int8", "uint8", "b
 
 def _known_dtype(name: str) -> str:
     if name not in DTYPES:
-        raise ValueError(unknown("type", name, DTYPES))
+        raise ValueError(unknown("dtype", name, DTYPES))
     return name
 
 
 class TensorSpec(BaseModel):
     """One input of a model, without its batch dimension.
 
-    `shape` is one item's shape: a 28 × 28 grey image is ``[1, 28, 28]``; the batch is put before it.
-    `high` bounds random integers (exclusive), a vocabulary's size for token ids; `avoid` are left out.
+    `shape` is the shape of one sample: a 28 × 28 gray image is ``[1, 28, 28]``. Random integers lie in
+    [0, `high`), without those in `avoid`; for token ids, `high` is the size of the vocabulary.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "input"
     shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        description="shape of one item, without the batch dimension"
+        description="shape of one sample, without the batch dimension"
     )
     dtype: Annotated[str, AfterValidator(_known_dtype), WithJsonSchema({"enum": list(DTYPES)})] = "float32"
     high: int = Field(default=2, ge=1, description="exclusive upper bound of random integers")
     avoid: tuple[int, ...] = Field(
-        default=(), description="integers that random ones leave out, such as a padding id"
+        default=(), description="integers that random inputs never contain, such as a padding id"
     )
 
     @model_validator(mode="after")
-    def _some_are_left(self) -> TensorSpec:
-        if len(self._left_out()) == self.high:
+    def _leaves_some_integers(self) -> TensorSpec:
+        if len(self._avoided()) == self.high:
             raise ValueError(f"avoid: leaves none of the integers below {self.high}")
         return self
 
-    def _left_out(self) -> list[int]:
-        return sorted({one for one in self.avoid if 0 <= one < self.high})
+    def _avoided(self) -> list[int]:
+        return sorted({value for value in self.avoid if 0 <= value < self.high})
 
     def random(self, batch: int, rng: np.random.Generator) -> Array:
-        """Return `batch` random items, shape (batch, *shape): standard normal, or integers in [0, high)."""
+        """Return `batch` random samples, (batch, *shape): standard normal, or integers in [0, high)."""
         size = (batch, *self.shape)
         if self.dtype.startswith("float"):
             return rng.standard_normal(size).astype(self.dtype)
         if self.dtype == "bool":
             return rng.integers(0, 2, size=size).astype(self.dtype)
-        left_out = self._left_out()
-        values = rng.integers(0, self.high - len(left_out), size=size)
-        for one in left_out:
-            values += values >= one
+        avoided = self._avoided()
+        values = rng.integers(0, self.high - len(avoided), size=size)
+        for value in avoided:
+            values += values >= value
         return values.astype(self.dtype)
 
     def sample_bytes(self) -> int:
-        """Bytes of one item."""
+        """Return the bytes of one sample."""
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
 
 def check_arrays(arrays: Sequence[Array], specs: Sequence[TensorSpec], what: str) -> list[str]:
-    """Compare batches of items with what the model takes; return what is wrong, in words (empty: nothing).
+    """Compare arrays of samples with the inputs of the model; return the faults found, one sentence each.
 
-    `arrays` are (items, *shape), one for each input, in the order of `specs`.
+    `arrays` are (samples, *shape), one for each input, in the order of `specs`.
     """
     if len(arrays) != len(specs):
         return [f"{what}: {len(arrays)} arrays for {len(specs)} inputs ({', '.join(s.name for s in specs)})"]
@@ -79,14 +79,14 @@ def check_arrays(arrays: Sequence[Array], specs: Sequence[TensorSpec], what: str
     for array, spec in zip(arrays, specs, strict=True):
         if tuple(array.shape[1:]) != spec.shape:
             faults.append(
-                f"{what}: input {spec.name!r} has items of shape {tuple(array.shape[1:])}, not {spec.shape}"
+                f"{what}: input {spec.name!r} has samples of shape {tuple(array.shape[1:])}, not {spec.shape}"
             )
         if array.dtype != np.dtype(spec.dtype):
-            faults.append(f"{what}: input {spec.name!r} has type {array.dtype}, not {spec.dtype}")
+            faults.append(f"{what}: input {spec.name!r} has dtype {array.dtype}, not {spec.dtype}")
         if len(array) == 0:
-            faults.append(f"{what}: input {spec.name!r} has no items")
+            faults.append(f"{what}: input {spec.name!r} has no samples")
         elif array.dtype.kind == "f" and not np.isfinite(array).all():
-            faults.append(f"{what}: input {spec.name!r} has NaN or infinity in it")
+            faults.append(f"{what}: input {spec.name!r} contains NaN or infinity")
     if len({len(array) for array in arrays}) > 1:
-        faults.append(f"{what}: inputs have different numbers of items: {[len(array) for array in arrays]}")
+        faults.append(f"{what}: inputs have different numbers of samples: {[len(array) for array in arrays]}")
     return faults

@@ -17,17 +17,17 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class OnnxRuntime(RuntimeConfig):
-    """`graph_optimization` is ONNX Runtime's level; `all` includes layout changes for this machine."""
+    """`graph_optimization` is ONNX Runtime's level; `all` includes memory layouts for this machine."""
 
     graph_optimization: Literal["disabled", "basic", "extended", "all"] = "all"
 
 
 def _leaves_pairs(config: OnnxRuntime) -> str | None:
-    """Fusing quantize and dequantize pairs is among what the level `extended` adds."""
+    """Return why quantize and dequantize pairs are not fused: the level `extended` adds their fusion."""
     if config.graph_optimization in ("extended", "all"):
         return None
     return (
-        f"ONNX Runtime fuses them from graph_optimization: extended on, not with {config.graph_optimization}"
+        f"ONNX Runtime fuses them with graph_optimization: extended or all, not {config.graph_optimization}"
     )
 
 

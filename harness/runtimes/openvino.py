@@ -17,15 +17,15 @@ from harness.runtimes.registry import Call, Outputs, RuntimeConfig, Session, run
 
 
 class OpenVino(RuntimeConfig):
-    """What OpenVINO would choose by itself is pinned, so that Cells differ only where the suite says so."""
+    """What OpenVINO would choose itself is fixed, so that Cells differ only in the suite's settings."""
 
     precision: Literal["f32", "bf16", "f16"] = Field(
-        default="f32", description="arithmetic of operators that are not quantized"
+        default="f32", description="compute dtype of operators that are not quantized"
     )
     dynamic_quantization_group: int = Field(
         default=0,
         ge=0,
-        description="activations that share an int8 scale before compressed weights; 0: they stay float",
+        description="activations that share an int8 scale with compressed weights; 0: they stay float",
     )
 
 
@@ -66,14 +66,14 @@ class OpenVinoSession(Session):
     devices=("cpu",),
     compute_dtype=lambda config: (
         {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}[config.precision]
-        + (" or int8" if config.dynamic_quantization_group else "")  # which products round is not told
+        + (" or int8" if config.dynamic_quantization_group else "")  # OpenVINO does not report for which
     ),
 )
 def open_session(config: OpenVino, artifact: Artifact, target: Target) -> Session:
     """Load the compiled model with the thread budget, one stream.
 
-    Raises HarnessError when the processor cannot compute in the precision that was asked for, which OpenVINO
-    would replace by another.
+    Raises HarnessError when the processor cannot compute in the requested precision, for which OpenVINO
+    silently uses another.
     """
     import openvino
 
@@ -82,7 +82,7 @@ def open_session(config: OpenVino, artifact: Artifact, target: Target) -> Sessio
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": target.threads,
-        "ENABLE_HYPER_THREADING": True,  # the budget counts the logical cores that were given
+        "ENABLE_HYPER_THREADING": True,  # the thread budget counts logical cores
         "ENABLE_CPU_PINNING": False,  # the worker is pinned already
         "INFERENCE_PRECISION_HINT": config.precision,
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": config.dynamic_quantization_group,

@@ -1,6 +1,6 @@
-"""The seam of runtimes: a Session that can answer a batch, one class and one file for each runtime.
+"""The registry of runtimes: each is a Session class and an `open_session` function in one file.
 
-A runtime's file imports its library inside `open_session`, so that a measuring worker holds only its own.
+A runtime's file imports its library inside `open_session`, so that a measuring worker loads no other.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ class Session(ABC):
     """A loaded Artifact: host arrays in, host arrays out; a call returns when they are there."""
 
     fixed_batch: int | None = None
-    """The only batch it answers, or None when any will do."""
+    """The only batch that it takes, or None when any will do."""
 
     @abstractmethod
     def bind(self, inputs: Sequence[Array]) -> Call:
-        """Return a call that answers `inputs`, (batch, *shape) each, as a tuple of host arrays.
+        """Return a call that runs the model on `inputs`, (batch, *shape) each, and returns host arrays.
 
-        What a request does not pay for, such as looking up names, is done here; what it does pay for,
-        such as copying to a device, is done in the call.
+        Work that is not part of a request, such as looking up names, is done here; work that is part of it,
+        such as copying to a device, is done in the call and timed.
         """
 
     def run(self, inputs: Sequence[Array]) -> Outputs:
-        """Answer one batch."""
+        """Run one batch."""
         return self.bind(inputs)()
 
     def close(self) -> None:  # noqa: B027 (most Sessions have nothing to close)
-        """Let go of processes and files."""
+        """Release processes and files."""
 
 
 @dataclass(frozen=True)
 class Runtime:
     """A registered runtime.
 
-    `imports` are the modules that its worker imports before the Artifact is loaded, which is what "empty
-    worker" means; `packages` are the distributions whose versions are recorded. `arithmetic(config)` names
-    the number type that float32 operators of the Artifact are computed in; ``float32 or int8`` that
-    under compressed weights it may be the second, and nobody tells. `leaves_pairs(config)` is why
-    quantize and dequantize pairs are not fused into integer kernels, or None where they are.
+    `imports` are the modules that its worker imports before the Artifact is loaded (an "empty worker");
+    `packages` are the distributions whose versions are recorded. `compute_dtype(config)` names the compute
+    dtype of the Artifact's float32 operators; ``float32 or int8`` means that products with compressed weights
+    may use int8, which the runtime does not report. `leaves_pairs(config)` says why quantize and dequantize
+    pairs are not fused into integer kernels; None where they are.
     """
 
     name: str

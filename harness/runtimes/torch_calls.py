@@ -1,4 +1,4 @@
-"""What the PyTorch runtimes share: the thread budget, and a call from host arrays to host arrays."""
+"""The thread budget and the timed call of the PyTorch runtimes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.runtimes.registry import Call, Outputs
 
 
 def set_threads(target: Target) -> None:
-    """Give torch the thread budget: intra-op threads = the budget, inter-op threads = 1."""
+    """Set torch's intra-op threads to the thread budget and its inter-op threads to 1."""
     import torch
 
     torch.set_num_threads(target.threads)
@@ -20,10 +20,10 @@ def set_threads(target: Target) -> None:
 
 
 def bind_module(module: Callable[..., Any], inputs: Sequence[Array], device: str) -> Call:
-    """Return a call that runs `module` on `inputs` and brings the outputs back to the host.
+    """Return a call that runs `module` on `inputs` and copies the outputs back to the host.
 
-    A dict's outputs come in its own order, which is that of an exported graph.
-    On a GPU the copies both ways are part of the call; copying back waits for the device.
+    The outputs of a dict keep its order, which is that of an exported graph. On a GPU the copies in both
+    directions are part of the call; copying back waits for the device.
     """
     import torch
 

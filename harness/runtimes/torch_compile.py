@@ -1,4 +1,4 @@
-"""torch-compile: TorchInductor's machine code, compiled ahead of time; the Session only loads it."""
+"""torch-compile: machine code that TorchInductor compiled ahead of time; the Session only loads it."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def open_session(_config: TorchCompile, artifact: Artifact, target: Target) -> S
 def _load(package: str, target: Target) -> Callable[..., Any]:
     """Open the package with the loader that deployments in C++ use.
 
-    `torch._inductor.aoti_load_package` wraps the same loader, and imports the whole compiler for it: seconds
-    and a hundred megabytes that running the model does not need. It is used where this torch has no loader.
+    `torch._inductor.aoti_load_package` wraps the same loader but imports the whole compiler, which takes
+    seconds and a hundred megabytes that running the model does not need. It is used where this torch has no
+    such loader.
     """
     import torch
 

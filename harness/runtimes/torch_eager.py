@@ -1,4 +1,4 @@
-"""torch-eager: the module as PyTorch runs it, operator by operator."""
+"""torch-eager: PyTorch runs the module, or exported program, operator by operator."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from harness.artifacts.artifact import Artifact
 from harness.formats.target import Target
 from harness.formats.tensors import Array
 from harness.formats.torch import module as torch_module
+from harness.formats.torch import program as torch_program
 from harness.runtimes.registry import Call, RuntimeConfig, Session, runtime
 from harness.runtimes.torch_calls import bind_module, set_threads
 
@@ -23,9 +24,10 @@ class TorchEager(RuntimeConfig):
 class EagerSession(Session):
     """A module in eval mode under `torch.inference_mode`."""
 
-    def __init__(self, module: torch.nn.Module, device: str) -> None:
-        self.module = module.to(device)
+    def __init__(self, module: torch.nn.Module, device: str, fixed_batch: int | None) -> None:
+        self.module = module
         self.device = device
+        self.fixed_batch = fixed_batch
 
     def bind(self, inputs: Sequence[Array]) -> Call:
         """Return a call of the module on `inputs`."""
@@ -35,13 +37,14 @@ class EagerSession(Session):
 @runtime(
     "torch-eager",
     TorchEager,
-    takes=(torch_module.FORMAT,),
+    takes=(torch_module.FORMAT, torch_program.FORMAT),
     summary="PyTorch, operator by operator",
     imports=("torch",),
     packages=("torch",),
     devices=("cpu", "cuda"),
 )
 def open_session(_config: TorchEager, artifact: Artifact, target: Target) -> Session:
-    """Rebuild the module and put its weights in place."""
+    """Load the module or program with its weights onto the device."""
     set_threads(target)
-    return EagerSession(torch_module.load_module(artifact.folder), target.device)
+    module, fixed_batch = torch_program.load_runnable(artifact.format, artifact.folder, target.device)
+    return EagerSession(module, target.device, fixed_batch)

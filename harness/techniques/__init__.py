@@ -1,1 +1,1 @@
-"""HOW a model is made faster: steps, each in its own file, found by the registry."""
+"""Steps that make a model faster or smaller, found by the registry."""

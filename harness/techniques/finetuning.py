@@ -1,4 +1,4 @@
-"""What pruning and quantization-aware training share: training on the model's data, seeded."""
+"""Seeded training on the model's data, for pruning and quantization-aware training."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ if TYPE_CHECKING:
 
 
 class Training(StepConfig):
-    """How a step trains: AdamW, cross entropy, a one-cycle rate (zoo/fitting.py), seeded by the Suite."""
+    """How a step trains: AdamW, cross entropy, a one-cycle rate (zoo/fitting.py), the Suite's seed."""
 
     epochs: int = Field(default=1, ge=1, le=1000)
     learning_rate: float = Field(default=1e-3, gt=0, description="peak of a one-cycle schedule")
-    batch: int = Field(default=64, ge=1, description="small: few items must still make many steps")
+    batch: int = Field(default=64, ge=1, description="small, so that few samples still give many steps")
     samples: int | None = Field(
-        default=None, ge=1, description="train on this many items, drawn with the Suite's seed; default: all"
+        default=None,
+        ge=1,
+        description="train on this many samples, drawn with the Suite's seed; default: all",
     )
 
 
 class Finetune(Training):
-    """Training after pruning, so that the remaining weights take over; zero epochs leaves it out."""
+    """Training after pruning, so that the remaining weights adapt; zero epochs: no training."""
 
     epochs: int = Field(default=1, ge=0, le=1000)
 
@@ -49,10 +51,10 @@ def train(
     keep_zeros: bool = False,
     remedy: str = "",
 ) -> list[float]:
-    """Train what takes a gradient, in place; return the mean loss of each epoch (cross entropy, nats).
+    """Train all parameters that require a gradient, in place; return the mean loss of each epoch (nats).
 
-    Raises BuildError when the data has no labels (`remedy` says what to do then) or does not fit, or when
-    training diverges.
+    The loss is cross entropy. Raises BuildError when the data has no labels (`remedy` is then added to the
+    message) or does not fit the model, or when training diverges.
     """
     from harness.zoo.fitting import fit
 

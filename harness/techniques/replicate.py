@@ -1,4 +1,4 @@
-"""Replication: several inference processes share the thread budget and answer batches side by side."""
+"""Replication: several inference processes share the thread budget and process batches concurrently."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.techniques.registry import ReplicaHost, StepConfig, deployment
 
 
 class Replicate(StepConfig):
-    """`replicas` processes, each with an equal share of the thread budget and cores of its own."""
+    """`replicas` processes, each with an equal share of the thread budget and its own cores."""
 
     replicas: int = Field(ge=2, le=1024)
 
@@ -24,7 +24,7 @@ class Replicate(StepConfig):
     summary="N inference processes that share the thread budget, each on its own cores",
 )
 def open_replicas(config: Replicate, host: ReplicaHost) -> Any:
-    """Open one Session a process; batches go to whichever replica is free."""
+    """Open one Session per process; each batch goes to a free replica."""
     return host.concurrent(split(host.target, config.replicas))
 
 

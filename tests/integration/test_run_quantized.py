@@ -34,7 +34,7 @@ def test_low_precision_cells(bench: Bench) -> None:
     rows = cells[cells["arm"] != "control"].set_index("technique")
     failed = rows.loc["too many"]
     assert (failed["status"], failed["stage"]) == ("failed", "build")
-    assert "calibration wants 1000 items, the training data has 96" in failed["reason"]
+    assert "calibration needs 1000 samples; the training data has 96" in failed["reason"]
     measured = rows[rows["status"] == "measured"]
     assert set(measured.index) == set(TECHNIQUES) - {"too many"}
     assert (measured["audit"] == "passed").all()

@@ -1,4 +1,4 @@
-"""Single layers as ONNX graphs and their weights: what arithmetic is held against numpy on."""
+"""Single layers as ONNX graphs and their weights: their products are compared with numpy."""
 
 from __future__ import annotations
 

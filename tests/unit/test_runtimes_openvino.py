@@ -1,4 +1,4 @@
-"""OpenVINO: the same answers as ONNX Runtime, on the threads and in the precision that were asked for."""
+"""OpenVINO: the same outputs as ONNX Runtime, on the requested threads and in the requested precision."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def conv(tmp_path_factory):
     return graph, compiled(graph, folder, specs)[1], specs
 
 
-def test_answers_are_those_of_onnx_runtime(model):
+def test_outputs_are_those_of_onnx_runtime(model):
     graph, _, blob, _, specs = model
     session, reference = opened("openvino", blob), opened("onnxruntime", graph)
     assert session.fixed_batch == BATCH
@@ -75,7 +75,7 @@ def test_answers_are_those_of_onnx_runtime(model):
     session.close()
 
 
-def test_calls_that_were_bound_apart_do_not_mix_and_answers_are_kept(conv):
+def test_calls_that_were_bound_apart_do_not_mix_and_outputs_are_kept(conv):
     _, blob, specs = conv
     session = opened("openvino", blob)
     calls = [session.bind(tiny.samples(specs, BATCH, seed)) for seed in range(3)]

@@ -1,4 +1,4 @@
-"""Sessions: host arrays in, host arrays out, the same answers everywhere, on the threads that were given."""
+"""Sessions: host arrays in, host arrays out, the same outputs everywhere, on the threads that were given."""
 
 from __future__ import annotations
 

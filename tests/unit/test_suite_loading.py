@@ -271,13 +271,13 @@ def test_a_fault_is_told_in_the_file_and_line_that_it_stands_in(tmp_path):
 
 
 def test_what_was_replaced_is_not_blamed_on_the_base(tmp_path):
-    """`sparsity` stands in the base only: that it is missing is the fault of the file that replaced it."""
-    base = TEXT + "  p: [{prune: {structure: channel, sparsity: 0.5}}, {runtime: onnxruntime}]\n"
+    """`pruning_ratio` is in the base only: the file that replaced the step is to blame that it is missing."""
+    base = TEXT + "  p: [{prune: {structure: channel, pruning_ratio: 0.5}}, {runtime: onnxruntime}]\n"
     write(tmp_path, base, "base.yaml")
     text = (
         "extends: base.yaml\ntechniques:\n  p:\n  - prune: {structure: channel}\n  - runtime: onnxruntime\n"
     )
-    assert told(tmp_path, text) == ["s.yaml:4: techniques.p[0].prune.sparsity: is missing"]
+    assert told(tmp_path, text) == ["s.yaml:4: techniques.p[0].prune.pruning_ratio: is missing"]
 
 
 def test_a_fault_of_a_base_names_the_base(tmp_path):

@@ -22,7 +22,7 @@ from harness.techniques.registry import (
 from harness.zoo.source import SOURCES, Source, SourceConfig
 
 ORT, EAGER = {"runtime": "onnxruntime"}, {"runtime": "torch-eager"}
-INT8, HALF = {"quantize": {"method": "static"}}, {"prune": {"structure": "channel", "sparsity": 0.5}}
+INT8, HALF = {"quantize": {"method": "static"}}, {"prune": {"structure": "channel", "pruning_ratio": 0.5}}
 TWICE = {"replicate": {"replicas": 2}}
 METHODS = ", ".join(sorted(families()["quantize"].variants))
 
@@ -75,15 +75,19 @@ def pipeline(folder, *steps) -> Pipeline:
             "[0].quantize.learning_rate",
             "found inf; allowed: a finite number",
         ),
-        ([{"prune": "channel"}, ORT], "[0].prune.sparsity", "is missing"),
+        ([{"prune": "channel"}, ORT], "[0].prune.pruning_ratio", "is missing"),
         (
-            [{"prune": {"structure": "channel", "sparsity": 1}}, ORT],
-            "[0].prune.sparsity",
+            [{"prune": {"structure": "channel", "pruning_ratio": 1}}, ORT],
+            "[0].prune.pruning_ratio",
             "allowed: less than 1",
         ),
-        ([{"prune": {"structure": "channel", "sparsity": True}}, ORT], "[0].prune.sparsity", "a number"),
         (
-            [{"prune": {"structure": "channel", "sparsity": 0.5, "finetune": {"epoch": 1}}}, ORT],
+            [{"prune": {"structure": "channel", "pruning_ratio": True}}, ORT],
+            "[0].prune.pruning_ratio",
+            "a number",
+        ),
+        (
+            [{"prune": {"structure": "channel", "pruning_ratio": 0.5, "finetune": {"epoch": 1}}}, ORT],
             "[0].prune.finetune.epoch",
             "unknown key 'epoch'; did you mean 'epochs'",
         ),
@@ -102,7 +106,7 @@ def pipeline(folder, *steps) -> Pipeline:
         (
             [INT8, EAGER],
             "",
-            "the runtime torch-eager takes torch-module, and no conversion makes that from onnx",
+            "torch-eager takes torch-module or torch-program, and no conversion makes that from onnx",
         ),
         ([INT8, HALF, ORT], "", "prune/channel takes torch-module, and no conversion makes that from onnx"),
         *(
@@ -110,8 +114,8 @@ def pipeline(folder, *steps) -> Pipeline:
                 [{"quantize": method}, {"runtime": {"name": "onnxruntime", "graph_optimization": level}}],
                 "",
                 f"quantize/{name} would round values and still multiply in float: it writes quantize and "
-                f"dequantize pairs, and ONNX Runtime fuses them from graph_optimization: extended on, "
-                f"not with {level}",
+                f"dequantize pairs, and ONNX Runtime fuses them with graph_optimization: extended or all, "
+                f"not {level}",
             )
             for method, name in (("static", "static"), ("mixed", "mixed"), ("qat", "qat/onnx"))
             for level in ("disabled", "basic")

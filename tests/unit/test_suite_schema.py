@@ -83,7 +83,7 @@ REFUSED = [
     {"techniques": {"t": [{"quantize": {"method": "static", "calibrate": {}}}, ORT]}},
     {"techniques": {"t": [{"quantize": {"method": "static", "calibration": {"sampels": 1}}}, ORT]}},
     {"techniques": {"t": [{"quantize": {"method": "dynamic", "calibration": {"samples": 1}}}, ORT]}},
-    {"techniques": {"t": [{"prune": {"structure": "channel", "sparsity": 2}}, ORT]}},
+    {"techniques": {"t": [{"prune": {"structure": "channel", "pruning_ratio": 2}}, ORT]}},
     {"techniques": {"t": [{"runtime": "onnxruntme"}]}},
     {"techniques": {"t": [{"runtime": {"name": "onnxruntime", "threads": 1}}]}},
     {"techniques": {"t": [ORT, {"replicate": {"replicas": 1}}]}},

@@ -236,7 +236,7 @@ def test_units_are_read(tmp_path):
         (
             {"onnx": "none.onnx", "inputs": {"x": {"shape": [1], "dtype": "float"}}},
             ".inputs.x.dtype",
-            "unknown type 'float'; did you mean 'float64'",
+            "unknown dtype 'float'; did you mean 'float64'",
         ),
         ({"torch": "nomodule:f", "inputs": {"x": [1]}}, ".torch", "no module 'nomodule' beside the suite"),
         ({"torch": "nomodule.sub:f", "inputs": {"x": [1]}}, ".torch", "no module 'nomodule.sub' beside"),

@@ -34,9 +34,9 @@ LABELS = np.arange(64) % 4
 GOOD = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
 CASES = {
     "missing": (None, "there is no training data"),
-    "empty": (Data((GOOD[:0],), LABELS[:0]), r"the training data has 0$|'x' has no items"),
-    "shape": (Data((np.zeros((64, 9), np.float32),), LABELS), r"'x' has items of shape \(9,\), not \(8,\)"),
-    "type": (Data((GOOD.astype(np.float64),), LABELS), "'x' has type float64, not float32"),
+    "empty": (Data((GOOD[:0],), LABELS[:0]), r"the training data has 0$|'x' has no samples"),
+    "shape": (Data((np.zeros((64, 9), np.float32),), LABELS), r"'x' has samples of shape \(9,\), not \(8,\)"),
+    "type": (Data((GOOD.astype(np.float64),), LABELS), "'x' has dtype float64, not float32"),
     "nan": (
         Data((np.where(GOOD[3, 2] == GOOD, np.nan, GOOD).astype(np.float32),), LABELS),
         "NaN or infinity",
@@ -57,7 +57,7 @@ def _looks(entry):
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    """One dense model in each form that a step takes."""
+    """One dense model in each format that a step takes."""
     folder, context = tmp_path_factory.mktemp("formats"), tiny.Context(tiny.VECTOR)
     module = tiny.source("dense", folder / "m")
     graph, _ = tiny.build("export-onnx", module, folder / "o", context)

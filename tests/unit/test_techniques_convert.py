@@ -1,4 +1,4 @@
-"""Conversions: other forms of the same model give the same answers."""
+"""Conversions: other formats of the same model give the same outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 
-def answers(artifact, inputs, batch):
+def outputs(artifact, inputs, batch):
     entry = RUNTIMES.get("onnxruntime")
     session = entry.open_session(entry.config(), artifact, Target(batch=batch, threads=1))
     return session.run(inputs)
@@ -35,7 +35,7 @@ def test_an_exported_graph_agrees_with_eager_at_any_batch(exported):
     module, artifact, _, specs = exported
     for batch in (1, 3, 7):
         inputs = tiny.samples(specs, batch)
-        found, expected = answers(artifact, inputs, batch), tiny.eager(module, inputs)
+        found, expected = outputs(artifact, inputs, batch), tiny.eager(module, inputs)
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

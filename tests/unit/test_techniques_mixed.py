@@ -111,9 +111,9 @@ def test_a_budget_that_no_layer_can_hold_is_a_failure(tmp_path):
         build(tmp_path, *SOUND, min_sqnr_db=400.0)
 
 
-def test_answers_that_are_no_classes_need_the_other_budget(tmp_path):
+def test_outputs_that_are_no_classes_need_the_other_budget(tmp_path):
     column = RNG.standard_normal((16, 1)).astype(np.float32)
-    with pytest.raises(BuildError, match="the answers are no classes; give min_sqnr_db"):
+    with pytest.raises(BuildError, match="the outputs are not classes; give min_sqnr_db"):
         build(tmp_path / "a", SOUND[0], column)
     _, _, about = build(tmp_path / "b", SOUND[0], column, min_sqnr_db=10.0)
     assert about["disagreement"] is None
@@ -154,7 +154,7 @@ def test_candidates_have_a_constant_weight(tmp_path):
     assert sensitivity.candidates(model) == {"with a weight": ("MatMul", 2 * 16 * 16)}
 
 
-def test_what_passes_on_the_answers_of_a_float_layer_stays_in_float_too():
+def test_what_passes_on_the_outputs_of_a_float_layer_stays_in_float_too():
     edges = [
         ("MatMul", ["x", "w"], "a"),
         ("Relu", ["a"], "b"),
@@ -187,8 +187,8 @@ def test_rounding_behind_a_float_layer_does_not_spoil_a_budget(tmp_path):
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({"max_drop": None}, "there is no budget to hold: give max_drop or min_sqnr_db"),
-        ({"probe": 65, "calibration": {"samples": 32}}, "probe: 65 items, and calibration has 32"),
+        ({"max_drop": None}, "there is no budget: give max_drop or min_sqnr_db"),
+        ({"probe": 65, "calibration": {"samples": 32}}, "probe: 65 samples, but calibration has 32"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(config, says):
@@ -216,25 +216,25 @@ def test_a_missing_budget_is_a_problem_of_the_suite_with_its_line(tmp_path):
         read_suite(tmp_path / "s.yaml")
     (problem,) = told.value.problems
     assert problem.line == 6
-    assert "there is no budget to hold" in problem.message
+    assert "there is no budget" in problem.message
 
 
 @pytest.mark.parametrize(("probe", "sizes"), [(16, [16]), (32, [32]), (48, [32, 16]), (128, [32] * 4)])
-def test_as_many_items_are_probed_as_are_asked_for(probe, sizes, tmp_path, monkeypatch):
+def test_as_many_samples_are_probed_as_requested(probe, sizes, tmp_path, monkeypatch):
     seen = []
-    answers = sensitivity.answers
+    outputs = sensitivity.outputs
 
     def watch(model, batches):
         seen.append([len(next(iter(batch.values()))) for batch in batches])
-        return answers(model, batches)
+        return outputs(model, batches)
 
-    monkeypatch.setattr(sensitivity, "answers", watch)
+    monkeypatch.setattr(sensitivity, "outputs", watch)
     build(tmp_path, *SOUND, max_drop=0.5, probe=probe)
     assert seen[0] == [32] * 4  # the float graph, on all
     assert seen[1:4] == [sizes] * 3  # each layer alone
 
 
-def test_answers_that_are_no_numbers_hold_no_budget(tmp_path):
+def test_outputs_with_nan_have_no_budget(tmp_path):
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["h"], name="product"),
         helper.make_node("Sqrt", ["h"], ["y"], name="root"),  # of negative numbers, too

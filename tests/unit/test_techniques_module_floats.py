@@ -60,7 +60,7 @@ def test_beside_an_lstm_in_16_bits_no_share_is_made_up(tmp_path):
 
 @pytest.mark.parametrize("dtype", EPSILON)
 @pytest.mark.parametrize("name", ["dense", "conv", "two_inputs", "two_outputs"])
-def test_everything_computes_in_16_bits_and_answers_stay_near(name, dtype, tmp_path):
+def test_everything_computes_in_16_bits_and_outputs_stay_near(name, dtype, tmp_path):
     source, artifact, about, specs = precision(name, dtype, tmp_path)
     assert about["float_operators"] == {}
     assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 1.0
@@ -92,7 +92,7 @@ def test_a_module_that_multiplies_nothing_is_refused(tmp_path):
         precision("no_weights", "bf16", tmp_path)
 
 
-def test_channels_last_answers_the_same_from_weights_and_images_in_that_order(tmp_path):
+def test_channels_last_gives_the_same_outputs_from_weights_and_images_in_that_order(tmp_path):
     source = tiny.source("conv", tmp_path / "m")
     artifact, about = tiny.build("layout/channels-last", source, tmp_path / "l", context(tiny.IMAGE))
     assert about == {"channels_last_convolutions": 2}
@@ -111,7 +111,7 @@ def test_channels_last_answers_the_same_from_weights_and_images_in_that_order(tm
 
 
 def test_a_module_without_convolutions_has_no_layout(tmp_path):
-    with pytest.raises(BuildError, match="nothing to lay out: the module has no 2-D convolution"):
+    with pytest.raises(BuildError, match="layout does nothing here: the module has no 2-D convolution"):
         tiny.build("layout/channels-last", tiny.source("dense", tmp_path / "m"), tmp_path / "l", context())
 
 
@@ -159,7 +159,7 @@ def test_a_compiled_module_computes_as_it_did(tmp_path):
         ("onnxruntime", ["export-onnx", "precision/fp16/onnx"]),
     ],
 )
-def test_the_runtime_decides_which_form_is_cast(runtime, names):
+def test_the_runtime_decides_which_format_is_cast(runtime, names):
     steps = families()["precision"].variants["fp16"]
     entry = RUNTIMES.get(runtime)
     pipeline = Pipeline("t", (Choice(steps, steps[0].config()),), entry, entry.config())

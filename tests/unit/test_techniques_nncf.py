@@ -109,7 +109,7 @@ def test_static_int8_computes_what_numpy_computes(features, largest, tmp_path):
 
 @pytest.mark.parametrize("name", ["dense", "conv", "two_inputs"])
 @pytest.mark.parametrize("bias_correction", ["none", "fast", "full"])
-def test_every_layer_runs_in_integers_and_answers_stay_near(name, bias_correction, tmp_path):
+def test_every_layer_runs_in_integers_and_outputs_stay_near(name, bias_correction, tmp_path):
     specs = tiny.INPUTS[name]
     exported, _ = tiny.build(
         "export-onnx", tiny.source(name, tmp_path / "m"), tmp_path / "o", context(inputs=specs)
@@ -139,7 +139,7 @@ def test_every_layer_runs_in_integers_and_answers_stay_near(name, bias_correctio
     assert 0 < error < 0.1 * np.ptp(expected)
 
 
-def test_ranges_come_from_the_items_as_the_method_says(tmp_path):
+def test_ranges_come_from_the_samples_as_the_method_says(tmp_path):
     data = samples(64) * 3
     expected = {"minmax": data.max(), "mean-minmax": data.max(axis=1).mean()}
     largest = {}
@@ -170,7 +170,7 @@ def test_calibration_follows_the_seed_and_its_faults_are_told(tmp_path):
         )
         ranges.append([float(c.data.max()) for c in constants(artifact) if np.prod(c.shape) == 1])
     assert ranges[0] == ranges[1] != ranges[2]
-    with pytest.raises(BuildError, match="calibration wants 64 items, the training data has 63"):
+    with pytest.raises(BuildError, match="calibration needs 64 samples; the training data has 63"):
         tiny.build(
             "quantize/nncf-static",
             dense(tmp_path / "f"),
@@ -213,8 +213,8 @@ def test_a_drop_that_may_be_is_kept_to(labels, tmp_path):
     assert bound["float_operators"]
 
 
-def test_items_for_calibration_and_validation_must_be_there(tmp_path):
-    with pytest.raises(BuildError, match=r"want 64 \+ 1000 items, the training data has 64"):
+def test_samples_for_calibration_and_validation_must_be_there(tmp_path):
+    with pytest.raises(BuildError, match=r"need 64 \+ 1000 samples; the training data has 64"):
         tiny.build(
             "quantize/nncf-accuracy",
             dense(tmp_path / "f"),
@@ -246,7 +246,7 @@ def test_a_graph_of_a_fixed_batch_is_given_whole_ones(method, tmp_path):
     step = f"quantize/{method}"
     _, told = tiny.build(step, of_fixed_batch(tmp_path / "f"), tmp_path / "q", about, **FIXED[method])
     assert {told[name] for name in ("calibration_samples", "validation_samples") if name in told} <= {60}
-    with pytest.raises(BuildError, match="64 items do not fill a batch: the graph takes 65 at once"):
+    with pytest.raises(BuildError, match="64 samples do not fill a batch: the graph takes 65 at once"):
         tiny.build(step, of_fixed_batch(tmp_path / "g", 65), tmp_path / "r", about, **FIXED[method])
 
 
@@ -329,7 +329,7 @@ def test_a_product_whose_scale_is_taken_into_it_is_counted_by_its_kernel(tmp_pat
 
 
 def test_training_data_may_choose_the_scales(tmp_path):
-    answers = []
+    outputs = []
     x = samples(BATCH, seed=10)
     for i, estimate in enumerate((False, True)):
         artifact, _ = tiny.build(
@@ -342,16 +342,16 @@ def test_training_data_may_choose_the_scales(tmp_path):
             all_layers=True,
             scale_estimation=estimate,
         )
-        answers.append(run(artifact, tmp_path / f"b{i}", x))
+        outputs.append(run(artifact, tmp_path / f"b{i}", x))
     exact = x @ WEIGHTS.T + BIAS
-    assert not np.array_equal(answers[0], answers[1])
-    for answer in answers:
-        assert np.abs(answer - exact).max() < 0.06 * np.ptp(exact)
+    assert not np.array_equal(outputs[0], outputs[1])
+    for output in outputs:
+        assert np.abs(output - exact).max() < 0.06 * np.ptp(exact)
 
 
 def test_a_group_that_does_not_divide_is_told(tmp_path):
     with pytest.raises(
-        BuildError, match=r"group_size 48 does not divide each layer's inputs.*MatMul"
+        BuildError, match=r"group_size 48 does not divide these layers' inputs.*MatMul"
     ) as told:
         tiny.build(
             "quantize/nncf-weights",
@@ -372,7 +372,10 @@ def test_a_group_that_does_not_divide_is_told(tmp_path):
         ({"awq": True}, "awq: for int4_sym and int4_asym, not for int8_asym"),
         ({"dtype": "int4_sym", "group_size": 0}, "group_size: 0; allowed: -1, or 1 and more"),
         ({"dtype": "int4_sym", "ratio": 0}, "greater than 0"),
-        ({"calibration": {"samples": 9}}, "calibration: for awq and scale_estimation, of which neither"),
+        (
+            {"calibration": {"samples": 9}},
+            "calibration: for awq and scale_estimation, neither of which is set",
+        ),
         ({"dtype": "int4_sym", "calibration": {"samples": 9}}, "calibration: for awq and scale_estimation"),
     ],
 )

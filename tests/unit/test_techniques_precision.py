@@ -8,9 +8,9 @@ import tiny
 from layers import CONV, DENSE, columns, context, conv, gemm, run, samples, write
 
 from harness.errors import BuildError
+from harness.formats.low_precision.onnx import graph_that_runs
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.target import Target
-from harness.techniques.quantize.probing import graph_that_runs
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -33,7 +33,7 @@ def oracle(kind, x):
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_the_answer_is_that_of_numbers_stored_in_16_bits(kind, tmp_path):
+def test_the_output_is_that_of_numbers_stored_in_16_bits(kind, tmp_path):
     make, shape = LAYERS[kind]
     source = make(tmp_path / "f")
     artifact, _ = tiny.build(NAME, source, tmp_path / "h", context(shape, None))
@@ -52,7 +52,7 @@ def test_inputs_outputs_and_their_names_stay(tmp_path):
     assert {t.data_type for t in model.graph.initializer} == {onnx.TensorProto.FLOAT16}
 
 
-def test_the_weights_take_half_the_room_and_the_arithmetic_is_told_as_it_is(tmp_path):
+def test_the_weights_take_half_the_room_and_the_compute_dtype_is_reported_as_it_is(tmp_path):
     """Where ONNX Runtime has no float16 kernel, it computes in float32 and the report says so."""
     artifact, about = tiny.build(NAME, conv(tmp_path / "f"), tmp_path / "h", context((2, 6, 6), None))
     assert about["low_precision_weight_share"] == 1.0

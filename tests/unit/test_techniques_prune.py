@@ -14,6 +14,7 @@ from harness.zoo.registry import Data
 torch = pytest.importorskip("torch")
 pytest.importorskip("torch_pruning")
 
+SHARE = {"channel": "pruning_ratio", "unstructured": "sparsity"}
 PLAIN = {"finetune": {"epochs": 0}}
 TUNED = {"finetune": {"epochs": 1, "batch": 16}}
 
@@ -47,7 +48,7 @@ def prune(structure, sources, name, folder, data=None, seed=0, **config):
     ],
 )
 def test_half_the_channels_go_and_the_outputs_keep_their_shape(sources, name, left, tmp_path):
-    artifact, report = prune("channel", sources, name, tmp_path, sparsity=0.5, **PLAIN)
+    artifact, report = prune("channel", sources, name, tmp_path, pruning_ratio=0.5, **PLAIN)
     assert report["channels_left"] == left
     before = count_statistics("torch-module", sources[name].folder, tiny.INPUTS[name])
     after = count_statistics("torch-module", artifact.folder, tiny.INPUTS[name])
@@ -64,7 +65,7 @@ def test_the_channels_that_stay_are_those_with_the_largest_weights(tmp_path):
     source = tiny.source("dense", tmp_path / "source")
     module_weights = weights(source)
     rows, bias, columns = (module_weights[n] for n in ("0.weight", "0.bias", "2.weight"))
-    artifact, _ = prune("channel", {"dense": source}, "dense", tmp_path, sparsity=0.5, **PLAIN)
+    artifact, _ = prune("channel", {"dense": source}, "dense", tmp_path, pruning_ratio=0.5, **PLAIN)
     kept = weights(artifact)["0.weight"]
     indices = [int(np.flatnonzero((rows == row).all(1))[0]) for row in kept]
     np.testing.assert_array_equal(weights(artifact)["0.bias"], bias[indices])
@@ -79,17 +80,19 @@ def test_the_channels_that_stay_are_those_with_the_largest_weights(tmp_path):
 @pytest.mark.parametrize(
     ("name", "config"),
     [
-        ("dense", {"sparsity": 0.3, "round_to": 16}),
-        ("linear", {"sparsity": 0.5}),
+        ("dense", {"pruning_ratio": 0.3, "round_to": 16}),
+        ("linear", {"pruning_ratio": 0.5}),
     ],
 )
 def test_removing_nothing_is_refused_with_what_to_change(sources, name, config, tmp_path):
-    with pytest.raises(BuildError, match=r"removed nothing \(sparsity .*raise sparsity or lower round_to"):
+    with pytest.raises(
+        BuildError, match=r"removed nothing \(pruning_ratio .*raise pruning_ratio or lower round_to"
+    ):
         prune("channel", sources, name, tmp_path, **config, **PLAIN)
 
 
 def test_channels_left_are_a_multiple_of_round_to(sources, tmp_path):
-    _, report = prune("channel", sources, "dense", tmp_path, sparsity=0.4, round_to=4, **PLAIN)
+    _, report = prune("channel", sources, "dense", tmp_path, pruning_ratio=0.4, round_to=4, **PLAIN)
     assert report["channels_left"]["0"] % 4 == 0
     assert report["channels_left"]["0"] < 16
 
@@ -153,7 +156,7 @@ def test_shapes_and_the_rest_of_the_module_stay(sources, tmp_path):
 
 
 def test_what_has_no_weights_or_too_few_cannot_be_pruned(sources, tmp_path):
-    with pytest.raises(BuildError, match=r"sparsity 0\.01 of 32 weights is not one weight"):
+    with pytest.raises(BuildError, match=r"sparsity 0\.01 of 32 weights is less than one weight"):
         prune("unstructured", sources, "linear", tmp_path, sparsity=0.01, **PLAIN)
     bare = tiny.source("no_weights", tmp_path / "bare")
     with pytest.raises(BuildError, match="found no dense or convolution layer"):
@@ -163,40 +166,43 @@ def test_what_has_no_weights_or_too_few_cannot_be_pruned(sources, tmp_path):
 # ------------------------------------------------------------------ fine-tuning
 
 
-@pytest.mark.parametrize("structure", ["channel", "unstructured"])
+@pytest.mark.parametrize("structure", SHARE)
 def test_fine_tuning_follows_the_seed(sources, structure, tmp_path):
     data = tiny.training(tiny.VECTOR)
     runs = []
     for i, seed in enumerate((0, 0, 1)):
         folder = tmp_path / str(i)
-        config = {"sparsity": 0.5, "finetune": {"epochs": 1, "batch": 8, "samples": 32}}
+        config = {SHARE[structure]: 0.5, "finetune": {"epochs": 1, "batch": 8, "samples": 32}}
         runs.append(weights(prune(structure, sources, "dense", folder, data, seed, **config)[0])["0.weight"])
     np.testing.assert_array_equal(runs[0], runs[1])
     assert not np.array_equal(runs[0], runs[2])
 
 
-@pytest.mark.parametrize("structure", ["channel", "unstructured"])
+@pytest.mark.parametrize("structure", SHARE)
 @pytest.mark.parametrize(
     ("data", "says"),
     [
         (None, "there is no training data"),
         (Data(tiny.samples(tiny.VECTOR, 8)), r"needs labels, .* set finetune\.epochs to 0"),
-        (Data((np.zeros((8, 7), np.float32),), np.zeros(8, np.int64)), r"items of shape \(7,\), not \(8,\)"),
-        (Data((np.full((8, 8), np.nan, np.float32),), np.zeros(8, np.int64)), "has NaN or infinity in it"),
+        (
+            Data((np.zeros((8, 7), np.float32),), np.zeros(8, np.int64)),
+            r"samples of shape \(7,\), not \(8,\)",
+        ),
+        (Data((np.full((8, 8), np.nan, np.float32),), np.zeros(8, np.int64)), "contains NaN or infinity"),
     ],
 )
 def test_fine_tuning_on_data_that_does_not_fit_is_told(sources, structure, data, says, tmp_path):
     with pytest.raises(BuildError, match=says):
-        prune(structure, sources, "dense", tmp_path, data, sparsity=0.5, **TUNED)
+        prune(structure, sources, "dense", tmp_path, data, **{SHARE[structure]: 0.5}, **TUNED)
 
 
 def test_without_fine_tuning_no_data_is_asked_for(sources):
     from harness.techniques.registry import TRANSFORMS
 
-    for name in ("prune/channel", "prune/unstructured"):
-        step = TRANSFORMS.get(name)
-        assert not step.needs_training_data(step.config(sparsity=0.5, **PLAIN))
-        assert step.needs_training_data(step.config(sparsity=0.5))
+    for structure, share in SHARE.items():
+        step = TRANSFORMS.get(f"prune/{structure}")
+        assert not step.needs_training_data(step.config(**{share: 0.5}, **PLAIN))
+        assert step.needs_training_data(step.config(**{share: 0.5}))
 
 
 def test_attention_whose_heads_no_longer_fit_is_told(tmp_path):
@@ -212,6 +218,6 @@ def test_attention_whose_heads_no_longer_fit_is_told(tmp_path):
             Artifact("s", torch_module.FORMAT, tmp_path),
             tmp_path / "out",
             tiny.Context(model.inputs, None, 0),
-            sparsity=0.5,
+            pruning_ratio=0.5,
             **PLAIN,
         )

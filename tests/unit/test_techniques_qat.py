@@ -211,7 +211,7 @@ def test_a_relu_that_is_called_twice_is_two_for_the_quantizer(tmp_path):
 @pytest.mark.parametrize("bits", [2, 4])
 @pytest.mark.parametrize("block", [16, 64])
 def test_blocks_are_rounded_as_onnx_runtime_rounds_them(bits, block, tmp_path):
-    """The same float weights, trained for no time to speak of: both steps give the same answers."""
+    """The same float weights, hardly trained: both steps give the same outputs."""
     source = tiny.source("wide", tmp_path / "m")
     module = torch_module.load_module(source.folder)
     for part in module.modules():

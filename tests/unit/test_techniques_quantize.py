@@ -1,4 +1,4 @@
-"""Quantization is arithmetic: held against numpy, and against what the graph that runs really holds."""
+"""Quantized products are compared with numpy, and reports with the graph that runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from onnx import helper, numpy_helper  # noqa: E402
 CALIBRATION = {"samples": 64, "batch": 16}
 
 
-# ------------------------------------------------------------------ the arithmetic, in numpy
+# ------------------------------------------------------------------ the same products in numpy
 
 
 LARGEST = 64  # of the reduced range: with full 8 bits, processors without VNNI saturate
@@ -116,7 +116,7 @@ def test_dynamic_int8_computes_what_numpy_computes(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_static_int8_computes_what_numpy_computes(kind, tmp_path):
-    """Ranges are those of the calibration items; the output is rounded to 8 bits of its own range."""
+    """Ranges are those of the calibration samples; the output is rounded to 8 bits of its own range."""
     make, shape, oracle = LAYERS[kind]
     calibration = samples(shape, 64, seed=9)
     artifact, about = tiny.build(
@@ -141,7 +141,7 @@ def test_static_int8_computes_what_numpy_computes(kind, tmp_path):
 
 @pytest.mark.parametrize("method", ["static", "dynamic"])
 @pytest.mark.parametrize("name", ["dense", "conv"])
-def test_every_layer_of_an_exported_module_is_quantized_and_answers_stay_near(name, method, tmp_path):
+def test_every_layer_of_an_exported_module_is_quantized_and_outputs_stay_near(name, method, tmp_path):
     specs = tiny.INPUTS[name]
     data = tiny.training(specs)
     exported, _ = tiny.build(
@@ -202,10 +202,10 @@ def test_a_graph_whose_operators_were_not_asked_for_is_refused_by_their_names(tm
     ("data", "says"),
     [
         (None, "there is no training data"),
-        (Data((samples((8,), 63),)), "calibration wants 64 items, the training data has 63"),
-        (Data((samples((7,), 64),)), r"calibration data: input 'x' has items of shape \(7,\), not \(8,\)"),
-        (Data((samples((8,), 64).astype(np.float64),)), "input 'x' has type float64, not float32"),
-        (Data((np.full((64, 8), np.nan, np.float32),)), "input 'x' has NaN or infinity in it"),
+        (Data((samples((8,), 63),)), "calibration needs 64 samples; the training data has 63"),
+        (Data((samples((7,), 64),)), r"calibration data: input 'x' has samples of shape \(7,\), not \(8,\)"),
+        (Data((samples((8,), 64).astype(np.float64),)), "input 'x' has dtype float64, not float32"),
+        (Data((np.full((64, 8), np.nan, np.float32),)), "input 'x' contains NaN or infinity"),
         (Data((samples((8,), 64), samples((8,), 64))), "2 arrays for 1 inputs"),
     ],
 )
@@ -222,7 +222,7 @@ def test_calibration_data_that_does_not_fit_is_told(data, says, tmp_path):
 
 @pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
 def test_every_calibration_method_works_and_follows_the_seed(method, tmp_path):
-    """The items are drawn with the seed; a batch that does not divide them is no trouble."""
+    """The samples are drawn with the seed; a batch that does not divide them is no trouble."""
     data = Data((samples((8,), 200),))
     models = []
     for i, seed in enumerate((0, 0, 1)):
@@ -239,7 +239,7 @@ def test_every_calibration_method_works_and_follows_the_seed(method, tmp_path):
     assert models[0] != models[2]
 
 
-def test_the_whole_of_the_calibration_items_is_seen(tmp_path):
+def test_the_whole_of_the_calibration_samples_is_seen(tmp_path):
     """One outlier in the last, incomplete batch must widen the range."""
     data = samples((8,), 20)
     data[-1, 0] = 100.0

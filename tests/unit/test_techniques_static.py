@@ -64,7 +64,7 @@ def layer(kind, x):
     ("kind", "types", "per_channel", "reduced"),
     list(itertools.product(["gemm", "conv"], ["u8s8", "s8s8"], [True, False], [True, False])),
 )
-def test_each_arithmetic_is_numpys(kind, types, per_channel, reduced, tmp_path):
+def test_each_pair_of_dtypes_computes_what_numpy_does(kind, types, per_channel, reduced, tmp_path):
     """Run unfused, in float between the roundings, so that any processor computes it exactly."""
     calibration = samples((8,) if kind == "gemm" else (2, 6, 6), 64, seed=9)
     artifact, about = build(
@@ -150,7 +150,7 @@ def test_the_default_follows_the_machine_and_says_so(tmp_path):
     for features in (VNNI, AVX2):
         _, about = build("gemm", tmp_path / str(len(features)), data, features)
         words[features] = about["compute_dtype"]
-    assert words[VNNI] == "uint8 × int8, one weight scale a channel; weights in 8 bits"
+    assert words[VNNI] == "uint8 × int8, one weight scale per channel; weights in 8 bits"
     assert (
         "weights in 7 bits: without a dot product such as VNNI, 8-bit products can saturate here"
         in (words[AVX2])
@@ -161,7 +161,8 @@ def test_eight_bits_that_could_saturate_are_the_users_word(tmp_path):
     data = Data((samples((8,), 64),))
     _, about = build("gemm", tmp_path, data, AVX2, reduce_range=False, types="s8s8", per_channel=False)
     assert about["compute_dtype"] == (
-        "int8 × int8, one weight scale a tensor; weights in 8 bits, as asked for: products can saturate here"
+        "int8 × int8, one weight scale per tensor; "
+        "weights in 8 bits, as requested: products can saturate here"
     )
 
 
@@ -171,7 +172,7 @@ def test_arms_activations_are_signed_by_default():
     assert resolve_types("u8s8", frozenset({"asimd"})) == "u8s8"
 
 
-def test_what_is_settled_is_the_same_for_equal_results():
+def test_resolved_values_are_equal_for_equal_results():
     auto, told = StaticQuantize(), StaticQuantize(reduce_range=True)
     target = Target(1)
     assert resolve(auto, target, AVX2) == resolve(told, target, VNNI)
@@ -185,8 +186,8 @@ def test_what_is_settled_is_the_same_for_equal_results():
 @pytest.mark.parametrize(
     ("array", "says"),
     [
-        (np.zeros((0, 8), np.float32), "calibration wants 64 items, the training data has 0"),
-        (samples((9,), 64), r"has items of shape \(9,\), not \(8,\)"),
+        (np.zeros((0, 8), np.float32), "calibration needs 64 samples; the training data has 0"),
+        (samples((9,), 64), r"has samples of shape \(9,\), not \(8,\)"),
         (np.full((64, 8), np.inf, np.float32), "NaN or infinity"),
     ],
 )
@@ -209,7 +210,7 @@ def test_a_graph_of_a_fixed_batch_is_calibrated_by_that_batch(tmp_path):
     source = fixed_batch_graph(tmp_path / "f", 10)
     _, found = tiny.build("quantize/static", source, tmp_path / "q", about, calibration={"samples": 64})
     assert found["calibration_samples"] == 60  # six batches of ten
-    with pytest.raises(BuildError, match="5 items do not fill a batch: the graph takes 10 at once"):
+    with pytest.raises(BuildError, match="5 samples do not fill a batch: the graph takes 10 at once"):
         tiny.build("quantize/static", source, tmp_path / "r", about, calibration={"samples": 5})
 
 
@@ -231,7 +232,7 @@ def test_a_float64_graph_is_told_and_not_a_traceback(tmp_path):
 
 @pytest.mark.parametrize("method", ["static", "mixed"])
 def test_an_operator_that_the_runtime_cannot_quantize_is_told(method, tmp_path):
-    """It is written in QDQ form, but there is no integer kernel: an int8 Cell in name alone."""
+    """It is written with QDQ pairs, but there is no integer kernel: the Cell would be int8 in name only."""
     node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="up")
     source = write(tmp_path / "f", [node], [2, 6, 6], [3, 8, 8], {"w": np.ones((2, 3, 3, 3), np.float32)})
     about = context((2, 6, 6), Data((samples((2, 6, 6), 64),)))

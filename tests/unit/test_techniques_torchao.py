@@ -15,8 +15,7 @@ from harness.formats.low_precision.torch import report
 from harness.formats.target import Target
 from harness.formats.torch import module as torch_module
 from harness.runtimes.registry import RUNTIMES
-from harness.techniques.quantize.torchao_float8 import TorchaoFloat8, fits
-from harness.techniques.quantize.torchao_linear import TorchaoWeightOnly
+from harness.techniques.quantize.torchao import TorchaoFloat8, TorchaoWeightOnly, fits_float8
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchao")
@@ -35,7 +34,7 @@ def weight_int8(w):
 
 
 def activations_int8(x):
-    """Symmetric, a scale for each item."""
+    """Symmetric, a scale for each sample."""
     scale = np.abs(x).max(axis=1, keepdims=True) / 127.5
     return np.clip(np.rint(x / scale), -128, 127) * scale
 
@@ -212,7 +211,7 @@ def test_pt2e_tells_what_it_cannot_do(tmp_path):
     with pytest.raises(BuildError, match="nothing was quantized: the graph has no dense or convolution"):
         pt2e("no_weights", tmp_path / "n")
     few = tiny.training(tiny.IMAGE, 63)
-    with pytest.raises(BuildError, match="calibration wants 64 items, the training data has 63"):
+    with pytest.raises(BuildError, match="calibration needs 64 samples; the training data has 63"):
         pt2e("conv", tmp_path / "f", few)
 
 
@@ -255,7 +254,7 @@ def test_an_exported_graph_in_float_is_refused():
 def test_float8_takes_dense_layers_of_sides_in_sixteens():
     layers = {torch.nn.Linear(32, 16): True, torch.nn.Linear(32, 10): False, torch.nn.Linear(8, 16): False}
     layers[torch.nn.Conv2d(16, 16, 1)] = False
-    assert all(fits(layer) is expected for layer, expected in layers.items())
+    assert all(fits_float8(layer) is expected for layer, expected in layers.items())
     config = TorchaoFloat8(activations="float")
     assert TorchaoFloat8.model_validate(config.model_dump(mode="json")) == config
     with pytest.raises(ValidationError, match="activations"):

@@ -59,13 +59,13 @@ class Context:
 
 
 def samples(inputs: tuple[TensorSpec, ...], count: int, seed: int = 1) -> tuple[np.ndarray, ...]:
-    """Seeded random items, an array for each input."""
+    """Seeded random samples, an array for each input."""
     rng = np.random.default_rng(seed)
     return tuple(spec.random(count, rng) for spec in inputs)
 
 
 def training(inputs: tuple[TensorSpec, ...], count: int = 64, classes: int = 4) -> Data:
-    """Random items with random labels."""
+    """Random samples with random labels."""
     return Data(samples(inputs, count), np.random.default_rng(2).integers(0, classes, count))
 
 
@@ -97,7 +97,7 @@ def build(
 
 
 def eager(artifact: Artifact, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """Answers of the module itself."""
+    """Outputs of the module itself."""
     import torch
 
     with torch.no_grad():

@@ -1,1 +1,1 @@
-"""Packages compiled ahead of time by TorchInductor."""
+"""The format ``aoti``: packages compiled ahead of time by TorchInductor."""

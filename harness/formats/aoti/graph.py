@@ -1,14 +1,14 @@
-"""What TorchInductor made of a graph: the products and convolutions that its code calls.
+"""The products and convolutions that a package's code calls, read after TorchInductor's passes.
 
-The exported graph says what was meant; only after Inductor's passes is it known which kernel does it, in
-which types. Torch is imported inside the functions.
+The exported graph says what to compute; the kernels and their dtypes are known only after Inductor's passes.
+Torch is imported inside the functions.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -17,21 +17,20 @@ if TYPE_CHECKING:
     import torch
 
 _PRODUCTS = re.compile(r"q?conv(olution)?([123]d)?|q?linear|(add|b|baddb)?mm|attention|rnn|lstm")
-"""A word of an operator's name; all of it, since lgamma and bilinear2d multiply no matrices."""
+"""Words in names of product operators; matched whole, since lgamma and bilinear2d are no products."""
 _NO_PRODUCTS = ("convert", "prepack", "quantize_per", "weight_norm")
-_LOOKED_UP = ("embedding", "index_select", "gather", "index")
+_LOOKUPS = ("embedding", "index_select", "gather", "index")
 _BIAS_FIRST = ("addmm", "baddbmm")
-_MOVED = 8
-"""Steps back from an operand to where it is stored: casts, scales and views between."""
+_MAX_STEPS = 8
+"""Most operators (casts, scales, views) between an operand and the constant in which it is stored."""
 
 
 @dataclass(frozen=True)
 class Compiled:
     """One product as compiled: its kernel, and FLOPs of a call (None where a shape is not known).
 
-    `data` and `weight` are the types of its operands, `stored` the type in which its weights lie in the
-    package, None where both operands are computed. `unpacked` says that a pass over the weights comes before
-    the product at each call.
+    `data` and `weight` are the dtypes of its operands, `stored` the dtype of its weights in the package, None
+    where both operands are computed. `unpacked` says that each call converts the weights before the product.
     """
 
     kernel: str
@@ -45,44 +44,44 @@ class Compiled:
 
 @dataclass
 class CompiledGraph:
-    """What one package calls: its products, and its other operators by name with their number."""
+    """The operators that one package calls: its products, and the number of others by name."""
 
     products: list[Compiled] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
 
 
 def watch() -> tuple[Callable[[torch.fx.Graph], None], CompiledGraph]:
-    """Return a pass for Inductor (`post_grad_custom_post_pass`) that changes nothing, and what it notes down.
+    """Return a pass for Inductor (`post_grad_custom_post_pass`) that changes nothing, and what it records.
 
-    A function, since Inductor copies the objects that it is given as settings. What it cannot read is noted
-    as unknown: to look must not fail a build.
+    The pass is a function, since Inductor copies objects in its settings. An operator that it cannot read is
+    recorded as unknown, so that counting never fails a build.
     """
     seen = CompiledGraph()
 
-    def note(graph: torch.fx.Graph) -> None:
+    def record(graph: torch.fx.Graph) -> None:
         for node in graph.nodes:
             if node.op != "call_function":
                 continue
-            kernel = _named(node)
+            kernel = _kernel_or_unknown(node)
             if _is_product(kernel):
-                seen.products.append(_looked_at(kernel, node))
+                seen.products.append(_read_product(kernel, node))
             else:
                 seen.others[kernel] += 1
 
-    return note, seen
+    return record, seen
 
 
-def _named(node: torch.fx.Node) -> str:
+def _kernel_or_unknown(node: torch.fx.Node) -> str:
     try:
         return _kernel(node.target)
-    except Exception:  # lowerings are functions of any form
+    except Exception:  # lowerings are functions of many kinds
         return "unknown"
 
 
-def _looked_at(kernel: str, node: torch.fx.Node) -> Compiled:
+def _read_product(kernel: str, node: torch.fx.Node) -> Compiled:
     try:
         return _compiled(kernel, node)
-    except Exception:  # operands in an order or of a kind that is not known here
+    except Exception:  # an order or kind of operands that is not known here
         return _unknown(kernel, node)
 
 
@@ -91,7 +90,7 @@ def _unknown(kernel: str, node: torch.fx.Node) -> Compiled:
 
 
 def _kernel(target: Any) -> str:
-    """Name of the operator that a node ends in; a lowering's stands in its closure, or is its own name."""
+    """Return the name of the operator that a node calls; of a lowering, the one in its closure or its own."""
     import torch
 
     if isinstance(target, torch._ops.OpOverload):
@@ -126,23 +125,23 @@ def _compiled(kernel: str, node: torch.fx.Node) -> Compiled:
         kernel,
         node.name,
         _flops(kernel, node, data, weight),
-        _type(data),
-        _type(weight),
+        _dtype(data),
+        _dtype(weight),
         None if kept is None else str(kept.dtype).removeprefix("torch."),
         unpacked=passed and kept is not None and kept.dtype != _value(weight).dtype,
     )
 
 
 def _flops(kernel: str, node: torch.fx.Node, data: torch.fx.Node, weight: torch.fx.Node) -> float | None:
-    """2 × multiply-accumulates of a call; None for what is not counted here.
+    """Return 2 × multiply-accumulates of a call; None for an operator that is not counted here.
 
-    Weights of convolutions may be stored in any order, so products are counted by their number: of weights
-    for each output channel, of a transposed convolution for each input channel.
+    Weights of convolutions may be stored in any order, so their number is divided by the channels: output
+    channels, or input channels of a transposed convolution.
     """
-    out, given, kept = (_sides(one) for one in (node, data, weight))
+    out, given, kept = (_shape(one) for one in (node, data, weight))
     if out is None or given is None or kept is None or "rnn" in kernel or "lstm" in kernel:
         return None
-    if "attention" in kernel:  # queries × keys, then shares × values
+    if "attention" in kernel:  # queries × keys, then attention weights × values
         return 2.0 * (prod(given) + prod(out)) * kept[-2]
     if "conv" not in kernel:
         return 2.0 * prod(out) * given[-1]
@@ -152,14 +151,14 @@ def _flops(kernel: str, node: torch.fx.Node, data: torch.fx.Node, weight: torch.
 
 
 def _stored(node: torch.fx.Node) -> tuple[torch.fx.Node | None, bool]:
-    """Return the constant that `node` comes from, through casts, scales and views; whether any was passed."""
-    for step in range(_MOVED):
+    """Return the constant behind casts, scales and views of `node`, and whether there are any of these."""
+    for step in range(_MAX_STEPS):
         if node.op != "call_function":
             constant = node.op == "get_attr" or _is_parameter(node)
             return (node if constant else None), step > 0
-        if _is_product(kernel := _named(node)) or kernel in _LOOKED_UP:
+        if _is_product(kernel := _kernel_or_unknown(node)) or kernel in _LOOKUPS:
             return None, True  # computed, not stored
-        inputs = [one for one in _tensors(node) if _rank(one) >= 2]
+        inputs = [one for one in node.all_input_nodes if _rank(one) >= 2]
         if not inputs:
             return None, True
         node = inputs[0]
@@ -168,10 +167,6 @@ def _stored(node: torch.fx.Node) -> tuple[torch.fx.Node | None, bool]:
 
 def _is_parameter(node: torch.fx.Node) -> bool:
     return node.op == "placeholder" and not node.name.startswith("arg")
-
-
-def _tensors(node: torch.fx.Node) -> Iterator[torch.fx.Node]:
-    return (one for one in node.all_input_nodes if _value(one) is not None)
 
 
 def _value(node: torch.fx.Node) -> Any:
@@ -188,12 +183,12 @@ def _rank(node: torch.fx.Node) -> int:
     return 0 if value is None else int(value.dim())
 
 
-def _type(node: torch.fx.Node) -> str:
+def _dtype(node: torch.fx.Node) -> str:
     return str(_value(node).dtype).removeprefix("torch.")
 
 
-def _sides(node: torch.fx.Node) -> tuple[int, ...] | None:
-    """Sides of a tensor; None where one of them is free."""
+def _shape(node: torch.fx.Node) -> tuple[int, ...] | None:
+    """Return the shape of a tensor; None where a dimension is free."""
     value = _value(node)
-    sides = [] if value is None else list(value.shape)
-    return tuple(sides) if sides and all(isinstance(side, int) for side in sides) else None
+    shape = () if value is None else tuple(value.shape)
+    return shape if shape and all(isinstance(size, int) for size in shape) else None

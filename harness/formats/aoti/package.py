@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ PACKAGE = "model.pt2"
 
 
 def has_space(path: Path) -> bool:
-    """Whether TorchInductor would trip over `path`: it hands paths to the C++ compiler unquoted."""
+    """Whether TorchInductor would fail on `path`: it passes paths to the C++ compiler unquoted."""
     return any(character.isspace() for character in str(path))
 
 
@@ -39,10 +38,9 @@ def compile_module(
     seed: int,
     freezing: bool,
 ) -> CompiledGraph:
-    """Export `module` for the target's batch, write its package into `folder`, return what its code calls.
+    """Export `module` for the target's batch and write its package into `folder`; return what its code calls.
 
-    With `freezing`, what can be computed from the weights alone is computed now; low-precision weights would
-    be unpacked by it.
+    `freezing` computes now what depends on weights alone, which unpacks low-precision weights to float.
     """
     import torch
 
@@ -56,30 +54,29 @@ def package(exported: Any, folder: Path, **settings: Any) -> CompiledGraph:
     """Compile an exported program into `folder`, with Inductor's `settings`; return what its code calls."""
     from torch._inductor import aoti_compile_and_package
 
-    note, seen = watch()
-    configs = {**settings, "post_grad_custom_post_pass": note}
+    record, seen = watch()
+    configs = {**settings, "post_grad_custom_post_pass": record}
     aoti_compile_and_package(exported, package_path=str(folder / PACKAGE), inductor_configs=configs)
     return seen
 
 
 @contextlib.contextmanager
 def compiling(target: Target) -> Iterator[None]:
-    """Compile for the thread budget, without gradients, progress lines and warnings.
+    """Compile with the thread budget, without gradients, progress lines and warnings.
 
-    Raises BuildError where torch itself lies in a path with a space.
+    Raises BuildError where torch is installed in a path with a space.
     """
     import torch
 
     if has_space(home := Path(torch.__file__).parent):
         raise BuildError(
-            f"torch lies in {home}, and TorchInductor cannot compile from a path with a space: "
-            "make the environment elsewhere (make VENV=/path/without/space)"
+            f"torch is installed in {home}, and TorchInductor cannot compile from a path with a space: "
+            "create the environment elsewhere (make VENV=/path/without/space)"
         )
     before = torch.get_num_threads()
     torch.set_num_threads(target.threads)  # Inductor writes the thread count into the code
     try:
-        with quiet_exporter(), warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with quiet_exporter(), torch.no_grad():
             yield
     finally:
         torch.set_num_threads(before)

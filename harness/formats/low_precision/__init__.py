@@ -1,1 +1,1 @@
-"""What really runs in low precision, counted in each format."""
+"""Counts of what really runs in low precision; one file a format, one vocabulary (shares.py)."""

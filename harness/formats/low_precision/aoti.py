@@ -1,4 +1,4 @@
-"""What of a compiled PyTorch package is in low precision: counted in the kernels that its code calls."""
+"""Low precision in a compiled PyTorch package, counted in the kernels that its code calls."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from harness.errors import BuildError
 from harness.formats.aoti.graph import Compiled, CompiledGraph
 from harness.formats.low_precision.shares import FLOAT, HALF, Product, in_words, tally
 
@@ -19,9 +20,9 @@ _SCALES = re.compile(r"\.original[1-9]\d*$")
 
 
 def weight_bytes(package: Path) -> tuple[int, int]:
-    """Bytes of constants with at least two dimensions: those in fewer than 32 bits, and all.
+    """Return the bytes of constants with at least two dimensions: those in fewer than 32 bits, and all.
 
-    As counting.weight_bytes counts an ONNX graph: each once, embeddings too, scales and zero points not.
+    Each is counted once, embeddings too, scales and zero points not, as in ONNX graphs (onnx.py).
     """
     import torch
 
@@ -39,7 +40,7 @@ def weight_bytes(package: Path) -> tuple[int, int]:
 
 
 def _constants(package: Path) -> Iterator[dict[str, str]]:
-    """What the code says of each constant: its name, dtype, shape and more, as C++ writes them."""
+    """Yield the name, dtype, shape and more of each constant, as the C++ code writes them."""
     with zipfile.ZipFile(package) as packed:
         for code in (name for name in packed.namelist() if name.endswith(_CODE)):
             found: dict[str, dict[str, str]] = {}
@@ -48,16 +49,18 @@ def _constants(package: Path) -> Iterator[dict[str, str]]:
             yield from found.values()
 
 
-def report(graph: CompiledGraph, package: Path) -> dict[str, Any]:
-    """Report the products of `package` by the types of their operands as compiled, and what was added.
+def report(graph: CompiledGraph, package: Path, *, integer: bool = False) -> dict[str, Any]:
+    """Report the products of `package` by the dtypes of their operands as compiled, and added operators.
 
     A product of two integers computes in int8; one whose weights are unpacked to float before it, or inside
     it, computes in float. Shares are of the FLOPs of a call and of the stored bytes of all weights with two
-    dimensions or more, as in counting.py.
+    dimensions or more. With `integer`, raises BuildError when nothing computes in integers.
     """
     products = [_product(one) for one in graph.products]
     low, total = weight_bytes(package)
     counted = tally(products)
+    if integer and not counted["integer_operators"]:
+        raise BuildError("nothing computes in integers: the compiler left every operator in float")
     unpacked = sorted({one.stored for one in graph.products if one.unpacked and one.stored})
     quantizing = {name: n for name, n in sorted(graph.others.items()) if "quantize" in name}
     passes = sum(one.unpacked for one in graph.products)
@@ -80,7 +83,7 @@ def _product(one: Compiled) -> Product:
 
 
 def _stored_low(one: Compiled) -> bool:
-    """Whether the product's weights lie in the package in fewer than 32 bits."""
+    """Whether the package stores the product's weights in fewer than 32 bits."""
     return bool(one.stored) and ("int" in str(one.stored) or one.stored in HALF)
 
 

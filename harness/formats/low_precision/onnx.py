@@ -1,9 +1,11 @@
-"""What really got quantized: counted in the graph that is measured, never assumed."""
+"""Low precision in an ONNX graph, counted in the graph that is measured and as ONNX Runtime runs it."""
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from harness.errors import BuildError
 from harness.formats.low_precision.shares import FLOAT, Product, refuse_unchanged, tally
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.flops import is_product, node_flops
-from harness.formats.onnx.qdq import Neighbours
+from harness.formats.onnx.traffic import Connections, element_bits
 
 if TYPE_CHECKING:
     import onnx
@@ -31,20 +33,20 @@ def report(
     integer: bool = False,
     kernels: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Report what of `model`, made from `source`, computes or is stored in low precision.
+    """Report which parts of `model`, made from `source`, compute or are stored in low precision.
 
-    `kernels` names the operator that each node of `model` runs as (probing.py), where it was looked at; else
-    a product whose operands are dequantized counts as integer where ONNX Runtime fuses such a pattern.
+    `kernels` names the operator that each node of `model` runs as (`running_kernels`). Without it, a product
+    of dequantized operands counts as integer where ONNX Runtime fuses such a pattern.
 
-    Shares are of the FLOPs of the whole graph (None where an operator's are not known: an LSTM stays in float
-    and is named so) and of the stored bytes of all weights with two dimensions or more. `overhead_operators`
-    are those that the source did not have. Raises BuildError when nothing is in low precision, or nothing
-    more than in the source, or with `integer`, when nothing computes in integers.
+    Shares are of the FLOPs of the whole graph (None where an operator's FLOPs are not known, such as an
+    LSTM's, which counts as float) and of the stored bytes of all weights with two dimensions or more.
+    `overhead_operators` are those that the source does not have. Raises BuildError when nothing is in low
+    precision, or no more than in the source, or with `integer`, when nothing computes in integers.
     """
     found = _Graph(model, kernels).products()
     refuse_unchanged(found, "graph")
     if _kinds(found) == _kinds(_Graph(source).products()):
-        raise BuildError("nothing was quantized beyond what a step before had done")
+        raise BuildError("nothing was quantized beyond what an earlier step had quantized")
     if integer and not any(product.kind == "integer" for product in found):
         names = ", ".join(sorted({product.type for product in found}))
         raise BuildError(f"nothing computes in integers: ONNX Runtime has no integer kernel for {names} here")
@@ -60,12 +62,39 @@ def report(
     }
 
 
+def running_kernels(path: Path) -> dict[str, str]:
+    """Return, by node name, the operator as which ONNX Runtime's CPU provider runs each node of a QDQ graph.
+
+    A fused product keeps its node's name. Fusion depends on more than the pattern: with signed activations on
+    x86, for example, products whose input several operators read are not fused.
+    """
+    return {node.name: node.op_type for node in graph_that_runs(path, "ORT_ENABLE_EXTENDED").graph.node}
+
+
+def graph_that_runs(path: Path, level: str = "ORT_DISABLE_ALL") -> onnx.ModelProto:
+    """Return the graph as ONNX Runtime's CPU provider runs it, with Casts around what it has no kernels for.
+
+    With its optimizations off, operators keep the names and dtypes that can be counted.
+    """
+    import onnx
+    import onnxruntime as ort
+
+    with tempfile.TemporaryDirectory() as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        options = ort.SessionOptions()
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+        options.optimized_model_filepath = str(optimized)
+        options.log_severity_level = 4
+        ort.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
+        return onnx.load(str(optimized))
+
+
 def _kinds(products: list[Product]) -> Counter[str]:
     return Counter(product.kind for product in products)
 
 
 def _hidden(model: onnx.ModelProto) -> list[Product]:
-    """Operators that multiply in ways that are not counted, such as an LSTM: they stay in float."""
+    """Return the operators whose products are not counted, such as an LSTM: they stay in float."""
     pairs = zip(model.graph.node, node_flops(model), strict=True)
     return [
         Product(node.op_type, _name(node), None)
@@ -75,9 +104,9 @@ def _hidden(model: onnx.ModelProto) -> list[Product]:
 
 
 def weight_bytes(model: onnx.ModelProto) -> tuple[int, int]:
-    """Bytes of initializers with at least two dimensions: those in fewer than 32 bits, and all.
+    """Return the bytes of initializers with at least two dimensions: those in fewer than 32 bits, and all.
 
-    Scales and zero points are no weights.
+    Scales and zero points do not count as weights.
     """
     parameters = {
         name
@@ -96,27 +125,18 @@ def weight_bytes(model: onnx.ModelProto) -> tuple[int, int]:
     return low, total
 
 
-def element_bits(data_type: int) -> int:
-    """Bits of one stored element of an ONNX type: 4 for INT4, 8 for INT8, 32 for FLOAT."""
-    import onnx
-
-    if data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4):
-        return 4
-    return 8 * int(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(data_type)).itemsize)
-
-
 class _Graph:
-    """A graph with its tensors' makers, readers and types at hand."""
+    """A graph with producer, readers and dtype of each tensor."""
 
     def __init__(self, model: onnx.ModelProto, kernels: Mapping[str, str] | None = None) -> None:
         self.kernels = kernels
         self.nodes = model.graph.node
         self.flops = node_flops(model)
-        self.around = Neighbours(model)
+        self.connections = Connections(model)
         self.types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
 
     def products(self) -> list[Product]:
-        """Each product and convolution, as it runs."""
+        """Return each product and convolution, as it runs."""
         pairs = zip(self.nodes, self.flops, strict=True)
         return [
             Product(node.op_type, _name(node), flops, *self._runs(node))
@@ -125,7 +145,7 @@ class _Graph:
         ]
 
     def _runs(self, node: onnx.NodeProto) -> tuple[str, bool]:
-        """The number type that is multiplied, and whether weights are stored in fewer bits."""
+        """Return the compute dtype, and whether weights are stored in fewer bits."""
         if node.op_type in _INTEGER:
             return "int8", True
         if node.op_type == "MatMulNBits":
@@ -138,15 +158,15 @@ class _Graph:
 
     def _fused(self, node: onnx.NodeProto) -> bool:
         if self.kernels is None:
-            return self.around.fuses(node)
+            return self.connections.fuses(node)
         return self.kernels.get(node.name) in _INTEGER_KERNELS
 
     def _origin(self, name: str) -> str:
-        """Where a tensor comes from: dequantized, a float of 16 bits, widened from one, or other."""
-        node = self.around.made_by.get(name)
+        """Return a tensor's origin: dequantized, float16, bfloat16, widened (from these two), or other."""
+        node = self.connections.producers.get(name)
         while node is not None and node.op_type in _PASSED_BY:
             name = node.input[0]
-            node = self.around.made_by.get(name)
+            node = self.connections.producers.get(name)
         if node is None:
             return _HALF.get(self.types.get(name, 0), "other")
         if node.op_type == "DequantizeLinear":
@@ -156,7 +176,7 @@ class _Graph:
 
 
 def _pairs(model: onnx.ModelProto) -> int:
-    """DequantizeLinear nodes that read what a QuantizeLinear made: activations through 8 bits and back."""
+    """Count the DequantizeLinear nodes that read a QuantizeLinear: activations rounded to 8 bits and back."""
     quantized = {name for n in model.graph.node if n.op_type == "QuantizeLinear" for name in n.output}
     return sum(n.op_type == "DequantizeLinear" and n.input[0] in quantized for n in model.graph.node)
 

@@ -1,4 +1,4 @@
-"""What of an OpenVINO model really is in low precision: counted in the graph, in the words of counting.py."""
+"""Low precision in an OpenVINO model, counted in its graph and in what the compiled model runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import BuildError
-from harness.formats.low_precision.shares import FLOAT, Product, in_words, tally
+from harness.formats.low_precision.shares import FLOAT, Product, in_words, tally, unchanged
 
 if TYPE_CHECKING:
     import openvino
@@ -44,28 +43,28 @@ _TYPES = {
     "fp16": "float16",
 }
 _SCALED = "/DequantizationMultiply"
-"""What OpenVINO puts behind the name of a product of integers whose scale it has taken into it."""
+"""Suffix that OpenVINO gives a product of integers that includes its scale."""
 _LOW_BITS = 8
 
 
 def report(model: openvino.Model, source: openvino.Model) -> dict[str, Any]:
-    """Report what of `model`, made from `source`, computes or is stored in low precision.
+    """Report which parts of `model`, made from `source`, compute or are stored in low precision.
 
     A product or convolution computes in integers when its data comes from a FakeQuantize and its weights are
-    stored in integers, or both come from a FakeQuantize: what OpenVINO's low-precision transformations take.
-    Shares are of the FLOPs of one item, and of the stored bytes of their weights and of look-up tables.
-    Raises BuildError when nothing is in low precision.
+    stored in integers, or both come from a FakeQuantize: OpenVINO's low-precision transformations take these.
+    Shares are of the FLOPs of one sample, and of the stored bytes of weights and look-up tables. Raises
+    BuildError when nothing is in low precision.
     """
     counted = count(model)
     if not (counted["integer_operators"] or counted["low_precision_weight_share"]):
-        raise BuildError(f"nothing was quantized: the model has {_only(counted['float_operators'])}")
+        raise unchanged("model", counted["float_operators"])
     return {**counted, "overhead_operators": _overhead(model, source)}
 
 
 def report_compiled(model: openvino.Model, compiled: openvino.CompiledModel) -> dict[str, Any]:
-    """Report as `report` does, by what `compiled`, the same model, really runs: the last word on it."""
+    """Report as `report` does, but by what `compiled`, the same model compiled, really runs."""
     layers = [_Layer(node) for node in compiled.get_runtime_model().get_ordered_ops()]
-    # Layers before and after a product may bear its name as well.
+    # Layers before and after a product may have its name as well.
     runs = {name: layer for layer in layers if layer.kind in _PRODUCT_LAYERS for name in layer.names}
     counted = count(model, {name.removesuffix(_SCALED): layer.computes for name, layer in runs.items()})
     kernels = sorted({layer.kernel for layer in layers if layer.kind in _PRODUCT_LAYERS})
@@ -79,13 +78,14 @@ def report_compiled(model: openvino.Model, compiled: openvino.CompiledModel) -> 
 
 
 def count(model: openvino.Model, computes: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Count as `report` does; `computes` gives the number type by operator's name where it is known."""
+    """Count as `report` does; `computes` gives the compute dtype by operator name where it is known."""
     single = _one_sample(model)
     operators = single.get_ordered_ops()
     products = [_product(node, computes or {}) for node in operators if node.get_type_name() in _PRODUCTS]
-    hidden = [Product(n.get_type_name(), n.get_friendly_name(), None) for n in operators if _is_hidden(n)]
+    hidden = [n for n in operators if n.get_type_name() in _UNCOUNTED]  # products that are not counted
+    uncounted = [Product(n.get_type_name(), n.get_friendly_name(), None) for n in hidden]
     low, total = _weight_bytes(single)
-    counted = tally([*products, *hidden])
+    counted = tally([*products, *uncounted])
     return {
         **counted,
         "low_precision_weight_share": low / total if total else 0.0,
@@ -98,7 +98,7 @@ def count(model: openvino.Model, computes: Mapping[str, str] | None = None) -> d
 
 
 class _Layer:
-    """One layer of what a compiled model runs, by what it tells of itself."""
+    """One layer of a compiled model, as the runtime describes it."""
 
     def __init__(self, node: Any) -> None:
         info = node.get_rt_info()
@@ -108,16 +108,16 @@ class _Layer:
         self.kind = str(info["layerType"].value)
         self.kernel = str(info["primitiveType"].value)
         self.names = str(info["originalLayersNames"].value).split(",")
-        # The kernel's name ends in its type. The layer's own precision is that of its data or its weights,
-        # which a kernel for compressed weights widens.
+        # The kernel's name ends in its dtype. The layer's own precision is that of its data or weights, and a
+        # kernel for compressed weights widens these.
         kind = self.kernel.rpartition("_")[2].lower()
         self.computes = _TYPES.get(kind) or _TYPES.get(str(info["runtimePrecision"].value), FLOAT)
 
     def added(self, roundings: Collection[str]) -> str | None:
-        """What it is that the float model does not have; None where it would have it, too.
+        """Return the kind of an operator that the float model does not have; None where it has it, too.
 
-        A layer of any kind may do the `roundings` of the graph (FakeQuantize), alone or with others. What a
-        caller gives is converted by a float model as well (int64 tokens), but not to 8 bits.
+        A layer of any kind may do the `roundings` of the graph (FakeQuantize), alone or with others. A float
+        model converts its inputs as well (int64 tokens), but not to 8 bits.
         """
         if self.kind not in _ADDED_LAYERS and set(self.names) <= set(roundings):
             return "FakeQuantize"
@@ -126,11 +126,11 @@ class _Layer:
 
 
 def _one_sample(model: openvino.Model) -> openvino.Model:
-    """Return a copy with batch 1, so that every shape is known where the graph allows it."""
+    """Return a copy with batch 1, so that shapes are known where the graph allows it."""
     single = model.clone()
     try:
         single.reshape({port: [1, *list(port.partial_shape)[1:]] for port in single.inputs})
-    except RuntimeError:  # a fixed batch, written into the graph
+    except RuntimeError:  # the graph has a fixed batch
         return model
     return single
 
@@ -142,20 +142,15 @@ def _product(node: Any, computes: Mapping[str, str]) -> Product:
     return Product(node.get_type_name(), name, _flops(node), computes.get(name, meant), stored)
 
 
-def _is_hidden(node: Any) -> bool:
-    """Whether it multiplies and accumulates in a way that is not counted."""
-    return str(node.get_type_name()) in _UNCOUNTED
-
-
 def _source(node: Any) -> Any:
-    """Return that from which `node` is dequantized, or `node` itself."""
+    """Return the node from which `node` is dequantized, or `node` itself."""
     while node.get_type_name() in _DEQUANTIZES:
         node = node.input_value(0).get_node()
     return node
 
 
 def _is_stored_low(node: Any) -> bool:
-    """Whether a constant of integers is what `node` is dequantized from."""
+    """Whether `node` is dequantized from a constant of integers."""
     source = _source(node)
     kind = source.get_element_type()
     return bool(_is_constant(source) and kind.is_integral() and kind.bitwidth <= _LOW_BITS)
@@ -176,7 +171,7 @@ def _bits(node: Any) -> int:
 
 
 def _weight_bytes(model: openvino.Model) -> tuple[int, int]:
-    """Bytes of what products, convolutions and look-ups read: those in 8 bits or fewer, and all."""
+    """Return the bytes of weights and look-up tables: those in 8 bits or fewer, and all."""
     weights = {}
     for node in model.get_ordered_ops():
         place = {"Gather": 0}.get(node.get_type_name(), 1 if node.get_type_name() in _PRODUCTS else None)
@@ -189,13 +184,13 @@ def _weight_bytes(model: openvino.Model) -> tuple[int, int]:
 
 
 def _is_index(constant: Any) -> bool:
-    """Shapes are looked up in too, and are no weights."""
+    """Whether a constant holds indices: graphs look up in shapes, too, which are no weights."""
     kind = constant.get_element_type()
     return bool(kind.is_integral() and kind.bitwidth > _LOW_BITS)
 
 
 def _flops(node: Any) -> float | None:
-    """FLOPs, 2 × multiply-accumulates, of a product or convolution; None where a shape is not known."""
+    """Return the FLOPs of a product or convolution; None where a shape is not known."""
     shapes = [node.get_output_partial_shape(0), *(node.input_value(i).partial_shape for i in range(2))]
     if any(shape.is_dynamic for shape in shapes):
         return None
@@ -205,7 +200,7 @@ def _flops(node: Any) -> float | None:
 
 
 def _depth(node: Any, data: tuple[int, ...], weight: tuple[int, ...]) -> float:
-    """Multiply-accumulates for each output element (for each input element of a transposed convolution)."""
+    """Return multiply-accumulates per output element (per input element of a transposed convolution)."""
     kind = node.get_type_name()
     if kind == "MatMul":
         return float(data[-2 if node.get_attributes()["transpose_a"] and len(data) > 1 else -1])
@@ -214,13 +209,5 @@ def _depth(node: Any, data: tuple[int, ...], weight: tuple[int, ...]) -> float:
 
 
 def _overhead(model: openvino.Model, source: openvino.Model) -> dict[str, int]:
-    added = _operators(model) - _operators(source)
-    return {name: n for name, n in sorted(added.items()) if name not in (*_PRODUCTS, "Constant")}
-
-
-def _operators(model: openvino.Model) -> Counter[str]:
-    return Counter(node.get_type_name() for node in model.get_ops())
-
-
-def _only(types: dict[str, int]) -> str:
-    return f"only {', '.join(types)} in float" if types else "no dense or convolution operator"
+    after, before = (Counter(node.get_type_name() for node in one.get_ops()) for one in (model, source))
+    return {name: n for name, n in sorted((after - before).items()) if name not in (*_PRODUCTS, "Constant")}

@@ -1,29 +1,29 @@
-"""Products and convolutions as they run, and what of them is in low precision: one set of words."""
+"""Products and convolutions as they run, and the shares of them in low precision: words of all formats."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from harness.errors import BuildError
 
-Arithmetic = Literal["integer", "weight-only", "half", "float"]
+Kind = Literal["integer", "weight-only", "half", "float"]
 
 FLOAT = "float32"
 HALF = ("float16", "bfloat16")
-"""Floats of 16 bits, as torch, numpy and devices/gemms name them."""
+"""Floats of 16 bits, as torch, numpy and devices/peaks name them."""
 NAMES_SHOWN = 20
-"""Operators left in float that are named; the rest is counted."""
+"""Operators left in float that are listed by name; all are counted."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """One product of matrices or convolution: its operator's type and name, and how it runs.
+    """One matrix product or convolution: its operator's type and name, and how it runs.
 
-    `flops` is None where a shape is not known. `computes` is the number type that is multiplied, as
-    devices/gemms names it; `stored_low` says that its weights are stored in fewer bits than that.
+    `flops` is None where a shape is not known. `computes` is the compute dtype, as devices/peaks names it;
+    `stored_low` says that the weights are stored in fewer bits than that.
     """
 
     type: str
@@ -33,8 +33,8 @@ class Product:
     stored_low: bool = False
 
     @property
-    def kind(self) -> Arithmetic:
-        """How it counts: a low-precision type, float from weights in fewer bits, or float."""
+    def kind(self) -> Kind:
+        """Integers, half precision, float from weights in fewer bits (weight-only), or float."""
         if self.computes in HALF:
             return "half"
         if self.computes != FLOAT:
@@ -43,13 +43,15 @@ class Product:
 
 
 def tally(products: Sequence[Product]) -> dict[str, Any]:
-    """Count operators and shares of the FLOPs by kind; shares are None where one product's are not known."""
+    """Count operators and shares of FLOPs by kind; shares are None where some FLOPs are not known."""
     left = [product for product in products if product.kind == "float"]
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    operators = {
+        f"{kind.replace('-', '_')}_operators": counted(p.type for p in products if p.kind == kind)
+        for kind in kinds
+    }
     return {
-        "integer_operators": types(products, "integer"),
-        "weight_only_operators": types(products, "weight-only"),
-        "half_operators": types(products, "half"),
-        "float_operators": types(products, "float"),
+        **operators,
         "float_operator_names": [f"{product.type} {product.name}" for product in left[:NAMES_SHOWN]],
         "low_precision_flops_share": _share(products, "integer", "half"),
         "weight_only_flops_share": _share(products, "weight-only"),
@@ -57,18 +59,13 @@ def tally(products: Sequence[Product]) -> dict[str, Any]:
     }
 
 
-def types(products: Iterable[Product], kind: Arithmetic) -> dict[str, int]:
-    """Count the operator types of one kind."""
-    return counted(product.type for product in products if product.kind == kind)
-
-
 def counted(types: Iterable[str]) -> dict[str, int]:
-    """Count each name, in the order of the alphabet."""
+    """Count each name, sorted by name."""
     return dict(sorted(Counter(types).items()))
 
 
 def flops_by_type(products: Sequence[Product]) -> dict[str, float] | None:
-    """Return the share of the FLOPs that is multiplied in each number type; None where it is not known."""
+    """Return the share of the FLOPs in each compute dtype; None where FLOPs are not known."""
     shares: dict[str, float] = {}
     total = _sum(products)
     for product in products if total else ():
@@ -77,19 +74,23 @@ def flops_by_type(products: Sequence[Product]) -> dict[str, float] | None:
 
 
 def refuse_unchanged(products: Sequence[Product], whole: str) -> None:
-    """Raise BuildError when all is float: a Cell with nothing quantized is a failure, not a row."""
+    """Raise BuildError when all products are in float: such a Cell has failed, it is no result."""
     if all(product.kind == "float" for product in products):
-        found = ", ".join(sorted({product.type for product in products}))
-        kept = f"only {found} in float" if found else "no dense or convolution operator"
-        raise BuildError(f"nothing was quantized: the {whole} has {kept}")
+        raise unchanged(whole, [product.type for product in products])
+
+
+def unchanged(whole: str, types: Collection[str]) -> BuildError:
+    """Return the error that nothing was quantized: the `whole` has operators of these `types` in float."""
+    kept = f"only {', '.join(sorted(set(types)))} in float" if types else "no dense or convolution operator"
+    return BuildError(f"nothing was quantized: the {whole} has {kept}")
 
 
 def in_words(shares: dict[str, float] | None) -> str:
-    """Name the number types that are multiplied, the largest share first."""
+    """Name the compute dtypes, the largest share first."""
     return " and ".join(sorted(shares, key=lambda kind: -shares[kind])) if shares else ""
 
 
-def _share(products: Sequence[Product], *kinds: Arithmetic) -> float | None:
+def _share(products: Sequence[Product], *kinds: Kind) -> float | None:
     total = _sum(products)
     return sum(p.flops or 0.0 for p in products if p.kind in kinds) / total if total else None
 

@@ -1,4 +1,4 @@
-"""What of a PyTorch module, or of an exported graph, really is in low precision."""
+"""Low precision in a PyTorch module, or in an exported graph of one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,57 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError
-from harness.formats.low_precision.shares import NAMES_SHOWN, counted
+from harness.formats.low_precision.shares import (
+    FLOAT,
+    NAMES_SHOWN,
+    Product,
+    counted,
+    in_words,
+    tally,
+    unchanged,
+)
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch.export import example_tensors
-from harness.formats.torch.work import flop_counter
+from harness.formats.torch.work import HIDDEN, flop_counter, formulas, watch_operators
 
 if TYPE_CHECKING:
     import torch
+
+
+def report_half(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str) -> dict[str, Any]:
+    """Report the products of a `module` cast to `dtype` (16 bits) as they run on one sample.
+
+    Shares are of FLOPs and of the stored bytes of parameters with two dimensions or more. Raises BuildError
+    when nothing computes in 16 bits.
+    """
+    found = _products(module, inputs, dtype)
+    if all(product.kind == "float" for product in found):
+        raise BuildError("nothing computes in 16 bits: the module has no dense or convolution operator")
+    counts = tally(found)
+    weights = [tensor for tensor in module.parameters() if tensor.dim() > 1]
+    total = sum(tensor.nbytes for tensor in weights)
+    return {
+        **counts,
+        "compute_dtype": in_words(counts["flops_by_type"]),
+        "low_precision_weight_share": sum(t.nbytes for t in weights if t.itemsize == 2) / max(total, 1),
+    }
+
+
+def _products(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str) -> list[Product]:
+    """Run one sample; return each product by the width of its result, FLOPs None where it hides them."""
+    found: list[Product] = []
+    known = formulas()
+
+    def look(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        hidden = operator.__name__ in HIDDEN
+        if operator in known or hidden:
+            first = result[0] if isinstance(result, (tuple, list)) else result
+            flops = None if hidden else float(known[operator](*args, **kwargs, out_val=result))
+            computes = dtype if first.itemsize == 2 else FLOAT
+            found.append(Product(operator.__name__, str(len(found)), flops, computes))
+
+    watch_operators(module, example_tensors(inputs, 1, seed=0), look)
+    return found
 
 
 def report(
@@ -22,15 +66,15 @@ def report(
     *,
     integers: bool,
 ) -> dict[str, Any]:
-    """Report which layers of the float `module` are, or will be, kept in 8 bits: those that `is_low` says.
+    """Report which layers of the float `module` will be stored in 8 bits: those for which `is_low` holds.
 
-    With `integers` they compute in integers, else in float from low-precision weights. Shares are of the
-    FLOPs of one item and of the bytes of all layers' weights. Raises BuildError when there is none.
+    With `integers` they compute in 8 bits, else in float from low-precision weights. Shares are of the FLOPs
+    of one sample and of the bytes of all layers' weights. Raises BuildError when there is none.
     """
     refuse_float(module, is_low)
     layers = _layers(module)
     low = {name for name, part in layers.items() if is_low(part)}
-    flops, total = _flops(module, inputs, layers)
+    flops, total = _flops(module, inputs)
     share = sum(flops.get(name, 0.0) for name in low) / total if total else None
     small = sum(layers[name].weight.numel() for name in low)  # a byte each
     whole = small + sum(part.weight.nbytes for name, part in layers.items() if name not in low)
@@ -48,53 +92,27 @@ def report(
 
 
 def refuse_float(module: torch.nn.Module, is_low: Callable[[torch.nn.Module], bool]) -> None:
-    """Raise BuildError when `is_low` takes none of the layers of the float `module`."""
+    """Raise BuildError when `is_low` holds for none of the layers of the float `module`."""
     layers = _layers(module).values()
     if not any(map(is_low, layers)):
-        kinds = ", ".join(counted(type(part).__name__ for part in layers))
-        raise BuildError(f"nothing was quantized: the module has {f'only {kinds}' if kinds else 'no layers'}")
+        raise unchanged("module", [type(part).__name__ for part in layers])
 
 
 def _layers(module: torch.nn.Module) -> dict[str, Any]:
-    return {name: part for name, part in module.named_modules() if _has_weight(part)}
+    """Return the modules that have a weight with two dimensions or more, by name."""
+    weights = {name: getattr(part, "weight", None) for name, part in module.named_modules()}
+    return {name: module.get_submodule(name) for name, w in weights.items() if getattr(w, "ndim", 0) > 1}
 
 
-def _has_weight(part: torch.nn.Module) -> bool:
+def _flops(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> tuple[dict[str, float], float]:
+    """Return the FLOPs of each module, by name, and of the whole for one sample."""
     import torch
 
-    weight = getattr(part, "weight", None)
-    return isinstance(weight, torch.Tensor) and weight.dim() > 1
-
-
-def _flops(
-    module: torch.nn.Module, inputs: tuple[TensorSpec, ...], layers: dict[str, torch.nn.Module]
-) -> tuple[dict[str, float], float]:
-    """FLOPs of each layer and of the whole module for one item."""
-    import torch
-
-    found: dict[str, float] = {}
-    counter = flop_counter()
-
-    def hooks(name: str) -> tuple[Callable[..., None], Callable[..., None]]:
-        def before(*_: Any) -> None:
-            found[name] = found.get(name, 0.0) - counter.get_total_flops()
-
-        def after(*_: Any) -> None:
-            found[name] += counter.get_total_flops()
-
-        return before, after
-
-    handles = []
-    for name, part in layers.items():
-        before, after = hooks(name)
-        handles += [part.register_forward_pre_hook(before), part.register_forward_hook(after)]
-    try:
-        with torch.no_grad(), counter:
-            module(*example_tensors(inputs, 1, seed=0))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found, float(counter.get_total_flops())
+    with torch.no_grad(), flop_counter() as counter:
+        module(*example_tensors(inputs, 1, seed=0))
+    root = type(module).__name__  # the counter puts it before the names
+    counts = {name: float(sum(kinds.values())) for name, kinds in counter.get_flop_counts().items()}
+    return {name.removeprefix(root).removeprefix("."): n for name, n in counts.items()}, counts["Global"]
 
 
 _PASSED_BY = ("view", "reshape", "flatten", "permute", "transpose", "max_pool2d", "dropout", "clone")
@@ -106,13 +124,11 @@ def refuse_float_graph(graph: torch.fx.Graph) -> None:
     """Raise BuildError when no product or convolution has both operands dequantized from integers."""
     nodes = [node for node in graph.nodes if _operator(node) in _PRODUCTS]
     if not any(all(_is_dequantized(part) for part in _operands(node)) for node in nodes):
-        kinds = ", ".join(sorted({_operator(node) for node in nodes}))
-        kept = f"only {kinds} in float" if nodes else "no dense or convolution operator"
-        raise BuildError(f"nothing was quantized: the graph has {kept}")
+        raise unchanged("graph", [_operator(node) for node in nodes])
 
 
 def _operator(node: Any) -> str:
-    """``conv2d`` of ``aten.conv2d.default``; empty for what is no call."""
+    """Return ``conv2d`` for ``aten.conv2d.default``; empty for a node that is no call."""
     packet = getattr(node.target, "_overloadpacket", None) if node.op == "call_function" else None
     return str(packet.__name__) if packet is not None else ""
 

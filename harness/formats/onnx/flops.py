@@ -1,7 +1,7 @@
 """FLOPs of an ONNX graph's operators, from shapes: twice the multiply-accumulates, as vendors count them.
 
-The one place that counts them, whatever the arithmetic: float operators, QDQ and QOperator forms, dynamic
-integer operators and block-quantized weights.
+This is the only place that counts them, whatever the compute dtype: float operators, QDQ and QOperator
+graphs, dynamic integer operators and block-quantized weights.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     import onnx
 
 Shape = tuple[int, ...]
-UNCOUNTED = {  # operators that multiply and accumulate in ways that are not counted here
+UNCOUNTED = {  # operators whose multiply-accumulates are not counted here
     *("Attention", "DeformConv", "Einsum", "GRU", "If", "LSTM", "Loop", "RNN", "Scan"),
 }
 _STANDARD = ("", "ai.onnx")
-_SMALL = 1024  # elements: constants up to this stay, since shapes may be computed from them
+_SMALL = 1024  # elements: constants up to this size are kept, since shapes may be computed from them
 
 
 def node_flops(model: onnx.ModelProto) -> list[float | None]:
     """Return FLOPs of each node in the graph's order, for a batch of one where the batch is free.
 
-    0 for operators that do not multiply and accumulate, None where a shape cannot be inferred or the
-    arithmetic is hidden inside an operator that is not counted.
+    0 for operators that do not multiply and accumulate; None where a shape cannot be inferred, or for an
+    operator whose products are not counted.
     """
     shapes = tensor_shapes(model)
     return [_flops(node, shapes) for node in model.graph.node]
@@ -43,10 +43,10 @@ def graph_flops(model: onnx.ModelProto) -> float | None:
 
 
 def tensor_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
-    """Return the shapes that can be inferred, by tensor name, for a batch of one where the batch is free."""
+    """Return the shapes that can be inferred, by tensor name, with a batch of one where the batch is free."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    twin = inferred(model)
-    for value in [*twin.graph.value_info, *twin.graph.input, *twin.graph.output] if twin else ():
+    copy = inferred(model)
+    for value in [*copy.graph.value_info, *copy.graph.input, *copy.graph.output] if copy else ():
         dims = value.type.tensor_type.shape.dim
         if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
             shapes.setdefault(value.name, tuple(d.dim_value for d in dims))
@@ -54,30 +54,30 @@ def tensor_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
 
 
 def inferred(model: onnx.ModelProto) -> onnx.ModelProto | None:
-    """Return a twin of the graph, for a batch of one, with all shapes and types that can be inferred."""
+    """Return a copy of the graph, for a batch of one, with all shapes and dtypes that can be inferred."""
     import onnx
 
     try:
-        return onnx.shape_inference.infer_shapes(_shape_twin(model), data_prop=True)
-    except Exception:  # shapes that contradict each other
+        return onnx.shape_inference.infer_shapes(_shape_copy(model), data_prop=True)
+    except Exception:  # the shapes contradict each other
         return None
 
 
 def is_product(node: onnx.NodeProto) -> bool:
-    """Whether the node is a product of matrices or a convolution, in whatever arithmetic."""
+    """Whether the node is a matrix product or a convolution, in any compute dtype."""
     return (node.domain, node.op_type) in _RULES or (
         node.domain in _STANDARD and ("", node.op_type) in _RULES
     )
 
 
-def _shape_twin(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy the graph for shape inference: batch of one, no large weights, known custom operators replaced."""
+def _shape_copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy the graph for shape inference: a batch of one, no large weights, custom operators replaced."""
     import onnx
 
-    twin = onnx.ModelProto(
+    copy = onnx.ModelProto(
         ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions
     )
-    graph = twin.graph
+    graph = copy.graph
     graph.name = "shapes"
     names = {tensor.name for tensor in model.graph.initializer}
     graph.output.extend(model.graph.output)
@@ -100,7 +100,7 @@ def _shape_twin(model: onnx.ModelProto) -> onnx.ModelProto:
             graph.node.append(onnx.helper.make_node("MatMul", [node.input[0], weight], node.output))
         else:
             graph.node.add().CopyFrom(node)
-    return twin
+    return copy
 
 
 def _flops(node: onnx.NodeProto, shapes: dict[str, Shape]) -> float | None:
@@ -119,14 +119,14 @@ def _size(shape: Shape) -> float:
 
 
 def _conv(weight: int) -> Callable[[onnx.NodeProto, dict[str, Shape]], float]:
-    """A convolution; `weight` is the position of its weight, (out, in / group, *kernel)."""
+    """Count a convolution; `weight` is the position of its weight, (out, in / group, *kernel)."""
     return lambda node, shapes: (
         _size(shapes[node.output[0]]) * _size(shapes[node.input[weight]][1:])  # a product for each output
     )
 
 
 def _conv_transpose(node: onnx.NodeProto, shapes: dict[str, Shape]) -> float:
-    """The weight is (in, out / group, *kernel): a product for each input."""
+    """Count by inputs: the weight is (in, out / group, *kernel)."""
     return _size(shapes[node.input[0]]) * _size(shapes[node.input[1]][1:])
 
 
@@ -144,7 +144,7 @@ def _matmul_nbits(node: onnx.NodeProto, shapes: dict[str, Shape]) -> float:
 
 
 def _attribute(node: onnx.NodeProto, name: str) -> Any:
-    """An integer attribute, 0 where it is not given."""
+    """Return an integer attribute, 0 where it is not given."""
     return next((attribute.i for attribute in node.attribute if attribute.name == name), 0)
 
 

@@ -1,7 +1,9 @@
-"""The form ``onnx``: one `model.onnx`; what can be read from its graph. onnx is imported inside functions."""
+"""The format ``onnx``: one `model.onnx`, and what is read from it. onnx is imported inside functions."""
 
 from __future__ import annotations
 
+import mmap
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +22,13 @@ if TYPE_CHECKING:
 FORMAT = "onnx"
 MODEL = "model.onnx"
 _FLOAT_TYPES = {1, 10, 11, 16}  # float, float16, double, bfloat16
+_LOCATION = re.compile(rb"\x0a\x08location\x12([\x80-\xff]?)([\x00-\x7f])", re.DOTALL)
+"""The key ``location`` of a tensor's external data (onnx.proto, TensorProto.external_data) and the length of
+its value as protobuf writes them: a varint of one or two bytes, low bits first."""
 
 
 def load_checked(path: Path) -> onnx.ModelProto:
-    """Load an ONNX file and check it. Raises DataError when it is missing or no valid ONNX model."""
+    """Load an ONNX file and check it. Raises DataError when it is missing or not a valid ONNX model."""
     import onnx
 
     if not path.is_file():
@@ -31,31 +36,49 @@ def load_checked(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(str(path))
         if not model.graph.node:
-            raise DataError(f"{path} is no ONNX model: its graph has no nodes")
+            raise DataError(f"{path} is not an ONNX model: its graph has no nodes")
         onnx.checker.check_model(str(path))
     except DataError:
         raise
     except Exception as error:  # protobuf, the checker and external data each have their own errors
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path} is no valid ONNX model: {first}") from error
+        raise DataError(f"{path} is not a valid ONNX model: {first}") from error
     return model
 
 
 def copy_model(path: Path, folder: Path) -> None:
-    """Put a user's ONNX file, with external data if it has any, into an Artifact's folder as one model."""
+    """Copy a user's ONNX file and its external data, if any, into an Artifact's folder as one model."""
     import onnx
 
     model = load_checked(path)
     try:
         onnx.save(model, str(folder / MODEL))
-    except ValueError:  # over protobuf's 2 GB: weights beside the graph
+    except ValueError:  # over protobuf's limit of 2 GB: weights go beside the graph
         onnx.save(model, str(folder / MODEL), save_as_external_data=True, location="weights.bin")
 
 
-def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
-    """Inputs of a graph as items without their first (batch) dimension.
+def external_files(path: Path) -> list[Path]:
+    """Return the files in which the ONNX file `path` keeps weights, sorted, missing ones too.
 
-    Raises DataError for a type that the harness cannot make values of, or a second free dimension.
+    The file is searched without the onnx package, which the manager must not import.
+    """
+    if not path.stat().st_size:
+        return []
+    found: set[str] = set()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for key in _LOCATION.finditer(content):
+            low, high = key.groups()
+            length = low[0] & 0x7F | high[0] << 7 if low else high[0]
+            name = content[key.end() : key.end() + length]
+            if name and b"\x00" not in name:
+                found.add(name.decode("utf-8", "replace"))
+    return sorted(path.parent / name for name in found)
+
+
+def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
+    """Return the inputs of a graph, their shapes without the first (batch) dimension.
+
+    Raises DataError for a dtype that the harness cannot make values of, or a second free dimension.
     """
     import onnx
 
@@ -66,41 +89,42 @@ def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
             continue
         tensor = value.type.tensor_type
         if not tensor.elem_type:
-            raise DataError(f"ONNX input {value.name!r} is no tensor")
+            raise DataError(f"ONNX input {value.name!r} is not a tensor")
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
         dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim][1:]
         if tensor.HasField("shape") and not tensor.shape.dim:
             raise DataError(
-                f"ONNX input {value.name!r} is a single number: a model's inputs begin with the batch"
+                f"ONNX input {value.name!r} is a single number; its first dimension must be the batch"
             )
         if dtype not in DTYPES:
-            raise DataError(f"ONNX input {value.name!r} has type {dtype}; allowed: {', '.join(DTYPES)}")
+            raise DataError(f"ONNX input {value.name!r} has dtype {dtype}; allowed: {', '.join(DTYPES)}")
         if None in dims or not tensor.HasField("shape"):
             raise DataError(
-                f"ONNX input {value.name!r} has free dimensions beside the batch; give its shape under inputs"
+                f"ONNX input {value.name!r} has free dimensions besides the batch; "
+                "give its shape under inputs"
             )
         specs.append(TensorSpec(name=value.name, shape=tuple(d for d in dims if d is not None), dtype=dtype))
     if len(sizes := _fixed_batches(model)) > 1:
         raise DataError(
-            f"the ONNX inputs' first dimensions are fixed to {' and '.join(map(str, sizes))}: "
-            "it is the batch of all"
+            f"the first dimensions of the ONNX inputs are fixed to {' and '.join(map(str, sizes))}; "
+            "all must be the same batch"
         )
     return specs
 
 
 def input_names(model: onnx.ModelProto) -> list[str]:
-    """Names of the graph's inputs that are not weights, in order."""
+    """Return the names of the graph's inputs that are not weights, in order."""
     weights = {tensor.name for tensor in model.graph.initializer}
     return [value.name for value in model.graph.input if value.name not in weights]
 
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:
-    """Return the batch that an input of the graph is fixed to, or None when it is free."""
+    """Return the fixed batch of the graph's inputs, or None when it is free."""
     return next(iter(_fixed_batches(model)), None)
 
 
 def _fixed_batches(model: onnx.ModelProto) -> list[int]:
-    """First dimensions of inputs that are fixed, each once."""
+    """Return the fixed first dimensions of inputs, each once."""
     names = set(input_names(model))
     firsts = [v.type.tensor_type.shape.dim[:1] for v in model.graph.input if v.name in names]
     return list(dict.fromkeys(int(d.dim_value) for dims in firsts for d in dims if d.HasField("dim_value")))
@@ -112,10 +136,10 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
 
 
 def count_statistics(model: onnx.ModelProto) -> dict[str, float]:
-    """Count parameters (float initializers), those not zero, FLOPs of one item, and what it moves.
+    """Count parameters (float initializers), those not zero, FLOPs of one sample, and memory traffic.
 
-    FLOPs (onnx_flops.py) and activations (onnx_traffic.py) are left out when a shape cannot be inferred or
-    an operator hides its arithmetic.
+    FLOPs (flops.py) and activations (traffic.py) are left out where a shape cannot be inferred or an operator
+    hides its products.
     """
     from onnx import numpy_helper
 

@@ -1,32 +1,69 @@
-"""What an ONNX graph moves through memory: weights, and the activations of its products, from shapes.
+"""Memory traffic of an ONNX graph: weights, and the activations of its products, from shapes.
 
-Element-wise operators are taken as fused into the products before them, as runtimes do; so are quantize and
-dequantize pairs around a product for which there is an integer kernel.
+Element-wise operators count as fused into the products before them, as runtimes fuse them; so do quantize and
+dequantize pairs around a product that has an integer kernel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.formats.onnx.flops import inferred, is_product, node_flops, tensor_shapes
-from harness.formats.onnx.qdq import DEQUANTIZE, Neighbours
 
 if TYPE_CHECKING:
     import onnx
 
 _FLOAT = 1  # onnx.TensorProto.FLOAT
+QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+_FUSED = ("Relu", "Clip")  # between an operator and the quantization of its output
+
+
+class Connections:
+    """The nodes that produce and read each tensor of a graph."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.producers = {name: node for node in model.graph.node for name in node.output}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in model.graph.node:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+
+    def quantized_from(self, name: str) -> str | None:
+        """Return the name of the integers from which a tensor is dequantized, or None."""
+        node = self.producers.get(name)
+        return str(node.input[0]) if node is not None and node.op_type == DEQUANTIZE else None
+
+    def quantized_to(self, node: onnx.NodeProto) -> str | None:
+        """Return the name of the integers to which a node's output is quantized, or None.
+
+        A Relu or Clip may stand between.
+        """
+        readers = self.readers.get(node.output[0], [])
+        if len(readers) == 1 and readers[0].op_type in _FUSED:
+            readers = self.readers.get(readers[0].output[0], [])
+        if not readers or any(reader.op_type != QUANTIZE for reader in readers):
+            return None
+        return str(readers[0].output[0])
+
+    def fuses(self, node: onnx.NodeProto) -> bool:
+        """Whether ONNX Runtime has an integer kernel for a product whose operands are dequantized.
+
+        The output of a convolution must be quantized for that, the output of a matrix product need not.
+        """
+        if node.op_type == "ConvTranspose":
+            return False
+        return node.op_type != "Conv" or self.quantized_to(node) is not None
 
 
 def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
     """Return `weight_bytes`, `activation_bytes` (inputs and outputs of convolutions and matrix products) and
-    `float32_flops_share`, for a batch of one where the batch is free; what cannot be inferred is left out, as
-    where an operator hides its products (Einsum, LSTM).
+    `float32_flops_share`, for a batch of one where the batch is free. What cannot be inferred, or is hidden
+    in an operator (Einsum, LSTM), is left out.
 
-    Tables that rows are looked up in alone (embeddings) are no weights here: a call reads a few rows of them.
-    The share is of FLOPs known to be float32: what comes out of integers may be multiplied as integers.
+    Tables that are only looked up in (embeddings) do not count as weights: a call reads a few rows of them.
+    The share counts FLOPs known to be float32: dequantized operands may be multiplied as integers.
     """
     tables = _tables(model)
     weights = [tensor for tensor in model.graph.initializer if tensor.name not in tables]
@@ -35,11 +72,11 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
     if None in node_flops(model):
         return statistics | _share(model, kinds)
     constants = _constants(model)
-    around = Neighbours(model)
+    connections = Connections(model)
     activations = 0.0
     for node in filter(is_product, model.graph.node):
         given = [name for name in node.input if name and name not in constants]
-        for name in _moved(node, given, around):
+        for name in _moved(node, given, connections):
             if name not in shapes or name not in kinds:
                 return statistics | _share(model, kinds)
             activations += _bytes(kinds[name], shapes[name])
@@ -47,7 +84,7 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
 
 
 def _tables(model: onnx.ModelProto) -> set[str]:
-    """Names of what only look-ups of rows read, be it through a dequantization or cast."""
+    """Return the names of tensors that only row look-ups read, perhaps through a dequantization or cast."""
     looked_up: set[str] = set()
     read = {value.name for value in model.graph.output}
     for node in reversed(model.graph.node):  # readers before what they read
@@ -60,17 +97,19 @@ def _tables(model: onnx.ModelProto) -> set[str]:
     return looked_up - read
 
 
-def _moved(node: onnx.NodeProto, given: list[str], around: Neighbours) -> set[str]:
-    """Tensors that a product reads and writes: integers where quantize and dequantize are fused into it."""
+def _moved(node: onnx.NodeProto, given: list[str], connections: Connections) -> set[str]:
+    """Return the tensors that a product reads and writes: integers where pairs are fused into it."""
     made = [name for name in node.output if name]
-    if any(around.quantized_from(name) is None for name in node.input[:2]) or not around.fuses(node):
+    if any(connections.quantized_from(name) is None for name in node.input[:2]) or not connections.fuses(
+        node
+    ):
         return {*given, *made}
-    sources = {around.quantized_from(name) or name for name in given}
-    return {*sources, around.quantized_to(node) or made[0], *made[1:]}
+    sources = {connections.quantized_from(name) or name for name in given}
+    return {*sources, connections.quantized_to(node) or made[0], *made[1:]}
 
 
 def _share(model: onnx.ModelProto, kinds: dict[str, int]) -> dict[str, float]:
-    """Share of the FLOPs known to be float32; none where FLOPs are not known."""
+    """Return the share of the FLOPs known to be float32; 0 where FLOPs are not known."""
     integer = {name for node in model.graph.node if node.op_type == DEQUANTIZE for name in node.output}
     flops = node_flops(model)
     if None in flops or not sum(each or 0.0 for each in flops):
@@ -85,33 +124,32 @@ def _share(model: onnx.ModelProto, kinds: dict[str, int]) -> dict[str, float]:
 
 
 def _kinds(model: onnx.ModelProto) -> dict[str, int]:
-    """Element type of each tensor that is known, by name."""
+    """Return the dtype of each tensor, by name, where it is known."""
     kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    for value in _values(inferred(model) or model):
+    graph = (inferred(model) or model).graph
+    for value in [*graph.value_info, *graph.input, *graph.output]:
         if value.type.tensor_type.elem_type:
             kinds.setdefault(value.name, value.type.tensor_type.elem_type)
     return kinds
 
 
-def _values(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
-    yield from model.graph.value_info
-    yield from model.graph.input
-    yield from model.graph.output
-
-
 def _constants(model: onnx.ModelProto) -> set[str]:
-    """Names of weights and of what is computed from weights alone."""
+    """Return the names of weights and of tensors computed from weights alone."""
     constants = {tensor.name for tensor in model.graph.initializer}
-    for node in model.graph.node:  # in topological order, as the checker wants it
+    for node in model.graph.node:  # in topological order, which the checker requires
         if all(name in constants for name in node.input if name):
             constants.update(node.output)
     return constants
 
 
 def _bytes(kind: int, shape: tuple[int, ...]) -> float:
-    """Bytes of a tensor; 4-bit numbers lie two in a byte."""
+    return element_bits(kind) / 8 * float(np.prod(shape, dtype=np.float64))
+
+
+def element_bits(data_type: int) -> int:
+    """Return the bits of one stored element of an ONNX dtype: 4 for INT4, 8 for INT8, 32 for FLOAT."""
     import onnx
 
-    packed = onnx.TensorProto.DataType.Name(kind) in ("INT4", "UINT4", "FLOAT4E2M1")
-    size = 0.5 if packed else float(onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize)
-    return size * float(np.prod(shape, dtype=np.float64))
+    if onnx.TensorProto.DataType.Name(data_type) in ("INT4", "UINT4", "FLOAT4E2M1"):
+        return 4
+    return 8 * int(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(data_type)).itemsize)

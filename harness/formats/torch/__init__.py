@@ -1,1 +1,1 @@
-"""PyTorch modules on disk."""
+"""The formats ``torch-module`` and ``torch-program``."""

@@ -1,4 +1,4 @@
-"""Helpers of torch's exporters that several conversions need. Torch is imported inside the functions."""
+"""Helpers around torch's exporters that several steps use. Torch is imported inside the functions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import io
 import logging
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ MAX_BATCH = 65_536
 
 
 def example_tensors(specs: tuple[TensorSpec, ...], batch: int, seed: int) -> tuple[torch.Tensor, ...]:
-    """Seeded random inputs, one tensor (batch, *shape) for each input."""
+    """Return seeded random inputs, one tensor (batch, *shape) for each input."""
     import torch
 
     rng = np.random.default_rng(seed)
@@ -28,9 +29,9 @@ def example_tensors(specs: tuple[TensorSpec, ...], batch: int, seed: int) -> tup
 
 
 def batch_shapes(module: torch.nn.Module, specs: tuple[TensorSpec, ...]) -> tuple[Any, ...]:
-    """Dynamic shapes in which the first dimension of every input is one free batch.
+    """Return dynamic shapes in which the first dimension of every input is one free batch.
 
-    One for each parameter of the module's `forward`; what goes into ``*arguments`` is a tuple in it.
+    There is one entry for each parameter of the module's `forward`; the entry of ``*arguments`` is a tuple.
     """
     import torch
 
@@ -45,12 +46,13 @@ def batch_shapes(module: torch.nn.Module, specs: tuple[TensorSpec, ...]) -> tupl
 
 @contextlib.contextmanager
 def quiet_exporter() -> Iterator[None]:
-    """Keep the exporter's progress lines out of the Cell's log; its errors still raise."""
+    """Keep the exporter's progress lines and warnings out of the Cell's log; its errors still raise."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
         logger.setLevel(level)

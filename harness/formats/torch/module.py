@@ -1,4 +1,4 @@
-"""The form ``torch-module``: a factory's name, what a step changed of its modules, and safetensors weights.
+"""The format ``torch-module``: a factory's name, the attributes that a step changed, and safetensors weights.
 
 Nothing is pickled: loading calls the factory again, sets the changed attributes (a pruned layer's width) and
 puts the saved tensors in place. Torch is imported inside the functions.
@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError, DataError
 from harness.formats.registry import FORMATS, Format
-from harness.formats.tensors import TensorSpec
-from harness.formats.torch import execution as torch_execution
-from harness.formats.torch.work import count_flops, count_traffic
+from harness.formats.torch.work import count_module
 
 if TYPE_CHECKING:
     import torch
@@ -24,19 +22,20 @@ if TYPE_CHECKING:
 FORMAT = "torch-module"
 DESCRIPTION, WEIGHTS = "module.json", "weights.safetensors"
 _PLAIN = (int, float, bool, str, type(None))
+CHANNELS_LAST = "channels-last"
 
 
 def call_factory(reference: str, kwargs: dict[str, Any] | None = None) -> torch.nn.Module:
     """Import `reference` (``package.module:function``), call it and return its module in eval mode.
 
-    Raises DataError when it cannot be imported, raises by itself, or returns no `torch.nn.Module`.
+    Raises DataError when it cannot be imported, raises an error itself, or returns no `torch.nn.Module`.
     """
     import torch
 
     module_name, _, function = reference.partition(":")
     try:
         factory = getattr(importlib.import_module(module_name), function)
-    except Exception as error:  # a user's module may fail in any way
+    except Exception as error:  # a user's module may raise anything
         raise DataError(
             f"the factory {reference!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error
@@ -60,16 +59,16 @@ def save_module(
     kwargs: dict[str, Any],
     execution: dict[str, str] | None = None,
 ) -> None:
-    """Save `module`, made by `factory(**kwargs)` and perhaps changed since, into `folder`.
+    """Save `module`, which `factory(**kwargs)` made and a step may have changed, into `folder`.
 
-    `execution` says how it computes where that is not PyTorch's default (torch_execution.py).
-    Raises BuildError when loading it back would not give the same tensors.
+    `execution` holds dtype and memory layout where they are not PyTorch's defaults (`set_execution`).
+    Raises BuildError when the module's structure changed: save it as a `torch-program` (program.py) then.
     """
     from safetensors.torch import save_file
 
     fresh = dict(call_factory(factory, kwargs).named_modules())
     if gone := sorted(set(fresh) - {name for name, _ in module.named_modules()}):
-        raise BuildError(f"module {gone[0]!r} of {factory!r} is gone: its structure was changed")
+        raise BuildError(f"module {gone[0]!r} of {factory!r} is missing: its structure was changed")
     changed: dict[str, dict[str, Any]] = {}
     for name, part in module.named_modules():
         if name not in fresh or type(fresh[name]) is not type(part):
@@ -89,17 +88,17 @@ def save_module(
 
 
 def save_changed(module: torch.nn.Module, source: Path, folder: Path, **execution: str) -> None:
-    """Save into `folder` what a step made of the module that was loaded from `source`.
+    """Save into `folder` the module that was loaded from `source` and changed by a step.
 
-    `execution` is what the step adds to how it computes.
+    `execution` is what the step adds to dtype and memory layout.
     """
     description = json.loads((source / DESCRIPTION).read_text())
-    computes = {**description.get("execution", {}), **execution}
-    save_module(module, folder, description["factory"], description["kwargs"], computes)
+    merged = {**description.get("execution", {}), **execution}
+    save_module(module, folder, description["factory"], description["kwargs"], merged)
 
 
 def load_module(folder: Path) -> torch.nn.Module:
-    """Load what `save_module` saved, in eval mode, gradients off."""
+    """Load the module that `save_module` saved, in eval mode and without gradients."""
     from safetensors.torch import load_file
 
     description = json.loads((folder / DESCRIPTION).read_text())
@@ -109,16 +108,17 @@ def load_module(folder: Path) -> torch.nn.Module:
         for key, value in attributes.items():
             setattr(parts[name], key, tuple(value) if isinstance(value, list) else value)
     place_tensors(module, load_file(str(folder / WEIGHTS)), description["aliases"])
-    torch_execution.set_up(module, description.get("execution", {}))
+    set_execution(module, description.get("execution", {}))
     return module.requires_grad_(False).eval()
 
 
 def place_tensors(
     module: torch.nn.Module, tensors: dict[str, torch.Tensor], aliases: dict[str, str] | None = None
 ) -> None:
-    """Replace parameters and buffers by `tensors`, whatever their shapes. Raises DataError for odd names.
+    """Replace parameters and buffers by `tensors`, whatever their shapes.
 
-    Of names that share a parameter in the module (tied weights) one is enough.
+    Of names that share a parameter in the module (tied weights), one is enough. Raises DataError for missing
+    or unknown names.
     """
     import torch
 
@@ -144,31 +144,44 @@ def place_tensors(
             owner._buffers[leaf] = tensor
 
 
-def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
-    """Count parameters, those not zero, FLOPs of one item (2 × multiply-accumulates), and what it moves.
+def set_execution(module: torch.nn.Module, execution: dict[str, str]) -> None:
+    """Make `module` compute in the dtype and memory layout of `execution`, whatever arrays it is given.
 
-    FLOPs and activations are left out where an operator hides its arithmetic.
+    ``dtype`` (bfloat16, float16) is the dtype of its parameters: float inputs are cast to it and float
+    outputs back to float32. ``layout`` (channels-last) is the memory order of convolution weights and of
+    input images. Both are forward hooks, so that names and structure do not change.
     """
     import torch
 
-    from harness.formats.torch.export import example_tensors
+    def channels_last(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
-    module = load_module(folder)
-    example = example_tensors(inputs, 1, seed=0)
-    parameters = list(module.parameters())
-    traffic = count_traffic(module, example)
-    statistics: dict[str, float] = {
-        "parameters": sum(p.numel() for p in parameters),
-        "nonzero_parameters": sum(int(torch.count_nonzero(p)) for p in parameters),
-    }
-    if "activation_bytes" in traffic:
-        statistics["flops_per_sample"] = count_flops(module, example)
-        statistics["activation_bytes_per_sample"] = traffic.pop("activation_bytes")
-    return statistics | traffic
+    dtype = getattr(torch, execution["dtype"]) if "dtype" in execution else None
+    if execution.get("layout") == CHANNELS_LAST:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its types
+        module.register_forward_pre_hook(lambda _module, inputs: _map_floats(inputs, channels_last))
+    if dtype is not None:
+        module.register_forward_pre_hook(lambda _module, inputs: _map_floats(inputs, lambda t: t.to(dtype)))
+        module.register_forward_hook(
+            lambda _module, _inputs, result: _map_floats(result, lambda t: t.float())
+        )
+
+
+def _map_floats(value: Any, change: Any) -> Any:
+    """Change the float tensors of a tensor, tuple, list or dictionary."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return change(value) if value.is_floating_point() else value
+    if isinstance(value, dict):
+        return {key: _map_floats(part, change) for key, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)([_map_floats(part, change) for part in value])
+    return value
 
 
 def _attributes(part: torch.nn.Module) -> dict[str, Any]:
-    """Public plain attributes of a module: what a structural step changes beside tensors."""
+    """Public attributes with plain values: what a step that changes widths sets besides tensors."""
     return {
         key: value
         for key, value in vars(part).items()
@@ -182,18 +195,25 @@ def _attributes(part: torch.nn.Module) -> dict[str, Any]:
 
 
 def unique_tensors(module: torch.nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Split a module's state into tensors and the names that share one (tied weights)."""
-    tensors: dict[str, torch.Tensor] = {}
+    """Split a module's state into tensors and the names that share one of them (tied weights)."""
+    state = module.state_dict()
+    aliases = shared_names(state)
+    return {
+        name: tensor.detach().contiguous().clone() for name, tensor in state.items() if name not in aliases
+    }, aliases
+
+
+def shared_names(state: dict[str, torch.Tensor]) -> dict[str, str]:
+    """Return, for each name whose tensor has an earlier name as well, that name."""
     owners: dict[tuple[Any, ...], str] = {}
     aliases: dict[str, str] = {}
-    for name, tensor in module.state_dict().items():
+    for name, tensor in state.items():
         place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
         if tensor.numel() and place in owners:
             aliases[name] = owners[place]
         else:
             owners[place] = name
-            tensors[name] = tensor.detach().contiguous().clone()
-    return tensors, aliases
+    return aliases
 
 
 FORMATS.add(
@@ -201,7 +221,7 @@ FORMATS.add(
     Format(
         FORMAT,
         "PyTorch module: factory, changed attributes, safetensors weights",
-        count_statistics,
+        lambda folder, inputs: count_module(load_module(folder), inputs),
         holds_code=False,
     ),
 )

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from harness.formats.tensors import TensorSpec
+from harness.formats.torch.export import example_tensors
+
 if TYPE_CHECKING:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
 Look = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
-"""Told an operator (an OpOverloadPacket), its arguments, those by name, and its result."""
+"""Takes an operator (an OpOverloadPacket), its positional and keyword arguments, and its result."""
 
 
 def watch_operators(module: torch.nn.Module, example: tuple[torch.Tensor, ...], look: Look) -> None:
-    """Run `module` on `example` without gradients, and tell `look` of each operator after it ran."""
+    """Run `module` on `example` without gradients, and call `look` after each operator."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -32,13 +35,13 @@ HIDDEN = (
     *("mkldnn_rnn_layer", "lstm", "gru", "rnn_tanh", "rnn_relu", "quantized_lstm", "quantized_gru"),
     *("_cudnn_rnn", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "miopen_rnn"),
 )
-"""Operators that multiply and accumulate in ways that torch's counter does not know."""
+"""Operators whose multiply-accumulates torch's counter does not know."""
 
 
 def formulas() -> dict[Any, Callable[..., Any]]:
-    """Return a formula for each operator that multiplies and accumulates: 2 × multiply-accumulates.
+    """Return a FLOP formula (2 × multiply-accumulates) for each operator that torch can count.
 
-    Causal attention is counted whole, as torch does elsewhere, and as a graph of products is.
+    Causal attention is counted without its mask, as torch counts it elsewhere and as ONNX graphs are counted.
     """
     import torch
     from torch.utils.flop_counter import flop_registry, register_flop_formula, sdpa_flop
@@ -49,8 +52,29 @@ def formulas() -> dict[Any, Callable[..., Any]]:
     return flop_registry
 
 
+def count_module(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], batch: int = 1) -> dict[str, float]:
+    """Count parameters, those not zero, FLOPs of one sample (2 × multiply-accumulates), and memory traffic.
+
+    `batch` is a batch that the module takes. FLOPs and activations are left out where an operator hides its
+    products.
+    """
+    import torch
+
+    example = example_tensors(inputs, batch, seed=0)
+    parameters = list(module.parameters())
+    traffic = count_traffic(module, example)
+    statistics: dict[str, float] = {
+        "parameters": sum(p.numel() for p in parameters),
+        "nonzero_parameters": sum(int(torch.count_nonzero(p)) for p in parameters),
+    }
+    if "activation_bytes" in traffic:
+        statistics["flops_per_sample"] = count_flops(module, example) / batch
+        statistics["activation_bytes_per_sample"] = traffic.pop("activation_bytes") / batch
+    return statistics | traffic
+
+
 def count_flops(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> float:
-    """Return the FLOPs of answering `example`."""
+    """Return the FLOPs of one call of `module` on `example`."""
     import torch
 
     with torch.no_grad(), flop_counter() as counter:
@@ -59,7 +83,7 @@ def count_flops(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> f
 
 
 def flop_counter() -> FlopCounterMode:
-    """Return a counter that knows all `formulas`; what runs inside it is counted."""
+    """Return a context that counts the FLOPs of what runs inside it, by `formulas`."""
     from torch.utils.flop_counter import FlopCounterMode
 
     formulas()
@@ -67,10 +91,11 @@ def flop_counter() -> FlopCounterMode:
 
 
 def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, float]:
-    """Return what answering `example`, one item, moves: `weight_bytes`, and of the products (what torch's
-    FLOP counter counts) `activation_bytes`, their inputs and outputs, and `float32_flops_share`, 0 without.
-    Where an operator hides its products (an LSTM), only the first is known, and FLOPs are not.
-    Tables that rows are looked up in alone (embeddings) are no weights here: a call reads a few rows of them.
+    """Return the memory traffic of one call of `module` on `example`.
+
+    `weight_bytes`, without tables that are only looked up in (embeddings), of which a call reads a few rows;
+    `activation_bytes`, inputs and outputs of all products (the operators that torch's FLOP counter knows);
+    `float32_flops_share`, 0 without products. An operator that hides its products (an LSTM) leaves the first.
     """
     import torch
     from torch.utils._pytree import tree_leaves

@@ -1,1 +1,1 @@
-"""Conversions between forms; the planner inserts them where a step or runtime needs another form."""
+"""Conversions between formats; the planner inserts them where a step or runtime needs another format."""

@@ -1,7 +1,7 @@
-"""Channel pruning: whole channels are removed, the network gets narrower (Torch-Pruning).
+"""Channel pruning: whole channels are removed, so that the network gets narrower (Torch-Pruning).
 
-Which layers must shrink together follows from the graph (Fang et al., "DepGraph: Towards Any Structural
-Pruning", CVPR 2023); the channels to go are those whose group has the smallest L2 norm.
+The graph determines which layers must shrink together (Fang et al., "DepGraph: Towards Any Structural
+Pruning", CVPR 2023); the channels whose group has the smallest L2 norm are removed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
 
 class ChannelPrune(StepConfig):
-    """`sparsity` is the share of channels removed from each layer; compute falls roughly by its square."""
+    """Compute falls roughly to (1 − `pruning_ratio`)²: a layer has fewer input and fewer output channels."""
 
     structure: Literal["channel"] = "channel"
-    sparsity: float = Field(gt=0, lt=1, description="share of channels removed from each layer")
-    round_to: int = Field(default=8, ge=1, description="channels left are a multiple of this, for SIMD")
+    pruning_ratio: float = Field(gt=0, lt=1, description="share of channels removed from each layer")
+    round_to: int = Field(
+        default=8, ge=1, description="the remaining channels are a multiple of this, for SIMD"
+    )
     finetune: Finetune = Finetune()
 
 
@@ -45,7 +47,7 @@ class ChannelPrune(StepConfig):
 def prune_channels(
     config: ChannelPrune, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
-    """Remove channels, fine-tune, save the narrower module."""
+    """Remove channels, fine-tune, and save the narrower module."""
     import torch_pruning as tp
 
     module = torch_module.load_module(source.folder).requires_grad_(True)
@@ -55,7 +57,7 @@ def prune_channels(
         module,
         example,
         importance=tp.importance.GroupMagnitudeImportance(p=2),
-        pruning_ratio=config.sparsity,
+        pruning_ratio=config.pruning_ratio,
         ignored_layers=output_layers(module, example),
         round_to=config.round_to,
     )
@@ -63,18 +65,18 @@ def prune_channels(
     pruner.step()
     try:
         after = module(*example)
-    except RuntimeError as error:  # widths that the code counts on, as attention's heads are
+    except RuntimeError as error:  # the code relies on fixed widths, such as attention heads
         raise BuildError(
-            "channel pruning does not fit this model: its code counts on the widths that were pruned "
-            f"(attention heads, say): {str(error).splitlines()[0]}"
+            "channel pruning does not fit this model: its code relies on the widths that were pruned "
+            f"(attention heads, for example): {str(error).splitlines()[0]}"
         ) from error
     flops_after = count_flops(module, example)
     if output_shapes(after) != output_shapes(before):
-        raise BuildError("channel pruning changed the shape of the model's output: it cannot be used here")
+        raise BuildError("channel pruning does not fit this model: it changed the shape of the output")
     if flops_after >= flops_before:
         raise BuildError(
-            f"channel pruning removed nothing (sparsity {config.sparsity}, round_to {config.round_to}): "
-            "raise sparsity or lower round_to"
+            f"channel pruning removed nothing (pruning_ratio {config.pruning_ratio}, "
+            f"round_to {config.round_to}): raise pruning_ratio or lower round_to"
         )
     finetune(module, config.finetune, context, keep_zeros=False)
     torch_module.save_changed(module, source.folder, out)
@@ -82,7 +84,7 @@ def prune_channels(
 
 
 def output_layers(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> list[torch.nn.Module]:
-    """Layers whose output is the model's output (their width is the task's), else the last with weights."""
+    """Return the layers that compute the model's outputs, whose width the task fixes; else the last."""
     seen: list[tuple[torch.nn.Module, torch.Tensor]] = []
     hooks = [
         part.register_forward_hook(lambda layer, _, result: seen.append((layer, result)))
@@ -98,17 +100,17 @@ def output_layers(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
 
 
 def outputs(result: Any) -> tuple[torch.Tensor, ...]:
-    """What a module returned, as a tuple."""
+    """Return the result of a module as a tuple."""
     return tuple(result) if isinstance(result, (tuple, list)) else (result,)
 
 
 def output_shapes(result: Any) -> list[tuple[int, ...]]:
-    """Shapes of what a module returned."""
+    """Return the shapes of the outputs of a module."""
     return [tuple(tensor.shape) for tensor in outputs(result)]
 
 
 def layer_widths(module: torch.nn.Module) -> dict[str, int]:
-    """Output channels or features of each convolution and dense layer."""
+    """Return the output channels or features of each convolution and dense layer."""
     widths = {}
     for name, part in module.named_modules():
         width = getattr(part, "out_channels", getattr(part, "out_features", None))

@@ -1,8 +1,7 @@
-"""Unstructured magnitude pruning: the smallest weights become zero, shapes stay.
+"""Unstructured magnitude pruning: the smallest weights become zero, shapes do not change.
 
-A dense kernel multiplies the zeros like any other number, so a dense runtime gets no faster: what falls is
-the compressed size. The suite shows that beside the channel method. (Han et al., "Learning both Weights and
-Connections for Efficient Neural Networks", NeurIPS 2015.)
+A dense kernel multiplies zeros like other values, so a dense runtime gets no faster; only the compressed size
+falls (Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NeurIPS 2015).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from harness.techniques.registry import BuildContext, StepConfig, transform
 
 
 class MagnitudePrune(StepConfig):
-    """`sparsity` is the share of weights set to zero, over all convolution and dense layers together."""
+    """Zeros are chosen over all convolution and dense layers together."""
 
     structure: Literal["unstructured"] = "unstructured"
     sparsity: float = Field(gt=0, lt=1, description="share of weights set to zero, over all layers together")
@@ -33,14 +32,14 @@ class MagnitudePrune(StepConfig):
     select=("structure", "unstructured"),
     takes=(torch_module.FORMAT,),
     yields=torch_module.FORMAT,
-    summary="set the globally smallest weights to zero, then fine-tune with the zeros held",
+    summary="set the globally smallest weights to zero, then fine-tune the others",
     packages=("torch",),
     needs_training_data=lambda config: config.finetune.epochs > 0,
 )
 def prune_magnitude(
     config: MagnitudePrune, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
-    """Zero the weights below the global threshold, fine-tune, save the module of unchanged shape."""
+    """Zero the weights below the global threshold, fine-tune, and save the module of unchanged shape."""
     import torch
 
     module = torch_module.load_module(source.folder)
@@ -54,7 +53,9 @@ def prune_magnitude(
     magnitudes = torch.cat([weight.detach().abs().flatten() for weight in weights.values()])
     count = int(config.sparsity * magnitudes.numel())
     if count == 0:
-        raise BuildError(f"sparsity {config.sparsity} of {magnitudes.numel()} weights is not one weight")
+        raise BuildError(
+            f"sparsity {config.sparsity} of {magnitudes.numel()} weights is less than one weight"
+        )
     keep = torch.ones_like(magnitudes)
     keep[magnitudes.topk(count, largest=False).indices] = 0
     end = 0

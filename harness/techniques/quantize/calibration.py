@@ -1,9 +1,8 @@
-"""Calibration data: training items drawn with the Suite's seed, checked, in equal batches."""
+"""Calibration data: training samples drawn with the Suite's seed, checked, in equal batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -14,11 +13,16 @@ from harness.techniques.registry import BuildContext, StepConfig
 from harness.zoo.registry import Data
 
 
-class Calibration(StepConfig):
-    """How many training items, drawn with the Suite's seed, and how ranges come from them."""
+class CalibrationSamples(StepConfig):
+    """How many training samples are drawn, with the Suite's seed."""
 
     samples: int = Field(default=512, ge=1, le=100_000)
     batch: int = Field(default=64, ge=1)
+
+
+class Calibration(CalibrationSamples):
+    """How many training samples are drawn, with the Suite's seed, and how ranges follow from them."""
+
     method: Literal["minmax", "entropy", "percentile"] = Field(
         default="minmax",
         description="all values seen; the range that loses least information; all but outliers",
@@ -31,18 +35,17 @@ class Calibration(StepConfig):
     )
 
     @model_validator(mode="after")
-    def _only_what_counts(self) -> Calibration:
-        if self.method != "percentile" and "percentile" in self.model_fields_set:
-            usual = type(self).model_fields["percentile"].default
-            if self.percentile != usual:
-                raise ValueError(f"percentile: for method percentile, not for {self.method}")
+    def _only_used_settings(self) -> Calibration:
+        default = type(self).model_fields["percentile"].default
+        if self.method != "percentile" and self.percentile != default:
+            raise ValueError(f"percentile: for method percentile, not for {self.method}")
         return self
 
 
 def draw_samples(context: BuildContext, **counts: int) -> list[Data]:
-    """Draw so many training items for each purpose, none of them twice, with their labels.
+    """Draw this many training samples for each purpose, none of them twice, with their labels.
 
-    The purposes name what is told: Raises BuildError when there are too few items, or when they do not fit
+    Raises BuildError, with the names of the purposes, when there are too few samples, or when they do not fit
     the model.
     """
     data = context.training_data()
@@ -50,8 +53,8 @@ def draw_samples(context: BuildContext, **counts: int) -> list[Data]:
     if len(data) < wanted:
         purposes = " and ".join(counts)
         numbers = " + ".join(map(str, counts.values()))
-        verb = "wants" if len(counts) == 1 else "want"
-        raise BuildError(f"{purposes} {verb} {numbers} items, the training data has {len(data)}")
+        verb = "needs" if len(counts) == 1 else "need"
+        raise BuildError(f"{purposes} {verb} {numbers} samples; the training data has {len(data)}")
     if faults := check_arrays(data.inputs, context.inputs, "calibration data"):
         raise BuildError("; ".join(faults))
     order = np.random.default_rng(context.seed).choice(len(data), wanted, replace=False)
@@ -64,44 +67,27 @@ def _chosen(data: Data, places: Array) -> Data:
     return Data(tuple(array[places] for array in data.inputs), labels)
 
 
-def largest_divisor(number: int, most: int) -> int:
-    """Return the largest divisor of `number` up to `most`: the histogram calibrators want equal batches."""
-    return next(d for d in range(min(most, number), 0, -1) if number % d == 0)
-
-
 def batches(config: Calibration, context: BuildContext, fixed: int | None = None) -> list[dict[str, Array]]:
-    """Return the calibration items in equal batches, by input name; `fixed` is the graph's batch.
+    """Return the calibration samples in equal batches, by input name; `fixed` is the graph's batch.
 
-    Raises BuildError when the items do not fit the model, or do not fill one batch.
+    The histogram calibrators require equal batches: the largest size up to `config.batch` that divides the
+    samples is used. Raises BuildError when samples do not fit the model, or do not fill one batch.
     """
     (data,) = draw_samples(context, calibration=config.samples)
     names = [spec.name for spec in context.inputs]
-    parts = cut(data, largest_divisor(len(data), config.batch), fixed)
-    return [dict(zip(names, part, strict=True)) for part in parts]
+    size = next(d for d in range(min(config.batch, len(data)), 0, -1) if len(data) % d == 0)
+    return [dict(zip(names, part, strict=True)) for part in cut(data, size, fixed)]
 
 
 def cut(data: Data, size: int, fixed: int | None = None) -> list[list[Array]]:
-    """Cut items into batches of `size`, the last perhaps smaller; an array for each input.
+    """Cut samples into batches of `size`, the last perhaps smaller; each is a list of one array per input.
 
-    A graph of a `fixed` batch gets whole ones of that. Raises BuildError when the items do not fill one.
+    With the graph's `fixed` batch, all batches have that size. Raises BuildError when the samples do not fill
+    one.
     """
     count = len(data)
     if fixed is not None:
         size, count = fixed, count // fixed * fixed
         if not count:
-            raise BuildError(f"{len(data)} items do not fill a batch: the graph takes {fixed} at once")
+            raise BuildError(f"{len(data)} samples do not fill a batch: the graph takes {fixed} at once")
     return [[array[i : i + size] for array in data.inputs] for i in range(0, count, size)]
-
-
-def reader(batches: list[dict[str, Array]]) -> Any:
-    """Return an onnxruntime CalibrationDataReader over `batches`."""
-    from onnxruntime.quantization import CalibrationDataReader
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
-        def __init__(self) -> None:
-            self.batches: Iterator[dict[str, Array]] = iter(batches)
-
-        def get_next(self) -> dict[str, Array] | None:
-            return next(self.batches, None)
-
-    return Reader()

@@ -1,4 +1,4 @@
-"""Accuracy-aware int8 for OpenVINO by NNCF: the worst layers go back to float until accuracy holds."""
+"""Accuracy-aware int8 for OpenVINO by NNCF: layers return to float until the loss is small enough."""
 
 from __future__ import annotations
 
@@ -11,32 +11,35 @@ from pydantic import Field
 
 from harness.artifacts.artifact import Artifact
 from harness.formats import openvino as openvino_files
-from harness.formats.low_precision.openvino import report
 from harness.formats.tensors import Array
 from harness.techniques.quantize.calibration import cut, draw_samples
-from harness.techniques.quantize.nncf_library import (
+from harness.techniques.quantize.nncf_static import (
     STATIC,
     NncfStaticSettings,
     advanced,
     arguments,
     fixed_batch,
     load_nncf,
+    save_reported,
 )
-from harness.techniques.quantize.ranges import resolve_range
+from harness.techniques.quantize.ranges import is_reduced
 from harness.techniques.registry import BuildContext, transform
 from harness.zoo.registry import METRICS, Data
 
-Item = tuple[list[Array], Array]
-"""A batch: an array for each input, and the labels or reference outputs."""
+Batch = tuple[list[Array], Array]
+"""An array for each input, and the labels or reference outputs."""
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 class NncfAccuracy(NncfStaticSettings):
-    """Accuracy is top-1 on training items not calibrated on; without labels, agreement with float."""
+    """Accuracy is top-1 on training samples outside the calibration; without labels, agreement with float."""
 
     method: Literal["nncf-accuracy"] = "nncf-accuracy"
     max_drop: float = Field(
-        default=0.005, gt=0, lt=1, description="accuracy that may be lost, as a share: 0.005 is half a point"
+        default=0.005,
+        gt=0,
+        lt=1,
+        description="accuracy that may be lost, as a share: 0.005 is half a percentage point",
     )
     validation_samples: int = Field(default=1000, ge=1, le=100_000)
 
@@ -45,17 +48,17 @@ class NncfAccuracy(NncfStaticSettings):
     "quantize",
     NncfAccuracy,
     select=("method", "nncf-accuracy"),
-    summary="static int8, the most harmful layers left in float until accuracy holds, by NNCF (OpenVINO)",
+    summary="static int8, the most sensitive layers left in float to keep accuracy, by NNCF (OpenVINO)",
     **STATIC,
 )
 def quantize_with_accuracy(
     config: NncfAccuracy, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
-    """Quantize, restore layers until the drop is within `max_drop`, and report what is left in integers."""
+    """Quantize, restore layers until the loss is within `max_drop`, and report what is left in integers."""
     import openvino
 
     nncf = load_nncf()
-    reduce = resolve_range(config, context.target, context.cpu_features)["reduce_range"]
+    reduce = is_reduced(config, context)
     model = openvino_files.read_model(source.file(openvino_files.XML))
     fixed, size = fixed_batch(model), config.calibration.batch
     calibration, validation = draw_samples(
@@ -65,8 +68,8 @@ def quantize_with_accuracy(
     calibrating = cut(calibration, size, fixed)
     metric = METRICS.get("agreement" if validation.labels is None else "top-1")
 
-    def validate(compiled: Any, chosen: Iterable[Item]) -> tuple[float, list[float]]:
-        scores = [metric.score(_answers(compiled, inputs), truth) for inputs, truth in chosen]
+    def validate(compiled: Any, chosen: Iterable[Batch]) -> tuple[float, list[float]]:
+        scores = [metric.score(_outputs(compiled, inputs), truth) for inputs, truth in chosen]
         return float(np.concatenate(scores).mean()), [float(part.mean()) for part in scores]
 
     quantized = nncf.quantize_with_accuracy_control(
@@ -78,11 +81,9 @@ def quantize_with_accuracy(
         advanced_quantization_parameters=advanced(config.calibration, fixed or size, reduced=reduce),
         **arguments(config, calibration),
     )
-    openvino_files.save_model(quantized, out)
     unquantized = openvino_files.read_model(source.file(openvino_files.XML))
-    details = report(quantized, unquantized)
     return {
-        **details,
+        **save_reported(quantized, source, out),
         "reduced_range": reduce,
         "calibration_samples": sum(len(batch[0]) for batch in calibrating),
         "validation_samples": sum(len(inputs[0]) for inputs, _ in samples),
@@ -92,8 +93,8 @@ def quantize_with_accuracy(
     }
 
 
-def _with_truth(model: Any, data: Data, size: int, fixed: int | None) -> list[Item]:
-    """Batches with their labels; without labels, with the answers of the float model."""
+def _with_truth(model: Any, data: Data, size: int, fixed: int | None) -> list[Batch]:
+    """Return batches with their labels; without labels, with the outputs of the float model."""
     import openvino
 
     parts = cut(data, size, fixed)
@@ -101,8 +102,8 @@ def _with_truth(model: Any, data: Data, size: int, fixed: int | None) -> list[It
         size = fixed or size
         return [(part, data.labels[i * size : (i + 1) * size]) for i, part in enumerate(parts)]
     reference = openvino.Core().compile_model(model, "CPU", F32)
-    return [(part, _answers(reference, part)[0]) for part in parts]
+    return [(part, _outputs(reference, part)[0]) for part in parts]
 
 
-def _answers(compiled: Any, inputs: list[Array]) -> tuple[Array, ...]:
+def _outputs(compiled: Any, inputs: list[Array]) -> tuple[Array, ...]:
     return tuple(compiled(inputs).to_tuple())

@@ -1,7 +1,9 @@
-"""Static int8 for OpenVINO by NNCF: ranges from training data, biases corrected, accuracy kept if asked."""
+"""Static int8 for OpenVINO by NNCF, calibrated on training data; helpers of all NNCF steps."""
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,17 +12,91 @@ from pydantic import Field
 from harness.artifacts.artifact import Artifact
 from harness.formats import openvino as openvino_files
 from harness.formats.low_precision.openvino import report
-from harness.techniques.quantize.calibration import cut, draw_samples
-from harness.techniques.quantize.nncf_library import (
-    STATIC,
-    NncfStaticSettings,
-    advanced,
-    arguments,
-    fixed_batch,
-    load_nncf,
-)
-from harness.techniques.quantize.ranges import resolve_range
-from harness.techniques.registry import BuildContext, transform
+from harness.formats.registry import COUNTS
+from harness.techniques.quantize.calibration import CalibrationSamples, cut, draw_samples
+from harness.techniques.quantize.ranges import ReducedWeights, is_reduced, resolve_range
+from harness.techniques.registry import BuildContext, StepConfig, transform
+from harness.zoo.registry import Data
+
+IR: dict[str, Any] = {
+    "takes": (openvino_files.IR_FORMAT,),
+    "yields": openvino_files.IR_FORMAT,
+    "packages": ("nncf", "openvino"),
+    "extra": "openvino",
+    "devices": ("cpu",),
+    "keeps": COUNTS,
+}
+"""How all NNCF steps are registered."""
+STATIC = {**IR, "resolve": resolve_range, "needs_training_data": lambda _config: True}
+"""How both static steps are registered."""
+
+
+class NncfCalibration(CalibrationSamples):
+    """How many training samples are drawn, with the Suite's seed, and how ranges follow from them."""
+
+    method: Literal["mean-minmax", "minmax", "histogram"] = Field(
+        default="mean-minmax",
+        description="mean-minmax: the mean over samples of each sample's smallest and largest value",
+    )
+
+
+def load_nncf() -> Any:
+    """Import NNCF without usage reports over the network and without hints in the Cell's log."""
+    os.environ.setdefault("NNCF_CI", "1")  # read while it is imported
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    return nncf
+
+
+class NncfStaticSettings(StepConfig):
+    """Settings of both static methods."""
+
+    preset: Literal["performance", "mixed"] = Field(
+        default="performance", description="activations: performance symmetric, mixed with a zero point"
+    )
+    transformer: bool = Field(default=False, description="NNCF's patterns and smoothing for transformers")
+    reduce_range: ReducedWeights = "auto"
+    calibration: NncfCalibration = NncfCalibration()
+
+
+def save_reported(model: Any, source: Artifact, out: Path) -> dict[str, Any]:
+    """Save `model`, made from that of `source`, into `out`; report what is in low precision."""
+    openvino_files.save_model(model, out)
+    return report(model, openvino_files.read_model(source.file(openvino_files.XML)))
+
+
+def fixed_batch(model: Any) -> int | None:
+    """Return the only batch that an OpenVINO model takes, or None when any will do."""
+    shapes = [value.get_partial_shape() for value in model.inputs]
+    sizes = [shape[0] for shape in shapes if shape.rank.is_static and len(shape)]
+    return next((size.get_length() for size in sizes if size.is_static), None)
+
+
+def arguments(config: NncfStaticSettings, data: Data) -> dict[str, Any]:
+    """Return the arguments that nncf.quantize and quantize_with_accuracy_control share."""
+    nncf = load_nncf()
+    return {
+        "preset": nncf.QuantizationPreset(config.preset),
+        "target_device": nncf.TargetDevice.CPU,
+        "subset_size": len(data),
+        "model_type": nncf.ModelType.TRANSFORMER if config.transformer else None,
+    }
+
+
+def advanced(calibration: NncfCalibration, size: int, *, reduced: bool, correct_biases: bool = True) -> Any:
+    """Return NNCF's advanced parameters: 7-bit weights where `reduced`, ranges by batches of `size`."""
+    import nncf
+    from nncf.quantization.advanced_parameters import OverflowFix
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Ranges
+
+    methods = {"mean-minmax": Ranges.MEAN_MINMAX, "minmax": Ranges.MINMAX, "histogram": Ranges.HISTOGRAM}
+    return nncf.AdvancedQuantizationParameters(
+        overflow_fix=OverflowFix.ENABLE if reduced else OverflowFix.DISABLE,
+        batchwise_statistics=size > 1,
+        disable_bias_correction=not correct_biases,
+        activations_range_estimator_params=methods[calibration.method],
+    )
 
 
 class NncfStatic(NncfStaticSettings):
@@ -28,7 +104,7 @@ class NncfStatic(NncfStaticSettings):
 
     method: Literal["nncf-static"] = "nncf-static"
     bias_correction: Literal["none", "fast", "full"] = Field(
-        default="fast", description="how the mean error of quantized layers is taken out of their biases"
+        default="fast", description="how the mean error of quantized layers is corrected in their biases"
     )
 
 
@@ -42,7 +118,7 @@ class NncfStatic(NncfStaticSettings):
 def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Calibrate, quantize the graph, and report what was quantized."""
     nncf = load_nncf()
-    reduce = resolve_range(config, context.target, context.cpu_features)["reduce_range"]
+    reduce = is_reduced(config, context)
     model = openvino_files.read_model(source.file(openvino_files.XML))
     fixed = fixed_batch(model)
     (data,) = draw_samples(context, calibration=config.calibration.samples)
@@ -59,10 +135,8 @@ def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: Buil
         ),
         **arguments(config, data),
     )
-    openvino_files.save_model(quantized, out)
-    details = report(quantized, openvino_files.read_model(source.file(openvino_files.XML)))
     return {
-        **details,
+        **save_reported(quantized, source, out),
         "reduced_range": reduce,
         "calibration_samples": sum(len(batch[0]) for batch in samples),
     }

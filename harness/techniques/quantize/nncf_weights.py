@@ -1,4 +1,4 @@
-"""Weight compression for OpenVINO by NNCF: weights kept in 8 or 4 bits, arithmetic in float."""
+"""Weight compression for OpenVINO by NNCF: weights stored in 8 or 4 bits, computation in float."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pydantic import Field, model_validator
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
 from harness.formats import openvino as openvino_files
-from harness.formats.low_precision.openvino import report
 from harness.techniques.quantize.calibration import cut, draw_samples
-from harness.techniques.quantize.nncf_library import NncfCalibration, fixed_batch, load_nncf
+from harness.techniques.quantize.nncf_static import IR, NncfCalibration, fixed_batch, load_nncf, save_reported
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 
 class NncfWeights(StepConfig):
-    """A scale for each output channel with 8 bits, for each `group_size` weights of its inputs with 4."""
+    """8 bits: one scale per output channel; 4 bits: one scale per `group_size` weights of its inputs."""
 
     method: Literal["nncf-weights"] = "nncf-weights"
     dtype: Literal["int8_sym", "int8_asym", "int4_sym", "int4_asym"] = "int8_asym"
@@ -31,25 +30,25 @@ class NncfWeights(StepConfig):
     awq: bool = Field(default=False, description="4 bits: scale salient channels up (AWQ), on training data")
     scale_estimation: bool = Field(default=False, description="4 bits: scales that fit the training data")
     calibration: NncfCalibration = Field(
-        default=NncfCalibration(samples=128, batch=1), description="items for awq and scale_estimation"
+        default=NncfCalibration(samples=128, batch=1), description="samples for awq and scale_estimation"
     )
 
     @model_validator(mode="after")
-    def _only_what_counts(self) -> NncfWeights:
+    def _only_used_settings(self) -> NncfWeights:
         fields = type(self).model_fields
         names = ("all_layers", "awq", "group_size", "ratio", "scale_estimation")
         four = [name for name in names if getattr(self, name) != fields[name].default]
         if self.dtype.startswith("int8") and four:
             raise ValueError(f"{', '.join(four)}: for int4_sym and int4_asym, not for {self.dtype}")
         if not self.reads_data and self.calibration != fields["calibration"].default:
-            raise ValueError("calibration: for awq and scale_estimation, of which neither is asked for")
+            raise ValueError("calibration: for awq and scale_estimation, neither of which is set")
         if self.group_size == 0:
             raise ValueError("group_size: 0; allowed: -1, or 1 and more")
         return self
 
     @property
     def reads_data(self) -> bool:
-        """Whether it looks at training data."""
+        """Whether the step reads training data."""
         return self.awq or self.scale_estimation
 
 
@@ -57,14 +56,9 @@ class NncfWeights(StepConfig):
     "quantize",
     NncfWeights,
     select=("method", "nncf-weights"),
-    takes=(openvino_files.IR_FORMAT,),
-    yields=openvino_files.IR_FORMAT,
-    summary="int8 or int4 weights, float arithmetic, by NNCF (OpenVINO)",
-    packages=("nncf", "openvino"),
-    extra="openvino",
-    devices=("cpu",),
-    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
+    summary="int8 or int4 weights, computation in float, by NNCF (OpenVINO)",
     needs_training_data=lambda config: config.reads_data,
+    **IR,
 )
 def compress_weights(
     config: NncfWeights, source: Artifact, out: Path, context: BuildContext
@@ -80,22 +74,21 @@ def compress_weights(
         )
     except nncf.InvalidGroupSizeError as error:
         raise BuildError(
-            f"group_size {config.group_size} does not divide each layer's inputs; take one that does, or -1: "
+            f"group_size {config.group_size} does not divide these layers' inputs; use one that does, or -1: "
             + " ".join(str(error).partition("Failed nodes:")[2].split())
         ) from error
     if config.dtype.startswith("int4") and not any(
         node.get_element_type().bitwidth == 4 for node in compressed.get_ops() if node.get_output_size() == 1
     ):
         raise BuildError(
-            "no layer would be in 4 bits: embeddings and the last layer stay in 8 (all_layers: true takes "
-            f"them, too), and so do those beyond the ratio of {config.ratio}"
+            "no layer would be in 4 bits: embeddings and the last layer stay in 8 (all_layers: true includes "
+            f"them), and so do layers beyond the ratio of {config.ratio}"
         )
-    openvino_files.save_model(compressed, out)
-    return report(compressed, openvino_files.read_model(source.file(openvino_files.XML)))
+    return save_reported(compressed, source, out)
 
 
 def _four_bits(config: NncfWeights, fixed: int | None, context: BuildContext) -> dict[str, Any]:
-    """Settings that NNCF takes with 4 bits only."""
+    """Return the settings that NNCF takes with 4 bits only."""
     if not config.dtype.startswith("int4"):
         return {}
     settings: dict[str, Any] = {

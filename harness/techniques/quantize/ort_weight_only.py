@@ -1,4 +1,4 @@
-"""Weight-only int2, int4, int8 for ONNX Runtime: MatMulNBits, weights in blocks, each with its own scale."""
+"""Weight-only int2, int4, int8 for ONNX Runtime: MatMulNBits, weights in blocks with one scale each."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from harness.artifacts.artifact import Artifact
-from harness.errors import BuildError
 from harness.formats.low_precision.onnx import report
 from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.rewriting import gemm_to_matmul
+from harness.techniques.quantize.ort_library import GRAPH, quantizing, save_model
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:
@@ -44,31 +45,19 @@ class WeightOnlyQuantize(StepConfig):
     "quantize",
     WeightOnlyQuantize,
     select=("method", "weight-only"),
-    takes=(onnx_graph.FORMAT,),
-    yields=onnx_graph.FORMAT,
     summary="int2, int4 or int8 weights in blocks, activations in float: MatMulNBits (ONNX Runtime)",
-    packages=("onnxruntime", "onnx", "onnx-ir"),
-    devices=("cpu",),
-    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
+    **{**GRAPH, "packages": ("onnxruntime", "onnx", "onnx-ir")},
 )
 def quantize_weight_only(
     config: WeightOnlyQuantize, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
-    """Rewrite Gemm to MatMul, MatMul to MatMulNBits, and report what was reached."""
-    import onnx
-
-    from harness.formats.onnx.rewriting import gemm_to_matmul
-    from harness.techniques.quantize.probing import check_runs
-    from harness.techniques.quantize.ranges import quiet_quantizer
-
+    """Rewrite Gemm to MatMul and MatMul to MatMulNBits, and report what was quantized."""
     before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
     model = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
     rewritten = gemm_to_matmul(model)
-    with quiet_quantizer():
-        model = _quantized(model, config)
+    model = _quantized(model, config)
     details = report(model, before)
-    onnx.save(model, str(out / onnx_graph.MODEL))
-    check_runs(out / onnx_graph.MODEL, context.inputs, onnx_graph.fixed_batch(model) or 1)
+    save_model(model, out, context)
     compute_dtype = f"{config.compute} × {config.dtype} in blocks of {config.block_size}"
     return {**details, "compute_dtype": compute_dtype, "rewritten_gemm": rewritten}
 
@@ -77,7 +66,7 @@ def _quantized(model: onnx.ModelProto, config: WeightOnlyQuantize) -> onnx.Model
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     bits = BITS[config.dtype]
-    try:
+    with quantizing(f"onnxruntime cannot quantize to {bits} bits"):  # older releases raise AssertionError
         quantizer = MatMulNBitsQuantizer(
             model,
             bits=bits,
@@ -86,15 +75,13 @@ def _quantized(model: onnx.ModelProto, config: WeightOnlyQuantize) -> onnx.Model
             accuracy_level=4 if config.compute == "int8" else None,
         )
         quantizer.process()
-    except Exception as error:  # a release that does not know so few bits says so by an assertion
-        raise BuildError(f"onnxruntime cannot quantize to {bits} bits: {error}") from error
     result: onnx.ModelProto = quantizer.model.model
-    _drop_twins(result)
+    _drop_duplicates(result)
     return result
 
 
-def _drop_twins(model: onnx.ModelProto) -> None:
-    """A weight that two products share is written twice under one name; the first is kept."""
+def _drop_duplicates(model: onnx.ModelProto) -> None:
+    """Keep the first of each name: the quantizer writes a weight that two products share twice."""
     first: dict[str, onnx.TensorProto] = {}
     for tensor in model.graph.initializer:
         first.setdefault(tensor.name, tensor)

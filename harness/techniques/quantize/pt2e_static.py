@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from harness.artifacts.artifact import Artifact
-from harness.errors import BuildError
 from harness.formats.aoti import package as aoti
 from harness.formats.aoti.package import compiling, package
 from harness.formats.low_precision import aoti as compiled_counting
 from harness.formats.low_precision.torch import refuse_float_graph
+from harness.formats.registry import COUNTS
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
-from harness.formats.torch.export import example_tensors
-from harness.techniques.quantize.calibration import draw_samples
-from harness.techniques.quantize.pt2e_exporting import exported_graph
-from harness.techniques.quantize.ranges import resolve_range
+from harness.formats.torch.export import batch_shapes, example_tensors
+from harness.techniques.quantize.calibration import CalibrationSamples, cut, draw_samples
+from harness.techniques.quantize.ranges import is_reduced, resolve_range
 from harness.techniques.registry import BuildContext, StepConfig, transform
 from harness.zoo.registry import Data
 
@@ -26,15 +25,12 @@ if TYPE_CHECKING:
     import torch
 
 
-class Pt2eCalibration(StepConfig):
-    """How many training items, drawn with the Suite's seed; ranges come from histograms of them."""
-
-    samples: int = Field(default=512, ge=1, le=100_000)
-    batch: int = Field(default=64, ge=1)
+class Pt2eCalibration(CalibrationSamples):
+    """How many training samples are drawn, with the Suite's seed; ranges come from their histograms."""
 
 
 class Pt2eStatic(StepConfig):
-    """Activations in uint8 by tensor, weights in int8 by output channel; scales fixed at build time."""
+    """Activations in uint8 per tensor, weights in int8 per output channel; scales fixed at build time."""
 
     method: Literal["pt2e-static"] = "pt2e-static"
     reduce_range: bool | Literal["auto"] = Field(
@@ -55,20 +51,19 @@ class Pt2eStatic(StepConfig):
     devices=("cpu",),
     specialize_on=("batch", "device", "threads", "machine"),
     resolve=resolve_range,
-    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
+    keeps=COUNTS,
     needs_training_data=lambda _config: True,
 )
 def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
-    """Calibrate, quantize and compile the module as given."""
-    reduced = resolve_range(config, context.target, context.cpu_features)["reduce_range"]
+    """Calibrate, quantize and compile the module."""
     module = torch_module.load_module(source.folder)
-    return quantized_package(module, config.calibration, reduced, out, context)
+    return quantized_package(module, config.calibration, is_reduced(config, context), out, context)
 
 
 def quantized_package(
     module: torch.nn.Module, calibration: Pt2eCalibration, reduced: bool, out: Path, context: BuildContext
 ) -> dict[str, Any]:
-    """Write the package into `out`; report what was quantized, and the integer kernels in the code.
+    """Quantize and compile `module` into `out`; report the integer kernels that its code calls.
 
     `reduced` keeps activations in 7 bits. Raises BuildError when nothing computes in integers.
     """
@@ -80,12 +75,9 @@ def quantized_package(
         example = example_tensors(context.inputs, context.target.batch, context.seed)
         exported = torch.export.export(converted, example)
         refuse_float_graph(exported.graph)
-        made = package(exported, out, freezing=True)  # packs the weights as the integer kernels read them
-    counted = compiled_counting.report(made, out / aoti.PACKAGE)
-    if not counted["integer_operators"]:
-        raise BuildError("nothing computes in integers: the compiler left every operator in float")
+        made = package(exported, out, freezing=True)  # packs the weights in the layout of the integer kernels
     return {
-        **counted,
+        **compiled_counting.report(made, out / aoti.PACKAGE, integer=True),
         "reduced_range": reduced,
         "calibration_samples": len(data),
         "batch": context.target.batch,
@@ -94,13 +86,36 @@ def quantized_package(
 
 
 def _converted(module: Any, data: Data, size: int, inputs: tuple[TensorSpec, ...], *, reduced: bool) -> Any:
-    """The exported graph with observed ranges as quantize and dequantize pairs; its batch is free."""
+    """Return the exported graph with calibrated quantize and dequantize pairs; its batch is free."""
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
     settings = x86.get_default_x86_inductor_quantization_config(reduce_range=reduced)
     prepared = prepare_pt2e(exported_graph(module, inputs), x86.X86InductorQuantizer().set_global(settings))
-    for i in range(0, len(data), size):
-        prepared(*(torch.from_numpy(array[i : i + size]) for array in data.inputs))
+    for part in cut(data, size):
+        prepared(*map(torch.from_numpy, part))
     return convert_pt2e(prepared)
+
+
+def exported_graph(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> Any:
+    """Return the graph of `module` in its current mode, its batch free (a torch.fx.GraphModule)."""
+    import torch
+
+    example = example_tensors(inputs, 2, seed=0)
+    graph = torch.export.export(module, example, dynamic_shapes=batch_shapes(module, inputs)).module()
+    _name_calls_uniquely(graph)
+    return graph
+
+
+def _name_calls_uniquely(graph: Any) -> None:
+    """Give each call of a module that is called several times a unique name.
+
+    PT2E's quantizers find layers by the module that each operator came from. The second call of one ReLU
+    would belong to the first call's partition, which would have two outputs, and the quantizers would fail.
+    The exporter marks the second call only in the key: ``L__self__block.relu@1``.
+    """
+    for node in graph.graph.nodes:
+        stack = node.meta.get("nn_module_stack")
+        if stack and "@" in (key := next(reversed(stack))):
+            node.meta["nn_module_stack"] = {**stack, key: (key, stack[key][1])}

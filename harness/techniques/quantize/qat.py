@@ -1,4 +1,4 @@
-"""Quantization-aware training: a few epochs with fake quantization, then static int8 as after training."""
+"""Quantization-aware training: a few epochs with fake quantization, then static int8."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
 from harness.formats.aoti import package as aoti
 from harness.formats.onnx import graph as onnx_graph
+from harness.formats.registry import COUNTS
 from harness.formats.target import Target
 from harness.formats.torch import module as torch_module
-from harness.techniques.convert.module_to_onnx import exported_copy
+from harness.techniques.convert.export import exported_copy
 from harness.techniques.finetuning import Training
 from harness.techniques.quantize import ort_static, pt2e_static
 from harness.techniques.quantize.calibration import Calibration
 from harness.techniques.quantize.pt2e_static import Pt2eCalibration
 from harness.techniques.quantize.qat_training import Grid, train_quantized
-from harness.techniques.quantize.ranges import resolve_range
+from harness.techniques.quantize.ranges import is_reduced, resolve_range
 from harness.techniques.registry import BuildContext, transform
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class QuantizationAware(Training):
-    """Trained for int8, then calibrated and quantized as after training."""
+    """Trained for int8, then calibrated and quantized like a trained model."""
 
     method: Literal["qat"] = "qat"
     learning_rate: float = Field(default=1e-4, gt=0, description="peak of a one-cycle schedule")
@@ -47,13 +48,13 @@ _ABOUT: dict[str, Any] = {
     "takes": (torch_module.FORMAT,),
     "extra": "torchao",
     "devices": ("cpu",),
-    "keeps": ("parameters", "nonzero_parameters", "flops_per_sample"),
+    "keeps": COUNTS,
     "needs_training_data": lambda _config: True,
 }
 
 
 def _static(config: QuantizationAware) -> ort_static.StaticQuantize:
-    """What ONNX Runtime's post-training step is told."""
+    """Return the settings of ONNX Runtime's static step."""
     return ort_static.StaticQuantize(
         per_channel=config.per_channel,
         reduce_range=config.reduce_range,
@@ -80,7 +81,7 @@ def quantize_to_onnx(
     config: QuantizationAware, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Train, export, calibrate and quantize; report as the static step does."""
-    reduced = _resolve_onnx(config, context.target, context.cpu_features)["reduce_range"]
+    reduced = is_reduced(config, context)
     grid = Grid(weight_max=64 if reduced else 127, activation_max=255, per_channel=config.per_channel)
     module, about = _trained(config, grid, source, context)
     with tempfile.TemporaryDirectory() as folder:
@@ -105,7 +106,7 @@ def quantize_to_package(
     """Train, calibrate, quantize and compile; report as the PT2E step does."""
     if not config.per_channel:
         raise BuildError("per_channel: false is for ONNX graphs; PT2E has a weight scale for each channel")
-    reduced = resolve_range(config, context.target, context.cpu_features)["reduce_range"]
+    reduced = is_reduced(config, context)
     grid = Grid(weight_max=127, activation_max=127 if reduced else 255, per_channel=True)
     module, about = _trained(config, grid, source, context)
     return {**pt2e_static.quantized_package(module, config.calibration, reduced, out, context), **about}

@@ -1,9 +1,9 @@
-"""Training with fake quantization: torchao's PT2E, whose weights then go back into the module.
+"""Training with fake quantization by torchao's PT2E; the trained weights go back into the module.
 
-Forward, each quantized layer sees its inputs and weights rounded to the integers that the runtime will use;
-backward, the rounding is passed over (Jacob et al., "Quantization and Training of Neural Networks for
-Efficient Integer-Arithmetic-Only Inference", CVPR 2018). A batch norm is folded into the convolution before
-it, so that the weights are rounded as they will be after folding.
+In the forward pass, each quantized layer gets inputs and weights rounded to the integers that the runtime
+will use; the backward pass ignores the rounding (Jacob et al., "Quantization and Training of Neural Networks
+for Efficient Integer-Arithmetic-Only Inference", CVPR 2018). A batch norm is folded into the convolution
+before it, so that the weights are rounded as they will be after folding.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError
 from harness.techniques.finetuning import Training, train
-from harness.techniques.quantize.pt2e_exporting import exported_graph
+from harness.techniques.quantize.pt2e_static import exported_graph
 from harness.techniques.registry import BuildContext
 
 if TYPE_CHECKING:
     import torch
 
 _EPS = 2.0**-12
-"""Smallest scale, as torchao's quantizer for x86 has it."""
+"""Smallest scale, that of torchao's quantizer for x86."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The integers to train for: weights from -weight_max on to weight_max, activations from 0 on."""
+    """The integers to train for: weights in [-weight_max, weight_max], activations in [0, activation_max]."""
 
     weight_max: int
     activation_max: int
@@ -35,24 +35,24 @@ class Grid:
 def train_quantized(
     module: torch.nn.Module, grid: Grid, config: Training, context: BuildContext
 ) -> list[float]:
-    """Train `module` in place as if in integers; return the mean loss of each epoch (nats).
+    """Train `module` in place with fake quantization; return the mean loss of each epoch (nats).
 
-    Weights that are zero stay so, as pruning left them. Raises BuildError when nothing of it would be
-    quantized, or when its weights cannot be put back.
+    Weights that pruning set to zero stay zero. Raises BuildError when nothing would be quantized, or when the
+    trained weights cannot be copied back.
     """
     _check_batch_norms(module)
     module.requires_grad_(True).train()
     prepared = fake_quantized(module, grid, context)
-    # Exported in training mode, it stays so: torchao's switch would put its own constants into batch norms.
+    # The graph was exported in training mode: torchao's switch would put its own constants into batch norms.
     prepared.train = prepared.eval = lambda *_: prepared
     losses = train(prepared, config, context, keep_zeros=True)
-    _put_back(prepared, module)
+    _copy_back(prepared, module)
     module.requires_grad_(False).eval()
     return losses
 
 
 def fake_quantized(module: torch.nn.Module, grid: Grid, context: BuildContext) -> Any:
-    """Export `module` in its present mode, its batch free, and put fake quantization around its layers."""
+    """Export `module` in its current mode, its batch free, and insert fake quantization around its layers."""
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
@@ -67,9 +67,9 @@ def fake_quantized(module: torch.nn.Module, grid: Grid, context: BuildContext) -
 
 
 def _settings(grid: Grid) -> Any:
-    """Quantizer settings: ranges of activations move slowly, those of weights are always the present ones.
+    """Return quantizer settings: moving averages for activation ranges, current ranges for weights.
 
-    torchao's fused fake quantization is faster, and rounds symmetric weights onto other scales.
+    torchao's fused fake quantization is faster, but rounds symmetric weights with other scales.
     """
     import torch
     from torchao.quantization.pt2e import (
@@ -105,7 +105,7 @@ def _settings(grid: Grid) -> Any:
 
 
 def _check_batch_norms(module: torch.nn.Module) -> None:
-    """Refuse factors of zero: training divides by them, to undo the folding."""
+    """Refuse factors of zero: training divides by them to undo the folding."""
     import torch
 
     kinds = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
@@ -115,7 +115,7 @@ def _check_batch_norms(module: torch.nn.Module) -> None:
 
 
 def _restore_batch_norms(prepared: Any, module: torch.nn.Module) -> None:
-    """Put back each batch norm's momentum and epsilon, for which torchao writes 0.1 and 1e-5."""
+    """Restore each batch norm's momentum and epsilon, which torchao sets to 0.1 and 1e-5."""
     import torch
 
     aten = torch.ops.aten
@@ -133,12 +133,12 @@ def _restore_batch_norms(prepared: Any, module: torch.nn.Module) -> None:
     prepared.recompile()
 
 
-def _put_back(prepared: Any, module: torch.nn.Module) -> None:
-    """Copy trained weights and statistics; a weight under two names is exported under one of them."""
+def _copy_back(prepared: Any, module: torch.nn.Module) -> None:
+    """Copy trained weights and statistics; a weight with two names is exported under one of them."""
     trained = prepared.state_dict()
     own = module.state_dict()
     found = {name: trained[name] for name in own if name in trained}
     shared = {own[name].data_ptr() for name in found}
     if lost := [name for name in own if name not in found and own[name].data_ptr() not in shared]:
-        raise BuildError(f"the exported module has lost {', '.join(lost[:3])}: it cannot be trained this way")
+        raise BuildError(f"the exported module lacks {', '.join(lost[:3])}: it cannot be trained this way")
     module.load_state_dict(found, strict=False)

@@ -1,4 +1,4 @@
-"""Quantization-aware training for int2 and int4 weights: dense layers trained on ONNX Runtime's blocks."""
+"""Quantization-aware training for int2 and int4 weights: dense layers rounded in ONNX Runtime's blocks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pydantic import Field
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
 from harness.formats.onnx import graph as onnx_graph
+from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
-from harness.techniques.convert.module_to_onnx import exported_copy
+from harness.techniques.convert.export import exported_copy
 from harness.techniques.finetuning import Training, train
 from harness.techniques.quantize.ort_weight_only import BITS, WeightOnlyQuantize, quantize_weight_only
 from harness.techniques.registry import BuildContext, transform
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class QatWeights(Training):
-    """Dense layers learn with rounded weights, activations stay in float; blocks are symmetric."""
+    """Dense layers are trained with rounded weights, activations stay in float; blocks are symmetric."""
 
     method: Literal["qat-weights"] = "qat-weights"
     dtype: Literal["int2", "int4"] = "int4"
@@ -41,7 +42,7 @@ class QatWeights(Training):
     summary="int2 or int4 weights by quantization-aware training, activations in float (ONNX Runtime)",
     packages=("torch", "onnx", "onnxscript", "onnxruntime", "onnx-ir"),
     devices=("cpu",),
-    keeps=("parameters", "nonzero_parameters", "flops_per_sample"),
+    keeps=COUNTS,
     needs_training_data=lambda _config: True,
 )
 def train_weights(config: QatWeights, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
@@ -60,10 +61,10 @@ def train_rounded(
 ) -> list[float]:
     """Train `module` in place, the weights of its dense layers rounded; return each epoch's loss (nats).
 
-    The rounding is passed over backward (the straight-through estimator: Bengio et al., "Estimating or
-    Propagating Gradients Through Stochastic Neurons", 2013). The module keeps the float weights behind the
-    rounding, for the weight-only step rounds them alike: an embedding that a head is tied to was read
-    unrounded, and stays so. Zeros, as pruning left them, stay zero.
+    The backward pass ignores the rounding (the straight-through estimator: Bengio et al., "Estimating or
+    Propagating Gradients Through Stochastic Neurons", 2013). The module keeps its float weights, which the
+    weight-only step rounds in the same way: an embedding that is tied to a head is never rounded. Weights
+    that pruning set to zero stay zero.
     """
     import torch
     from torch.nn.utils import parametrize
@@ -88,7 +89,7 @@ def train_rounded(
 def rounded(weight: torch.Tensor, bits: int, block: int) -> torch.Tensor:
     """Round `weight` (outputs, inputs) as ONNX Runtime's symmetric blocks of `block` inputs do.
 
-    The value farthest from zero becomes the lowest of the 2^bits levels; the last block is padded by zeros.
+    The value farthest from zero gets the lowest of the 2^bits levels; the last block is padded with zeros.
     """
     import torch
 

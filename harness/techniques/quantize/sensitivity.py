@@ -1,4 +1,4 @@
-"""How much each layer's quantization alone damages the answers, measured on calibration items."""
+"""How much the quantization of each single layer changes the outputs, measured on calibration samples."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 
 from harness.formats.onnx.flops import is_product, node_flops
 from harness.formats.tensors import Array
-from harness.techniques.quantize.probing import run_batches
+from harness.techniques.quantize.ort_library import run_batches
 
 if TYPE_CHECKING:
     import onnx
 
-Answers = list[NDArray[np.float64]]
+Outputs = list[NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer's damage when it alone is quantized.
+    """The effect on the outputs when only this layer is quantized.
 
     `sqnr_db` is the signal-to-quantization-noise ratio of the graph's outputs in decibels, `disagreement` the
-    share of items whose top-1 answer changes (None where the outputs are no classes), `flops_share` the
-    layer's part of the work.
+    share of samples whose top-1 class changes (None where the outputs are not classes), `flops_share` the
+    layer's share of the FLOPs of all layers.
     """
 
     name: str
@@ -36,18 +36,18 @@ class Layer:
     flops_share: float | None
 
     def content(self) -> dict[str, Any]:
-        """As JSON; a layer without any noise has no finite ratio."""
+        """Return the layer as JSON; without any noise, `sqnr_db` is None."""
         return {**asdict(self), "sqnr_db": self.sqnr_db if np.isfinite(self.sqnr_db) else None}
 
 
-def answers(model: Path | bytes, batches: list[dict[str, Array]]) -> Answers:
+def outputs(model: Path | bytes, batches: list[dict[str, Array]]) -> Outputs:
     """Return the graph's outputs over all batches. Raises BuildError when it cannot be run."""
     found = run_batches(model, batches)
     return [np.concatenate(parts).astype(np.float64) for parts in zip(*found, strict=True)]
 
 
-def sqnr_db(exact: Answers, found: Answers) -> float:
-    """Return 10 · log10 of signal power over noise power, all outputs together; infinite without noise."""
+def sqnr_db(exact: Outputs, found: Outputs) -> float:
+    """Return 10 · log10 of signal power over noise power over all outputs; infinite without noise."""
     signal = sum(float(np.square(a).sum()) for a in exact)
     noise = sum(float(np.square(a - b).sum()) for a, b in zip(exact, found, strict=True))
     if not np.isfinite(noise):
@@ -57,8 +57,8 @@ def sqnr_db(exact: Answers, found: Answers) -> float:
     return 10 * float(np.log10(signal / noise)) if signal else float("-inf")
 
 
-def disagreement(exact: Answers, found: Answers) -> float | None:
-    """Return the share of top-1 answers that differ in the first output, (items, …, classes).
+def disagreement(exact: Outputs, found: Outputs) -> float | None:
+    """Return the share of top-1 classes that differ in the first output, (samples, …, classes).
 
     None where its last axis has fewer than two classes.
     """
@@ -69,7 +69,7 @@ def disagreement(exact: Answers, found: Answers) -> float | None:
 
 
 def candidates(model: onnx.ModelProto) -> dict[str, tuple[str, float | None]]:
-    """Return the layers that can be quantized: products with a constant weight, their type and FLOPs."""
+    """Return the layers that can be quantized: products with a constant weight, with type and FLOPs."""
     constants = {tensor.name for tensor in model.graph.initializer}
     flops = node_flops(model)
     return {
@@ -80,10 +80,10 @@ def candidates(model: onnx.ModelProto) -> dict[str, tuple[str, float | None]]:
 
 
 def with_followers(model: onnx.ModelProto, layers: Collection[str]) -> set[str]:
-    """Return the nodes that stay in float with `layers`: these, and what only passes their answers on.
+    """Return the nodes that stay in float with `layers`: these, and all that follow up to the next product.
 
-    An addition or a pooling behind a layer in float would round its answers to 8 bits after all. Nodes are
-    taken in the graph's order; a product that is not among `layers` ends the chain.
+    A quantized addition or pooling behind a layer in float would round its outputs to 8 bits after all. Nodes
+    are taken in the graph's order; a product that is not among `layers` ends the chain.
     """
     left: set[str] = set()
     values: set[str] = set()

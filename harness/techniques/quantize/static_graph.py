@@ -1,20 +1,18 @@
-"""ONNX Runtime's static quantizer in two halves: ranges once, then as many QDQ graphs as are wanted."""
+"""ONNX Runtime's static quantizer in two parts: ranges once, then as many QDQ graphs as are needed."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import BuildError
 from harness.formats.tensors import Array
-from harness.techniques.quantize.calibration import Calibration, reader
-from harness.techniques.quantize.ranges import quiet_quantizer
+from harness.techniques.quantize.calibration import Calibration
+from harness.techniques.quantize.ort_library import quantizing
 
 if TYPE_CHECKING:
     import onnx
@@ -23,13 +21,13 @@ if TYPE_CHECKING:
 # ONNX Runtime's default, the whole range is its only candidate.
 _ENTROPY_BINS, _ENTROPY_LEVELS = 1024, 128
 MASK = 1e30
-"""Numbers from here on stand for infinity: what attention's masks add to scores that do not count."""
+"""Values from here on stand for infinity: attention's masks add them to scores that must not count."""
 
 
 def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]) -> Any:
     """Run `batches` through the graph at `source`; return the range of each tensor (TensorsData).
 
-    Raises BuildError when the graph cannot be run on them, or an answer is not finite.
+    Raises BuildError when the graph cannot be run on them, or an output is not finite.
     """
     from onnxruntime.quantization import CalibrationMethod
 
@@ -42,17 +40,14 @@ def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]
     options |= {"num_bins": _ENTROPY_BINS, "num_quantized_bins": _ENTROPY_LEVELS}
     if config.method == "percentile":
         options["num_bins"] = 2 * _ENTROPY_BINS
-    try:
-        with _quiet():
-            if config.method == "minmax" or not _has_mask(source):
-                return _ranges(source, batches, methods[config.method], options)
-            plain = _ranges(source, batches, CalibrationMethod.MinMax, {})
-            far = _far(plain)  # no histogram reaches so far
-            found = _ranges(source, batches, methods[config.method], options, far)
-            found.data.update({name: plain[name] for name in far})
-            return found
-    except Exception as error:  # the calibrators have no errors of their own
-        raise BuildError(f"calibration failed: {type(error).__name__}: {_first_line(error)}") from error
+    with quantizing("calibration failed"):
+        if config.method == "minmax" or not _has_mask(source):
+            return _ranges(source, batches, methods[config.method], options)
+        plain = _ranges(source, batches, CalibrationMethod.MinMax, {})
+        far = _far(plain)  # no histogram reaches so far
+        found = _ranges(source, batches, methods[config.method], options, far)
+        found.data.update({name: plain[name] for name in far})
+        return found
 
 
 def _ranges(
@@ -62,7 +57,7 @@ def _ranges(
     options: dict[str, Any],
     left_out: Collection[str] = (),
 ) -> Any:
-    """The range of each tensor that the quantizer asks for, but `left_out`."""
+    """Return the range of each tensor that the quantizer needs, except those `left_out`."""
     from onnxruntime.quantization.calibrate import create_calibrator
 
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +70,8 @@ def _ranges(
         )
         if left_out:
             calibrator.tensors_to_calibrate -= set(left_out)
-        calibrator.collect_data(reader(batches))
+        left = iter(batches)
+        calibrator.collect_data(SimpleNamespace(get_next=lambda: next(left, None)))  # a CalibrationDataReader
         return calibrator.compute_data()
 
 
@@ -87,10 +83,10 @@ def quantized(
     exclude: Collection[str] = (),
     only: Collection[str] = (),
 ) -> onnx.ModelProto:
-    """Return the QDQ form of the graph at `source`.
+    """Return the graph at `source` with quantize and dequantize pairs (QDQ).
 
-    Nodes named in `exclude` stay in float; with `only`, all others do. So does what reads or writes a mask's
-    minus infinity: a scale that reaches so far would round all else to zero.
+    Nodes named in `exclude` stay in float; with `only`, all others do. Nodes that read or write a mask's
+    minus infinity stay in float as well: a scale that reaches so far would round all other values to zero.
 
     Raises BuildError when the quantizer fails.
     """
@@ -99,26 +95,21 @@ def quantized(
 
     graph = _with_shapes(source)
     name_nodes(graph)
-    try:
-        with _quiet():
-            quantizer = QDQQuantizer(
-                graph,
-                per_channel,
-                resolved["reduce_range"],
-                QuantType.QInt8,
-                QuantType.QUInt8 if resolved["types"] == "u8s8" else QuantType.QInt8,
-                ranges,
-                list(only),
-                [*exclude, *_masked(graph, ranges)],
-                _operator_types(),
-                {},
-            )
-            quantizer.quantize_model()
-            quantizer.model.topological_sort()
-    except Exception as error:  # the quantizer has no errors of its own
-        raise BuildError(
-            f"onnxruntime's quantizer failed: {type(error).__name__}: {_first_line(error)}"
-        ) from error
+    with quantizing():
+        quantizer = QDQQuantizer(
+            graph,
+            per_channel,
+            resolved["reduce_range"],
+            QuantType.QInt8,
+            QuantType.QUInt8 if resolved["types"] == "u8s8" else QuantType.QInt8,
+            ranges,
+            list(only),
+            [*exclude, *_masked(graph, ranges)],
+            _operator_types(),
+            {},
+        )
+        quantizer.quantize_model()
+        quantizer.model.topological_sort()
     model: onnx.ModelProto = quantizer.model.model
     return model
 
@@ -135,7 +126,7 @@ def _has_mask(source: Path) -> bool:
 
 
 def _far(ranges: Any) -> set[str]:
-    """Names of the tensors whose range reaches `MASK`."""
+    """Return the names of the tensors whose range reaches `MASK`."""
     return {
         name
         for name, data in ranges.items()
@@ -144,13 +135,13 @@ def _far(ranges: Any) -> set[str]:
 
 
 def _masked(graph: onnx.ModelProto, ranges: Any) -> list[str]:
-    """Names of the nodes that read or write a tensor whose range reaches `MASK`."""
+    """Return the names of the nodes that read or write a tensor whose range reaches `MASK`."""
     far = _far(ranges)
     return [node.name for node in graph.graph.node if far & {*node.input, *node.output}]
 
 
 def name_nodes(model: onnx.ModelProto) -> None:
-    """Give every node a name of its own, as leaving one out by name needs."""
+    """Give every node a unique name, which excluding nodes by name requires."""
     taken: set[str] = set()
     for i, node in enumerate(model.graph.node):
         if not node.name or node.name in taken:
@@ -159,27 +150,17 @@ def name_nodes(model: onnx.ModelProto) -> None:
 
 
 def _operator_types() -> list[str]:
-    """All types that the quantizer knows, in a stable order."""
+    """Return all operator types that the quantizer knows, in a stable order."""
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     return sorted({*QLinearOpsRegistry, *QDQRegistry})
 
 
 def _with_shapes(source: Path) -> onnx.ModelProto:
-    """The graph with inferred shapes, marked as the quantizer marks what it inferred itself."""
+    """Return the graph with inferred shapes, marked as the quantizer marks what it inferred itself."""
     import onnx
     from onnxruntime.quantization.quant_utils import add_infer_metadata
 
     model = onnx.shape_inference.infer_shapes(onnx.load(str(source)))
     add_infer_metadata(model)
     return model
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    with quiet_quantizer(), contextlib.redirect_stdout(io.StringIO()):
-        yield
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

@@ -14,7 +14,6 @@ from harness.artifacts.cache import file_digest
 from harness.config import changed_fields
 from harness.errors import DataError
 from harness.formats.onnx import graph as onnx_graph
-from harness.formats.onnx.external_data import external_files
 from harness.formats.tensors import TensorSpec
 from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
@@ -51,7 +50,7 @@ def _identity(config: OnnxSource, folder: Path) -> ModelIdentity:
     path = folder / config.onnx
     if not path.is_file():
         raise DataError(f"{config.onnx}: no such file beside the suite")
-    beside = [file_digest(p) if p.is_file() else "missing" for p in external_files(path)]
+    beside = [file_digest(p) if p.is_file() else "missing" for p in onnx_graph.external_files(path)]
     given = [changed_fields(spec) for spec in config.inputs or ()]
     code = [given, depends_identity(config.depends, folder)]
     data = dataset_identity(config.dataset, folder)

@@ -100,7 +100,7 @@ def test_a_changed_structure_is_refused_when_it_is_saved(tmp_path):
     removed = module_of("dense")
     removed.append(torch.nn.ReLU())
     del removed[3], removed[2]
-    with pytest.raises(BuildError, match="module '2' of 'tiny_factories:dense' is gone"):
+    with pytest.raises(BuildError, match="module '2' of 'tiny_factories:dense' is missing"):
         round_trip(removed, "dense", tmp_path)
 
 
@@ -150,14 +150,14 @@ def test_weights_of_another_model_are_refused():
         torch_module.place_tensors(module, {**tensors, **many})
 
 
-def test_facts_are_counted_by_hand(tmp_path):
+def test_statistics_are_counted_by_hand(tmp_path):
     artifact = tiny.source("dense", tmp_path)
     statistics = count_statistics("torch-module", artifact.folder, tiny.VECTOR)
     assert statistics["parameters"] == statistics["nonzero_parameters"] == 8 * 16 + 16 + 16 * 4 + 4
     assert statistics["flops_per_sample"] == 2 * (8 * 16 + 16 * 4)
 
 
-def test_facts_of_a_convolution_and_of_zeros(tmp_path):
+def test_statistics_of_a_convolution_and_of_zeros(tmp_path):
     module = module_of("single_conv")
     with torch.no_grad():
         module.weight[0] = 0
@@ -177,7 +177,7 @@ def test_tied_parameters_are_counted_once(tmp_path):
     assert statistics["flops_per_sample"] == 2 * 3 * 36
 
 
-def test_loading_gives_the_answers_of_the_module_that_was_saved(tmp_path):
+def test_loading_gives_the_outputs_of_the_module_that_was_saved(tmp_path):
     artifact = tiny.source("conv", tmp_path)
     (inputs,) = tiny.samples(tiny.IMAGE, 3)
     one, two = (tiny.eager(artifact, (inputs,))[0] for _ in range(2))

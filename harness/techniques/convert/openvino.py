@@ -1,7 +1,8 @@
-"""openvino-ir → openvino-blob: compiled for the target's batch, so that a Trial only loads."""
+"""onnx → openvino-ir → openvino-blob: read by OpenVINO's ONNX front end, then compiled for one batch."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,42 @@ from harness.artifacts.artifact import TRAFFIC, Artifact
 from harness.errors import BuildError
 from harness.formats import openvino as openvino_files
 from harness.formats.low_precision.openvino import report_compiled
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.registry import COUNTS
 from harness.techniques.registry import BuildContext, StepConfig, conversion
+
+_ABOUT: dict[str, Any] = {
+    "packages": ("openvino",),
+    "extra": "openvino",
+    "devices": ("cpu",),
+    "keeps": (*COUNTS, *TRAFFIC),
+}
+
+
+class ConvertToOpenVino(StepConfig):
+    """Nothing to set: dtypes and weights stay as they are."""
+
+
+@conversion(
+    "convert-openvino",
+    ConvertToOpenVino,
+    takes=onnx_graph.FORMAT,
+    yields=openvino_files.IR_FORMAT,
+    summary="convert the ONNX graph to OpenVINO IR, weights unchanged",
+    **_ABOUT,
+)
+def convert_openvino(
+    _config: ConvertToOpenVino, source: Artifact, out: Path, _context: BuildContext
+) -> dict[str, Any]:
+    """Convert, and count the operators; the batch stays free."""
+    model = openvino_files.read_model(source.file(onnx_graph.MODEL))
+    openvino_files.save_model(model, out)
+    counts = Counter(operator.get_type_name() for operator in model.get_ops())
+    return {"operators": dict(sorted(counts.items()))}
 
 
 class CompileOpenVino(StepConfig):
-    """Nothing to set: threads and precision are settings of the runtime, taken when the blob is loaded."""
+    """Nothing to set: threads and precision are settings of the runtime, applied when the blob is loaded."""
 
 
 @conversion(
@@ -22,16 +54,13 @@ class CompileOpenVino(StepConfig):
     takes=openvino_files.IR_FORMAT,
     yields=openvino_files.BLOB_FORMAT,
     summary="compile for one batch with OpenVINO",
-    packages=("openvino",),
-    extra="openvino",
-    devices=("cpu",),
     specialize_on=("batch", "machine"),
-    keeps=("parameters", "nonzero_parameters", "flops_per_sample", *TRAFFIC),
+    **_ABOUT,
 )
 def compile_openvino(
     _config: CompileOpenVino, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
-    """Fix the batch, run the device's graph transformations and write what they made."""
+    """Fix the batch, run the device's graph transformations and write the compiled model."""
     import openvino
 
     model = openvino_files.read_model(source.file(openvino_files.XML))
@@ -47,7 +76,7 @@ def compile_openvino(
 
 
 def _with_batch(shape: Any, batch: int) -> list[Any]:
-    """Put the batch in place of the first dimension, free or fixed to it."""
+    """Return `shape` with `batch` as its first dimension, which is free or has that value already."""
     if not shape[0].is_dynamic and shape[0].get_length() != batch:
         raise BuildError(f"the model has a fixed batch of {shape[0].get_length()}; the workload's is {batch}")
     return [batch, *list(shape)[1:]]

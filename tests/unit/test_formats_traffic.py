@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.traffic import count_traffic
+from harness.formats.registry import count_statistics
 from harness.formats.torch import module as torch_module
 
 
@@ -97,18 +98,18 @@ def test_a_fixed_batch_is_shared_out_among_its_items() -> None:
     assert free["activation_bytes_per_sample"] == 4 * 12
 
 
-def test_what_hides_its_arithmetic_is_not_known_to_be_float32() -> None:
+def test_what_hides_its_products_is_not_known_to_be_float32() -> None:
     nodes = [helper.make_node("Einsum", ["x", "w"], ["y"], equation="ij,jk->ik")]
     assert count_traffic(graph(nodes, {"w": W})) == {"weight_bytes": 4 * 32, "float32_flops_share": 0.0}
 
 
 @pytest.mark.parametrize("name", ["recurrent", "summed"])
-def test_beside_hidden_arithmetic_what_is_seen_is_not_taken_for_all(name: str, tmp_path: Path) -> None:
+def test_beside_hidden_products_visible_ones_are_not_taken_for_all(name: str, tmp_path: Path) -> None:
     """An LSTM's products are hidden in a module and in its graph, an Einsum's in the graph alone."""
     inputs = tiny.INPUTS[name]
     source = tiny.source(name, tmp_path / "module")
     exported, _ = tiny.build("export-onnx", source, tmp_path / "onnx", tiny.Context(inputs))
-    module = torch_module.count_statistics(source.folder, inputs)
+    module = count_statistics(torch_module.FORMAT, source.folder, inputs)
     graph_ = onnx_graph.count_statistics(onnx_graph.load_checked(exported.file(onnx_graph.MODEL)))
     assert {"flops_per_sample", "activation_bytes_per_sample"}.isdisjoint(graph_)
     assert module.get("flops_per_sample") == (None if name == "recurrent" else 360)
@@ -120,7 +121,7 @@ def test_a_module_and_its_export_move_about_as_much(name: str, tmp_path: Path) -
     inputs = tiny.INPUTS[name]
     source = tiny.source(name, tmp_path / "module")
     exported, _ = tiny.build("export-onnx", source, tmp_path / "onnx", tiny.Context(inputs))
-    module = torch_module.count_statistics(source.folder, inputs)
+    module = count_statistics(torch_module.FORMAT, source.folder, inputs)
     graph_ = onnx_graph.count_statistics(onnx_graph.load_checked(exported.file(onnx_graph.MODEL)))
     assert module["float32_flops_share"] == graph_["float32_flops_share"] == 1.0
     assert module["activation_bytes_per_sample"] == graph_["activation_bytes_per_sample"] > 0

@@ -24,7 +24,7 @@ def test_example_values_have_the_shape_and_type_and_follow_the_seed(dtype):
         assert set(np.unique(value)) == ({False, True} if dtype == "bool" else {0, 1, 2, 3, 4})
 
 
-def test_an_item_may_be_a_single_number():
+def test_a_sample_may_be_a_single_number():
     spec = TensorSpec(shape=())
     assert spec.random(3, np.random.default_rng(0)).shape == (3,)
     assert spec.sample_bytes() == 4
@@ -35,8 +35,8 @@ def test_an_item_may_be_a_single_number():
     [
         ({"shape": (0,)}, "greater than or equal to 1"),
         ({"shape": (-1, 2)}, "greater than or equal to 1"),
-        ({"shape": (2,), "dtype": "float3"}, "unknown type 'float3'; did you mean 'float32'"),
-        ({"shape": (2,), "dtype": "string"}, "unknown type 'string'"),
+        ({"shape": (2,), "dtype": "float3"}, "unknown dtype 'float3'; did you mean 'float32'"),
+        ({"shape": (2,), "dtype": "string"}, "unknown dtype 'string'"),
         ({"shape": (2,), "high": 0}, "greater than or equal to 1"),
         ({}, "Field required"),
     ],
@@ -58,13 +58,13 @@ def test_arrays_that_fit_have_no_fault():
     ("change", "fault"),
     [
         (lambda a: [a[0]], "data: 1 arrays for 2 inputs (image, ids)"),
-        (lambda a: [a[0][..., 0], a[1]], "data: input 'image' has items of shape (2,), not (2, 3)"),
-        (lambda a: [a[0].astype(np.float64), a[1]], "data: input 'image' has type float64, not float32"),
-        (lambda a: [a[0], a[1].astype(np.int32)], "data: input 'ids' has type int32, not int64"),
-        (lambda a: [a[0][:0], a[1][:0]], "data: input 'image' has no items"),
-        (lambda a: [a[0] + np.nan, a[1]], "data: input 'image' has NaN or infinity in it"),
-        (lambda a: [a[0] + np.inf, a[1]], "data: input 'image' has NaN or infinity in it"),
-        (lambda a: [a[0], a[1][:3]], "data: inputs have different numbers of items: [5, 3]"),
+        (lambda a: [a[0][..., 0], a[1]], "data: input 'image' has samples of shape (2,), not (2, 3)"),
+        (lambda a: [a[0].astype(np.float64), a[1]], "data: input 'image' has dtype float64, not float32"),
+        (lambda a: [a[0], a[1].astype(np.int32)], "data: input 'ids' has dtype int32, not int64"),
+        (lambda a: [a[0][:0], a[1][:0]], "data: input 'image' has no samples"),
+        (lambda a: [a[0] + np.nan, a[1]], "data: input 'image' contains NaN or infinity"),
+        (lambda a: [a[0] + np.inf, a[1]], "data: input 'image' contains NaN or infinity"),
+        (lambda a: [a[0], a[1][:3]], "data: inputs have different numbers of samples: [5, 3]"),
     ],
 )
 def test_arrays_that_do_not_fit_are_told_in_words(change, fault):

@@ -1,4 +1,4 @@
-"""Transposed weights become constants, and the answers stay."""
+"""Transposed weights become constants, and the outputs stay."""
 
 from __future__ import annotations
 
@@ -66,3 +66,30 @@ def test_transposes_of_activations_stay():
     model.graph.node[0].input[0] = "x"
     assert fold_transposes(model) == 0
     assert len(model.graph.node) == 2
+
+
+def test_a_constant_that_only_a_branch_reads_is_kept_when_gemm_is_rewritten():
+    """A subgraph of If reads it by name, and no node of the graph itself does."""
+    from harness.formats.onnx.rewriting import gemm_to_matmul
+
+    value = helper.make_tensor_value_info("r", TensorProto.FLOAT, None)
+    branches = [
+        helper.make_graph([helper.make_node(op, ["p", "inner"], ["r"])], op, [], [value])
+        for op in ("Add", "Sub")
+    ]
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["p"]),
+        helper.make_node("If", ["yes"], ["y"], then_branch=branches[0], else_branch=branches[1]),
+    ]
+    constants = {"w": np.eye(4, dtype=np.float32), "inner": np.full(4, 3, np.float32), "yes": np.array(True)}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    assert gemm_to_matmul(model) == 1
+    assert {t.name for t in model.graph.initializer} == {"inner", "yes", "p/weight"}
+    checker.check_model(model, full_check=True)

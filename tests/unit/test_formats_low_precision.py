@@ -1,4 +1,4 @@
-"""What got quantized is counted in the graph: each form of low precision, what was left, what was added."""
+"""What got quantized is counted in the graph: each kind of low precision, what was left, what was added."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_qdq_graph_with_operators_left_in_float():
         *qdq("ad", "a"),
         NODE("DequantizeLinear", ["q", "s", "z"], ["wd"]),
         NODE("MatMul", ["ad", "wd"], ["b"]),
-        NODE("MatMul", ["b", "wd"], ["c"]),  # only its weight is quantized: float arithmetic
+        NODE("MatMul", ["b", "wd"], ["c"]),  # only its weight is quantized: computes in float
         NODE("MatMul", ["c", "w"], ["y"], name="last"),
     ]
     model = graph(nodes, [tensor("w", 4, 4), tensor("q", 4, 4, dtype=np.int8), *SCALES])
@@ -81,7 +81,7 @@ def test_shares_follow_the_work_of_an_operator_not_the_number_of_operators():
     assert found["quantize_nodes"] == 1
 
 
-def test_the_operator_form_is_integer():
+def test_qoperator_graphs_are_integer():
     names = ["xq", "s", "z", "w", "s", "z", "s", "z"]
     nodes = [
         NODE("QuantizeLinear", ["x", "s", "z"], ["xq"]),
@@ -132,7 +132,7 @@ def test_an_unknown_shape_leaves_the_share_out_and_not_the_counts():
     assert found["integer_operators"] == {"MatMulInteger": 1}
 
 
-def test_an_operator_whose_weight_alone_is_stored_low_is_no_integer_arithmetic():
+def test_an_operator_whose_weight_alone_is_stored_low_does_not_compute_in_integers():
     with pytest.raises(BuildError, match="nothing was quantized: the graph has only MatMul in float"):
         report(graph([NODE("MatMul", ["x", "w"], ["y"])], [tensor("w", 4, 4)]), graph([], []))
 

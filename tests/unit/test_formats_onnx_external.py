@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.formats.onnx.external_data import external_files
+from harness.formats.onnx.graph import external_files
 from harness.zoo.sources.onnx_file import OnnxSource, _identity
 
 

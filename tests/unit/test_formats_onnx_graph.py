@@ -1,4 +1,4 @@
-"""ONNX graphs: FLOPs and parameters against arithmetic by hand, inputs, and files that are no ONNX."""
+"""ONNX graphs: FLOPs and parameters against counts by hand, inputs, and files that are no ONNX."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def attention():
     ],
     ids=["conv", "grouped", "strided", "fixed", "gemm", "transposed", "gemm-fixed", "matmul", "attention"],
 )
-def test_flops_of_one_item_are_those_counted_by_hand(model, flops):
+def test_flops_of_one_sample_are_those_counted_by_hand(model, flops):
     assert onnx_graph.count_statistics(model)["flops_per_sample"] == flops
 
 
@@ -185,10 +185,10 @@ def save(model, path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "is no ONNX model: its graph has no nodes"),
-        (b"hello, I am text\n" * 20, "is no valid ONNX model"),
-        (b"\x00\x01\x02\xff" * 100, "is no valid ONNX model"),
-        (conv().SerializeToString()[:-60], "is no valid ONNX model"),
+        (b"", "is not an ONNX model: its graph has no nodes"),
+        (b"hello, I am text\n" * 20, "is not a valid ONNX model"),
+        (b"\x00\x01\x02\xff" * 100, "is not a valid ONNX model"),
+        (conv().SerializeToString()[:-60], "is not a valid ONNX model"),
         (b"\x80\x02}q\x00.", "is no"),
     ],
 )
@@ -203,7 +203,7 @@ def test_a_file_that_is_no_onnx_model_is_refused_by_name(content, says, tmp_path
 def test_a_model_that_breaks_the_rules_is_refused(tmp_path):
     model = conv()
     model.graph.node[0].op_type = "Convolution"
-    with pytest.raises(DataError, match=r"m\.onnx is no valid ONNX model: .*Convolution"):
+    with pytest.raises(DataError, match=r"m\.onnx is not a valid ONNX model: .*Convolution"):
         onnx_graph.load_checked(save(model, tmp_path / "m.onnx"))
 
 
@@ -224,7 +224,7 @@ def test_weights_beside_the_graph_are_taken_along(tmp_path):
         == 21
     )
     (tmp_path / "m.onnx.data").unlink()
-    with pytest.raises(DataError, match=r"m\.onnx is no valid ONNX model"):
+    with pytest.raises(DataError, match=r"m\.onnx is not a valid ONNX model"):
         onnx_graph.load_checked(path)
 
 
@@ -249,11 +249,14 @@ def test_inputs_are_read_from_the_graph_without_the_batch_and_without_weights():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (value("x", ["n", "length"]), "ONNX input 'x' has free dimensions beside the batch; give its shape"),
+        (value("x", ["n", "length"]), "ONNX input 'x' has free dimensions besides the batch; give its shape"),
         (helper.make_tensor_value_info("x", TensorProto.FLOAT, None), "ONNX input 'x' has free dimensions"),
-        (value("x", ["n", 3], TensorProto.STRING), "ONNX input 'x' has type object; allowed: float32"),
-        (value("x", ["n", 3], TensorProto.COMPLEX64), "ONNX input 'x' has type complex64; allowed: float32"),
-        (helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, None), "ONNX input 'x' is no tensor"),
+        (value("x", ["n", 3], TensorProto.STRING), "ONNX input 'x' has dtype object; allowed: float32"),
+        (value("x", ["n", 3], TensorProto.COMPLEX64), "ONNX input 'x' has dtype complex64; allowed: float32"),
+        (
+            helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, None),
+            "ONNX input 'x' is not a tensor",
+        ),
     ],
 )
 def test_an_input_that_no_values_can_be_made_for_is_told(given, says):
@@ -291,7 +294,7 @@ def test_given_inputs_that_the_graph_does_not_have_are_refused(tmp_path):
         build()
 
 
-def test_given_inputs_settle_free_dimensions(tmp_path):
+def test_given_inputs_resolve_free_dimensions(tmp_path):
     node = helper.make_node("Identity", ["x"], ["y"])
     save(graph([node], [value("x", ["n", "l"])], [value("y", ["n", "l"])], []), tmp_path / "m.onnx")
     _, _, build = onnx_source(tmp_path, inputs={"x": [12]})
@@ -341,8 +344,11 @@ def test_a_batch_that_any_input_is_fixed_to_is_the_only_one():
 @pytest.mark.parametrize(
     ("shapes", "says"),
     [
-        ((["n", 4], []), "ONNX input 'x1' is a single number: a model's inputs begin with the batch"),
-        (([2, 4], [1, 4]), "first dimensions are fixed to 2 and 1: it is the batch of all"),
+        (
+            (["n", 4], []),
+            "ONNX input 'x1' is a single number; its first dimension must be the batch",
+        ),
+        (([2, 4], [1, 4]), "inputs are fixed to 2 and 1; all must be the same batch"),
     ],
 )
 def test_inputs_without_one_batch_are_refused(shapes, says):

@@ -1,0 +1,145 @@
+"""Exports of PyTorch modules by torch.export: torch-module → torch-program, and both → onnx.
+
+The batch stays free, so that one Artifact serves every batch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from harness.artifacts.artifact import TRAFFIC, Artifact
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.rewriting import fold_transposes
+from harness.formats.registry import COUNTS
+from harness.formats.torch import module as torch_module
+from harness.formats.torch import program as torch_program
+from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
+from harness.techniques.registry import BuildContext, StepConfig, conversion
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
+
+
+class ExportProgram(StepConfig):
+    """Nothing to set."""
+
+
+@conversion(
+    "export-program",
+    ExportProgram,
+    takes=torch_module.FORMAT,
+    yields=torch_program.FORMAT,
+    summary="export the module to a torch.export program, its batch free where torch allows it",
+    packages=("torch",),
+    specialize_on=("batch",),
+    keeps=(*COUNTS, *TRAFFIC),
+)
+def export_program(
+    _config: ExportProgram, source: Artifact, out: Path, context: BuildContext
+) -> dict[str, Any]:
+    """Export the module with its dtype and memory layout."""
+    module, batch = torch_module.load_module(source.folder), context.target.batch
+    return torch_program.save_program(module, context.inputs, out, batch=batch, seed=context.seed)
+
+
+class ExportOnnx(StepConfig):
+    """How the model is exported."""
+
+    opset: int = Field(default=20, ge=18, le=24)
+
+
+_ABOUT: dict[str, Any] = {
+    "yields": onnx_graph.FORMAT,
+    "packages": ("torch", "onnx", "onnxscript"),
+    "keeps": COUNTS,
+}
+
+
+@conversion(
+    "export-onnx",
+    ExportOnnx,
+    takes=torch_module.FORMAT,
+    summary="export the module to ONNX with a free batch dimension",
+    **_ABOUT,
+)
+def export_onnx(config: ExportOnnx, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
+    """Export with torch's exporter (based on torch.export); its optimizer folds batch norms."""
+    module = torch_module.load_module(source.folder)
+    example = example_tensors(context.inputs, 2, context.seed)
+    shapes = batch_shapes(module, context.inputs)
+    return _export(module, module, example, config, out, context, dynamic_shapes=shapes)
+
+
+@conversion(
+    "convert-program",
+    ExportOnnx,
+    takes=torch_program.FORMAT,
+    summary="convert the torch.export program to ONNX; its batch stays free or fixed",
+    **_ABOUT,
+)
+def convert_program(config: ExportOnnx, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
+    """Convert with torch's exporter, which takes the program's own shapes."""
+    program = torch_program.load_program(source.folder)
+    batch = torch_program.fixed_batch(program) or 2
+    example = example_tensors(context.inputs, batch, context.seed)
+    return _export(program, torch_program.as_module(program), example, config, out, context)
+
+
+def _export(
+    model: Any,
+    module: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    config: ExportOnnx,
+    out: Path,
+    context: BuildContext,
+    **shapes: Any,
+) -> dict[str, Any]:
+    """Export `model` (a module, or a program that runs as `module`) and write one ONNX file."""
+    import onnx
+    import torch
+
+    with quiet_exporter(), torch.no_grad():
+        result = module(*example)
+        program = torch.onnx.export(
+            model,
+            example,
+            dynamo=True,
+            opset_version=config.opset,
+            input_names=[spec.name for spec in context.inputs],
+            output_names=[str(name) for name in result] if isinstance(result, dict) else None,
+            external_data=False,
+            verbose=False,
+            **shapes,
+        )
+        assert program is not None  # noqa: S101 (the exporter's type says Optional for its other mode)
+        program.save(str(out / onnx_graph.MODEL))
+    made = onnx_graph.load_checked(out / onnx_graph.MODEL)
+    _tidy(made)
+    fold_transposes(made)
+    onnx.save(made, str(out / onnx_graph.MODEL))
+    return {"operators": dict(onnx_graph.operators(made)), "opset": config.opset}
+
+
+def _tidy(model: onnx.ModelProto) -> None:
+    """Remove stack traces and paths of the exporting machine; call the free batch ``batch``."""
+    values = [*model.graph.input, *model.graph.output, *model.graph.value_info]
+    del model.graph.metadata_props[:]
+    for part in [*model.graph.node, *values]:
+        del part.metadata_props[:]
+    free = {d.dim_param for v in model.graph.input for d in v.type.tensor_type.shape.dim[:1] if d.dim_param}
+    for dim in (d for v in values for d in v.type.tensor_type.shape.dim if d.dim_param in free):
+        dim.dim_param = "batch"
+
+
+def exported_copy(module: torch.nn.Module, source: Artifact, folder: Path, context: BuildContext) -> Artifact:
+    """Export the module of `source` as a step changed it, with the default settings, below `folder`."""
+    changed, graph = folder / "module", folder / "onnx"
+    changed.mkdir()
+    graph.mkdir()
+    torch_module.save_changed(module, source.folder, changed)
+    export_onnx(ExportOnnx(), Artifact("changed", torch_module.FORMAT, changed), graph, context)
+    return Artifact("exported", onnx_graph.FORMAT, graph)

@@ -1,0 +1,127 @@
+"""Precision: floats of 16 bits in PyTorch modules and ONNX graphs; inputs and outputs stay in 32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.artifacts.artifact import Artifact
+from harness.errors import BuildError
+from harness.formats.low_precision import onnx as onnx_counting
+from harness.formats.low_precision import torch as module_counting
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.registry import COUNTS
+from harness.formats.torch import module as torch_module
+from harness.techniques.quantize.ort_library import check_runs, quantizing
+from harness.techniques.registry import BuildContext, StepConfig, transform
+
+if TYPE_CHECKING:
+    import onnx
+
+
+class Float16(StepConfig):
+    """Weights and computation in IEEE half precision; inputs and outputs stay in 32 bits."""
+
+    dtype: Literal["fp16"] = "fp16"
+
+
+class BFloat16(StepConfig):
+    """Weights and computation in bfloat16, float32's range in 16 bits; inputs and outputs stay in 32."""
+
+    dtype: Literal["bf16"] = "bf16"
+
+
+def cast_module(
+    config: Float16 | BFloat16, source: Artifact, out: Path, context: BuildContext
+) -> dict[str, Any]:
+    """Cast the module, and report which products really run in 16 bits."""
+    import torch
+
+    dtype = {"fp16": "float16", "bf16": "bfloat16"}[config.dtype]
+    module = torch_module.load_module(source.folder)
+    finite = {name for name, t in module.state_dict().items() if torch.isfinite(t).all()}
+    module.to(getattr(torch, dtype))
+    if lost := sorted(n for n, t in module.state_dict().items() if n in finite and not t.isfinite().all()):
+        raise BuildError(f"{', '.join(lost[:3])}: weights beyond the largest number of {dtype}")
+    torch_module.save_changed(module, source.folder, out, dtype=dtype)
+    return module_counting.report_half(torch_module.load_module(out), context.inputs, dtype)
+
+
+_MODULE: dict[str, Any] = {
+    "implementation": "module",
+    "takes": (torch_module.FORMAT,),
+    "yields": torch_module.FORMAT,
+    "packages": ("torch",),
+    "keeps": COUNTS,
+}
+_SUMMARY = "weights and computation of a PyTorch module in "
+transform("precision", BFloat16, select=("dtype", "bf16"), summary=_SUMMARY + "bfloat16", **_MODULE)(
+    cast_module
+)
+transform("precision", Float16, select=("dtype", "fp16"), summary=_SUMMARY + "float16", **_MODULE)(
+    cast_module
+)
+
+
+@transform(
+    "precision",
+    Float16,
+    select=("dtype", "fp16"),
+    implementation="onnx",
+    takes=(onnx_graph.FORMAT,),
+    yields=onnx_graph.FORMAT,
+    summary="weights and computation of an ONNX graph in float16 (ONNX Runtime)",
+    packages=("onnxruntime", "onnx"),
+    specialize_on=("device", "machine"),  # the report depends on the processor's kernels
+    keeps=COUNTS,
+)
+def to_half(_: Float16, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
+    """Convert the graph, and report whether it computes in float16 or only stores weights in it."""
+    import onnx
+
+    before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
+    _check_range(before)
+    made = out / onnx_graph.MODEL
+    onnx.save(_converted(before), str(made))
+    model = onnx_graph.load_checked(made)
+    onnx_counting.report(model, before)  # fails where nothing was converted
+    check_runs(made, context.inputs, onnx_graph.fixed_batch(model) or 1)
+    on_cpu = context.target.device == "cpu"
+    details = onnx_counting.report(onnx_counting.graph_that_runs(made) if on_cpu else model, before)
+    if details["half_operators"]:
+        return {**details, "compute_dtype": "float16"}
+    casts = details["overhead_operators"].get("Cast", 0)
+    return {
+        **details,
+        "compute_dtype": "float32, from weights stored in float16: this processor has no float16 kernels, "
+        f"{casts} Casts were added",
+    }
+
+
+def _converted(before: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph in float16. Raises BuildError when the converter fails."""
+    import onnx
+    from onnxruntime.quantization.onnx_model import ONNXModel
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = onnx.ModelProto()
+    model.CopyFrom(before)
+    with quantizing("conversion to float16 failed"):
+        ordered = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
+        ordered.topological_sort()
+    result: onnx.ModelProto = ordered.model
+    return result
+
+
+def _check_range(model: onnx.ModelProto) -> None:
+    """Refuse weights beyond float16's largest number, which the converter would clip silently."""
+    import numpy as np
+    from onnx import TensorProto, numpy_helper
+
+    largest = float(np.finfo(np.float16).max)
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or not tensor.dims:
+            continue
+        array = numpy_helper.to_array(tensor)
+        if array.size and float(np.abs(array).max()) > largest:
+            raise BuildError(f"the weight {tensor.name!r} has values beyond float16's {largest:,.0f}")

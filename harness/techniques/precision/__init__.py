@@ -1,1 +1,0 @@
-"""Precision: floats of 16 bits instead of 32; one file a form of model."""

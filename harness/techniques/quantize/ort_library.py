@@ -1,0 +1,81 @@
+"""What the steps for ONNX Runtime share: its quantizers without hints, and a run of the graph they wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import BuildError, describe
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.registry import COUNTS
+from harness.formats.tensors import Array, TensorSpec
+from harness.techniques.registry import BuildContext
+
+if TYPE_CHECKING:
+    import onnx
+
+
+GRAPH: dict[str, Any] = {
+    "takes": (onnx_graph.FORMAT,),
+    "yields": onnx_graph.FORMAT,
+    "packages": ("onnxruntime", "onnx"),
+    "devices": ("cpu",),
+    "keeps": COUNTS,
+}
+"""How the steps that quantize an ONNX graph are registered."""
+
+
+@contextlib.contextmanager
+def quantizing(failure: str = "onnxruntime's quantizer failed") -> Iterator[None]:
+    """Run a quantizer without its hints and progress lines.
+
+    Raises BuildError that begins with `failure` for whatever the quantizer raises: it has no error class of
+    its own.
+    """
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    except Exception as error:
+        raise BuildError(f"{failure}: {describe(error)}") from error
+    finally:
+        root.setLevel(level)
+
+
+def save_model(model: onnx.ModelProto, out: Path, context: BuildContext) -> Path:
+    """Save `model` into the folder `out`, run it once and return its file. Raises BuildError on failure."""
+    import onnx
+
+    path = out / onnx_graph.MODEL
+    onnx.save(model, str(path))
+    check_runs(path, context.inputs, onnx_graph.fixed_batch(model) or 1)
+    return path
+
+
+def check_runs(path: Path, inputs: tuple[TensorSpec, ...], batch: int = 1) -> None:
+    """Run one batch of random samples. Raises BuildError when the graph cannot be opened or run."""
+    rng = np.random.default_rng(0)
+    run_batches(path, [{spec.name: spec.random(batch, rng) for spec in inputs}])
+
+
+def run_batches(model: Path | bytes, batches: Iterable[dict[str, Array]]) -> list[list[Array]]:
+    """Return the outputs of each batch. Raises BuildError when the graph cannot be opened or run."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    content = model if isinstance(model, bytes) else str(model)
+    try:
+        session = ort.InferenceSession(content, sess_options=options, providers=["CPUExecutionProvider"])
+        return [session.run(None, batch) for batch in batches]
+    except Exception as error:  # onnxruntime has an exception class for each status
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise BuildError(f"onnxruntime {ort.__version__} cannot run the result: {lines[0]}") from error
