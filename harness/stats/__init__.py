@@ -11,7 +11,7 @@ from harness.stats.quantiles import (
     percentile,
     percentiles,
 )
-from harness.stats.ratio import Ratio, paired_ratios, speedup
+from harness.stats.ratio import Ratio, paired_ratios, speedup, unpaired_ratio
 from harness.stats.steady import Steady, find_steady
 from harness.stats.verdict import Verdict, decide, floor_magnitude, margin
 
@@ -45,4 +45,5 @@ __all__ = [
     "speedup",
     "spread",
     "stop",
+    "unpaired_ratio",
 ]

@@ -97,17 +97,38 @@ def speedup(
     left = [np.log(blocks) for blocks in checks.trials(baseline, "baseline")]
     right = [np.log(blocks) for blocks in checks.trials(candidate, "candidate")]
     if len(left) != len(right):
-        return _unpaired([located(t) for t in left], [located(t) for t in right], confidence)
+        return _welch([located(t) for t in left], [located(t) for t in right], confidence)
     pairs = _paired_trials(left, right, rounds)
     if len(pairs) == 1:
-        one = pairs[0]
-        method = f"t over {one.n} Blocks of one Trial"
-        return _ratio(one.value, math.sqrt(one.variance), one.df, confidence, 1, one.n, method)
+        return _one_trial(pairs[0], confidence)
     values = np.array([pair.value for pair in pairs])
     se = math.sqrt(values.var(ddof=1) / len(pairs))
     blocks = sum(pair.n for pair in pairs)
     method = f"t over {len(pairs)} paired Trials"
     return _ratio(float(values.mean()), se, len(pairs) - 1, confidence, len(pairs), blocks, method)
+
+
+def unpaired_ratio(
+    baseline: Sequence[Values], candidate: Sequence[Values], confidence: float = 0.95
+) -> Ratio:
+    """Return how many times faster the candidate is, where the arms' Blocks were not interleaved.
+
+    The arms are those of `speedup`, measured one after the other or in different Runs. Each Trial counts
+    once, by its location on the log scale; the arms may have different numbers of Trials, in any order. The
+    interval is Welch's t (Welch 1947, Biometrika 34:28); an arm of one Trial takes its spread from the other
+    arm. With one Trial in each arm only the spread within Trials is known, and `between_trials` is False.
+
+    The interval holds the spread between Trials of each arm. It does not hold what changes between the times
+    at which the arms were measured: of two Runs, add the variance between Runs. Simulated, the nominal 95 %
+    interval covers 94-98 % for similar numbers of Trials and 93 % for 3 Trials against 10, but only 82-88 %
+    for 3 against 10 where Trials have two modes. Raises HarnessError as `speedup` does.
+    """
+    checks.fraction(confidence, "a confidence")
+    left = [located(np.log(blocks)) for blocks in checks.trials(baseline, "baseline")]
+    right = [located(np.log(blocks)) for blocks in checks.trials(candidate, "candidate")]
+    if len(left) == len(right) == 1:
+        return _one_trial(left[0] - right[0], confidence)
+    return _welch(left, right, confidence)
 
 
 def paired_ratios(
@@ -160,8 +181,14 @@ def _common(
     return here, there
 
 
-def _unpaired(left: list[Location], right: list[Location], confidence: float) -> Ratio:
-    """Welch's t on Trial locations; an arm of one Trial borrows the other's spread between Trials."""
+def _one_trial(pair: Location, confidence: float) -> Ratio:
+    """Student's t on the Blocks of one Trial of each arm; how Trials differ is not known."""
+    method = f"t over {pair.n} Blocks of one Trial"
+    return _ratio(pair.value, math.sqrt(pair.variance), pair.df, confidence, 1, pair.n, method)
+
+
+def _welch(left: list[Location], right: list[Location], confidence: float) -> Ratio:
+    """Welch's t on Trial locations; an arm of one Trial takes the other arm's spread between Trials."""
     arms = [np.array([trial.value for trial in arm]) for arm in (left, right)]
     fewest = min(arm.size for arm in arms)
     spread = [float(arm.var(ddof=1)) if arm.size > 1 else math.nan for arm in arms]
