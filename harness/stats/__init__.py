@@ -1,4 +1,4 @@
-"""What the numbers say: percentiles, ratios, verdicts, plans. Pure numpy; scipy comes in when called."""
+"""Percentiles, ratios, verdicts and plans. Pure numpy; scipy is imported when a function needs it."""
 
 from harness.stats.multiple import benjamini_hochberg, holm, p_value
 from harness.stats.paired import Difference, mcnemar, mean_interval, paired_difference, proportion

@@ -168,7 +168,7 @@ def test_pilot_ratios_are_those_of_common_rounds():
     assert [list(trial) for trial in pilot] == [[2.0, 2.0]]
     with pytest.raises(HarnessError, match="share no round"):
         paired_ratios([[1.0]], [[1.0]], rounds=([[0]], [[1]]))
-    with pytest.raises(HarnessError, match="cannot pair up"):
+    with pytest.raises(HarnessError, match="cannot be paired"):
         paired_ratios([[1.0]], [[1.0], [1.0]])
 
 
