@@ -182,20 +182,20 @@ def test_bad_options_are_refused(name: str, options: dict[str, Any], says: str) 
 @pytest.mark.parametrize(
     ("name", "options", "speed", "words"),
     [
-        ("single-stream", {}, "latency", "one item a call, one call after the other"),
-        ("offline", {"batch": 32}, "throughput", "as many items as possible, 32 items a call"),
-        ("multi-stream", {}, "latency", "8 items a query, 1 a call, one query after the other"),
+        ("single-stream", {}, "latency", "one sample a call, one call after the other"),
+        ("offline", {"batch": 32}, "throughput", "as many samples as possible, 32 samples a call"),
+        ("multi-stream", {}, "latency", "8 samples a query, 1 a call, one query after the other"),
         (
             "server",
             {"latency_bound": "10ms"},
             "rate",
-            "queries of one item arrive at random, as many a second as keep p99 within 10 ms",
+            "queries of one sample arrive at random, as many a second as keep p99 within 10 ms",
         ),
         (
             "server",
             {"qps": 100, "latency_bound": "10ms", "percentile": 0.9},
             "latency",
-            "queries of one item arrive at random, 100 a second; p90 is to stay within 10 ms",
+            "queries of one sample arrive at random, 100 a second; p90 is to stay within 10 ms",
         ),
     ],
 )

@@ -12,8 +12,14 @@ import pytest
 from harness.errors import HarnessError
 from harness.measure.blocks import MAX_CALLS, Block, set_aside_garbage
 from harness.measure.clock import ClockError, FakeClock
-from harness.measure.open_loop import poisson_schedule, time_arrivals, unit_gaps
-from harness.measure.rate_search import GAIN, RateSearch, over_bound
+from harness.measure.open_loop import (
+    GAIN,
+    RateSearch,
+    over_bound,
+    poisson_schedule,
+    time_arrivals,
+    unit_gaps,
+)
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
 from harness.stats.quantiles import min_calls
 from harness.stats.queueing import highest_rate, waits
@@ -141,7 +147,7 @@ def test_the_search_finds_the_known_knee(bound_s: float, percentile: float) -> N
     for trial in range(3):
         one = load(FakeSession(), (0, trial), latency_bound=bound_s, percentile=percentile)
         warmth = one.warm()
-        assert warmth.search["settled"]
+        assert warmth.search["resolved"]
         first = 1 / one.seconds_per_sample(one.block())
         assert first == pytest.approx(truth, rel=0.06)
         found += [first, *(1 / one.seconds_per_sample(one.block()) for _ in range(29))]
@@ -244,10 +250,10 @@ def test_a_search_that_is_cut_short_says_so() -> None:
             return answer
 
     cut = load(Slower(), latency_bound=5 * S, search_time=1e-3).warm()
-    assert cut.search["settled"] is False
+    assert cut.search["resolved"] is False
     assert len(cut.search["rates_per_s"]) == 2
     whole = load(Slower(), latency_bound=5 * S, search_time=100.0).warm()
-    assert whole.search["settled"] is True
+    assert whole.search["resolved"] is True
     first, *_, last = whole.search["rates_per_s"]
     assert last < 0.95 * first
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.measure.blocks import time_in_turn
+from harness.measure.blocks import slow_down, time_in_turn
 from harness.measure.clock import FakeClock, PerfClock
-from harness.measure.slowdown import slow_down
 
 
 def calls(clock: FakeClock, *lengths_ns: int) -> list:

@@ -58,7 +58,7 @@ def test_the_rule(candidate, floor, verdict):
 
 @settings(max_examples=100, deadline=None)
 @given(st.floats(0.5, 2.0), st.floats(1.0, 1.5), st.sampled_from([QUIET, NOISY, None]))
-@example(0.95, 1.0, NOISY)  # just as far from 1 as the floor: rounding must not settle it
+@example(0.95, 1.0, NOISY)  # just as far from 1 as the floor: rounding must not decide it
 def test_swapping_the_arms_swaps_the_verdict(centre, width, floor):
     swapped = {Verdict.FASTER: Verdict.SLOWER, Verdict.SLOWER: Verdict.FASTER}
     there = ratio(centre / width, centre * width)
@@ -72,7 +72,7 @@ def test_an_adjusted_p_value_can_take_a_verdict_back():
     assert decide(ratio(1.02, 1.06), QUIET, 0.02, p_value=0.2) is Verdict.INCONCLUSIVE
 
 
-def test_the_floor_is_the_far_end_of_the_shadows_interval():
+def test_the_floor_is_the_far_end_of_the_controls_interval():
     assert floor_magnitude(NOISY) == pytest.approx(1 / 0.95 - 1)
     assert floor_magnitude(None) == 0
     assert margin(QUIET, 0.02) == 0.02
