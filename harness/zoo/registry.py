@@ -1,11 +1,14 @@
-"""The zoo's registries: models, datasets and quality metrics, each defined in one file of its folder.
+"""The zoo's registries of models, datasets and quality metrics, and what their files share.
 
-Their files import numpy at most; a model's factory (`module:function`) is imported only by the worker that
-builds the model.
+Each entry is defined in one file of its folder, which imports no more than numpy. Only the worker that builds
+a model imports its factory (`module:function`).
 """
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +22,12 @@ from harness.formats.tensors import Array, TensorSpec
 from harness.registry import Registry
 
 Split = Literal["train", "test"]
+PROJECT_SUITES = Path(__file__).resolve().parents[2] / "suites"
 
 
 @dataclass(frozen=True)
 class Data:
-    """Items of a dataset: `inputs` are (items, *shape), an array for each model input; `labels` (items, …)"""
+    """Samples of a dataset: `inputs` (samples, *shape), one array a model input; `labels` (samples, …)."""
 
     inputs: tuple[Array, ...]
     labels: Array | None = None
@@ -34,12 +38,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named dataset: `load(split, root)` reads it from the folder `root` (a suite's `data/`), or
-    `generate(split, inputs)` makes items for whatever inputs a model has.
+    """A named dataset.
 
-    `md5` gives the published sum of each file that `load` verifies; a checkpoint's card repeats it.
-    `provenance` tells what else the training items come from, where that is not the same on all machines;
-    `training_version` tells it in short, without reading them: it counts for the address of what they make.
+    `load(split, root)` reads it from the folder `root` (a suite's `data/`), or `generate(split, inputs)`
+    makes samples for the inputs of any model. `md5` holds the published sum of each file that `load`
+    verifies; a checkpoint's card repeats it. `provenance` describes the other sources of the training
+    samples, where they differ between machines. `training_version` is a short form of it that needs no
+    reading; it is part of the address of an Artifact that is trained on them.
     """
 
     name: str
@@ -61,10 +66,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a zoo model's checkpoint was trained; `harness train` repeats it.
+    """How a zoo model's checkpoint is trained by `harness train`.
 
-    `learning_rate` is the peak of a one-cycle schedule; `optimizer` and `augment` are names in
-    harness/zoo/training.py and harness/zoo/augment.py.
+    `learning_rate` is the maximum of a one-cycle schedule; `optimizer` and `augment` are names in
+    harness/zoo/fitting.py and harness/zoo/augment.py.
     """
 
     epochs: int
@@ -84,11 +89,11 @@ class ZooModel:
 
     `factory` names a function without required arguments that returns a `torch.nn.Module`
     (``harness.zoo.models.mnist_mlp:build``). The checkpoint is `checkpoints/<name>.safetensors` beside the
-    suites. Random weights are drawn by the factory after seeding with `seed`: the same bytes each time with
-    the same version of torch; they tell speed and size, not accuracy.
+    suites. Random weights are made by the factory after seeding with `seed`: they are the same bytes each
+    time with the same version of torch, and serve for speed and size, not for accuracy.
 
-    `tokens_per_sample`: tokens that one item holds, of a language model, so that its speed is given in tokens
-    as well.
+    `tokens_per_sample` is the number of tokens in one sample of a language model, so that its speed is shown
+    in tokens too.
     """
 
     name: str
@@ -104,10 +109,10 @@ class ZooModel:
 
 
 class Metric(Protocol):
-    """A quality metric: a score for each item, so that two models can be compared item by item.
+    """A quality metric: a score for each sample, so that two models can be compared sample by sample.
 
-    `needs_reference` says that the truth is outputs of the model as given, not labels. `unit` is
-    what a difference of the mean is given in (``pt``: hundredths of a share).
+    `needs_reference` says that the truth is the outputs of the unchanged model, not labels. `unit` is the
+    unit of a difference of means (``pt``: percentage points).
     """
 
     name: str
@@ -117,10 +122,56 @@ class Metric(Protocol):
     needs_reference: bool
 
     def score(self, outputs: tuple[Array, ...], truth: Array) -> NDArray[np.float64]:
-        """Return one score for each item, shape (items,). `truth` is labels or reference outputs."""
+        """Return one score for each sample, shape (samples,). `truth` is labels or reference outputs."""
         ...
 
 
 MODELS: Registry[ZooModel] = Registry("model", "harness.zoo.models", "harness.zoo")
 DATASETS: Registry[Dataset] = Registry("dataset", "harness.zoo.datasets", "harness.zoo")
 METRICS: Registry[Metric] = Registry("metric", "harness.zoo.metrics", "harness.zoo")
+
+
+def locate_asset(relative: str, folder: Path) -> Path:
+    """Return `relative` below the suite's folder, or below the project's own suites if it is not there."""
+    own = folder / relative
+    return own if own.exists() else PROJECT_SUITES / relative
+
+
+def unpack_verified(path: Path, md5: str, remedy: str) -> bytes:
+    """Return the unpacked content of the gzip file `path`, whose MD5 must be `md5`.
+
+    Raises DataError for a missing, damaged or different file, with the MD5 expected and found, and `remedy`.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing (md5 {md5} unpacked): {remedy}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path} cannot be unpacked ({error}); expected md5 {md5} unpacked: {remedy}"
+        ) from error
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise DataError(f"{path} has md5 {found} unpacked instead of {md5}: {remedy}")
+    return content
+
+
+def flat_pair(
+    name: str, outputs: tuple[Array, ...], truth: Array
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return `outputs[0]` and the reference outputs `truth`, both as (samples, values) in float64.
+
+    For metrics that compare with a reference. Raises DataError, naming the metric `name`, unless both have
+    the same shape, with at least one value a sample.
+    """
+    found = outputs[0] if outputs else np.empty(0)
+    if found.shape != truth.shape or found.ndim < 1 or found.dtype.kind not in "fiub":
+        raise DataError(
+            f"{name} takes real outputs of the reference's shape {truth.shape}, "
+            f"not {found.dtype} {found.shape}"
+        )
+    values = int(np.prod(found.shape[1:], dtype=np.int64))
+    if values == 0:
+        raise DataError(f"{name} takes samples with at least one value, not {found.shape}")
+    size = (len(found), values)
+    return found.reshape(size).astype(np.float64), truth.reshape(size).astype(np.float64)

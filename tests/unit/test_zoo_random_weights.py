@@ -81,7 +81,7 @@ def test_its_files_are_the_same_bytes_each_time_and_follow_from_the_seed(name, t
 def test_it_cannot_be_trained_and_says_so(tmp_path):
     from harness.zoo.training import train_zoo_model
 
-    with pytest.raises(DataError, match="'resnet18' has no recipe to train it by"):
+    with pytest.raises(DataError, match="'resnet18' has no recipe for training"):
         train_zoo_model("resnet18", tmp_path)
 
 
