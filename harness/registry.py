@@ -55,7 +55,7 @@ class Registry(Generic[T]):
         return self._items[name]
 
     def unknown(self, name: str) -> str:
-        """Return a message for an unknown `name`: the nearest name, all names, and plug-ins that failed to load."""
+        """Return a message for an unknown `name`: the nearest name, all names, and broken plug-ins."""
         return unknown(self.kind, name, self.names(), self.broken)
 
     def names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The zoo's registries of models, datasets and quality metrics, and what their files share.
+"""The zoo's registries of models, datasets and quality metrics.
 
 Each entry is defined in one file of its folder, which imports no more than numpy. Only the worker that builds
 a model imports its factory (`module:function`).
@@ -6,9 +6,6 @@ a model imports its factory (`module:function`).
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +19,6 @@ from harness.formats.tensors import Array, TensorSpec
 from harness.registry import Registry
 
 Split = Literal["train", "test"]
-PROJECT_SUITES = Path(__file__).resolve().parents[2] / "suites"
 
 
 @dataclass(frozen=True)
@@ -129,49 +125,3 @@ class Metric(Protocol):
 MODELS: Registry[ZooModel] = Registry("model", "harness.zoo.models", "harness.zoo")
 DATASETS: Registry[Dataset] = Registry("dataset", "harness.zoo.datasets", "harness.zoo")
 METRICS: Registry[Metric] = Registry("metric", "harness.zoo.metrics", "harness.zoo")
-
-
-def locate_asset(relative: str, folder: Path) -> Path:
-    """Return `relative` below the suite's folder, or below the project's own suites if it is not there."""
-    own = folder / relative
-    return own if own.exists() else PROJECT_SUITES / relative
-
-
-def unpack_verified(path: Path, md5: str, remedy: str) -> bytes:
-    """Return the unpacked content of the gzip file `path`, whose MD5 must be `md5`.
-
-    Raises DataError for a missing, damaged or different file, with the MD5 expected and found, and `remedy`.
-    """
-    try:
-        content = gzip.decompress(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing (md5 {md5} unpacked): {remedy}") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be unpacked ({error}); expected md5 {md5} unpacked: {remedy}"
-        ) from error
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise DataError(f"{path} has md5 {found} unpacked instead of {md5}: {remedy}")
-    return content
-
-
-def flat_pair(
-    name: str, outputs: tuple[Array, ...], truth: Array
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return `outputs[0]` and the reference outputs `truth`, both as (samples, values) in float64.
-
-    For metrics that compare with a reference. Raises DataError, naming the metric `name`, unless both have
-    the same shape, with at least one value a sample.
-    """
-    found = outputs[0] if outputs else np.empty(0)
-    if found.shape != truth.shape or found.ndim < 1 or found.dtype.kind not in "fiub":
-        raise DataError(
-            f"{name} takes real outputs of the reference's shape {truth.shape}, "
-            f"not {found.dtype} {found.shape}"
-        )
-    values = int(np.prod(found.shape[1:], dtype=np.int64))
-    if values == 0:
-        raise DataError(f"{name} takes samples with at least one value, not {found.shape}")
-    size = (len(found), values)
-    return found.reshape(size).astype(np.float64), truth.reshape(size).astype(np.float64)

@@ -162,7 +162,7 @@ def test_over_all_blocks_the_share_over_the_bound_is_what_was_asked() -> None:
 
 
 def test_a_staircase_on_the_blocks_own_percentiles_would_find_too_much() -> None:
-    """Why the search goes by the share over the bound: stated in measure/rate_search.py."""
+    """Why the search goes by the share over the bound: stated in measure/open_loop.py."""
     bound_s, rate, levels = 5 * S, knee(5 * S, 0.99), []
     for number in range(600):
         latency = waits(unit_gaps(662, (7, number)) / rate, np.full(662, S)) + S

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
-from harness.zoo.registry import DATASETS, Data, Dataset, Split, unpack_verified
+from harness.zoo.assets import unpack_verified
+from harness.zoo.registry import DATASETS, Data, Dataset, Split
 
 MEAN, DEVIATION = 0.1307, 0.3081
 """Mean and standard deviation of the training pixels, as shares of 255."""

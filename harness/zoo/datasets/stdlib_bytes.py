@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
-from harness.zoo.registry import DATASETS, Data, Dataset, Split, unpack_verified
+from harness.zoo.assets import unpack_verified
+from harness.zoo.registry import DATASETS, Data, Dataset, Split
 
 WINDOW = 256
 """Bytes of a sample; the label of each is the byte after it."""

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.formats.tensors import Array
-from harness.zoo.registry import METRICS, flat_pair
+from harness.zoo.metrics.fidelity import flat_pair
+from harness.zoo.registry import METRICS
 
 
 class Agreement:

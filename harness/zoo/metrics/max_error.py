@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.formats.tensors import Array
-from harness.zoo.registry import METRICS, flat_pair
+from harness.zoo.metrics.fidelity import flat_pair
+from harness.zoo.registry import METRICS
 
 
 class MaxError:

@@ -9,8 +9,9 @@ from harness.artifacts.cache import file_digest
 from harness.errors import DataError
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
+from harness.zoo.assets import locate_asset
 from harness.zoo.identities import code_identity, dataset_identity
-from harness.zoo.registry import MODELS, Data, Split, locate_asset
+from harness.zoo.registry import MODELS, Data, Split
 from harness.zoo.source import SOURCES, ModelIdentity, ModelName, Source, SourceConfig
 from harness.zoo.user_code import load_data
 
