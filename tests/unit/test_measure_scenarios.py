@@ -33,7 +33,7 @@ class Many:
 
     def serve(self, count: int, clock: Clock) -> Block:
         self.served.append(count)
-        return Block(np.full(count, 5), count * 2, "answer", 0)
+        return Block(np.full(count, 5), count * 2, "output", 0)
 
 
 def load(name: str, calls: Calls, clock: Clock, session: object = None, **options: Any) -> Load:
@@ -47,7 +47,7 @@ def test_offline_uses_a_servers_own_way() -> None:
     one = load("offline", [lambda: made.append(1)], FakeClock(tick_ns=1), target, batch=4)
     block = one.run(7)
     assert target.served == [7]
-    assert block.last == "answer"
+    assert block.last == "output"
     assert made == []
     assert one.seconds_per_sample(block) == pytest.approx(2e-9 / 4)
 
@@ -128,12 +128,12 @@ def test_a_multi_stream_sample_is_a_query_of_several_calls() -> None:
     clock, made = FakeClock(), []
 
     def call(number: int) -> Callable[[], int]:
-        def answer() -> int:
+        def output() -> int:
             made.append(number)
             clock.advance(10 * (number + 1))
             return number
 
-        return answer
+        return output
 
     one = load("multi-stream", [call(i) for i in range(5)], clock, samples_per_query=6, batch=2)
     assert one.samples == 6

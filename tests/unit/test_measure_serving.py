@@ -180,7 +180,7 @@ def test_a_queue_that_grows_without_end_fails_whatever_its_latencies() -> None:
     assert search.rate == pytest.approx(1200.0 * np.exp(-5 * GAIN))
 
 
-def test_a_bound_that_never_binds_finds_what_the_session_can_answer() -> None:
+def test_a_bound_that_never_binds_finds_what_the_session_can_serve() -> None:
     one = load(FakeSession(), latency_bound=1.0)
     one.warm()
     assert one.count == MAX_CALLS
@@ -245,9 +245,9 @@ def test_a_search_that_is_cut_short_says_so() -> None:
         def call(self) -> tuple[int]:
             idle = self.made and self.clock.time_ns > self.ended
             self.clock.advance(round(0.5 * S * 1e9) if idle else 0)
-            answer = super().call()
+            output = super().call()
             self.ended = self.clock.time_ns
-            return answer
+            return output
 
     cut = load(Slower(), latency_bound=5 * S, search_time=1e-3).warm()
     assert cut.search["resolved"] is False

@@ -1,4 +1,4 @@
-"""Language models: standard shapes, a cache that is one, and exports that answer the same."""
+"""Language models: standard shapes, a cache that is one, and exports with the same outputs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def case(request):
     return made(net), specs
 
 
-def test_going_on_from_the_cache_answers_as_reading_everything_again_does():
+def test_going_on_from_the_cache_equals_reading_everything_again():
     prefill, decode, whole = (
         made(transformer.Prefill),
         made(transformer.Decode),
@@ -77,7 +77,7 @@ def test_the_encoder_sees_both_sides():
     assert bool(((module(tokens) - module(changed)).abs().amax(dim=-1) > 1e-4).all())
 
 
-def test_it_becomes_an_onnx_graph_with_a_free_batch_and_the_same_answers(case, tmp_path):
+def test_it_becomes_an_onnx_graph_with_a_free_batch_and_the_same_outputs(case, tmp_path):
     ort = pytest.importorskip("onnxruntime")
     module, specs = case
     path = tmp_path / "model.onnx"

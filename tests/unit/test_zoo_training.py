@@ -21,7 +21,7 @@ RECIPE = Recipe(epochs=3, batch=16, learning_rate=0.02, seed=5)
 
 
 def blobs(samples=96, seed=0):
-    """Images (items, 1, 8, 8) whose bright quarter is the label."""
+    """Images (samples, 1, 8, 8) whose bright quarter is the label."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 4, samples)
     images = 0.1 * rng.standard_normal((samples, 1, 8, 8)).astype(np.float32)
@@ -211,7 +211,7 @@ def test_predict_does_not_depend_on_the_batch_and_keeps_the_mode():
     assert module.training
 
 
-def test_the_mean_score_is_over_all_items_whatever_the_batch():
+def test_the_mean_score_is_over_all_samples_whatever_the_batch():
     images, labels = blobs(10)
     expected = np.mean(predict(net(), (images,)).argmax(axis=1) == labels)
     for batch in (3, 10, 100):
