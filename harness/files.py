@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and folders that belong to one process."""
+"""Write files whole or not at all, and make folders that belong to one process."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import psutil
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` beside `path` and rename it, so that a crash leaves the old file or the new one.
+    """Write `data` to a temporary file and rename it to `path`: a crash leaves the old file or the new one.
 
-    Raises OSError when the disk is full or the folder cannot be written; nothing is left beside then.
+    Raises OSError when the disk is full or the folder cannot be written; the temporary file is removed then.
     """
     if not path.name:  # "" and "/"
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a device or a pipe: it is to stay one
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a device or a pipe, which must stay one
         path.write_bytes(data)
         return
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -37,13 +37,13 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def make_folder(parent: Path, purpose: str) -> Path:
-    """Make an empty folder of this process in `parent`; first remove those of processes that have gone."""
+    """Make an empty folder of this process in `parent`; first remove those of processes that have ended."""
     sweep(parent, purpose)
     return Path(tempfile.mkdtemp(prefix=f"{_prefix(purpose)}{os.getpid()}-", dir=parent))
 
 
 def sweep(parent: Path, purpose: str) -> None:
-    """Remove the folders of this purpose whose processes, on this machine, have gone."""
+    """Remove the folders of this purpose whose processes, on this machine, have ended."""
     prefix = _prefix(purpose)
     for folder in parent.glob(f"{prefix}*"):
         pid = folder.name.removeprefix(prefix).partition("-")[0]
@@ -52,5 +52,5 @@ def sweep(parent: Path, purpose: str) -> None:
 
 
 def _prefix(purpose: str) -> str:
-    """A cache may be shared between machines, so a process is named with its machine."""
+    """Return the prefix of folder names; it names the machine, since machines may share a cache."""
     return f"{purpose}-{platform.node()}-"

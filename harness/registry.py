@@ -1,7 +1,7 @@
-"""Registries: a thing is registered in the file that defines it, and found by its name.
+"""Registries: an entry is registered in the file that defines it, and found by its name.
 
-A registry loads the modules of its own folder and the entry points of its group on first use; none of them
-may import an ML library at module level, so that `harness list` answers without one.
+On first use a registry loads the modules of its folder and the entry points of its group. None of them may
+import an ML library at module level, so that `harness list` works without one.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _ALL: WeakSet[Registry[Any]] = WeakSet()
 
 
 def broken_plugins() -> dict[str, str]:
-    """Plug-ins that could not be loaded by the registries that were asked so far, with the reason."""
+    """Return the plug-ins that the registries used so far could not load, with the reasons."""
     return {name: why for registry in _ALL for name, why in registry.broken.items()}
 
 
 class Registry(Generic[T]):
-    """Named things of one kind, filled by the modules of `package` and the entry points of `group`.
+    """Named entries of one kind, from the modules of `package` and the entry points of `group`.
 
-    An entry point names a module; importing it registers what it defines. One that cannot be imported does
-    not take the others down: its error is kept in `broken` and told when a name is not found.
+    An entry point names a module; importing it registers what it defines. If one cannot be imported, the
+    others still work: its error is kept in `broken` and reported when a name is not found.
     """
 
     def __init__(self, kind: str, package: str, group: str | None = None) -> None:
@@ -41,7 +41,7 @@ class Registry(Generic[T]):
         _ALL.add(self)
 
     def add(self, name: str, item: T) -> T:
-        """Register `item` under `name`; a second, different item of that name is refused."""
+        """Register `item` under `name`. Raises HarnessError for a second, different item of that name."""
         if name in self._items and self._items[name] is not item:
             raise HarnessError(f"two {self.kind}s are called {name!r}")
         self._items[name] = item
@@ -55,25 +55,25 @@ class Registry(Generic[T]):
         return self._items[name]
 
     def unknown(self, name: str) -> str:
-        """Say that there is no `name` here: the nearest, all there are, and plug-ins that failed to load."""
+        """Return a message for an unknown `name`: the nearest name, all names, and broken plug-ins."""
         return unknown(self.kind, name, self.names(), self.broken)
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """Return all names, sorted."""
         self._load()
         return sorted(self._items)
 
     def items(self) -> Iterator[tuple[str, T]]:
-        """All names with their items, sorted by name."""
+        """Return all names with their items, sorted by name."""
         self._load()
         return iter(sorted(self._items.items(), key=lambda pair: pair[0]))
 
     def values(self) -> list[T]:
-        """All items, sorted by name."""
+        """Return all items, sorted by name."""
         return [item for _, item in self.items()]
 
     def registered(self) -> list[T]:
-        """The items registered so far; loads nothing, so that a module may ask while it registers its own."""
+        """Return the items registered so far. Loads nothing, so a module may call it while it registers."""
         return list(self._items.values())
 
     def __contains__(self, name: str) -> bool:
@@ -90,5 +90,5 @@ class Registry(Generic[T]):
         for entry in entry_points(group=self.group) if self.group else ():
             try:
                 entry.load()
-            except (Exception, SystemExit) as error:  # a user's plug-in may fail in any way
+            except (Exception, SystemExit) as error:  # a user's plug-in may raise any error
                 self.broken[entry.name] = f"{entry.value}: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The processor and the cores given to this process, read from /proc and /sys, or from what macOS tells.
+"""The processor and the cores available to this process, read from /proc and /sys, or by sysctl on macOS.
 
 Parsers take text; readers take a `Host`. Sources: proc(5), sysfs ABI (Documentation/ABI/testing/
 sysfs-devices-system-cpu), Documentation/admin-guide/cgroup-v2.rst and cgroup-v1.
@@ -19,8 +19,8 @@ import psutil
 from harness.devices.host import Host
 from harness.measure import procfs
 
-# What decides which kernels a runtime picks. A fixed list: a kernel that learns to name one more feature
-# must not make an old machine a new one.
+# The features by which runtimes choose kernels. The list is fixed, so that a Linux kernel that reports one
+# more feature does not change a machine's identity.
 ISA_FEATURES = (
     *(
         "avx",
@@ -61,7 +61,7 @@ _UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes "no limit" as a number near 2^63
 
 @dataclass(frozen=True)
 class CpuInfo:
-    """What /proc/cpuinfo says of the first core; empty where unknown. `virtual` is the hypervisor's flag."""
+    """What /proc/cpuinfo says of the first core; empty where unknown. `virtual` is the hypervisor flag."""
 
     vendor: str = ""
     model_name: str = ""
@@ -79,11 +79,11 @@ class CpuInfo:
 
 
 class Cores(NamedTuple):
-    """The cores given to this process.
+    """The cores available to this process.
 
     `ids` are logical cores in the order in which to use them: one of each physical core first, then their
-    siblings. `physical` counts the physical cores among them, `online` the machine's logical cores;
-    `quota` is the cgroup's CPU limit in cores, None where there is none.
+    siblings. `physical` is the number of physical cores among them, `online` the number of the machine's
+    logical cores. `quota` is the cgroup's CPU limit in cores, None where there is none.
     """
 
     ids: tuple[int, ...]
@@ -141,12 +141,12 @@ def parse_quota(cpu_max: str) -> float | None:
 
 
 def tightest(limits: Sequence[float | None]) -> float | None:
-    """Return the smallest limit that is one."""
+    """Return the smallest limit, or None where there is none."""
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def cpuinfo(host: Host) -> CpuInfo:
-    """Read what the processor is, from sysctl where there is no /proc/cpuinfo."""
+    """Read the processor's description, from sysctl where there is no /proc/cpuinfo."""
     text = host.text("proc/cpuinfo")
     if text or not host.real:
         return parse_cpuinfo(text)
@@ -177,7 +177,7 @@ def quota(host: Host) -> float | None:
 
 
 def memory_bytes(host: Host) -> int | None:
-    """Return the memory that this process may use: the machine's, or less by its cgroups."""
+    """Return the memory that this process may use: the machine's, or the limit of its cgroups."""
     total = procfs.numbers(host.text("proc/meminfo")).get("MemTotal")
     if total is None:
         return int(psutil.virtual_memory().total) if host.real else None
@@ -193,9 +193,10 @@ def memory_limit_bytes(host: Host) -> int | None:
 
 
 def cores(host: Host, affinity: Sequence[int] | None = None) -> Cores:
-    """Return the cores given to this process: its affinity, no more of them than its quota has whole cores.
+    """Return the cores available to this process: those of its affinity, limited to the whole cores of its
+    quota.
 
-    `affinity` stands in for the process's own (for tests). A quota below one core still gives one.
+    `affinity` replaces the process's own (for tests). A quota below one core still gives one.
     """
     online = procfs.cpu_list(host.text("sys/devices/system/cpu/online"))
     online = online or tuple(range((psutil.cpu_count() or 1) if host.real else 1))
@@ -212,9 +213,9 @@ def cores(host: Host, affinity: Sequence[int] | None = None) -> Cores:
 
 
 def pinning_order(siblings: Mapping[int, tuple[int, ...]]) -> tuple[int, ...]:
-    """Order logical cores so that the first n lie on as many physical cores as can be.
+    """Order logical cores so that the first n are on as many physical cores as possible.
 
-    `siblings` maps a core to the group of logical cores on its physical core, itself among them.
+    `siblings` maps a core to the group of logical cores on its physical core, including itself.
     """
     seen: dict[tuple[int, ...], int] = {}
     rank: dict[int, tuple[int, int]] = {}

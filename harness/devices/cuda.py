@@ -1,7 +1,7 @@
-"""NVIDIA GPUs through NVML: what they are and what state they are in. Reads only; never changes a setting.
+"""NVIDIA GPUs through NVML: their identity and their state. Reads only; never changes a setting.
 
-`nvml` everywhere is the pynvml module or what stands in for it in a test; left out, it is imported on first
-use. Reference: NVIDIA Management Library API, nvmlClocksEventReasons.
+`nvml` is the pynvml module or its replacement in a test; by default pynvml is imported on first use.
+Reference: NVIDIA Management Library API, nvmlClocksEventReasons.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ _REASONS = {
     0x80: "power-brake",
     0x100: "display-clocks",
 }
-"""Bits of the clock event reasons. Idle and set clocks are states, the others hold the clock down."""
+"""Bits of the clock event reasons. Idle and set clocks are states; the others reduce the clock."""
 
 HARMFUL = frozenset({"power-cap", "hardware-slowdown", "thermal-software", "thermal-hardware", "power-brake"})
-"""Reasons by which a GPU ran slower than it was set to."""
+"""Reasons for which a GPU runs slower than its settings allow."""
 
-_CLOCK_DRIFT = 0.05  # share by which the SM clock may move within a Block before it is tagged
+_CLOCK_DRIFT = 0.05  # relative change of the SM clock within a Block above which it is tagged
 
 
 CUDA_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""What workers are started with: CUDA numbers GPUs as NVML does. By itself it puts the fastest first, so that
-where GPUs of different kinds share a machine another one would be used than is looked at here."""
+"""Environment of workers, so that CUDA numbers GPUs as NVML does. By default CUDA puts the fastest GPU first,
+so on a machine with different GPUs the one that is used would not be the one that is watched here."""
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU. `index` is NVML's (PCI order); `uuid_hash` tells two of a kind apart without naming them."""
+    """One GPU. `index` is NVML's (PCI order); `uuid_hash` distinguishes two of a kind without naming them."""
 
     index: int
     name: str
@@ -54,8 +54,8 @@ class Gpu:
 
 
 @dataclass(frozen=True)
-class GpuSample:
-    """State of one GPU at one moment; None where the GPU or the driver does not tell."""
+class GpuState:
+    """State of one GPU at one moment; None where the GPU or the driver does not report it."""
 
     sm_clock_mhz: int | None
     memory_clock_mhz: int | None
@@ -77,11 +77,11 @@ def available(nvml: Any = None) -> str | None:
     except HarnessError as error:
         return str(error)
     except Exception as error:  # NVML's errors are a class of a module that may not be there
-        return f"NVML answers: {error}"
+        return f"NVML reports an error: {error}"
 
 
 def gpus(nvml: Any = None) -> tuple[Gpu, ...]:
-    """List the GPUs that the driver sees; empty where there is none or no driver."""
+    """List the GPUs that the driver sees; empty where there is no GPU or no driver."""
     if available(nvml) is not None:
         return ()
     library = _nvml(nvml)
@@ -89,10 +89,10 @@ def gpus(nvml: Any = None) -> tuple[Gpu, ...]:
 
 
 def visible(found: tuple[Gpu, ...], nvml: Any = None) -> tuple[Gpu, ...]:
-    """Keep what CUDA_VISIBLE_DEVICES leaves to this process, in its order; all where it is not set.
+    """Return the GPUs that CUDA_VISIBLE_DEVICES allows, in its order; all where it is not set.
 
-    As CUDA does, it stops at the first entry that names no GPU. MIG slices name none here. Numbers are read
-    in PCI order, in which workers number them as well (CUDA_ORDER).
+    As in CUDA, the list ends at the first entry that names no GPU. MIG slices are not supported. Numbers
+    refer to PCI order, which workers use as well (CUDA_ORDER).
     """
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
@@ -107,20 +107,20 @@ def visible(found: tuple[Gpu, ...], nvml: Any = None) -> tuple[Gpu, ...]:
 
 
 def capability(nvml: Any = None) -> tuple[int, int] | None:
-    """Return the compute capability of the first GPU that this process sees; None where nobody tells."""
+    """Return the compute capability of the first GPU that this process sees; None where it is unknown."""
     found = visible(gpus(nvml), nvml)
     if not found:
         return None
     library = _nvml(nvml)
-    answer = _ask(library, "nvmlDeviceGetCudaComputeCapability", _handle(library, found[0].index))
-    return (int(answer[0]), int(answer[1])) if answer is not None else None
+    version = _ask(library, "nvmlDeviceGetCudaComputeCapability", _handle(library, found[0].index))
+    return (int(version[0]), int(version[1])) if version is not None else None
 
 
-def sample(index: int, own_pids: Collection[int] = (), nvml: Any = None) -> GpuSample:
+def state(index: int, own_pids: Collection[int] = (), nvml: Any = None) -> GpuState:
     """Read the state of GPU `index`; takes about a millisecond.
 
-    `foreign_processes` counts compute processes whose pid is not in `own_pids`; None inside a container
-    whose pids are not the driver's.
+    `foreign_processes` is the number of compute processes whose pid is not in `own_pids`; None inside a
+    container, where pids differ from the driver's.
     """
     library = _nvml(nvml)
     handle = _handle(library, index)
@@ -129,7 +129,7 @@ def sample(index: int, own_pids: Collection[int] = (), nvml: Any = None) -> GpuS
         bits = _ask(library, "nvmlDeviceGetCurrentClocksThrottleReasons", handle)
     milliwatts = _ask(library, "nvmlDeviceGetPowerUsage", handle)
     memory = _ask(library, "nvmlDeviceGetMemoryInfo", handle)
-    return GpuSample(
+    return GpuState(
         sm_clock_mhz=_ask(library, "nvmlDeviceGetClockInfo", handle, 1),  # NVML_CLOCK_SM
         memory_clock_mhz=_ask(library, "nvmlDeviceGetClockInfo", handle, 2),  # NVML_CLOCK_MEM
         throttle_reasons=None if bits is None else decode(bits),
@@ -141,7 +141,7 @@ def sample(index: int, own_pids: Collection[int] = (), nvml: Any = None) -> GpuS
 
 
 def process_memory_bytes(index: int, pid: int, nvml: Any = None) -> int | None:
-    """Return what the driver counts as device memory of `pid`; None where it does not list the process."""
+    """Return the device memory of `pid` by the driver; None where it does not list the process."""
     library = _nvml(nvml)
     running = _ask(library, "nvmlDeviceGetComputeRunningProcesses", _handle(library, index)) or []
     used = [process.usedGpuMemory for process in running if process.pid == pid]
@@ -149,15 +149,15 @@ def process_memory_bytes(index: int, pid: int, nvml: Any = None) -> int | None:
 
 
 def decode(bits: int) -> tuple[str, ...]:
-    """Name the clock event reasons set in `bits`."""
+    """Return the names of the clock event reasons set in `bits`."""
     return tuple(name for bit, name in _REASONS.items() if bits & bit)
 
 
-def tags(before: GpuSample, after: GpuSample) -> tuple[str, ...]:
-    """Return the kinds of noise between two samples around a Block.
+def tags(before: GpuState, after: GpuState) -> tuple[str, ...]:
+    """Return the kinds of noise between two states, read before and after a Block.
 
-    ``gpu-throttled``: a harmful reason at either edge. ``gpu-shared``: another process computes on it.
-    ``gpu-clock``: the SM clock moved by more than 5 %.
+    ``gpu-throttled``: a harmful reason in either state. ``gpu-shared``: another process computes on the GPU.
+    ``gpu-clock``: the SM clock changed by more than 5 %.
     """
     reasons = set(before.throttle_reasons or ()) | set(after.throttle_reasons or ())
     start, end = before.sm_clock_mhz, after.sm_clock_mhz
@@ -179,7 +179,7 @@ def _loaded() -> Any:
         library = importlib.import_module("pynvml")
     except ImportError as error:
         raise HarnessError(
-            "nvidia-ml-py is not installed, so no GPU can be seen: pip install nvidia-ml-py"
+            "nvidia-ml-py is not installed, so no GPU can be found: pip install nvidia-ml-py"
         ) from error
     try:
         library.nvmlInit()
@@ -196,7 +196,7 @@ def _handle(library: Any, index: int) -> Any:
 
 
 def _ask(library: Any, question: str, *arguments: Any) -> Any:
-    """Ask NVML one thing; None where this GPU, driver or pynvml does not know it."""
+    """Call one function of NVML; None where this GPU, driver or pynvml does not support it."""
     try:
         return getattr(library, question)(*arguments)
     except (AttributeError, library.NVMLError):
@@ -231,11 +231,11 @@ def _foreign(library: Any, handle: Any, own_pids: Collection[int]) -> int | None
     if running is None:
         return None
     pids = {process.pid for process in running}
-    if any(not psutil.pid_exists(pid) for pid in pids):  # pids of the host, which a container cannot match
+    if any(not psutil.pid_exists(pid) for pid in pids):  # pids of the host, which mean nothing in a container
         return None
     return len(pids - set(own_pids))
 
 
 def _text(value: Any) -> str:
-    """Older pynvml answers in bytes."""
+    """Return a value as text; older versions of pynvml return bytes."""
     return value.decode() if isinstance(value, bytes) else str(value or "")

@@ -1,7 +1,8 @@
-"""Is this machine fit to measure? One Finding for each thing that shifts or scatters timings, worst first.
+"""Check whether this machine is fit to measure on: one Finding for each thing that changes timings, worst
+first.
 
-A check is one function in a module of `harness.devices.checks`, registered by `@check`; nothing else knows
-of it. A check that fails says so in its own Finding and takes no other down.
+A check is one function in a module of `harness.devices.checks`, registered by `@check`; no other file names
+it. A check that fails reports that in its own Finding, and the others still run.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from harness.devices.host import Host
 from harness.registry import Registry
 
 Level = Literal["bad", "warn", "note", "unknown", "ok"]
-"""`bad` spoils results, `warn` makes them noisier, `note` must be known to read them right."""
+"""`bad` makes results useless, `warn` makes them noisier, `note` must be known to interpret them."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: `value` is what is, `why` it matters, `remedy` how to change it, if it can be."""
+    """What one check found: the present `value`, `why` it matters, and the `remedy`, if there is one."""
 
     name: str
     level: Level
@@ -33,7 +34,7 @@ class Finding:
 
 
 Seen = tuple[Level, str] | tuple[Level, str, str]
-"""What a check saw: level, value, and the remedy where there is one."""
+"""The result of a check: level, value, and the remedy where there is one."""
 
 Check = Callable[[Host], Finding]
 
@@ -41,13 +42,13 @@ CHECKS: Registry[Check] = Registry("check", "harness.devices.checks", "harness.c
 
 
 def check(name: str, why: str) -> Callable[[Callable[[Host], Seen]], Check]:
-    """Register a function that looks at the machine as the check `name`; `why` its subject matters."""
+    """Register a function that examines the machine as the check `name`; `why` says why it matters."""
 
     def register(look: Callable[[Host], Seen]) -> Check:
         def examined(host: Host) -> Finding:
             try:
                 level, value, *remedy = look(host)
-            except Exception as error:  # one odd machine must not silence the other checks
+            except Exception as error:  # an unusual machine must not stop the other checks
                 return Finding(name, "unknown", f"could not be read: {type(error).__name__}: {error}", why)
             return Finding(name, level, value, why, remedy[0] if remedy else None)
 
@@ -59,7 +60,7 @@ def check(name: str, why: str) -> Callable[[Callable[[Host], Seen]], Check]:
 def examine(host: Host | None = None) -> list[Finding]:
     """Return all findings, worst first, then by name; watches the machine for half a second.
 
-    Run it while the machine does what it does when measuring, and nothing more.
+    Run it while the machine is in the state in which it measures.
     """
     host = host or Host()
     order = get_args(Level)

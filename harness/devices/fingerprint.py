@@ -1,6 +1,6 @@
-"""Which machine this is: an identity that does not change by itself, and beside it what does.
+"""Fingerprint of the machine: an identity that does not change by itself, and a state that does.
 
-Nothing here names a person, a host or a place on disk.
+It contains no name of a person, a host or a path.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _LIBRARIES = (
 class Identity:
     """What does not change by itself; its hash is the machine's id.
 
-    Cores and memory are those given to this process: the same computer with half of its cores is another
-    machine to a benchmark. Memory is rounded to a power of two GiB, so that firmware and kernel may take
-    their share; of a GPU it is whole GiB.
+    Cores and memory are those available to this process: for a benchmark, the same computer with half of its
+    cores is another machine. Memory is rounded to a power of two GiB, because firmware and kernel take some
+    of it; a GPU's memory is rounded to whole GiB.
     """
 
     architecture: str
@@ -58,10 +58,10 @@ class Identity:
 
 @dataclass(frozen=True)
 class State:
-    """What may change from one day to the next; a change of it is shown in trends.
+    """What may change from one day to the next; trends show such a change.
 
-    `core_ids` are the cores given, in pinning order; `cpu_quota_cores` the cgroup's limit; `smt`, `virtual`,
-    `container`, `turbo` and `governor` are None where unknown.
+    `core_ids` are the available cores in pinning order, `cpu_quota_cores` is the cgroup's limit. `smt`,
+    `virtual`, `container`, `turbo` and `governor` are None where unknown.
     """
 
     os: str
@@ -85,7 +85,7 @@ class State:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine: `id` is a short hash of `identity`; `slug` ends in it and is fit for a folder's name."""
+    """A machine: `id` is a short hash of `identity`; `slug` ends in it and can name a folder."""
 
     id: str
     slug: str
@@ -93,13 +93,13 @@ class Machine:
     state: State
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON would hold it (lists for tuples)."""
+        """Return all fields as JSON would hold them (lists for tuples)."""
         fields: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return fields
 
 
 def fingerprint(host: Host | None = None, nvml: Any = None) -> Machine:
-    """Say which machine this is. Call it before pinning: the affinity of the caller counts as cores given."""
+    """Return this machine's fingerprint. Call it before pinning, since it reads the caller's affinity."""
     host = host or Host()
     found = cuda.visible(cuda.gpus(nvml), nvml)
     info, cores, memory = cpu.cpuinfo(host), cpu.cores(host), cpu.memory_bytes(host)
@@ -142,7 +142,8 @@ def fingerprint(host: Host | None = None, nvml: Any = None) -> Machine:
 def cores_given(host: Host | None = None) -> tuple[int, ...]:
     """Return the logical cores that this process may use, in pinning order: take the first n for n threads.
 
-    One core of each physical core comes first, then the siblings; affinity and cgroup quota are respected.
+    One logical core of each physical core comes first, then the siblings; affinity and cgroup quota limit
+    them.
     """
     return cpu.cores(host or Host()).ids
 
@@ -154,12 +155,12 @@ def identity_hash(identity: Identity) -> str:
 
 
 def memory_class_gib(size_bytes: int | None) -> int:
-    """Round to the nearest power of two GiB, on a logarithmic scale; 0 where unknown, 1 at least."""
+    """Round to the nearest power of two GiB, on a logarithmic scale: at least 1, or 0 where unknown."""
     return 2 ** max(0, round(math.log2(size_bytes / _GIB))) if size_bytes else 0
 
 
 def slug(identity: Identity) -> str:
-    """Name a machine readably: processor, cores, memory class, GPUs."""
+    """Return a readable name of a machine: processor, cores, memory class, GPUs."""
     gpus = list(dict.fromkeys(_plain(gpu.rpartition(" ")[0]) for gpu in identity.gpus))
     count = f"{len(identity.gpus)}x-" if len(identity.gpus) > 1 else ""
     parts = [_cpu_slug(identity), f"{identity.cores}c", f"{identity.memory_gib}g"]
@@ -167,7 +168,7 @@ def slug(identity: Identity) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the installed libraries that matter to speed, without importing any."""
+    """Return the versions of the installed libraries that affect speed, without importing any."""
     versions = {}
     for name in _LIBRARIES:
         try:

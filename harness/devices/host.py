@@ -1,4 +1,4 @@
-"""A view of the machine's files, so that what reads them can be tested on a folder of recorded ones."""
+"""A view of the machine's files, so that their readers can be tested on a folder of recorded files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.measure.procfs import CoreTimes
 
 @dataclass(frozen=True)
 class Host:
-    """The files under `root` (``/`` is this machine). Reading what is not there gives None, never an error.
+    """The files under `root` (``/`` is this machine). Reading a missing file gives None, never an error.
 
     `window_s` is how long `window` watches the machine.
     """
@@ -23,7 +23,7 @@ class Host:
 
     @property
     def real(self) -> bool:
-        """Whether this is the running machine, so that psutil and system calls speak of the same one."""
+        """Whether this is the running machine, so that psutil and system calls refer to the same one."""
         return self.root == "/"
 
     def path(self, name: str) -> str:
@@ -31,7 +31,7 @@ class Host:
         return f"{self.root.rstrip('/')}/{name}"
 
     def text(self, name: str) -> str | None:
-        """Return a file's text without surrounding blanks, or None."""
+        """Return a file's text without surrounding white space, or None."""
         text = procfs.read(self.path(name))
         return None if text is None else text.strip()
 
@@ -41,7 +41,7 @@ class Host:
         return int(text) if text and text.lstrip("-").isdigit() else None
 
     def glob(self, pattern: str) -> list[str]:
-        """Return the names of the files that match, sorted, in the form that `text` takes."""
+        """Return the names of the files that match, sorted, relative to the root as `text` takes them."""
         root = Path(self.root)
         return sorted(str(path.relative_to(root)) for path in root.glob(pattern))
 
@@ -50,7 +50,7 @@ class Host:
         return Path(self.path(name)).exists()
 
     def cgroup_texts(self, controller: str, name: str) -> list[str]:
-        """Return the texts of a cgroup file that bind this process: its own cgroup's first, then upwards."""
+        """Return the texts of a file of this process's cgroups: its own cgroup first, then the ancestors."""
         folders = procfs.cgroup_dirs(
             self.text("proc/self/cgroup"), self.text("proc/self/mountinfo"), controller
         )
@@ -59,7 +59,7 @@ class Host:
 
     @cached_property
     def window(self) -> tuple[float, dict[int, CoreTimes]]:
-        """Watch the machine for a moment: the seconds watched, and what each core did in them."""
+        """Watch the machine for `window_s`: the seconds watched, and each core's times in them."""
         before, start = procfs.core_times(self.text("proc/stat")), time.monotonic()
         time.sleep(self.window_s)
         after, passed = procfs.core_times(self.text("proc/stat")), time.monotonic() - start

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from harness.measure.clock import Clock, check_durations, elapsed_ns
 
 MAX_CALLS = 20_000
-"""Most calls of one Block, so that a Block of a very fast call stays short of a million samples."""
+"""Most calls of one Block, so that the durations of a very fast call stay few enough to store."""
 
 Call = Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Queries of a Block by their schedule, which was drawn for `asked_per_s` queries a second.
+    """The schedule of a Block's queries, drawn for `asked_per_s` queries a second.
 
-    int64 (calls,) each. `due_ns`: when each was to arrive, from the Block's start. `service_ns`: time of the
-    call alone, while the Block's samples also hold the wait since `due_ns`.
+    int64 (calls,) each. `due_ns`: when each query is due, from the Block's start. `service_ns`: time of the
+    call alone; the Block's `calls_ns` also hold the wait since `due_ns`.
     """
 
     asked_per_s: float
@@ -35,12 +35,12 @@ class Arrivals:
 
     @property
     def drawn_per_s(self) -> float:
-        """Queries a second that were due by chance."""
+        """Queries a second that the random schedule contains."""
         return len(self.due_ns) / max(int(self.due_ns[-1]), 1) * 1e9
 
     @property
     def utilization(self) -> float:
-        """Share of the schedule's time that the calls take; from 1 on a queue grows without end."""
+        """Share of the schedule's time that the calls take; from 1 on the queue grows without limit."""
         return int(self.service_ns.sum()) / max(int(self.due_ns[-1]), 1)
 
 
@@ -48,8 +48,8 @@ class Arrivals:
 class Block:
     """`calls_ns`: duration of each call, int64 (calls,). `duration_ns`: wall time of the Block.
 
-    `last` is the last call's output and `last_index` which of the distinct calls it was. Where queries came
-    by a schedule, `arrivals` is that.
+    `last` is the last call's output and `last_index` the index of that call among the distinct calls.
+    `arrivals` is the schedule, where queries arrived by one.
     """
 
     calls_ns: NDArray[np.int64]
@@ -60,15 +60,15 @@ class Block:
 
     @property
     def calls(self) -> int:
-        """Timed calls."""
+        """Number of timed calls."""
         return len(self.calls_ns)
 
 
 def set_aside_garbage() -> None:
-    """Put all that is alive now out of the collector's sight (gc.freeze).
+    """Exclude all live objects from garbage collection (gc.freeze).
 
-    With an ML library loaded one collection takes tens of milliseconds; after this, only what calls leave
-    behind is looked at. Called once, when the model is loaded.
+    With an ML library loaded, one collection takes tens of milliseconds. After this call it looks only at
+    objects that timed calls leave behind. Call it once, when the model is loaded.
     """
     gc.collect()
     gc.freeze()
@@ -76,7 +76,7 @@ def set_aside_garbage() -> None:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Collect garbage now, and not again until the end."""
+    """Collect garbage now, and not again inside the `with` block."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -88,10 +88,10 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 def time_in_turn(calls: Sequence[Call], count: int, clock: Clock, start: int = 0) -> Block:
-    """Time `count` calls, taking `calls` in turn from number `start` on, each when the one before returned.
+    """Time `count` calls one after the other, taking `calls` in turn from number `start` on.
 
-    A sample is the time between two clock readings, so it holds one reading and the loop's step: some 0.1 µs
-    that `tests/perf` keeps an eye on. Raises ClockError when the clock goes backwards.
+    A duration is the time between two clock readings, so it includes one reading and one step of the loop:
+    about 0.1 µs, which `tests/perf` measures. Raises ClockError when the clock goes backwards.
     """
     order = list(islice(cycle(calls), start, start + count))
     now = clock.now_ns
@@ -103,15 +103,15 @@ def time_in_turn(calls: Sequence[Call], count: int, clock: Clock, start: int = 0
             output = call()
             append(now())
     readings = np.asarray(stamps, dtype=np.int64)
-    samples: NDArray[np.int64] = readings[1:] - readings[:-1]
-    check_durations(samples)
-    return Block(samples, elapsed_ns(stamps[0], stamps[-1]), output, (start + count - 1) % len(calls))
+    durations: NDArray[np.int64] = readings[1:] - readings[:-1]
+    check_durations(durations)
+    return Block(durations, elapsed_ns(stamps[0], stamps[-1]), output, (start + count - 1) % len(calls))
 
 
 def grouped(calls: Sequence[Call], size: int) -> list[Call]:
-    """Return calls that each make `size` of `calls` in turn and return the last one's output.
+    """Return calls that each run the next `size` of `calls` and return the output of the last one.
 
-    So many that together they make each of `calls` equally often.
+    There are enough of them that together they run each of `calls` equally often.
     """
     if size == 1:
         return list(calls)
@@ -131,5 +131,26 @@ def grouped(calls: Sequence[Call], size: int) -> list[Call]:
 
 
 def calls_for(seconds: float, call_s: float) -> int:
-    """Calls of `call_s` that fill `seconds`: at least one, at most MAX_CALLS."""
+    """Return how many calls of `call_s` seconds fill `seconds`: at least one, at most MAX_CALLS."""
     return round(min(max(seconds / max(call_s, 1e-9), 1), MAX_CALLS))
+
+
+def slow_down(calls: Sequence[Call], wait_ns: int, clock: Clock) -> list[Call]:
+    """Return `calls`, each followed by a busy-wait of `wait_ns` nanoseconds that is part of the call.
+
+    `harness noise` injects this known slow-down to see whether it is found. The wait is busy because a
+    sleeping core becomes idle and slows down what follows. The wrapper itself adds about 0.2 µs.
+    """
+    now = clock.now_ns
+
+    def slowed(call: Call) -> Call:
+        def query() -> Any:
+            output = call()
+            end = now() + wait_ns
+            while now() < end:
+                pass
+            return output
+
+        return query
+
+    return [slowed(call) for call in calls]

@@ -1,4 +1,4 @@
-"""Clocks: what a Block reads before and after each call, what one reading costs, and how fine it is."""
+"""Clocks: reading the time before and after each call; the cost and the resolution of one reading."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from harness.errors import HarnessError
 
 SPIN_NS = 1_000_000
-"""Before a time that is waited for, this much is spun away; a sleeping thread wakes up to 0.1 ms late."""
+"""The last part of a wait is a busy loop of this length: a sleeping thread wakes up to 0.1 ms late."""
 _READINGS_A_BATCH = 63  # with the closing reading, 64 steps of the clock in each batch
 
 
 class ClockError(HarnessError):
-    """A clock that cannot time anything: it went backwards, or it stands still."""
+    """A clock that cannot be used for timing: it went backwards, or it does not move."""
 
 
 class Clock(Protocol):
-    """Anything that tells a time in whole nanoseconds from an arbitrary start and never goes back."""
+    """A source of time in whole nanoseconds since an arbitrary start, which never goes backwards."""
 
     def now_ns(self) -> int:
         """Return the time in nanoseconds."""
@@ -36,14 +36,14 @@ class Clock(Protocol):
 class PerfClock:
     """The system's finest monotonic clock.
 
-    `now_ns` is the built-in function itself, so that a reading costs no Python frame: bind it to a local
-    name outside of the loop (``now = clock.now_ns``).
+    `now_ns` is the built-in function itself, so that a reading needs no Python frame: bind it to a local name
+    outside of the loop (``now = clock.now_ns``).
     """
 
     now_ns = staticmethod(time.perf_counter_ns)
 
     def wait_until(self, time_ns: int) -> None:
-        """Sleep, and spin for the last SPIN_NS, since a sleeper is woken late."""
+        """Sleep, then busy-wait for the last SPIN_NS."""
         now = time.perf_counter_ns
         if (left := time_ns - now() - SPIN_NS) > 0:
             time.sleep(left / 1e9)
@@ -52,10 +52,10 @@ class PerfClock:
 
 
 class FakeClock:
-    """A clock for tests: it moves by `tick_ns` with every reading, and when told to.
+    """A clock for tests: it moves by `tick_ns` at every reading, and when `advance` is called.
 
-    A fake Session calls `advance` to pretend that its call took that long; a negative step makes a clock
-    that goes backwards.
+    A fake Session calls `advance` to simulate the duration of its call; a negative step makes a clock that
+    goes backwards.
     """
 
     def __init__(self, start_ns: int = 0, tick_ns: int = 0) -> None:
@@ -71,7 +71,7 @@ class FakeClock:
         return time_ns
 
     def advance(self, step_ns: int) -> None:
-        """Let `step_ns` nanoseconds pass."""
+        """Move the time by `step_ns` nanoseconds."""
         self.time_ns += step_ns
 
     def wait_until(self, time_ns: int) -> None:
@@ -80,7 +80,7 @@ class FakeClock:
 
 
 def elapsed_ns(before_ns: int, after_ns: int) -> int:
-    """Return the time between two readings, or raise ClockError where the second is the earlier one."""
+    """Return the time between two readings. Raises ClockError where the second is the earlier one."""
     if after_ns < before_ns:
         raise ClockError(_backwards(before_ns - after_ns))
     return after_ns - before_ns
@@ -93,9 +93,9 @@ def check_durations(durations_ns: NDArray[np.int64]) -> None:
 
 
 def cost_ns(clock: Clock, n: int = 200) -> float:
-    """Return what one reading of `clock` costs, in nanoseconds: the median of `n` batches of 64 steps.
+    """Return the duration of one reading of `clock`, in nanoseconds: the median of `n` batches of 64 steps.
 
-    The steps of a batch share one difference, so that a clock coarser than its own cost is still resolved.
+    One difference is taken over a batch, so that the cost is known even where the clock is coarser than it.
     """
     now = clock.now_ns
     costs = []
@@ -110,7 +110,7 @@ def cost_ns(clock: Clock, n: int = 200) -> float:
 def resolution_ns(clock: Clock, n: int = 2000) -> int:
     """Return the smallest step seen between `n` pairs of successive readings, in nanoseconds.
 
-    No duration is known better than this. Raises ClockError for a clock that never moves.
+    No duration can be measured more finely. Raises ClockError for a clock that never moves.
     """
     now = clock.now_ns
     steps = []
@@ -119,14 +119,12 @@ def resolution_ns(clock: Clock, n: int = 2000) -> int:
         steps.append(elapsed_ns(before, now()))
     moved = [step for step in steps if step]
     if not moved:
-        raise ClockError(
-            f"the clock stands still: {n} pairs of readings showed no difference, use a finer clock"
-        )
+        raise ClockError(f"the clock does not move: {n} pairs of readings are equal; use a finer clock")
     return min(moved)
 
 
 def _backwards(step_ns: int) -> str:
     return (
-        f"the clock went backwards by {step_ns} ns, so no duration can be trusted: use a monotonic clock, "
-        "and on a virtual machine check its clock source (harness doctor)"
+        f"the clock went backwards by {step_ns} ns, so no duration can be trusted: use a monotonic clock; "
+        "on a virtual machine, check its clock source (harness doctor)"
     )

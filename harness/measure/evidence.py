@@ -1,7 +1,7 @@
-"""Noise evidence: what disturbed a Block, as counters read before and after it. Never read while timing.
+"""Noise evidence: system counters, read before and after a Block and never while timing.
 
-A noisy Block is tagged and kept (`harness.measure.grading` says what its tags mean). Where the system tells
-nothing (no /proc), fields are None and the rest still works.
+`harness.measure.grading` tags noisy Blocks; they are kept. Where the system does not provide a counter (no
+/proc), its field is None and the rest still works.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
 from harness.measure import procfs
-from harness.measure.grading import RULES, Grade, grade, sentence, tags
 from harness.measure.procfs import Usage
 
-__all__ = ["RULES", "Evidence", "Grade", "Probe", "Reading", "grade", "sentence", "tags"]
+_FREQUENCY_CORES = 8  # each frequency costs a system call, so only the first cores are read
 
-_FREQUENCY_CORES = 8  # reading one core's frequency costs a system call; so many stand for all
+
+Count = TypeVar("Count", int, float)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Counters around one Block. None: not known on this system.
+    """Changes of counters over one Block. None: not known on this system.
 
-    Process figures cover the watched process and those below it. `run_delay_s` is the time that its threads
-    were ready to run and had to wait for a core (to the nanosecond); `steal_s` the time that the hypervisor
-    took the watched cores away, and `foreign_cpu_s` what others used of all the machine's cores (both in
-    ticks of 10 ms). `throttled_s` is the cgroup's, ancestors added. Frequencies are means over the watched
-    cores, at the Block's edges. `cores` is how many cores the machine has switched on.
+    Process figures cover the watched process and its descendants. `run_delay_s` is the time that threads were
+    ready to run and waited for a core (to the nanosecond). `steal_s` is the time that the hypervisor took the
+    watched cores away, and `foreign_cpu_s` the CPU time of other processes on all cores (both in ticks of 10
+    ms). `throttled_s` is the throttled time of the cgroup and its ancestors. Frequencies are means over the
+    watched cores at the start and the end. `cores` is the number of cores that are online.
     """
 
     wall_s: float
@@ -58,7 +58,7 @@ class Evidence:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Evidence:
-        """Read back what `to_dict` wrote; fields that an older Run lacks are None, unknown ones ignored."""
+        """Read what `to_dict` wrote: fields that are missing become None, unknown ones are ignored."""
         known: dict[str, Any] = {name: fields.get(name) for name in cls.__dataclass_fields__}
         return cls(**known)
 
@@ -81,11 +81,11 @@ class Reading:
 
 
 class Probe:
-    """Reads the counters around Blocks; one reading costs a fraction of a millisecond.
+    """Reads the counters around Blocks; one reading takes a fraction of a millisecond.
 
-    `pid` is the process to watch (default: this one) and `cores` those that it is pinned to (default: its
-    affinity). The processes below it are looked up once: call `refresh` after starting or ending replicas.
-    Take the first reading after the Block's warm-up calls, or the frequency is that of a core just woken.
+    `pid` is the process to watch (default: this one) and `cores` the cores it is pinned to (default: its
+    affinity). Its descendants are looked up once: call `refresh` after starting or ending replicas. Take the
+    first reading after the Block's warm-up calls, otherwise the frequency is that of an idle core.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Probe:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look up the processes below the watched one again."""
+        """Look up the descendants of the watched process again."""
         self._pids = (self.pid, *procfs.descendants(self.pid, self._proc))
 
     def read(self) -> Reading:
@@ -131,7 +131,7 @@ class Probe:
         )
 
     def between(self, before: Reading, after: Reading) -> Evidence:
-        """Return the evidence of what lies between two readings."""
+        """Return the changes between two readings."""
         old, new = before.usage or Usage(*[None] * 5), after.usage or Usage(*[None] * 5)
         cpu_s = _minus(new.cpu_s, old.cpu_s)
         busy_s = _minus(after.busy_s, before.busy_s)
@@ -142,20 +142,20 @@ class Probe:
             steal_s=_minus(after.steal_s, before.steal_s),
             throttled_s=_minus(after.throttled_s, before.throttled_s),
             run_delay_s=_minus(after.run_delay_s, before.run_delay_s),
-            involuntary_switches=_fewer(new.involuntary_switches, old.involuntary_switches),
-            voluntary_switches=_fewer(new.voluntary_switches, old.voluntary_switches),
-            minor_faults=_fewer(new.minor_faults, old.minor_faults),
-            major_faults=_fewer(new.major_faults, old.major_faults),
+            involuntary_switches=_minus(new.involuntary_switches, old.involuntary_switches),
+            voluntary_switches=_minus(new.voluntary_switches, old.voluntary_switches),
+            minor_faults=_minus(new.minor_faults, old.minor_faults),
+            major_faults=_minus(new.major_faults, old.major_faults),
             freq_mhz_start=before.freq_mhz,
             freq_mhz_end=after.freq_mhz,
             load_1m=after.load_1m,
-            swap_in_pages=_fewer(after.swap_in_pages, before.swap_in_pages),
-            swap_out_pages=_fewer(after.swap_out_pages, before.swap_out_pages),
+            swap_in_pages=_minus(after.swap_in_pages, before.swap_in_pages),
+            swap_out_pages=_minus(after.swap_out_pages, before.swap_out_pages),
             cores=after.cores,
         )
 
     def _machine(self) -> tuple[float | None, float | None, int]:
-        """Busy seconds of all cores, stolen seconds of the watched ones, and how many cores are on."""
+        """Return busy seconds of all cores, stolen seconds of the watched ones, and the online cores."""
         times = procfs.core_times(procfs.read(f"{self._proc}/stat"))
         if times:
             watched = [times[core].steal_s for core in self.cores or times if core in times]
@@ -172,7 +172,7 @@ def _affinity(pid: int) -> tuple[int, ...]:
 
 
 def _usage(pid: int, proc: str) -> Usage | None:
-    """Return what `pid` has used; of its own process by getrusage: cheap, exact, and on macOS too."""
+    """Return the usage of `pid`. getrusage serves for this process: it is fast, exact, and works on macOS."""
     if pid == os.getpid():
         own = resource.getrusage(resource.RUSAGE_SELF)
         return Usage(time.process_time(), own.ru_nvcsw, own.ru_nivcsw, own.ru_minflt, own.ru_majflt)
@@ -197,7 +197,7 @@ def _usage_anywhere(pid: int) -> Usage | None:
 
 
 def _run_delay_s(pid: int, proc: str) -> float | None:
-    """Sum the waits for a core of all live threads (second field of schedstat, nanoseconds)."""
+    """Return the time that all live threads waited for a core (second field of schedstat, nanoseconds)."""
     texts = [
         procfs.read(f"{proc}/{pid}/task/{task}/schedstat") for task in procfs.names(f"{proc}/{pid}/task")
     ]
@@ -217,14 +217,13 @@ def _sum(values: list[Any]) -> Any:
 
 
 def _mean_mhz(texts: list[str | None]) -> float | None:
-    """Mean of frequencies given in kHz; a virtual machine mostly has none to give."""
+    """Return the mean of frequencies given in kHz; most virtual machines have none."""
     mhz = [int(text) / 1000 for text in texts if text and text.strip().isdigit()]
     return sum(mhz) / len(mhz) if mhz else None
 
 
-def _minus(after: float | None, before: float | None) -> float | None:
-    return None if after is None or before is None else max(after - before, 0.0)
-
-
-def _fewer(after: int | None, before: int | None) -> int | None:
-    return None if after is None or before is None else max(after - before, 0)
+def _minus(after: Count | None, before: Count | None) -> Count | None:
+    """Return the increase of a counter, at least 0; None where a reading is missing."""
+    if after is None or before is None:
+        return None
+    return max(after - before, type(after)(0))

@@ -1,28 +1,25 @@
-"""What noise evidence means: one table of rules that tag a Block, and the grade of a whole Run."""
+"""Grade noise evidence: a table of rules that tag a Block, and the grade of a whole Run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from harness.measure.evidence import Evidence
 from harness.measure.procfs import TICK_S
-
-if TYPE_CHECKING:
-    from harness.measure.evidence import Evidence
 
 TAGGED_LIMITS = (0.05, 0.20, 0.50)
 """Share of the measured time in tagged Blocks up to which a Run is graded A, B, C."""
 
 LOST_LIMITS = (0.01, 0.05, 0.20)
-"""Share of the measured time lost to others (stolen, throttled, waiting for a core) for A, B, C."""
+"""Share of the measured time lost to others (stolen, throttled, waiting for a core) up to A, B, C."""
 
 ESSENTIAL = {
     "foreign_cpu_s": "CPU time used by others",
     "steal_s": "time stolen by a hypervisor",
     "involuntary_switches": "involuntary context switches",
 }
-"""Fields without which nobody can say that a Run was quiet, and what they tell."""
+"""Fields without which a Run cannot be called quiet, and what they measure."""
 
 _LETTERS = "ABCD"
 
@@ -31,7 +28,7 @@ _LETTERS = "ABCD"
 class Rule:
     """One kind of noise: a Block is tagged when `value` exceeds `limit`.
 
-    `graded` rules count for the Run's grade; the others describe the Cell itself, or the hour before it.
+    `graded` rules count for the Run's grade; the others describe the Cell itself, or the time before it.
     """
 
     tag: str
@@ -43,7 +40,7 @@ class Rule:
 
 
 def _share(value_s: float | None, wall_s: float, ticks: int = 0) -> float | None:
-    """Seconds as a share of the wall time; a count of up to `ticks` ticks may be rounding and is nothing."""
+    """Return seconds as a share of the wall time; up to `ticks` ticks may be rounding and count as 0."""
     if value_s is None or wall_s <= 0:
         return None
     if ticks and value_s < (ticks + 0.5) * TICK_S:
@@ -52,7 +49,7 @@ def _share(value_s: float | None, wall_s: float, ticks: int = 0) -> float | None
 
 
 def _rate(count: int | None, wall_s: float, at_least: int) -> float | None:
-    """Events a second; fewer than `at_least` are no rate."""
+    """Return events a second; 0 for fewer than `at_least` events."""
     if count is None or wall_s <= 0:
         return None
     return count / wall_s if count >= at_least else 0.0
@@ -78,7 +75,7 @@ RULES: tuple[Rule, ...] = (
         lambda e: _share(e.steal_s, e.wall_s, ticks=1),
         0.01,
         "the hypervisor took the cores away for more than 1 % of the time",
-        "use a machine whose cores are not shared, or measure when its neighbours are quiet",
+        "use a machine whose cores are not shared, or measure when other guests are idle",
     ),
     Rule(
         "throttled",
@@ -92,27 +89,27 @@ RULES: tuple[Rule, ...] = (
         lambda e: _share(e.run_delay_s, e.wall_s),
         0.01,
         "threads that were ready to run waited for a core for more than 1 % of the time",
-        "stop what else runs on these cores, isolate them, or use no more threads than cores",
+        "stop other work on these cores, isolate them, or use no more threads than cores",
     ),
     Rule(
         "switches",
         lambda e: _rate(e.involuntary_switches, e.wall_s, at_least=3),
         100.0,
         "more than 100 involuntary context switches a second (about 1 % of the time, caches included)",
-        "stop what else runs on these cores, isolate them, or use no more threads than cores",
+        "stop other work on these cores, isolate them, or use no more threads than cores",
     ),
     Rule(
         "foreign-cpu",
         lambda e: _share(e.foreign_cpu_s, e.wall_s, ticks=2),
         0.05,
-        "other processes used more than 5 % of one core, and with it caches and memory bandwidth",
+        "other processes used more than 5 % of one core, and also caches and memory bandwidth",
         "stop other work on this machine (builds, browsers, backups, other containers)",
     ),
     Rule(
         "major-faults",
         lambda e: None if e.major_faults is None else float(e.major_faults),
         0.0,
-        "memory had to be read from disk",
+        "pages of memory were read from disk",
         "free memory, or warm up longer, so that weights and libraries are resident before timing",
     ),
     Rule(
@@ -141,16 +138,16 @@ RULES: tuple[Rule, ...] = (
         "minor-faults",
         lambda e: _rate(e.minor_faults, e.wall_s, at_least=100),
         10_000.0,
-        "more than 10,000 page faults a second (about 1 % of the time): calls take and return memory",
+        "more than 10,000 page faults a second (about 1 % of the time): calls allocate and free memory",
         "reuse buffers or the runtime's memory arena, or raise MALLOC_TRIM_THRESHOLD_",
         graded=False,
     ),
 )
-"""Every kind of noise that a Block may be tagged with, its threshold and what would mend it.
+"""Every kind of noise that a Block may be tagged with, its threshold and its remedy.
 
-Where the harm can be reckoned, the threshold is 1 % of the time. An involuntary context switch is taken as
-100 µs, most of it caches that are filled again: a few µs to over 1 ms by the size of the data, Li, Ding and
-Shen, "Quantifying the cost of context switch", ExpCS 2007.
+Where the cost can be estimated, the threshold is 1 % of the time. An involuntary context switch is assumed to
+cost 100 µs, mostly for refilling caches (a few µs to over 1 ms, depending on the size of the data: Li, Ding
+and Shen, "Quantifying the cost of context switch", ExpCS 2007).
 """
 
 _BY_TAG = {rule.tag: rule for rule in RULES}
@@ -158,7 +155,7 @@ _BY_TAG = {rule.tag: rule for rule in RULES}
 
 @dataclass(frozen=True)
 class Grade:
-    """How far a Run may be trusted: A clean, B usable, C doubtful, D do not trust."""
+    """How reliable a Run is: A clean, B usable, C doubtful, D not reliable."""
 
     letter: str
     reasons: tuple[str, ...]
@@ -166,22 +163,22 @@ class Grade:
 
 
 def tags(evidence: Evidence) -> tuple[str, ...]:
-    """Return the kinds of noise seen in one Block, in the order of `RULES`."""
+    """Return the kinds of noise found in one Block, in the order of `RULES`."""
     return tuple(rule.tag for rule in RULES if _exceeds(rule, evidence))
 
 
 def sentence(tag: str) -> str:
-    """Say what a tag means, in words."""
+    """Return the meaning of a tag as text."""
     return _BY_TAG[tag].sentence
 
 
 def grade(blocks: Sequence[Evidence]) -> Grade:
     """Grade a Run by the evidence of all its Blocks.
 
-    The letter is the worst of three. Share of the measured time in Blocks with a graded tag: up to 5 % A,
-    20 % B, 50 % C, else D. Share of the measured time lost to others (stolen, throttled and waiting for a
-    core, summed over all Blocks, so that the ticks of short Blocks add up): up to 1 % A, 5 % B, 20 % C, else
-    D. And without evidence of what others did (`ESSENTIAL`), B at best. No Block at all is a D.
+    The grade is the worst of three. (1) The share of the measured time in Blocks with a graded tag: up to 5 %
+    A, 20 % B, 50 % C, else D. (2) The share of the measured time lost to others (stolen, throttled or waiting
+    for a core, summed over all Blocks, so that the ticks of short Blocks add up): up to 1 % A, 5 % B, 20 % C,
+    else D. (3) Without one of the fields `ESSENTIAL`, at best B. A Run without Blocks is graded D.
     """
     total_s = sum(block.wall_s for block in blocks)
     if total_s <= 0:
@@ -196,7 +193,7 @@ def grade(blocks: Sequence[Evidence]) -> Grade:
     reasons = [f"{_percent(seen[tag] / total_s)} of the measured time: {sentence(tag)}" for tag in order]
     if lost > LOST_LIMITS[0]:
         reasons.insert(0, f"{_percent(lost)} of the measured time was lost to others")
-    reasons += [f"this system tells nothing of {what}" for what in missing]
+    reasons += [f"this system does not report {what}" for what in missing]
     remedies = tuple(dict.fromkeys(_BY_TAG[tag].remedy for tag in order))
     return Grade(_LETTERS[level], tuple(reasons), remedies)
 

@@ -1,9 +1,9 @@
-"""MLCommons LoadGen asks the questions and keeps the time; the answers are ours.
+"""Bridge to MLCommons LoadGen: it issues the queries and measures the time; the calls are the harness's.
 
-Times come from LoadGen's own trace, so they are what an MLPerf submission would report. The calls are made
-in the thread that LoadGen issues queries from: another one would give runtimes a second thread pool, and
-since latency counts from when a query was due, one that is handed over late loses nothing. A LoadGen sample
-is one call of `batch` items.
+Times come from LoadGen's own trace, so they are what an MLPerf submission would report. Calls run in the
+thread from which LoadGen issues queries, because another thread would give runtimes a second thread pool.
+Latency counts from when a query was due, so a late hand-over is part of it. A sample of LoadGen is one call
+of `batch` samples.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _SAMPLE = re.compile(
 
 @dataclass(frozen=True)
 class Trace:
-    """What LoadGen saw, int64 (samples,) each, in the order of its queries.
+    """LoadGen's trace, int64 (samples,) each, in the order of its queries.
 
-    `due_ns` is when a sample's query was scheduled, from the first on; `issued_ns` and `done_ns` count from
-    then. `query` numbers the queries. `last` is the last answer and `last_index` whose it was.
+    `due_ns` is when a sample's query was scheduled, counted from the first query; `issued_ns` and `done_ns`
+    count from `due_ns`. `query` numbers the queries. `last` is the last output, `last_index` its call.
     """
 
     query: NDArray[np.int64]
@@ -46,11 +46,11 @@ class Trace:
 
     @property
     def span_ns(self) -> int:
-        """From when the first query was due until the last answer, LoadGen's own time in between included."""
+        """Time from the first query's schedule to the last completion, LoadGen's own work included."""
         return int((self.due_ns + self.done_ns).max() - self.due_ns.min())
 
 
-def ask(
+def run_test(
     scenario: str,
     calls: Sequence[Call],
     queries: int,
@@ -60,15 +60,15 @@ def ask(
 ) -> Trace:
     """Run one LoadGen test of `queries` queries and return its trace.
 
-    `scenario` is a name of `TestScenario`, `settings` are fields of `TestSettings`. Raises what a call
-    raised, and HarnessError where LoadGen's trace lacks samples.
+    `scenario` is a name of `TestScenario`, `settings` are fields of `TestSettings`. Raises the error of a
+    failed call, and HarnessError where LoadGen's trace lacks samples.
     """
     import mlperf_loadgen as loadgen
 
-    answers = _Answers(calls, loadgen)
+    caller = _Caller(calls, loadgen)
     asked = _settings(loadgen, scenario, queries, seed, samples_a_query, settings)
     with tempfile.TemporaryDirectory(prefix="harness-loadgen-") as folder:
-        sut = loadgen.ConstructFastSUT(answers.issue, _nothing)
+        sut = loadgen.ConstructFastSUT(caller.issue, _nothing)
         library = loadgen.ConstructQSL(len(calls), len(calls), _nothing, _nothing)
         try:
             with no_garbage_collection():
@@ -76,15 +76,15 @@ def ask(
         finally:
             loadgen.DestroyQSL(library)
             loadgen.DestroyFastSUT(sut)
-        if answers.error is not None:
-            raise answers.error
+        if caller.error is not None:
+            raise caller.error
         trace = (Path(folder) / "mlperf_log_trace.json").read_text(encoding="utf-8")
     wanted = queries if scenario == "Offline" else queries * samples_a_query
-    return _parse(trace, wanted, answers)
+    return _parse(trace, wanted, caller)
 
 
-class _Answers:
-    """Answers LoadGen's samples; after an error the rest are told done, so that the test ends."""
+class _Caller:
+    """Makes the calls of LoadGen's samples; after an error it completes the rest at once to end the test."""
 
     def __init__(self, calls: Sequence[Call], loadgen: Any) -> None:
         self.calls = calls
@@ -95,7 +95,7 @@ class _Answers:
         self._responses = [loadgen.QuerySampleResponse(0, 0, 0)]
 
     def issue(self, ids: Sequence[int], indices: Sequence[int]) -> None:
-        """Make the call of each sample; one response serves all, since making one takes 0.4 µs."""
+        """Make the call of each sample; the response object is reused, since creating one takes 0.4 µs."""
         calls, complete, responses = self.calls, self._complete, self._responses
         response = responses[0]
         for number, index in zip(ids, indices, strict=True):
@@ -103,7 +103,7 @@ class _Answers:
                 try:
                     self.last = calls[index]()
                     self.last_index = index
-                except BaseException as error:  # it must not unwind through LoadGen's C++
+                except BaseException as error:  # an exception must not pass through LoadGen's C++ code
                     self.error = error
             response.id = number
             complete(responses)
@@ -112,7 +112,7 @@ class _Answers:
 def _settings(
     loadgen: Any, scenario: str, queries: int, seed: Seed, samples_a_query: int, more: dict[str, Any]
 ) -> Any:
-    """Exactly so many queries, however long they take; all seeds from ours."""
+    """Return settings for exactly `queries` queries of any duration; all seeds derive from `seed`."""
     found = loadgen.TestSettings()
     found.scenario = getattr(loadgen.TestScenario, scenario)
     found.mode = loadgen.TestMode.PerformanceOnly
@@ -127,7 +127,7 @@ def _settings(
 
 
 def _logging(loadgen: Any, folder: str) -> Any:
-    """A trace of all samples, written when the test is over."""
+    """Return log settings that trace all samples and write the trace after the test."""
     found = loadgen.LogSettings()
     output = loadgen.LogOutputSettings()
     output.outdir = folder
@@ -138,14 +138,14 @@ def _logging(loadgen: Any, folder: str) -> Any:
     return found
 
 
-def _parse(trace: str, wanted: int, answers: _Answers) -> Trace:
+def _parse(trace: str, wanted: int, caller: _Caller) -> Trace:
     rows = _SAMPLE.findall(trace)
     if len(rows) != wanted:
         raise HarnessError(f"LoadGen's trace holds {len(rows)} of {wanted} samples")
     rows.sort(key=lambda row: (int(row[2]), int(row[1])))
     due = np.array([round(float(row[0]) * 1000) for row in rows], dtype=np.int64)  # microseconds
     query, issued, done = (np.array([int(row[i]) for row in rows], dtype=np.int64) for i in (2, 4, 5))
-    return Trace(query, due - due[0], issued, done, answers.last, answers.last_index)
+    return Trace(query, due - due[0], issued, done, caller.last, caller.last_index)
 
 
 _nothing: Callable[..., None] = lambda *_: None  # noqa: E731

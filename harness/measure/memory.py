@@ -1,8 +1,8 @@
-"""Resident memory by phase: what loading, the first call and steady running each need at their peak.
+"""Resident memory by phase: the peak of loading, of the first call and of steady running.
 
-Linux keeps a process's highest resident size (VmHWM) and lets it be reset by writing 5 to
-/proc/PID/clear_refs (proc(5)), so each phase has its own exact peak. The peak that getrusage reports is never
-used: it cannot be reset, and a child starts with its parent's.
+Linux keeps a process's highest resident size (VmHWM), and writing 5 to /proc/PID/clear_refs resets it
+(proc(5)), so each phase has its own exact peak. The peak that getrusage reports is not used: it cannot be
+reset, and a child process starts with its parent's.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ _KIB = 1024
 
 @dataclass(frozen=True)
 class Phase:
-    """Memory of one phase. Of several processes the figures are sums.
+    """Memory of one phase; for several processes, the sums.
 
-    The sum of resident sizes counts pages that processes share once for each, and the sum of peaks is an
-    upper bound, since peaks need not coincide; `pss_bytes` shares such pages out and adds up to what is
-    really used. `exact` is False where the peak could only be taken at the phase's edges: it may be higher.
-    `huge_bytes`: resident in transparent huge pages at the end.
+    The sum of resident sizes counts a shared page once for each process, and the sum of peaks is an upper
+    bound, since the peaks may occur at different times. `pss_bytes` divides shared pages among their
+    processes, so its sum is the memory really used. `exact` is False where the peak could only be read at the
+    start and the end of the phase: the true peak may be higher. `huge_bytes`: resident in transparent huge
+    pages at the end.
     """
 
     name: str
@@ -64,13 +65,13 @@ def peak_rss_bytes(pid: int, proc: str = "/proc") -> int | None:
 def pss_bytes(pid: int, proc: str = "/proc") -> int | None:
     """Return the proportional set of `pid`: each shared page divided by those who share it; None off Linux.
 
-    The kernel walks every mapping for it (milliseconds for a large process): never while something is timed.
+    The kernel walks every mapping for it (milliseconds for a large process), so do not call it during timing.
     """
     return _rollup(pid, "Pss", proc)
 
 
 def huge_bytes(pid: int, proc: str = "/proc") -> int | None:
-    """Return how much of `pid`'s own memory lies in huge pages; None off Linux. As slow as `pss_bytes`."""
+    """Return how much memory of `pid` is in anonymous huge pages; None off Linux. As slow as `pss_bytes`."""
     return _rollup(pid, "AnonHugePages", proc)
 
 
@@ -80,7 +81,7 @@ def _rollup(pid: int, field: str, proc: str) -> int | None:
 
 
 def reset_peak(pid: int, proc: str = "/proc") -> bool:
-    """Set the peak of `pid` back to its resident set now; False where the system does not allow it."""
+    """Reset the peak of `pid` to its present resident set; False where the system does not allow it."""
     try:
         with Path(f"{proc}/{pid}/clear_refs").open("r+b", buffering=0) as file:
             file.write(b"5")
@@ -92,7 +93,7 @@ def reset_peak(pid: int, proc: str = "/proc") -> bool:
 class PhaseMeter:
     """Measures phases of one process, or of several that belong together (replicas).
 
-    ``meter.begin("load")`` … ``phase = meter.end()``. With no `pids` it watches its own process, which it
+    ``meter.begin("load")`` … ``phase = meter.end()``. Without `pids` it watches its own process, which it
     looks up at each `begin`, so that a meter made before a fork watches the right one.
     """
 
@@ -105,9 +106,9 @@ class PhaseMeter:
         self._marks: list[int | None] = []
 
     def begin(self, name: str) -> None:
-        """Begin a phase: reset the peaks and note where memory stands."""
+        """Begin a phase: reset the peaks and read the resident sizes."""
         if self._name is not None:
-            raise HarnessError(f"memory phase {name!r} begins inside of {self._name!r}: end that one first")
+            raise HarnessError(f"memory phase {name!r} begins inside {self._name!r}: end that one first")
         self._pids = (os.getpid(),) if self._fixed is None else self._fixed
         self._starts = [rss_bytes(pid, self._proc) for pid in self._pids]
         self._marks = [self._mark(pid) for pid in self._pids]
@@ -116,7 +117,7 @@ class PhaseMeter:
     def end(self) -> Phase:
         """End the phase and return its figures."""
         if self._name is None:
-            raise HarnessError("a memory phase ends that never began: call begin first")
+            raise HarnessError("no memory phase has begun: call begin first")
         name, self._name = self._name, None
         ends = [rss_bytes(pid, self._proc) for pid in self._pids]
         peaks = [
@@ -134,7 +135,7 @@ class PhaseMeter:
         )
 
     def _mark(self, pid: int) -> int | None:
-        """Reset the peak: 0. Where that is refused, the old peak: only a higher one belongs to the phase."""
+        """Reset the peak and return 0; where that is refused, return the old peak."""
         return 0 if reset_peak(pid, self._proc) else peak_rss_bytes(pid, self._proc)
 
     def _peak(self, pid: int, mark: int | None, edges: int) -> tuple[int, bool]:
@@ -145,7 +146,7 @@ class PhaseMeter:
 
 
 def with_children(phase: Phase, pids: Sequence[int], proc: str = "/proc") -> Phase:
-    """Add processes that began within the phase (replicas): their peaks since then are its own."""
+    """Add the memory of processes that began within the phase (replicas)."""
     peaks = [peak_rss_bytes(pid, proc) for pid in pids]
     shares = [phase.pss_bytes, *(pss_bytes(pid, proc) for pid in pids)]
     return replace(
@@ -157,5 +158,5 @@ def with_children(phase: Phase, pids: Sequence[int], proc: str = "/proc") -> Pha
 
 
 def _sum(values: Sequence[int | None]) -> int | None:
-    """The sum, or None where one is not known."""
+    """Return the sum, or None where one value is not known."""
     return None if None in values else sum(value or 0 for value in values)

@@ -1,6 +1,6 @@
-"""Reads and parses what Linux tells in /proc and in cgroups; None where there is nothing to read.
+"""Read and parse /proc and cgroup files of Linux; None where there is nothing to read.
 
-Parsers take text, so that recorded files test them; readers are thin and take the folder that stands for
+Parsers take text, so that tests can use recorded files; readers are thin and take the folder to use as
 ``/proc``. Sources: proc(5), cgroups(7), Documentation/admin-guide/cgroup-v2.rst.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 TICK_S = 1.0 / (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
-"""Seconds of one USER_HZ tick: the grain of the times in /proc/stat and /proc/PID/stat."""
+"""Seconds of one USER_HZ tick: the resolution of the times in /proc/stat and /proc/PID/stat."""
 
 _CHUNK = 1 << 16
 
@@ -24,7 +24,7 @@ class CoreTimes(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What one process has used since it began, all its threads together."""
+    """Resources that one process has used since it began, over all its threads."""
 
     cpu_s: float | None
     voluntary_switches: int | None
@@ -43,7 +43,7 @@ def read(path: str) -> str | None:
         parts = []
         while part := os.read(handle, _CHUNK):
             parts.append(part)
-    except OSError:  # some files open but have nothing to say (a core that is off, a process that ended)
+    except OSError:  # some files open but cannot be read (an offline core, a process that ended)
         return None
     finally:
         os.close(handle)
@@ -59,7 +59,7 @@ def names(path: str) -> list[str]:
 
 
 def numbers(text: str | None) -> dict[str, int]:
-    """Parse ``name value [unit]`` lines, with or without a colon; lines with no whole number are left out."""
+    """Parse ``name value [unit]`` lines, with or without a colon; skip lines without a whole number."""
     found: dict[str, int] = {}
     for line in (text or "").splitlines():
         words = line.replace(":", " ", 1).split()
@@ -69,7 +69,7 @@ def numbers(text: str | None) -> dict[str, int]:
 
 
 def number(text: str | None, name: str) -> int | None:
-    """Return one number of a long ``name value`` file without parsing the rest of it."""
+    """Return one number of a long ``name value`` file without parsing the rest."""
     start = f"\n{text}".find(f"\n{name} ") if text else -1
     return None if text is None or start < 0 else int(text[start + len(name) :].split(None, 1)[0])
 
@@ -85,14 +85,14 @@ def cpu_list(text: str | None) -> tuple[int, ...]:
 
 
 def core_times(stat: str | None) -> dict[int, CoreTimes]:
-    """Parse /proc/stat: busy and stolen seconds of each core that is on.
+    """Parse /proc/stat: busy and stolen seconds of each online core.
 
-    Busy is user, nice, system, irq and softirq; waiting for a disk is idle, and guest time is within user.
+    Busy is user, nice, system, irq and softirq; waiting for a disk is idle, and user includes guest time.
     """
     cores: dict[int, CoreTimes] = {}
     for line in (stat or "").splitlines():
         if not line.startswith("cpu"):
-            break  # the cores stand first; the long interrupt line after them is none of our business
+            break  # the cores come first; the long line of interrupts after them is not needed
         label, *fields = line.split()
         if label == "cpu" or len(fields) < 7:
             continue
@@ -103,11 +103,11 @@ def core_times(stat: str | None) -> dict[int, CoreTimes]:
 
 
 def cgroup_dirs(cgroup: str | None, mountinfo: str | None, controller: str) -> tuple[str, ...]:
-    """Return the cgroup folders that bind a process for `controller`, its own first, then its ancestors.
+    """Return the cgroup folders that limit a process by `controller`, its own first, then its ancestors.
 
-    `cgroup` is /proc/PID/cgroup and `mountinfo` /proc/self/mountinfo. A v1 hierarchy of that controller wins
-    over v2, since a controller is in one of them only. A path outside of what is mounted (a container that
-    sees its host's path) falls back on the mount's own root.
+    `cgroup` is /proc/PID/cgroup and `mountinfo` /proc/self/mountinfo. A v1 hierarchy of that controller takes
+    precedence over v2, since a controller is in only one of them. For a path outside the mount (a container
+    that sees its host's path) the result is the mount's own root.
     """
     paths: dict[str, str] = {}
     for line in (cgroup or "").splitlines():
@@ -132,7 +132,7 @@ def _up(mount: str, root: str, path: str) -> tuple[str, ...]:
 
 
 def throttled_s(cpu_stats: Iterable[str | None]) -> float | None:
-    """Sum the time that cgroups were held back by their quotas; takes the texts of their ``cpu.stat``.
+    """Sum the time that cgroups were throttled by their quotas; takes the texts of their ``cpu.stat``.
 
     v2 counts ``throttled_usec``, v1 ``throttled_time`` in nanoseconds. None where no text has either.
     """
@@ -147,7 +147,7 @@ def throttled_s(cpu_stats: Iterable[str | None]) -> float | None:
 
 
 def process_usage(stat: str | None) -> Usage | None:
-    """Parse /proc/PID/stat: CPU time in whole ticks and page faults; it knows nothing of context switches."""
+    """Parse /proc/PID/stat: CPU time in whole ticks and page faults; it has no context switches."""
     fields = (stat or "").rpartition(")")[2].split()  # the command's name may hold blanks and brackets
     if len(fields) < 13:
         return None
@@ -156,7 +156,7 @@ def process_usage(stat: str | None) -> Usage | None:
 
 
 def descendants(pid: int, proc: str = "/proc") -> tuple[int, ...]:
-    """Return the processes below `pid`, children before grandchildren (needs CONFIG_PROC_CHILDREN, usual)."""
+    """Return the descendants of `pid`, children before grandchildren (needs CONFIG_PROC_CHILDREN, usual)."""
     found: list[int] = []
     queue = [pid]
     while queue:

@@ -1,4 +1,4 @@
-"""Pin a process to cores; count the threads that worked in a Block. Nothing is read while timing."""
+"""Pin a process to cores, and count the threads that worked in a Block. Nothing is read while timing."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Mapping, Sequence
 
 from harness.measure import procfs
 
+BUSY_SHARE = 0.05
+"""A thread counts as working if it was on a core for this share of the Block's wall time. A thread that only
+spins counts too, because it occupies its core."""
+
+Times = Mapping[tuple[int, int], float]
+"""CPU seconds of each thread since it began, by process and thread id."""
+
 
 def pin(cores: Sequence[int]) -> bool:
-    """Bind this process, and all threads it starts later, to `cores`; False where the system cannot."""
+    """Pin this process and all threads that it starts later to `cores`; False where the system cannot."""
     if not cores or not hasattr(os, "sched_setaffinity"):
         return False
     os.sched_setaffinity(0, cores)
     return True
 
 
-BUSY_SHARE = 0.05
-"""A thread counts when it was on a core for this share of the Block's wall time. Less is housekeeping; one
-that only spins counts, since it keeps others off its core."""
-
-Times = Mapping[tuple[int, int], float]
-"""CPU seconds of each thread since it began, by process and thread id."""
-
-
 class ThreadMeter:
-    """Watches the threads of `pids`: of the first, or where there are more (replicas) of the others only,
-    since the first then hands out work and does none.
+    """Watches the threads of `pids`, by default of this process.
+
+    The first process is watched only if it is the only one: with replicas it distributes work and does none.
     """
 
     def __init__(self, pids: Sequence[int] | None = None, proc: str = "/proc") -> None:
@@ -35,7 +35,7 @@ class ThreadMeter:
         self._proc = proc
 
     def read(self) -> Times:
-        """Return the CPU time of all threads that live now; empty where the system does not tell."""
+        """Return the CPU time of all live threads; empty where the system does not provide it."""
         found = {}
         for pid in self._pids:
             for task in procfs.names(f"{self._proc}/{pid}/task"):
@@ -45,7 +45,7 @@ class ThreadMeter:
         return found
 
     def _cpu_s(self, task: str) -> float | None:
-        """To the nanosecond by schedstat, else in ticks of 10 ms by stat (proc(5))."""
+        """Return CPU seconds from schedstat (nanoseconds), else from stat (ticks of 10 ms); see proc(5)."""
         fields = (procfs.read(f"{task}/schedstat") or "").split()
         if len(fields) >= 2:
             return int(fields[0]) / 1e9
@@ -54,7 +54,7 @@ class ThreadMeter:
 
 
 def threads_used(before: Times, after: Times, wall_s: float) -> int | None:
-    """Return how many threads worked between two readings that lie `wall_s` apart; None where unknown."""
+    """Return how many threads worked between two readings `wall_s` apart; None where unknown."""
     if not after or wall_s <= 0:
         return None
     return sum(seconds - before.get(thread, 0.0) >= BUSY_SHARE * wall_s for thread, seconds in after.items())

@@ -12,20 +12,20 @@ from harness.measure.blocks import Block, calls_for
 from harness.stats.steady import WINDOW, find_steady
 
 SHARE_OF_BLOCK = 0.2
-"""A warm-up Block is this much of a timed Block; shorter where the cap would leave no room for the test."""
+"""Length of a warm-up Block as a share of a timed Block; shorter where the cap leaves less time."""
 MINIMUM = 3
-"""Blocks that are run whatever the cap: the first call alone would tell a wrong length."""
+"""Blocks that are run whatever the cap is: the first call alone would give a wrong duration."""
 
 RECENT = 5
-"""A call's length is the median of so many last Blocks: one disturbed Block must not set it."""
+"""A call's duration is the median of so many last Blocks, so that one disturbed Block does not decide it."""
 
 
 @dataclass(frozen=True)
-class Warmth:
-    """How warm-up ended: calls made, seconds spent, whether steady, and seconds of one call at the end.
+class WarmUp:
+    """How warm-up ended: calls made, seconds spent, whether steady, and the duration of a call at the end.
 
-    `call_s` is by wall time, `sample_s` is seconds an item as comparisons take them. `search` says how a load
-    was found, where one was looked for.
+    `call_s` is wall time over calls; `sample_s` is seconds per sample, the statistic that comparisons use.
+    `search` holds how the highest rate was found, where a scenario searches for it.
     """
 
     calls: int
@@ -42,12 +42,12 @@ def warm_up(
     cap_s: float,
     lanes: int = 1,
     sample_s: Callable[[Block], float] = lambda block: float(np.median(block.calls_ns)) / 1e9,
-) -> Warmth:
+) -> WarmUp:
     """Call `run(count)` until the last Blocks' medians are steady (stats/steady.py) or `cap_s` has passed.
 
-    `lanes` calls are answered side by side: a Block has a multiple of it, and of more lanes than one at least
-    two calls each, so that none is idle while a call's length is taken. `sample_s` is what comparisons take
-    for a Block's speed.
+    `lanes` calls run at the same time: a Block has a multiple of it, and with several lanes at least two
+    calls each, so that no lane is idle while a call's duration is measured. `sample_s` returns a Block's
+    seconds per sample, the statistic that comparisons use.
     """
     short_s = min(block_s * SHARE_OF_BLOCK, cap_s / (WINDOW + 2))
     medians: list[float] = []
@@ -60,14 +60,14 @@ def warm_up(
         block = run(count)
         calls += block.calls
         seconds += block.duration_ns / 1e9
-        # the Block's wall time, not its median call: replicas answer several calls at once
+        # the Block's wall time, not its median call: replicas run several calls at once
         lengths.append(max(block.duration_ns / block.calls / 1e9, 1e-9))
         per_call = float(np.median(lengths[-RECENT:]))
         speeds.append(sample_s(block))
         medians.append(max(float(np.median(block.calls_ns)) / 1e9, 1e-9))
         count = max(whole(calls_for(short_s, per_call), lanes), least)
         steady = find_steady(medians[-WINDOW:]).steady
-    return Warmth(calls, seconds, steady, per_call, float(np.median(speeds[-RECENT:])))
+    return WarmUp(calls, seconds, steady, per_call, float(np.median(speeds[-RECENT:])))
 
 
 def whole(count: int, lanes: int) -> int:

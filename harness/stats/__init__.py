@@ -1,4 +1,4 @@
-"""What the numbers say: percentiles, ratios, verdicts, plans. Pure numpy; scipy comes in when called."""
+"""Percentiles, ratios, verdicts and plans. Pure numpy; scipy is imported when a function needs it."""
 
 from harness.stats.multiple import benjamini_hochberg, holm, p_value
 from harness.stats.paired import Difference, mcnemar, mean_interval, paired_difference, proportion
@@ -11,7 +11,7 @@ from harness.stats.quantiles import (
     percentile,
     percentiles,
 )
-from harness.stats.ratio import Ratio, paired_ratios, speedup
+from harness.stats.ratio import Ratio, paired_ratios, speedup, unpaired_ratio
 from harness.stats.steady import Steady, find_steady
 from harness.stats.verdict import Verdict, decide, floor_magnitude, margin
 
@@ -45,4 +45,5 @@ __all__ = [
     "speedup",
     "spread",
     "stop",
+    "unpaired_ratio",
 ]

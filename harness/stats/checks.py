@@ -1,4 +1,4 @@
-"""Refuse what no statistic can be taken of: empty, not finite, not positive, out of range."""
+"""Refuse input that has no statistic: empty, not finite, not positive, out of range."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Array = npt.NDArray[np.float64]
 Values = npt.ArrayLike
 
 
-def sample(values: Values, what: str, *, positive: bool = False) -> Array:
-    """Return `values` as a 1-D float array of at least one finite (and, if asked, positive) number.
+def numbers(values: Values, what: str, *, positive: bool = False) -> Array:
+    """Return `values` as a 1-D float array of at least one finite number, with `positive` above 0.
 
     `what` names the values in the message. Raises HarnessError otherwise.
     """
@@ -39,7 +39,7 @@ def trials(arm: Sequence[Values], what: str) -> list[Array]:
     """Return the Trials of one arm, each a 1-D array of positive Block statistics, or raise HarnessError."""
     if len(arm) == 0:
         raise HarnessError(f"{what}: there are no Trials; measure at least one.")
-    return [sample(blocks, f"{what}, Trial {index + 1}", positive=True) for index, blocks in enumerate(arm)]
+    return [numbers(blocks, f"{what}, Trial {index + 1}", positive=True) for index, blocks in enumerate(arm)]
 
 
 def fraction(value: float, what: str) -> float:

@@ -13,7 +13,7 @@ from harness.stats.checks import Array
 
 @dataclass(frozen=True)
 class Location:
-    """A median, the variance of it (infinite where n cannot tell), its degrees of freedom, and n."""
+    """A median, its variance (infinite for n = 1), its degrees of freedom, and the number of values n."""
 
     value: float
     variance: float
@@ -34,12 +34,12 @@ class Location:
 def located(values: Array) -> Location:
     """Return the median of a 1-D array and its variance, with n - 1 degrees of freedom.
 
-    On a shared machine a Block now and then falls into a slow spell (seen: 1.7 times as long), and log-ratios
-    of two Blocks scatter to both sides. As long as fewer than half of them do, the median hardly moves; a
-    20 % trimmed mean of 10 to 20 Blocks already does when one in six Blocks is hit.
+    On a shared machine some Blocks take much longer (1.7 times was seen), so log-ratios of two Blocks scatter
+    to both sides. While fewer than half of the Blocks are disturbed, the median hardly moves; a 20 % trimmed
+    mean of 10 to 20 Blocks moves when one in six is.
 
-    The variance is that of all bootstrap resamples' medians, in closed form (Maritz & Jarrett 1978, JASA
-    73:194; exact for odd n). It errs on the large side, by 1.2 to 1.4 under normal noise.
+    The variance is that of the medians of all bootstrap resamples, in closed form (Maritz & Jarrett 1978,
+    JASA 73:194; exact for odd n). It is too large by a factor of 1.2 to 1.4 under normal noise.
     """
     n = values.size
     value = float(np.median(values))
@@ -53,7 +53,7 @@ def located(values: Array) -> Location:
 
 @functools.cache
 def _weights(n: int) -> Array:
-    """How likely each of n ordered values is to be the median of a resample, Beta((n + 1) / 2, same)."""
+    """Return the probability that each of n ordered values is a resample's median: Beta((n+1)/2, (n+1)/2)."""
     from scipy.special import betainc
 
     middle = (n + 1) / 2

@@ -1,10 +1,9 @@
-"""Many comparisons in one Run: p-values, and their correction.
+"""Many comparisons in one Run: p-values and their correction.
 
-Holm where a single false alarm is costly: the verdicts of `gate` and `compare`, which stop a merge. It bounds
-the chance of *any* false alarm in the family. Benjamini-Hochberg where a list is browsed: leaderboards and
-trends over hundreds of Cells. It bounds the expected *share* of false alarms among what is called different,
-and finds more. The family is all candidates of a Run that are compared with their Group's baseline; the
-shadow arms are not in it.
+Holm where one false alarm is costly, as in a gate that stops a merge: it bounds the chance of *any* false
+alarm in the family. Benjamini-Hochberg where a list is browsed, as in a leaderboard of hundreds of Cells: it
+bounds the expected *share* of false alarms among what is called different, and finds more. The family is all
+candidates of a Run that are compared with their Group's baseline; the control arms are not in it.
 """
 
 from __future__ import annotations
@@ -36,37 +35,30 @@ def p_value(ratio: Ratio) -> float:
 
 
 def holm(p_values: checks.Values) -> Array:
-    """Return Holm's step-down adjusted p-values, in the order given (Holm 1979). Holds under any dependence.
+    """Return Holm's step-down adjusted p-values, in the order given (Holm 1979). Valid under any dependence.
 
-    Raises HarnessError for none, NaN, or values outside [0, 1].
+    Raises HarnessError for no values, NaN, or values outside [0, 1].
     """
     p = _checked(p_values)
     order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * (p.size - np.arange(p.size)))
-    return _restored(stepped, order)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * (p.size - np.arange(p.size))), 1.0)
+    return adjusted
 
 
 def benjamini_hochberg(p_values: checks.Values) -> Array:
     """Return Benjamini-Hochberg adjusted p-values, in the order given (Benjamini & Hochberg 1995).
 
-    Holds for independent or positively dependent tests, such as ratios that share one baseline (Benjamini &
-    Yekutieli 2001). Raises HarnessError for none, NaN, or values outside [0, 1].
+    Valid for independent or positively dependent tests, such as ratios that share one baseline (Benjamini &
+    Yekutieli 2001). Raises HarnessError for no values, NaN, or values outside [0, 1].
     """
-    p = _checked(p_values)
-    order = np.argsort(p, kind="stable")
-    raised = p[order] * p.size / np.arange(1, p.size + 1)
-    stepped = np.minimum.accumulate(raised[::-1])[::-1]
-    return _restored(stepped, order)
+    from scipy.stats import false_discovery_control
+
+    return np.asarray(false_discovery_control(_checked(p_values), method="bh"), dtype=np.float64)
 
 
 def _checked(p_values: checks.Values) -> Array:
-    p = checks.sample(p_values, "p-values")
+    p = checks.numbers(p_values, "p-values")
     if p.min() < 0 or p.max() > 1:
         raise HarnessError(f"p-values must lie between 0 and 1, got {p.min():g} to {p.max():g}.")
     return p
-
-
-def _restored(stepped: Array, order: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Array:
-    adjusted = np.empty_like(stepped)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted

@@ -1,4 +1,4 @@
-"""Quality compared item by item: the same items answered by baseline and candidate."""
+"""Quality compared sample by sample: baseline and candidate are evaluated on the same samples."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from harness.stats import checks
 from harness.stats.checks import Array
 
 EXACT_BELOW = 25
-"""Discordant items below which McNemar's test is the exact conditional one."""
+"""Number of discordant samples below which McNemar's test is the exact conditional one."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """Candidate minus baseline, in the unit of the scores (0.01 of a 0/1 score is one percentage point).
 
-    `n` items, of which `discordant` got different scores. The p-value is for "no difference", two-sided.
+    `n` samples, of which `discordant` have different scores. The p-value is for "no difference", two-sided.
     """
 
     estimate: float
@@ -32,16 +32,16 @@ class Difference:
 
 
 def mcnemar(baseline_correct: checks.Values, candidate_correct: checks.Values) -> float:
-    """Return the two-sided p-value of McNemar's test on two 1-D arrays of 0/1 (or bool), one entry an item.
+    """Return the two-sided p-value of McNemar's test on two 1-D arrays of 0/1 (or bool), one entry a sample.
 
-    Only the discordant items count; under "no difference" either arm is equally often the one that is right.
+    Only the discordant samples count; under "no difference" each arm is equally often the one that is right.
     Below 25 of them: the exact binomial test. From 25: its mid-p version, which is nearly free of the exact
     test's conservatism (Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91). 1 where none is
     discordant. Raises HarnessError for empty arrays, different lengths, or entries other than 0 and 1.
     """
     first, second = _pair(baseline_correct, candidate_correct)
     if not (_is_binary(first) and _is_binary(second)):
-        raise HarnessError("McNemar's test needs right or wrong (1 or 0) for each item, got other scores.")
+        raise HarnessError("McNemar's test needs right or wrong (1 or 0) for each sample, got other scores.")
     return _mcnemar(int(np.sum(first > second)), int(np.sum(second > first)))
 
 
@@ -52,14 +52,14 @@ def paired_difference(
     *,
     shares: bool = True,
 ) -> Difference:
-    """Return the mean difference of two 1-D arrays of scores of the same items, with interval and p-value.
+    """Return the mean difference of two 1-D arrays of scores of the same samples, with interval and p-value.
 
-    0/1 scores in both, where `shares` says that scores are right or wrong by nature (a cosine may be exactly
-    1 on all items): Tango's score interval for paired proportions (Tango 1998, Stat. Med. 17:891), which
-    stays wide enough when few or no items differ, and the p-value of `mcnemar`; the two may disagree at the
-    very border. Other scores: Student's t on the differences, which wants a few dozen items when
-    differences are skewed; one item alone has an unbounded interval. Raises HarnessError for empty arrays,
-    different lengths, NaN, bad confidence.
+    `shares` says that scores are right or wrong by nature (a cosine may be exactly 1 for all samples and is
+    not). Then 0/1 scores in both arms get Tango's score interval for paired proportions (Tango 1998, Stat.
+    Med. 17:891), which stays wide enough when few or no samples differ, and the p-value of `mcnemar`; the two
+    may disagree at the very border. Other scores get Student's t on the differences, which needs a few dozen
+    samples when differences are skewed; one sample alone has an unbounded interval. Raises HarnessError for
+    empty arrays, different lengths, NaN, or a bad confidence.
     """
     checks.fraction(confidence, "a confidence")
     first, second = _pair(baseline_scores, candidate_scores)
@@ -76,15 +76,12 @@ def proportion(successes: int, n: int, confidence: float = 0.95) -> tuple[float,
 
     Raises HarnessError for n < 1, successes outside 0..n, or a bad confidence.
     """
-    from scipy.special import ndtri
+    from scipy.stats import binomtest
 
     if n < 1 or not 0 <= successes <= n:
         raise HarnessError(f"a proportion needs 0 <= successes <= n and n >= 1, got {successes} of {n}.")
-    z = float(ndtri(0.5 + checks.fraction(confidence, "a confidence") / 2))
-    share, pull = successes / n, z * z / n
-    center = (share + pull / 2) / (1 + pull)
-    half = z * math.sqrt(share * (1 - share) / n + pull / (4 * n)) / (1 + pull)
-    return (0.0 if successes == 0 else center - half), (1.0 if successes == n else center + half)
+    interval = binomtest(successes, n).proportion_ci(checks.fraction(confidence, "a confidence"), "wilson")
+    return float(interval.low), float(interval.high)
 
 
 def mean_interval(scores: Array, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -92,22 +89,16 @@ def mean_interval(scores: Array, confidence: float = 0.95) -> tuple[float, float
 
     Infinite scores have an infinite mean and no interval.
     """
-    from scipy.special import stdtrit
-
     mean = float(scores.mean())
-    if scores.size < 2:
-        return mean, math.nan, math.nan
-    with np.errstate(invalid="ignore"):
-        se = float(scores.std(ddof=1)) / math.sqrt(scores.size)
-    half = float(stdtrit(scores.size - 1, 0.5 + confidence / 2)) * se
+    half = _t_error(scores, confidence)[1] if scores.size > 1 else math.nan
     return mean, mean - half, mean + half
 
 
 def tango(gains: int, losses: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Tango's score interval for (gains - losses) / n, where n items were answered by both arms.
+    """Return Tango's score interval for (gains - losses) / n, over n samples that both arms were scored on.
 
-    The differences d that the score test does not reject: |z(d)| <= z, with the variance taken at the
-    likeliest proportions under d; both ends by bisection, as z(d) falls in d.
+    It holds the differences d that the score test does not reject: |z(d)| <= z, with the variance taken at
+    the most likely proportions under d. Both ends are found by bisection, since z(d) falls with d.
     """
     from scipy.special import ndtri
 
@@ -133,14 +124,22 @@ def _bisect(score: Callable[[float], float], low: float, high: float, target: fl
     return (low + high) / 2
 
 
+def _t_error(values: Array, confidence: float) -> tuple[float, float]:
+    """Return the standard error of the mean of two values or more, and Student's t half-width."""
+    from scipy.special import stdtrit
+
+    with np.errstate(invalid="ignore"):  # infinite values have no spread
+        se = float(values.std(ddof=1)) / math.sqrt(values.size)
+    return se, float(stdtrit(values.size - 1, 0.5 + confidence / 2)) * se
+
+
 def _t_difference(differences: Array, confidence: float, discordant: int) -> Difference:
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtr
 
     n, mean = differences.size, float(differences.mean())
     if n == 1:
         return Difference(mean, -math.inf, math.inf, 1.0, n, discordant)
-    se = float(differences.std(ddof=1)) / math.sqrt(n)
-    half = float(stdtrit(n - 1, 0.5 + confidence / 2)) * se
+    se, half = _t_error(differences, confidence)
     if se == 0:
         return Difference(mean, mean, mean, 1.0 if mean == 0 else 0.0, n, discordant)
     p = min(1.0, 2 * float(stdtr(n - 1, -abs(mean) / se)))
@@ -149,23 +148,23 @@ def _t_difference(differences: Array, confidence: float, discordant: int) -> Dif
 
 def _mcnemar(losses: int, gains: int) -> float:
     """Two-sided exact (below 25 discordant) or mid-p binomial test of losses against gains."""
-    from scipy.special import bdtr
+    from scipy.stats import binom, binomtest
 
     discordant, fewer = losses + gains, min(losses, gains)
     if losses == gains:
         return 1.0
-    tail = float(bdtr(fewer, discordant, 0.5))
-    if discordant >= EXACT_BELOW:
-        # Half the probability of what was seen: the mean of the tails with and without it.
-        tail = (tail + (float(bdtr(fewer - 1, discordant, 0.5)) if fewer else 0.0)) / 2
-    return min(1.0, 2 * tail)
+    if discordant < EXACT_BELOW:
+        return float(binomtest(fewer, discordant).pvalue)
+    # Half the probability of what was seen: the mean of the tails with and without it.
+    return float(2 * binom.cdf(fewer, discordant, 0.5) - binom.pmf(fewer, discordant, 0.5))
 
 
 def _pair(first: checks.Values, second: checks.Values) -> tuple[Array, Array]:
-    left, right = checks.sample(first, "baseline scores"), checks.sample(second, "candidate scores")
+    left, right = checks.numbers(first, "baseline scores"), checks.numbers(second, "candidate scores")
     if left.size != right.size:
         raise HarnessError(
-            f"scores must pair item by item: {left.size} baseline and {right.size} candidate scores."
+            f"both arms must have one score for each sample: {left.size} baseline and {right.size} "
+            "candidate scores."
         )
     return left, right
 

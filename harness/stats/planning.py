@@ -15,17 +15,17 @@ from harness.stats.checks import Values
 from harness.stats.location import located
 from harness.stats.ratio import Ratio
 
-FEWEST_TRIALS = 3
-"""With 2 Trials Student's t is 12.7 standard errors wide, and two-moded Trials break even that."""
+MIN_TRIALS = 3
+"""With 2 Trials Student's t is 12.7 standard errors wide, and still too narrow for Trials with two modes."""
 WANTED_TRIALS = 5
-"""Fewest Trials after which a narrow interval may end the measuring: see `stop`."""
+"""Number of Trials from which on a narrow interval may end the measuring: see `stop`."""
 MAX_TRIALS = 50
 PILOT_BLOCKS = 10
-"""Blocks of each arm in a pilot Trial, as far as time allows."""
+"""Blocks of each arm in a pilot Trial, if there is time for them."""
 MIN_BLOCKS = 5
 MAX_BLOCKS = 1000
 ASSUMED_BETWEEN = 0.01
-"""Relative spread between Trials assumed where the pilot has one Trial only (0.5-1 % was seen)."""
+"""Relative spread between Trials that is assumed for a pilot of one Trial (0.5-1 % was seen)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Budget:
-    """What to measure: Trials, Blocks in each, the relative half-width and the seconds to expect, and why."""
+    """What to measure: Trials, Blocks in each, expected relative half-width, expected seconds, reason."""
 
     trials: int
     blocks: int
@@ -93,13 +93,13 @@ def plan(
     `pilot`: per Trial the Block statistics of one arm, or `ratio.paired_ratios` where a ratio is planned
     (then `start_s` and `block_s` are the costs of both arms together). A Trial costs `start_s` (process,
     load, warm-up) plus `block_s` a Block. For R Trials of B Blocks the half-width is t(R-1) sqrt((between +
-    within / B) / R); for each R >= 5 the smallest B that suffices is solved for, and the cheapest pair taken.
+    within / B) / R). For each R >= 5 the smallest sufficient B is computed, and the cheapest pair is taken.
     For many Trials B tends to Kalibera and Jones' sqrt(start_s / block_s * within / between); here t is exact
-    for few. If nothing within `max_time_s` suffices, the pair (R >= 3) with the narrowest interval that fits;
-    if nothing fits, as many Trials of as few Blocks as do, at least one. `max_time_s` bounds starts and
-    Blocks together, `max_timed_s` the Blocks alone. The pilot knows its variances badly: plan again as Trials
-    come in. Raises HarnessError for a bad pilot, target_ci, block_s, max_time_s or max_timed_s <= 0, or
-    start_s < 0.
+    for few Trials too. If nothing within `max_time_s` suffices, the plan is the pair (R >= 3) with the
+    narrowest interval that fits; if nothing fits, the most Trials of few Blocks that do, at least one.
+    `max_time_s` limits starts and Blocks together, `max_timed_s` the Blocks alone. A pilot estimates its
+    variances badly, so plan again after each Trial. Raises HarnessError for a bad pilot, for target_ci,
+    block_s, max_time_s or max_timed_s <= 0, and for start_s < 0.
     """
     for value, what in ((target_ci, "target_ci"), (block_s, "block_s"), (max_time_s, "max_time_s")):
         checks.above_zero(value, what)
@@ -110,26 +110,28 @@ def plan(
     terms = _Terms(spread(pilot), quantiles, start_s, block_s, max_time_s, max_timed_s)
     note = "; one pilot Trial, so 1 % spread between Trials is assumed" if terms.seen.assumed else ""
     if pair := _cheapest(terms, target_ci):
-        return terms.budget(*pair, f"the cheapest that reaches +-{target_ci:.2%}{note}")
+        return terms.budget(*pair, f"the cheapest plan that reaches +-{target_ci:.2%}{note}")
     if pair := _narrowest(terms):
-        reason = f"max_time {max_time_s:g} s does not reach +-{target_ci:.2%}; the narrowest that fits{note}"
+        reason = (
+            f"max_time {max_time_s:g} s does not reach +-{target_ci:.2%}; the narrowest plan that fits{note}"
+        )
         return terms.budget(*pair, reason)
-    trials = next((n for n in range(FEWEST_TRIALS, 1, -1) if terms.room(n) >= 1), 1)
+    trials = next((n for n in range(MIN_TRIALS, 1, -1) if terms.room(n) >= 1), 1)
     blocks = max(1, min(MIN_BLOCKS, terms.room(trials)))
-    reason = f"max_time {max_time_s:g} s is too short for {FEWEST_TRIALS} Trials of {MIN_BLOCKS} Blocks{note}"
+    reason = f"max_time {max_time_s:g} s is too short for {MIN_TRIALS} Trials of {MIN_BLOCKS} Blocks{note}"
     return terms.budget(trials, blocks, reason)
 
 
 def stop(
     ratio: Ratio, target_ci: float, elapsed_s: float, max_time_s: float, min_trials: int = WANTED_TRIALS
 ) -> StopReason | None:
-    """Return why to stop measuring now, or None to go on.
+    """Return the reason to stop measuring now, or None to continue.
 
-    TARGET_CI: the interval's relative half-width is at most `target_ci`, and `min_trials` are in. MAX_TIME:
-    no time is left. Looking after each Trial and stopping at the first narrow interval favours intervals that
-    are narrow by luck: simulated, a nominal 95 % interval covers 90-95 % if one looks from 3 Trials on,
-    92.6-95 % from 5 on (lowest where about 12 Trials are needed). So look from the planned number on. Raises
-    HarnessError for target_ci or max_time <= 0.
+    TARGET_CI: the interval's relative half-width is at most `target_ci`, after at least `min_trials`.
+    MAX_TIME: no time is left. A rule that looks after each Trial and stops at the first narrow interval
+    favors intervals that are narrow by luck: in simulations a nominal 95 % interval then covers 90-95 % when
+    looking starts at 3 Trials, and 92.6-95 % when it starts at 5 (lowest where about 12 Trials are needed).
+    So start to look at the planned number. Raises HarnessError for target_ci or max_time <= 0.
     """
     checks.above_zero(target_ci, "target_ci")
     checks.above_zero(max_time_s, "max_time_s")
@@ -148,7 +150,7 @@ def _t_quantiles(confidence: float) -> list[float]:
 
 @dataclass(frozen=True)
 class _Terms:
-    """What a plan is reckoned from: the pilot's spread, t by number of Trials, and the costs in seconds."""
+    """What a plan is computed from: the pilot's spread, t by number of Trials, and the costs in seconds."""
 
     seen: Spread
     quantiles: list[float]
@@ -158,7 +160,7 @@ class _Terms:
     max_timed_s: float
 
     def room(self, trials: int) -> int:
-        """Return how many Blocks fit into each of so many Trials; below 1 where none does."""
+        """Return the number of Blocks that fit into each of `trials` Trials; below 1 where none does."""
         timed_s = min(self.max_time_s - trials * self.start_s, self.max_timed_s)
         return min(MAX_BLOCKS, math.floor(timed_s / trials / self.block_s * (1 + 1e-9)))
 
@@ -176,7 +178,7 @@ class _Terms:
 
 
 def _cheapest(terms: _Terms, target_ci: float) -> tuple[int, int] | None:
-    """For each number of Trials the fewest Blocks that reach `target_ci`; of these the cheapest in time."""
+    """Find the fewest Blocks that reach `target_ci` for each number of Trials; return the cheapest pair."""
     best, best_s = None, math.inf
     for trials in range(WANTED_TRIALS, MAX_TRIALS + 1):
         room = trials * (math.log1p(target_ci) / terms.quantiles[trials]) ** 2 - terms.seen.between
@@ -190,9 +192,9 @@ def _cheapest(terms: _Terms, target_ci: float) -> tuple[int, int] | None:
 
 
 def _narrowest(terms: _Terms) -> tuple[int, int] | None:
-    """For each number of Trials as many Blocks as fit; of these the narrowest."""
+    """Find the most Blocks that fit for each number of Trials; return the narrowest pair."""
     best, best_half = None, math.inf
-    for trials in range(FEWEST_TRIALS, MAX_TRIALS + 1):
+    for trials in range(MIN_TRIALS, MAX_TRIALS + 1):
         blocks = terms.room(trials)
         if blocks < MIN_BLOCKS:
             break

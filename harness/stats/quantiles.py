@@ -1,6 +1,6 @@
-"""Percentiles with their right to exist: shown only where n allows it, and with an upper bound.
+"""Percentiles: shown only where there are enough calls, and with an upper confidence bound.
 
-Both rules are about independent samples. Timed calls in a row are correlated; then read n as optimistic.
+Both rules assume independent calls. Successive timed calls are correlated, so the rules are optimistic.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from harness.stats import checks
 
 @dataclass(frozen=True)
 class Percentile:
-    """The q-quantile of n samples; `value` and `upper` in the unit of the samples.
+    """The q-quantile of n calls; `value` and `upper` have the unit of the durations.
 
-    `upper`: the true quantile lies at or below it with at least the asked confidence; infinite where n is too
-    small for any such bound. `allowed`: whether n is large enough for the percentile to be shown at all.
+    `upper`: the true quantile lies at or below it with at least the wanted confidence; infinite where n is
+    too small for any such bound. `allowed`: whether n is large enough for the percentile to be shown at all.
     """
 
     q: float
@@ -31,20 +31,19 @@ class Percentile:
 
     @property
     def reason(self) -> str:
-        """Why it is not shown ("n too small: 40 of 64 samples"), or nothing."""
-        return "" if self.allowed else f"n too small: {self.n} of {min_calls(self.q)} samples"
+        """Why it is not shown ("n too small: 40 of 64 calls"); empty where it is."""
+        return "" if self.allowed else f"n too small: {self.n} of {min_calls(self.q)} calls"
 
 
 @lru_cache(maxsize=256)
 def min_calls(q: float, confidence: float = 0.99) -> int:
-    """Return the fewest samples for which the q-quantile may be shown.
+    """Return the smallest number of calls for which the q-quantile may be shown.
 
-    The smallest n with P(Bin(n, 1 - q) <= 1) = q^n + n (1 - q) q^(n-1) <= 1 - confidence: were the second
-    largest sample below the true quantile, at most one sample would lie above it, and that must be
-    improbable. It is the entry condition of MLPerf LoadGen's early stopping (one over-latency query,
-    tolerance 0; `early_stopping.cc` and `results.cc`): p90 64, p95 130, p99 662, p99.9 6,636 at 99 %; p50
-    needs 11. A low quantile needs as many as its mirror image (p10 as p90). Raises HarnessError for q or
-    confidence outside (0, 1).
+    It is the smallest n with P(Bin(n, 1 - q) <= 1) = q^n + n (1 - q) q^(n-1) <= 1 - confidence: it must be
+    improbable that at most one call lies above the true quantile. This is the entry condition of MLPerf
+    LoadGen's early stopping (one over-latency query, tolerance 0; `early_stopping.cc` and `results.cc`): p90
+    64, p95 130, p99 662, p99.9 6,636 at 99 %; p50 needs 11. A low quantile needs as many as its mirror image
+    (p10 as p90). Raises HarnessError for q or confidence outside (0, 1).
     """
     checks.fraction(q, "a quantile")
     checks.fraction(confidence, "a confidence")
@@ -59,7 +58,7 @@ def min_calls(q: float, confidence: float = 0.99) -> int:
 
 
 def _tail_is_rare(n: int, q: float, confidence: float) -> bool:
-    """Whether at most one of n samples lies above the quantile with probability <= 1 - confidence."""
+    """Whether at most one of n calls lies above the quantile with probability <= 1 - confidence."""
     return math.exp((n - 1) * math.log(q)) * (q + n * (1 - q)) <= 1 - confidence
 
 
@@ -67,9 +66,9 @@ def _tail_is_rare(n: int, q: float, confidence: float) -> bool:
 def upper_rank(n: int, q: float, confidence: float = 0.99) -> int | None:
     """Return the rank k (from 1) of the order statistic that bounds the q-quantile from above, or None.
 
-    The smallest k with P(Bin(n, q) <= k - 1) >= confidence (David & Nagaraja, Order Statistics, 2003, 7.1):
-    the k-th smallest sample is below the quantile only if at least k samples are. None where k would exceed
-    n.
+    It is the smallest k with P(Bin(n, q) <= k - 1) >= confidence (David & Nagaraja, Order Statistics, 2003,
+    7.1): the k-th smallest value is below the quantile only if at least k values are. None where k would
+    exceed n.
     """
     from scipy.special import bdtr
 
@@ -81,18 +80,18 @@ def upper_rank(n: int, q: float, confidence: float = 0.99) -> int | None:
     return high if high <= n else None
 
 
-def percentile(samples: checks.Values, q: float, confidence: float = 0.99) -> Percentile:
-    """Return the q-quantile (0 < q < 1) of a 1-D array of samples, its bound and its right to be shown.
+def percentile(values: checks.Values, q: float, confidence: float = 0.99) -> Percentile:
+    """Return the q-quantile (0 < q < 1) of a 1-D array of durations, its bound, and whether it may be shown.
 
-    `value` interpolates linearly between the neighbouring order statistics (numpy's default, Hyndman & Fan
-    7). Raises HarnessError for empty, NaN or infinite samples and for q or confidence outside (0, 1).
+    `value` interpolates linearly between the neighboring order statistics (numpy's default, Hyndman & Fan 7).
+    Raises HarnessError for no values, NaN or infinity, and for q or confidence outside (0, 1).
     """
-    return percentiles(samples, [q], confidence)[0]
+    return percentiles(values, [q], confidence)[0]
 
 
-def percentiles(samples: checks.Values, qs: Sequence[float], confidence: float = 0.99) -> list[Percentile]:
-    """Return several quantiles of the same samples at the price of one sort; see `percentile`."""
-    ordered = np.sort(checks.sample(samples, "samples"))
+def percentiles(values: checks.Values, qs: Sequence[float], confidence: float = 0.99) -> list[Percentile]:
+    """Return several quantiles of the same values with one sort; see `percentile`."""
+    ordered = np.sort(checks.numbers(values, "durations"))
     n = ordered.size
     found = []
     for q in qs:
@@ -110,14 +109,14 @@ def percentiles(samples: checks.Values, qs: Sequence[float], confidence: float =
 def mixture(
     trials: Sequence[checks.Values], qs: Sequence[float], confidence: float = 0.99
 ) -> list[Percentile]:
-    """Return quantiles of calls of a process drawn at random: each Trial counts the same, however many calls.
+    """Return quantiles of the mixture of Trials, in which each Trial has the same weight.
 
-    Blocks are filled by time, so a fast Trial has more samples; pooled, they would hide the slow ones. A
-    sample weighs 1 / (samples of its Trial). `n` is Kish's effective number, (sum w)^2 / sum w^2: all samples
-    where Trials are alike. Interpolated as in `percentile`, on the sums of weights. Raises HarnessError as
-    `percentile` does.
+    Blocks are filled by time, so a fast Trial has more calls, and pooled they would hide the slow Trials. A
+    call weighs 1 / (calls of its Trial). `n` is Kish's effective number, (sum w)^2 / sum w^2, which is all
+    calls where Trials have equally many. Values are interpolated as in `percentile`, on the sums of weights.
+    Raises HarnessError as `percentile` does.
     """
-    arrays = [checks.sample(trial, "samples") for trial in trials]
+    arrays = [checks.numbers(trial, "durations") for trial in trials]
     if len({array.size for array in arrays}) <= 1:
         return percentiles(np.concatenate(arrays) if arrays else [], qs, confidence)
     weights = np.concatenate([np.full(array.size, 1 / array.size) for array in arrays])
@@ -136,14 +135,14 @@ def mixture(
     return found
 
 
-def loadgen_estimate(samples: checks.Values, q: float, confidence: float = 0.99) -> float | None:
+def loadgen_estimate(values: checks.Values, q: float, confidence: float = 0.99) -> float | None:
     """Return LoadGen's early-stopping estimate of the q-quantile, or None where n is too small.
 
-    LoadGen takes the t-th largest sample with the largest t for which t over-latency queries in n would still
+    LoadGen takes the t-th largest value with the largest t for which t over-latency queries in n would still
     prove the percentile (`results.cc`): one order statistic above `Percentile.upper`, so it is never lower.
-    Here for comparing runs with LoadGen's own; reports show `upper`. Defined for q >= 0.5.
+    It serves to compare with LoadGen's own figures; reports show `upper`. Defined for q >= 0.5.
     """
-    ordered = np.sort(checks.sample(samples, "samples"))
+    ordered = np.sort(checks.numbers(values, "durations"))
     if ordered.size < min_calls(q, confidence):
         return None
     rank = upper_rank(ordered.size, q, confidence)

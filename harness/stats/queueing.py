@@ -1,4 +1,4 @@
-"""One queue, one server, first come first served: waits that follow from gaps and service times."""
+"""One queue, one server, first come first served: waiting times computed from gaps and service times."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from harness.stats import checks
 from harness.stats.checks import Array
 
 FULL = 0.99
-"""Highest utilization that a rate is predicted for: above, a queue takes longer than any Block to settle."""
+"""Highest utilization of a predicted rate: above it, a queue takes longer than any Block to become steady."""
 IDLE = 0.05
-"""Lowest utilization that is predicted for: there is hardly a queue, and Blocks last 20 times their calls."""
+"""Lowest utilization of a predicted rate: there is hardly a queue, and Blocks last 20 times their calls."""
 _HALVINGS = 24
 
 
 def waits(gaps: Array, service: Array) -> Array:
-    """Return the wait of each query before its service, in the unit of `gaps` and `service`, (n,) each.
+    """Return how long each query waits for its service, in the unit of `gaps` and `service`, (n,) each.
 
-    `gaps[i]` is the time from the arrival before to arrival i (the first is not used), `service[i]` the time
-    that query i takes. Lindley's recursion W[i+1] = max(0, W[i] + S[i] - A[i+1]) from an empty queue
-    (Lindley, "The theory of queues with a single server", 1952), by the running minimum of its sums.
+    `gaps[i]` is the time between arrivals i - 1 and i (the first is not used), `service[i]` the time that
+    query i takes. Lindley's recursion W[i+1] = max(0, W[i] + S[i] - A[i+1]) from an empty queue (Lindley,
+    "The theory of queues with a single server", 1952), computed with the running minimum of its sums.
     """
     steps = np.concatenate([[0.0], service[:-1] - gaps[1:]])
     sums = np.cumsum(steps)
@@ -30,9 +30,9 @@ def waits(gaps: Array, service: Array) -> Array:
 def highest_rate(service: Array, unit_gaps: Array, bound: float, q: float) -> float:
     """Return the highest arrival rate at which the q-quantile of wait plus service is within `bound`.
 
-    `unit_gaps` are gaps at rate 1, (n,); `service` (n,) in seconds, `bound` in seconds; the rate in 1/s. At
-    most FULL of what the service times allow, and at least IDLE, whether that holds or not.
-    Raises HarnessError for a bound or service times <= 0.
+    `unit_gaps` (n,) are gaps at rate 1; `service` (n,) and `bound` are in seconds, the rate in 1/s. The rate
+    gives a utilization between IDLE and FULL, even where the bound does not hold at IDLE. Raises HarnessError
+    for a bound or service times <= 0.
     """
     checks.above_zero(bound, "bound")
     mean = checks.above_zero(float(np.mean(service)), "the mean service time")

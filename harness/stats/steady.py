@@ -1,4 +1,4 @@
-"""Whether warm-up is over, from the medians of the Blocks so far; after the cap it says "not steady"."""
+"""Find out whether warm-up is over, from the medians of the Blocks so far; after a cap it is not steady."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TOLERANCE = 0.01
 CAP = 50
 ALPHA = 0.05
 OUTLIER = 3 * 1.4826
-"""Three standard deviations, by way of the median absolute deviation of normal noise."""
+"""Three standard deviations of normal noise, in median absolute deviations."""
 
 
 @dataclass(frozen=True)
 class Steady:
-    """Whether a steady state was found, the index (from 0) of its first Block, and whether to stop looking.
+    """Whether a steady state was found, the index (from 0) of its first Block, and whether the cap was hit.
 
-    Blocks before `start` are warm-up. Where none was found by the cap, `start` is that of the last window.
+    Blocks before `start` are warm-up. Where none was found, `start` is the first Block of the last window.
     """
 
     steady: bool
@@ -45,17 +45,17 @@ def find_steady(
     `medians`: 1-D, one positive number a Block (its median seconds per call). A window is steady if
     1. its first Block is no outlier: within `tolerance` of the window's median, or within 3 standard
        deviations (from the median absolute deviation of the other Blocks); and
-    2. it has no trend: Theil and Sen's median slope moves it by at most `tolerance` from end to end, or
-       Mann and Kendall's exact test cannot tell the trend from noise at 5 %.
-    Of noise without trend, 19 in 20 windows pass 2, so that noisy Cells get steady too, a few Blocks later.
-    Call it after each Block of warm-up until `done`. Raises HarnessError for no Blocks, NaN, non-positive
-    medians, a window below 4, a cap below the window, or a tolerance that is not positive.
+    2. it has no trend: the Theil-Sen slope changes it by at most `tolerance` from end to end, or the exact
+       Mann-Kendall test does not find a trend at the 5 % level.
+    Without a trend, 19 of 20 windows pass test 2, so noisy Cells become steady too, a few Blocks later. Call
+    it after each Block of warm-up until `done`. Raises HarnessError for no Blocks, NaN, non-positive medians,
+    a window below 4, a cap below the window, or a tolerance that is not positive.
     """
-    values = checks.sample(medians, "Block medians", positive=True)
+    values = checks.numbers(medians, "Block medians", positive=True)
     checks.above_zero(tolerance, "tolerance")
     if window < 4 or cap < window:
         raise HarnessError(
-            f"a window of at least 4 Blocks and a cap of at least a window, got {window} and {cap}."
+            f"warm-up needs a window of at least 4 Blocks and a cap of at least it, got {window} and {cap}."
         )
     seen = min(values.size, cap)
     for start in range(seen - window + 1):
@@ -80,10 +80,11 @@ def _is_steady(window: Array, tolerance: float) -> bool:
 
 @lru_cache(maxsize=64)
 def critical_score(n: int, alpha: float = ALPHA) -> int:
-    """Return the smallest |S| of Mann and Kendall's test that n values without trend rarely (`alpha`) reach.
+    """Return the smallest |S| of the Mann-Kendall test whose probability without a trend is at most `alpha`.
 
-    S counts rising minus falling pairs. Exact: of the n! orders, count those with k falling pairs, adding one
-    value at a time (Kendall, Rank Correlation Methods, 1970).
+    S is the number of rising minus the number of falling pairs. Exact: counts how many of the n! orders have
+    k falling pairs, adding one value at a time (Kendall, Rank Correlation Methods, 1970). Own code, because
+    measuring workers call it and scipy.stats would add to their memory.
     """
     counts = np.ones(1)
     for size in range(2, n + 1):

@@ -1,4 +1,4 @@
-"""Faster, slower, same or inconclusive: one rule, held against what identical code looks like today."""
+"""Faster, slower, equivalent or inconclusive: one rule that accounts for the noise of identical code."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from harness.stats import checks
 from harness.stats.ratio import Ratio
 
 ONE_TRIAL_ALLOWANCE = 0.10
-"""What a fresh process may change by itself, where one Trial cannot show it; three times the 3 % seen for
-whichever of two identical processes was started second, with a memory-bound model on a shared machine."""
+"""Relative change that a fresh process may cause by itself, used where one Trial cannot show it. Three times
+the 3 % that was seen between two identical processes with a memory-bound model on a shared machine."""
 
 TIE = 1e-9
-"""Of two figures that differ by no more than this share, rounding decides which is the larger one."""
+"""Two figures whose relative difference is no larger than this differ by rounding only."""
 
 
 class Verdict(StrEnum):
-    """The candidate against the baseline."""
+    """How the candidate compares with the baseline."""
 
     FASTER = "faster"
     SLOWER = "slower"
@@ -28,10 +28,10 @@ class Verdict(StrEnum):
 def floor_magnitude(noise_floor: Ratio | None) -> float:
     """Return the largest relative change that identical code may have shown: 0.01 says 1 %.
 
-    The end of the shadow arm's interval that is farther from 1. Its estimate alone would be too low a bar:
-    simulated, identical code is then called different in 4 of 100, and with this in fewer than 1 of 100 from
-    3 Trials on (2 of 100 at worst with 2 Trials of two modes). 0 without a shadow arm, infinite if its
-    interval is unbounded.
+    It is the end of the control's interval that is farther from 1. The control's estimate alone would be too
+    low: in simulations identical code is then called different in 4 of 100 cases, and with this rule in fewer
+    than 1 of 100 from 3 Trials on (2 of 100 at worst with 2 Trials of two modes). 0 without a control,
+    infinite if its interval is unbounded.
     """
     if noise_floor is None:
         return 0.0
@@ -46,9 +46,9 @@ def margin(noise_floor: Ratio | None, target_ci: float) -> float:
 
 
 def bar(ratio: Ratio, floor: float) -> float:
-    """Return what the estimate's logarithm has to exceed, besides that its interval excludes 1.
+    """Return the least |log(estimate)| of a difference; its interval must exclude 1 as well.
 
-    The noise floor's magnitude; for one Trial, which cannot show how processes differ, an allowance for that.
+    It is the noise floor's magnitude. One Trial cannot show how processes differ, so an allowance is added.
     """
     allowance = 0.0 if ratio.between_trials else math.log1p(ONE_TRIAL_ALLOWANCE)
     return math.log1p(floor) + allowance
@@ -67,19 +67,19 @@ def decide(
     p_value: float | None = None,
     alpha: float = 0.05,
 ) -> Verdict:
-    """Return the Verdict on `ratio`, given the shadow arm's ratio and the wanted target_ci (0.02 is 2 %).
+    """Return the Verdict on `ratio`, given the control's ratio and the wanted target_ci (0.02 is 2 %).
 
     1. faster / slower: the interval excludes 1 *and* the estimate is farther from 1 than the noise floor's
        magnitude (and, if an adjusted `p_value` is given, it is below `alpha`).
     2. equivalent: the whole interval lies within 1 +- max(target_ci, floor), on the log scale: from 1 / (1 +
        m) to 1 + m, so that the rule does not depend on which arm is called the baseline.
-    3. inconclusive: anything else; more Trials may settle it.
+    3. inconclusive: anything else; more Trials may resolve it.
 
-    A small change may be real *and* below `target_ci`: then rule 1 wins; whoever gates on a threshold
-    compares the interval with it. With one Trial per arm the interval does not know how Trials differ: never
-    "equivalent", and faster / slower only beyond the noise floor plus 10 %. Without a control (None) the
-    floor is 0, and false alarms are as frequent as the interval's confidence says (5 %). Raises
-    HarnessError for target_ci <= 0.
+    A small change may be real *and* below `target_ci`: then rule 1 wins. A gate with a threshold compares the
+    interval with that threshold. With one Trial per arm the interval does not hold the spread between Trials:
+    the Verdict is never "equivalent", and faster / slower only beyond the noise floor plus 10 %. Without a
+    control (None) the floor is 0, and false alarms are as frequent as the interval's confidence allows (5 %).
+    Raises HarnessError for target_ci <= 0.
     """
     equivalent_within = margin(noise_floor, target_ci)
     proven = p_value is None or p_value < alpha
@@ -87,6 +87,6 @@ def decide(
         return Verdict.FASTER if ratio.estimate > 1 else Verdict.SLOWER
     farthest = max(ratio.high, 1 / ratio.low) if ratio.low > 0 else math.inf
     if ratio.between_trials and farthest <= (1 + equivalent_within) * (1 + TIE):
-        # An unbounded floor would make everything "the same": that is not knowing.
+        # With an unbounded floor everything would be equivalent, although nothing is known.
         return Verdict.EQUIVALENT if math.isfinite(equivalent_within) else Verdict.INCONCLUSIVE
     return Verdict.INCONCLUSIVE

@@ -1,1 +1,1 @@
-"""."""
+"""Models, datasets and quality metrics that suites can name."""

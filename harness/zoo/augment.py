@@ -1,4 +1,4 @@
-"""Augmentations by name: random changes of a training batch that keep its labels true (images only)."""
+"""Augmentations by name: random changes of a batch of images that keep its labels correct."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from harness.errors import DataError
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 MAX_SHIFT = 2
-"""Pixels by which an image moves at most, in each direction."""
+"""Maximum shift of an image in each direction, in pixels."""
 MAX_ANGLE = math.radians(10)
 MAX_SCALE = 0.1
 
 
 def shift(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Move each image (batch, channels, h, w) by whole pixels, at most MAX_SHIFT; the border is repeated."""
+    """Shift each image (batch, channels, h, w) by up to MAX_SHIFT pixels; border pixels are repeated."""
     batch, _, height, width = images.shape
     padded = F.pad(images, (MAX_SHIFT,) * 4, mode="replicate")
     offsets = torch.randint(0, 2 * MAX_SHIFT + 1, (2, batch, 1), generator=generator).to(images.device)
@@ -31,7 +31,7 @@ def shift(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def affine(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Rotate by up to 10°, scale by up to 10 % and move by up to two pixels each image (batch, c, h, w)."""
+    """Rotate by up to 10°, scale by up to 10 % and shift by up to two pixels each image (batch, c, h, w)."""
     batch, _, height, width = images.shape
     draws = (2 * torch.rand((4, batch), generator=generator) - 1).to(images.device)
     angle, scale = draws[0] * MAX_ANGLE, 1 + draws[1] * MAX_SCALE
@@ -51,7 +51,7 @@ AUGMENTS: dict[str, Augment] = {"affine": affine, "shift": shift}
 
 
 def augment_images(augment: Augment, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Apply `augment`; raises DataError unless `images` is a float tensor (batch, channels, h, w)."""
+    """Apply `augment`. Raises DataError unless `images` is a float tensor (batch, channels, h, w)."""
     if images.ndim != 4 or not images.is_floating_point():
         raise DataError(
             f"augmentation takes float images (batch, channels, height, width), "

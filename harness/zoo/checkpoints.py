@@ -1,6 +1,6 @@
-"""Checkpoints on disk: safetensors weights and, beside them, a JSON card with their sum and their origin.
+"""Checkpoints on disk: safetensors weights, and a JSON card with their SHA-256 and their origin.
 
-Needs numpy and safetensors, never torch.
+Needs numpy and safetensors, not torch.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ FOLDER = "checkpoints"
 
 
 def place(name: str, suites_root: Path) -> Path:
-    """Where the checkpoint of the zoo model `name` belongs, whether it is there or not."""
+    """Return the path of the checkpoint of the zoo model `name`, whether or not it exists."""
     return suites_root / FOLDER / f"{name}.safetensors"
 
 
 def card_path(path: Path) -> Path:
-    """Return the place of the card that belongs to the checkpoint `path`."""
+    """Return the path of the card of the checkpoint `path`."""
     return path.with_suffix(".json")
 
 
@@ -40,8 +40,8 @@ def locate(name: str, suites_root: Path) -> Path:
 def verify(path: Path) -> dict[str, Any]:
     """Compare the checkpoint `path` with the SHA-256 in its card, and return the card.
 
-    Raises DataError, naming the file, what was expected and what was found, when either is missing,
-    unreadable or damaged.
+    Raises DataError, with the file and the sums expected and found, when either is missing, unreadable or
+    damaged.
     """
     return _read(path)[1]
 
@@ -55,19 +55,19 @@ def load_weights(path: Path) -> dict[str, Array]:
     try:
         tensors: dict[str, Array] = load(content)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is no safetensors file ({error}): {_remedy(path)}") from error
+        raise DataError(f"{path} is not a safetensors file ({error}): {_remedy(path)}") from error
     return tensors
 
 
 def save(path: Path, tensors: Mapping[str, Array], statistics: Mapping[str, Any]) -> dict[str, Any]:
-    """Write `tensors` to `path` and a card of `facts`, `sha256` and `bytes` beside it; return the card.
+    """Write `tensors` to `path`, and a card of `statistics`, `sha256` and `bytes`; return the card.
 
-    Each file is written whole or not at all. A crash between the two leaves a card that does not match, and
-    `verify` says so. Raises DataError when the folder cannot be written.
+    Each file is written whole or not at all. A crash between the two leaves a card that does not match, which
+    `verify` reports. Raises DataError when the folder cannot be written.
     """
-    from safetensors.numpy import save as serialise
+    from safetensors.numpy import save as serialize
 
-    content = serialise({name: tensors[name] for name in sorted(tensors)})
+    content = serialize({name: tensors[name] for name in sorted(tensors)})
     card = {**statistics, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     _write_atomic(path, content)
     _write_atomic(card_path(path), (json.dumps(card, indent=2) + "\n").encode())
@@ -75,7 +75,7 @@ def save(path: Path, tensors: Mapping[str, Array], statistics: Mapping[str, Any]
 
 
 def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """Read a checkpoint and its card, and hold them against each other."""
+    """Read a checkpoint and its card, and compare their SHA-256."""
     card = _read_card(path)
     expected = card["sha256"]
     try:
@@ -91,7 +91,7 @@ def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
 
 
 def _read_card(path: Path) -> dict[str, Any]:
-    """Read the card beside `path`; it must be a JSON object with a SHA-256."""
+    """Read the card of `path`; it must be a JSON object with a SHA-256."""
     file = card_path(path)
     try:
         card = json.loads(file.read_bytes())
@@ -107,11 +107,11 @@ def _read_card(path: Path) -> dict[str, Any]:
 
 
 def _remedy(path: Path) -> str:
-    return f"`harness train {path.stem}` makes it anew"
+    return f"`harness train {path.stem}` creates it"
 
 
 def _write_atomic(path: Path, content: bytes) -> None:
-    """Write `path` whole or not at all, its folder made first."""
+    """Make the folder of `path`, and write it whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, content)

@@ -1,7 +1,7 @@
 """Seeded supervised training: the zoo's recipes, and fine-tuning after a technique changed a module.
 
-Cross entropy, AdamW or SGD, and a one-cycle rate (Smith & Topin, "Super-convergence", 2018): a linear rise,
-then a cosine fall to zero. The same seed, data, thread count and torch build give the same weights.
+Cross entropy, AdamW or SGD, and torch's one-cycle learning rate (Smith & Topin, "Super-convergence", 2018).
+The same seed, data, thread count and torch build give the same weights.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.optim.lr_scheduler import OneCycleLR
 
 from harness.errors import BuildError, DataError, UnknownNameError
 from harness.formats.tensors import Array
 from harness.zoo.augment import AUGMENTS, augment_images
 from harness.zoo.registry import Data, Metric, Recipe
 
-WARMUP = 0.2
-"""Share of the steps over which the learning rate rises."""
+SCHEDULE = "OneCycleLR"
+"""Class in torch.optim.lr_scheduler; a checkpoint's card names it."""
 MOMENTUM = 0.9
 
 Batch = tuple[torch.Tensor, ...]
@@ -34,7 +35,7 @@ OPTIMIZERS: dict[str, Callable[[Groups, float], torch.optim.Optimizer]] = {
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training is, told after each step: `step` of `steps` are done, `epoch` counts from 1."""
+    """How far training is, reported after each step: `step` of `steps` are done, `epoch` counts from 1."""
 
     step: int
     steps: int
@@ -43,12 +44,13 @@ class Progress:
     loss: float
 
 
-def one_cycle(step: int, steps: int) -> float:
-    """Share of the peak learning rate at `step` (from 0) of `steps`; always above zero."""
-    position = (step + 0.5) / steps
-    if position < WARMUP:
-        return position / WARMUP
-    return 0.5 * (1 + math.cos(math.pi * (position - WARMUP) / (1 - WARMUP)))
+def one_cycle(optimizer: torch.optim.Optimizer, rate: float, steps: int) -> OneCycleLR:
+    """Return a schedule of `steps` learning rates above zero: a cosine rise to `rate`, then a cosine fall.
+
+    It has one step more than training, because OneCycleLR's last rate is almost zero. Momentum stays
+    constant.
+    """
+    return OneCycleLR(optimizer, max_lr=rate, total_steps=steps + 1, cycle_momentum=False)
 
 
 def fit(
@@ -62,11 +64,11 @@ def fit(
 ) -> list[float]:
     """Train `module` in place, on its own device, and return the mean loss of each epoch.
 
-    `inputs` are (items, *shape), one array for each input of the module; `labels` are integers (items, …)
-    for logits (items, …, classes), the module's first output. `keep_zeros` holds at zero what is zero in
-    parameters of two dimensions or more: weights, not biases. A last batch that is not full is left out of
-    its epoch. The module is left in eval mode. Raises DataError for data that does not fit, BuildError when
-    the loss is no longer finite, UnknownNameError for an optimizer or augmentation that there is not.
+    `inputs` are (samples, *shape), one array for each input of the module; `labels` are integers (samples, …)
+    for logits (samples, …, classes), the module's first output. `keep_zeros` keeps zeros in parameters of two
+    or more dimensions: in weights, not in biases. An incomplete last batch is left out of its epoch. The
+    module is left in eval mode. Raises DataError for data that does not fit, BuildError when the loss is no
+    longer finite, UnknownNameError for an unknown optimizer or augmentation.
     """
     data, target = _tensors(inputs, labels, recipe)
     parameters = _trainable(module)
@@ -75,14 +77,14 @@ def fit(
     optimizer = _optimizer(parameters, recipe)
     steps_an_epoch = max(len(target) // recipe.batch, 1)
     steps = recipe.epochs * steps_an_epoch
+    schedule = one_cycle(optimizer, recipe.learning_rate, steps)
     losses = np.zeros((recipe.epochs, steps_an_epoch))
     with _training(module, recipe.seed, device, images=data[0].ndim == 4):
         for step, (batch, truth) in enumerate(_batches(data, target, recipe)):
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * one_cycle(step, steps)
             loss = _step(module, optimizer, tuple(x.to(device) for x in batch), truth.to(device), recipe)
             if not math.isfinite(loss):
                 raise BuildError(f"training diverged at step {step + 1} of {steps}: lower the learning rate")
+            schedule.step()
             for parameter, zero in zeros:
                 parameter.detach().masked_fill_(zero, 0)
             losses.flat[step] = loss
@@ -92,12 +94,12 @@ def fit(
 
 
 def mean_score(module: torch.nn.Module, data: Data, metric: Metric, batch: int = 100) -> float:
-    """Mean of `metric` over all items of `data`; the module's mode is kept.
+    """Return the mean of `metric` over all samples of `data`; the module's mode is kept.
 
-    Raises DataError when `data` has no labels or no items, or the metric does not fit them.
+    Raises DataError when `data` has no labels or no samples, or the metric does not fit them.
     """
     if data.labels is None or len(data) == 0:
-        raise DataError(f"{metric.name} needs items with labels, and there are none")
+        raise DataError(f"{metric.name} needs samples with labels, and there are none")
     scores = [
         metric.score(
             (predict(module, tuple(x[start : start + batch] for x in data.inputs), batch),),
@@ -109,7 +111,7 @@ def mean_score(module: torch.nn.Module, data: Data, metric: Metric, batch: int =
 
 
 def predict(module: torch.nn.Module, inputs: tuple[Array, ...], batch: int = 500) -> NDArray[np.float32]:
-    """First output of the module in eval mode, as float32 (items, …, classes); its mode is kept."""
+    """Return the module's first output in eval mode, float32 (samples, …, classes); its mode is kept."""
     device = next(module.parameters()).device
     was_training = module.training
     module.eval()
@@ -123,12 +125,14 @@ def predict(module: torch.nn.Module, inputs: tuple[Array, ...], batch: int = 500
 
 
 def _tensors(inputs: tuple[Array, ...], labels: Array, recipe: Recipe) -> tuple[Batch, torch.Tensor]:
-    """Check training data and recipe, and return inputs and labels as tensors (they share the memory)."""
+    """Check training data and recipe; return inputs and labels as tensors that share their memory."""
     if recipe.epochs < 1 or recipe.batch < 1:
-        raise DataError(f"training takes at least one epoch and one item a batch, not {recipe}")
+        raise DataError(f"training takes at least one epoch and one sample a batch, not {recipe}")
     if not inputs or len(labels) == 0 or {len(array) for array in inputs} != {len(labels)}:
         counts = ", ".join(str(len(array)) for array in inputs)
-        raise DataError(f"training needs as many items as labels: {counts or 'no inputs'} for {len(labels)}")
+        raise DataError(
+            f"training needs as many samples as labels: {counts or 'no inputs'} for {len(labels)}"
+        )
     if labels.dtype.kind not in "iu":
         raise DataError(f"training needs integer labels, not {labels.dtype}")
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in inputs)
@@ -144,7 +148,7 @@ def _trainable(module: torch.nn.Module) -> list[torch.nn.Parameter]:
 
 
 def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Make the recipe's optimizer; weight decay is for weights only, not for biases and norms."""
+    """Make the recipe's optimizer, with weight decay for weights only, not for biases and norms."""
     if recipe.optimizer not in OPTIMIZERS:
         raise UnknownNameError("optimizer", recipe.optimizer, OPTIMIZERS)
     groups: Groups = [
@@ -193,16 +197,16 @@ def _step(
 
 
 def _logits(result: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Take the first output of a module that has one or several."""
+    """Return the first output of a module that has one or several."""
     return result if isinstance(result, torch.Tensor) else result[0]
 
 
 @contextlib.contextmanager
 def _training(module: torch.nn.Module, seed: int, device: torch.device, *, images: bool) -> Iterator[None]:
-    """Train mode with seeded dropout; images train channels-last (up to a third faster on a CPU).
+    """Set train mode with seeded dropout; images train channels-last (up to a third faster on a CPU).
 
-    The caller's random state comes back afterwards, memory goes back to the usual order, and the module is
-    left in eval mode.
+    Afterwards the caller's random state and the usual memory format are restored, and the module is in eval
+    mode.
     """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.enable_grad():

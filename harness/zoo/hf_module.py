@@ -1,4 +1,4 @@
-"""A model of transformers as a plain module: tensors in by position, one tensor out. For workers only."""
+"""A model of transformers as a plain module: positional tensors in, one tensor out. For workers only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.errors import DataError
 
 
 class OneOutput(nn.Module):
-    """`inputs` names the keywords that the model's inputs go to; `last`: only the last position answers."""
+    """`inputs` names the keywords of the model's inputs; `last` returns the last position's output only."""
 
     def __init__(self, model: Any, inputs: tuple[str, ...], *, last: bool) -> None:
         super().__init__()
@@ -25,28 +25,28 @@ class OneOutput(nn.Module):
         self._settings = {name: value for name, value in settings.items() if name in known}
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-        """The model's first output: logits where it has a head, else features; all inputs are real."""
+        """Return the model's first output: logits where it has a head, else features."""
         named = dict(zip(self.inputs, tensors, strict=True))
         first: torch.Tensor = self.model(**named, **self._settings)[0]
         return first[:, -1] if self.last else first
 
 
 def build(config: dict[str, Any], model: str, inputs: list[str], *, last: bool) -> nn.Module:
-    """Make `model` (the name of one of transformers' auto classes) by `config`, untrained."""
+    """Make `model` (one of transformers' auto classes) from `config`, untrained."""
     made = transformers.AutoConfig.for_model(**config)
     return OneOutput(getattr(transformers, model).from_config(made), tuple(inputs), last=last)
 
 
 def load(where: str, model: str, inputs: list[str], *, last: bool, **settings: Any) -> nn.Module:
-    """Load `model` from a folder or by its name on the hub: safetensors only, none of its own code, float32.
+    """Load `model` from a folder or the hub, in float32: safetensors only, and no code of the checkpoint.
 
-    Raises DataError, in one line, for what is not there, cannot be reached or would need other code.
+    Raises DataError, in one line, for a checkpoint that is missing, unreachable or needs its own code.
     """
     try:
         loaded = getattr(transformers, model).from_pretrained(
             where, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, **settings
         )
-    except Exception as error:  # transformers has many errors for a file that is not there
+    except Exception as error:  # transformers raises many errors for a missing file
         raise _refusal(where, error) from error
     return OneOutput(loaded, tuple(inputs), last=last)
 
@@ -62,6 +62,6 @@ def read_config(where: str, **settings: Any) -> Any:
 def _refusal(where: str, error: Exception) -> DataError:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return DataError(
-        f"{where}: no checkpoint that transformers can load from a folder, its cache or the hub "
+        f"{where}: transformers cannot load this checkpoint from a folder, its cache or the hub "
         f"(safetensors weights, no code of its own): {first}"
     )

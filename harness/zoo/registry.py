@@ -1,7 +1,7 @@
-"""The zoo's registries: models, datasets and quality metrics, each defined in one file of its folder.
+"""The zoo's registries of models, datasets and quality metrics.
 
-Their files import numpy at most; a model's factory (`module:function`) is imported only by the worker that
-builds the model.
+Each entry is defined in one file of its folder, which imports no more than numpy. Only the worker that builds
+a model imports its factory (`module:function`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Data:
-    """Items of a dataset: `inputs` are (items, *shape), an array for each model input; `labels` (items, …)"""
+    """Samples of a dataset: `inputs` (samples, *shape), one array a model input; `labels` (samples, …)."""
 
     inputs: tuple[Array, ...]
     labels: Array | None = None
@@ -34,12 +34,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named dataset: `load(split, root)` reads it from the folder `root` (a suite's `data/`), or
-    `generate(split, inputs)` makes items for whatever inputs a model has.
+    """A named dataset.
 
-    `md5` gives the published sum of each file that `load` verifies; a checkpoint's card repeats it.
-    `provenance` tells what else the training items come from, where that is not the same on all machines;
-    `training_version` tells it in short, without reading them: it counts for the address of what they make.
+    `load(split, root)` reads it from the folder `root` (a suite's `data/`), or `generate(split, inputs)`
+    makes samples for the inputs of any model. `md5` holds the published sum of each file that `load`
+    verifies; a checkpoint's card repeats it. `provenance` describes the other sources of the training
+    samples, where they differ between machines. `training_version` is a short form of it that needs no
+    reading; it is part of the address of an Artifact that is trained on them.
     """
 
     name: str
@@ -61,10 +62,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a zoo model's checkpoint was trained; `harness train` repeats it.
+    """How a zoo model's checkpoint is trained by `harness train`.
 
-    `learning_rate` is the peak of a one-cycle schedule; `optimizer` and `augment` are names in
-    harness/zoo/training.py and harness/zoo/augment.py.
+    `learning_rate` is the maximum of a one-cycle schedule; `optimizer` and `augment` are names in
+    harness/zoo/fitting.py and harness/zoo/augment.py.
     """
 
     epochs: int
@@ -84,11 +85,11 @@ class ZooModel:
 
     `factory` names a function without required arguments that returns a `torch.nn.Module`
     (``harness.zoo.models.mnist_mlp:build``). The checkpoint is `checkpoints/<name>.safetensors` beside the
-    suites. Random weights are drawn by the factory after seeding with `seed`: the same bytes each time with
-    the same version of torch; they tell speed and size, not accuracy.
+    suites. Random weights are made by the factory after seeding with `seed`: they are the same bytes each
+    time with the same version of torch, and serve for speed and size, not for accuracy.
 
-    `tokens_per_sample`: tokens that one item holds, of a language model, so that its speed is given in tokens
-    as well.
+    `tokens_per_sample` is the number of tokens in one sample of a language model, so that its speed is shown
+    in tokens too.
     """
 
     name: str
@@ -104,10 +105,10 @@ class ZooModel:
 
 
 class Metric(Protocol):
-    """A quality metric: a score for each item, so that two models can be compared item by item.
+    """A quality metric: a score for each sample, so that two models can be compared sample by sample.
 
-    `needs_reference` says that the truth is outputs of the model as given, not labels. `unit` is
-    what a difference of the mean is given in (``pt``: hundredths of a share).
+    `needs_reference` says that the truth is the outputs of the unchanged model, not labels. `unit` is the
+    unit of a difference of means (``pt``: percentage points).
     """
 
     name: str
@@ -117,7 +118,7 @@ class Metric(Protocol):
     needs_reference: bool
 
     def score(self, outputs: tuple[Array, ...], truth: Array) -> NDArray[np.float64]:
-        """Return one score for each item, shape (items,). `truth` is labels or reference outputs."""
+        """Return one score for each sample, shape (samples,). `truth` is labels or reference outputs."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Training a zoo model by its recipe: what `harness train NAME` does."""
+"""Train a zoo model by its recipe, for `harness train NAME`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from harness.errors import DataError
 from harness.formats.torch.module import call_factory, unique_tensors
 from harness.zoo import checkpoints
-from harness.zoo.fitting import Progress, fit, mean_score
+from harness.zoo.fitting import SCHEDULE, Progress, fit, mean_score
 from harness.zoo.registry import DATASETS, METRICS, MODELS, Dataset, Recipe, ZooModel
 
 
@@ -27,15 +27,14 @@ def train_zoo_model(
     """Train the zoo model `name`, write its checkpoint under `suites_root` and return its card.
 
     The dataset is read from `suites_root`/data; weights and card go to `suites_root`/checkpoints. `recipe`
-    takes the place of the model's own. `quality` on the card is the mean of `metric` over the whole test
-    split, which plays no part in training. Raises UnknownNameError for a name the zoo does not have,
-    DataError for a model that cannot be trained or data that cannot be read, BuildError when training
-    diverges.
+    replaces the model's own. `quality` on the card is the mean of `metric` over the whole test split, which
+    is not used in training. Raises UnknownNameError for an unknown name, DataError for a model that cannot be
+    trained or data that cannot be read, BuildError when training diverges.
     """
     model = MODELS.get(name)
     recipe = recipe or model.recipe
     if recipe is None or model.dataset is None:
-        raise DataError(f"the model {name!r} has no recipe to train it by")
+        raise DataError(f"the model {name!r} has no recipe for training")
     dataset = DATASETS.get(model.dataset)
     train, test = (dataset.samples(split, suites_root / "data", model.inputs) for split in ("train", "test"))
     if train.labels is None:
@@ -58,9 +57,10 @@ def train_zoo_model(
 
 
 def _origin(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
-    """Return what, with the model, decides the weights: repeating it gives them again."""
+    """Return what determines the weights besides the model; repeating it gives the same weights."""
     return {
         "recipe": asdict(recipe),
+        "schedule": SCHEDULE,
         "dataset": dataset.name,
         "dataset_md5": dict(dataset.md5),
         **({"dataset_provenance": dict(found)} if (found := dataset.provenance()) else {}),
@@ -72,7 +72,7 @@ def _origin(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
 
 
 def _untrained(model: ZooModel, seed: int) -> torch.nn.Module:
-    """Make the model's module with weights drawn from `seed`; the caller's random state comes back."""
+    """Make the model's module with weights seeded by `seed`; restore the caller's random state."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         return call_factory(model.factory)

@@ -98,7 +98,7 @@ def test_only_visible_gpus_count(
 
 def test_a_sample_decodes_reasons_and_units_and_leaves_unknown_what_is() -> None:
     nvml = FakeNvml()
-    first, second = cuda.sample(0, nvml=nvml), cuda.sample(1, nvml=nvml)
+    first, second = cuda.state(0, nvml=nvml), cuda.state(1, nvml=nvml)
     assert first.throttle_reasons == ("power-cap", "thermal-software")
     assert (first.sm_clock_mhz, first.memory_clock_mhz) == (1980, 2619)
     assert (first.temperature_c, second.temperature_c) == (61, None)
@@ -109,19 +109,19 @@ def test_a_sample_decodes_reasons_and_units_and_leaves_unknown_what_is() -> None
 def test_foreign_processes_are_those_that_are_not_ours() -> None:
     here, parent = os.getpid(), os.getppid()
     nvml = FakeNvml(pids=(here, parent))
-    assert cuda.sample(0, own_pids=[here], nvml=nvml).foreign_processes == 1
+    assert cuda.state(0, own_pids=[here], nvml=nvml).foreign_processes == 1
     assert cuda.process_memory_bytes(0, here, nvml) == 7 << 20
     assert cuda.process_memory_bytes(0, 1 << 22, nvml) is None
 
 
 def test_pids_of_another_namespace_cannot_be_matched() -> None:
-    assert cuda.sample(0, nvml=FakeNvml(pids=(1 << 22,))).foreign_processes is None
+    assert cuda.state(0, nvml=FakeNvml(pids=(1 << 22,))).foreign_processes is None
 
 
 def test_noise_on_a_gpu() -> None:
-    quiet = cuda.sample(0, nvml=FakeNvml(reasons=0x1 | 0x2))
-    capped = cuda.sample(0, nvml=FakeNvml(reasons=0x4))
-    slower = cuda.GpuSample(1500, 2619, (), 61, 300.0, 0, 1)
+    quiet = cuda.state(0, nvml=FakeNvml(reasons=0x1 | 0x2))
+    capped = cuda.state(0, nvml=FakeNvml(reasons=0x4))
+    slower = cuda.GpuState(1500, 2619, (), 61, 300.0, 0, 1)
     assert cuda.tags(quiet, quiet) == ()
     assert cuda.tags(quiet, capped) == ("gpu-throttled",)
     assert cuda.tags(quiet, slower) == ("gpu-shared", "gpu-clock")
@@ -145,14 +145,14 @@ def test_why_there_is_no_gpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_gpu_that_is_not_there_is_named() -> None:
     with pytest.raises(HarnessError, match="GPU 5 cannot be reached"):
-        cuda.sample(5, nvml=FakeNvml())
+        cuda.state(5, nvml=FakeNvml())
 
 
 @pytest.mark.gpu
 def test_a_real_gpu_tells_its_state() -> None:
     if reason := cuda.available():
         pytest.skip(reason)
-    state = cuda.sample(0)
+    state = cuda.state(0)
     assert state.sm_clock_mhz and state.used_memory_bytes is not None
 
 

@@ -131,7 +131,7 @@ def test_memory_is_a_class_so_that_what_firmware_keeps_does_not_matter(
     assert memory_class_gib(None if gib is None else int(gib * 2**30)) == expected
 
 
-def test_this_machine_answers_without_naming_host_or_place() -> None:
+def test_this_machine_is_described_without_naming_host_or_place() -> None:
     machine = fingerprint()
     text = json.dumps(machine.to_dict())
     assert machine.identity.cores == len(cores_given()) >= 1

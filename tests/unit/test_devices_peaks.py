@@ -1,4 +1,4 @@
-"""Roofs: rates follow from sizes and the clock, and what was measured is said."""
+"""Peaks: rates follow from sizes and the clock, and what was measured is said."""
 
 import gc
 import itertools
@@ -48,7 +48,7 @@ def test_rates_are_operations_and_bytes_over_time() -> None:
     assert min(rate.runs, bandwidth.bandwidth_runs) >= 3
 
 
-def test_the_best_run_is_the_roof() -> None:
+def test_the_best_run_is_the_peak() -> None:
     clock = FakeClock(tick_ns=STEP_NS)
     pauses = iter([9, 9, 9, 0] + [9] * 1000)  # the first is the import's
     uneven = product(run=lambda: clock.advance(next(pauses) * STEP_NS))
@@ -56,7 +56,7 @@ def test_the_best_run_is_the_roof() -> None:
     assert found.rates[0].flop_per_s == pytest.approx(2 * 8**3 / 1e-3)
 
 
-def test_the_fastest_library_of_each_number_type_is_the_roof() -> None:
+def test_the_fastest_library_of_each_dtype_is_the_peak() -> None:
     clock = FakeClock(tick_ns=STEP_NS)
     slow = product("slow", run=lambda: clock.advance(5 * STEP_NS))
     gemms = [slow, product("fast"), product("fast", "int8"), product("slow", "int8", slow.prepare(8, 8, 1))]
@@ -96,7 +96,7 @@ def test_what_was_undisturbed_once_is_measured_no_more(monkeypatch: pytest.Monke
     assert made.count(1) == 2 and len(found.rates) == 1
 
 
-def test_the_best_of_all_rounds_is_the_roof(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_of_all_rounds_is_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     disturbed_at(monkeypatch, 0)
     clock = FakeClock(tick_ns=STEP_NS)
     slow = iter([0] * 8)  # as in the first round, and slower in the second
@@ -130,10 +130,10 @@ def test_a_tenth_of_the_time_disturbs_the_best_of_many_runs(
     assert found == ([f"{told} for more than 10 % of the time"] if told else [])
 
 
-def answer_of(name: str, rows: int) -> Any:
+def output_of(name: str, rows: int) -> Any:
     made = GEMMS.get(name).prepare(rows, 64, 1)()
-    (answer,) = made if isinstance(made, list) else (made,)
-    return answer.float().numpy() if hasattr(answer, "float") else np.asarray(answer)
+    (output,) = made if isinstance(made, list) else (made,)
+    return output.float().numpy() if hasattr(output, "float") else np.asarray(output)
 
 
 @pytest.mark.parametrize("rows", [1, 64])
@@ -141,11 +141,11 @@ def answer_of(name: str, rows: int) -> Any:
 def test_each_library_multiplies(name: str, rows: int) -> None:
     for module in GEMMS.get(name).imports:
         pytest.importorskip(module)
-    answer = answer_of(name, rows)
-    assert answer.shape == (rows, 64)
-    assert float(np.abs(answer).max()) > 0.1
+    output = output_of(name, rows)
+    assert output.shape == (rows, 64)
+    assert float(np.abs(output).max()) > 0.1
     if "float" in GEMMS.get(name).dtype:
-        assert 0 < float(answer.mean()) < 64
+        assert 0 < float(output.mean()) < 64
 
 
 def test_a_product_of_openvino_keeps_the_array_that_it_reads() -> None:
@@ -165,12 +165,12 @@ def test_a_product_of_openvino_keeps_the_array_that_it_reads() -> None:
 
 @pytest.mark.parametrize("name", ["onnxruntime/int8", "torch/int8"])
 def test_integers_sum_into_32_bits_without_loss(name: str) -> None:
-    answer = answer_of(name, 64)
-    assert (answer == np.round(answer)).all()
-    assert np.abs(answer).max() > 2**15  # 16-bit sums could not hold it
+    output = output_of(name, 64)
+    assert (output == np.round(output)).all()
+    assert np.abs(output).max() > 2**15  # 16-bit sums could not hold it
 
 
-def test_a_kernel_that_widens_is_no_roof_of_its_type() -> None:
+def test_a_kernel_that_widens_computes_in_float32() -> None:
     half = GEMMS.get("torch/float16")
     assert half.compute_dtype(frozenset({"avx2", "avx512f"})) == "float32"
     assert half.compute_dtype(frozenset({"avx2", "avx512_fp16"})) == "float16"
@@ -217,9 +217,9 @@ def test_a_product_that_fails_with_one_row_keeps_its_rate() -> None:
     assert (found.rates[0].weight_bytes_per_s, found.rates[0].weight_kernel) == (None, "")
 
 
-def test_an_unknown_number_type_is_left_out() -> None:
+def test_an_unknown_dtype_is_left_out() -> None:
     found = peaks.measure_products([product(dtype="int5"), product()], 1, 0.1, FakeClock(tick_ns=STEP_NS))
-    assert found.left_out[0].startswith("fake/int5: no number type of roofs")
+    assert found.left_out[0].startswith("fake/int5: unknown dtype")
     assert [rate.dtype for rate in found.rates] == ["float32"]
 
 
@@ -259,11 +259,11 @@ def test_the_best_matrix_vector_product_may_be_another_kernels() -> None:
 
 @pytest.mark.parametrize(("threads", "seconds"), [(0, 1.0), (1, 0.0), (1, -1.0)])
 def test_no_threads_or_no_time_is_refused(threads: int, seconds: float) -> None:
-    with pytest.raises(HarnessError, match="1 thread and some time"):
+    with pytest.raises(HarnessError, match="at least 1 thread and some time"):
         peaks.measure_products([], threads, seconds)
 
 
-def test_the_real_machine_has_roofs() -> None:
+def test_the_real_machine_has_peaks() -> None:
     assert peaks.measure_products([GEMMS.get("numpy/float32")], 1, 0.05).rates[0].flop_per_s > 0
     assert memory.measure_bandwidth(1, 0.05).memory_bandwidth_bytes_per_s > 0
 

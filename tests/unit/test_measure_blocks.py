@@ -1,4 +1,4 @@
-"""Blocks: what a sample is, what else happens while one is timed (nothing), and how long one is."""
+"""Blocks: what a duration is, what else happens while one is timed (nothing), and how long one is."""
 
 import gc
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from harness.measure.clock import ClockError, FakeClock, PerfClock
 
 
 def timed(clock: FakeClock, *steps_ns: int) -> list[Callable[[], int]]:
-    """Calls that take so long on the clock, and answer their own number."""
+    """Calls that take so long on the clock, and return their own number."""
 
     def call(number: int, step_ns: int) -> Callable[[], int]:
         def run() -> int:
@@ -31,7 +31,7 @@ def timed(clock: FakeClock, *steps_ns: int) -> list[Callable[[], int]]:
     return [call(i, step) for i, step in enumerate(steps_ns)]
 
 
-def test_a_sample_is_the_time_from_one_reading_to_the_next() -> None:
+def test_a_calls_duration_is_the_time_from_one_reading_to_the_next() -> None:
     clock = FakeClock(start_ns=1_000, tick_ns=7)
     block = time_in_turn(timed(clock, 100, 200, 300), 5, clock)
     np.testing.assert_array_equal(block.calls_ns, [107, 207, 307, 107, 207])
@@ -41,7 +41,7 @@ def test_a_sample_is_the_time_from_one_reading_to_the_next() -> None:
     assert clock.readings == 6  # one between two calls, and nothing else
 
 
-def test_the_samples_of_a_block_add_up_to_its_duration() -> None:
+def test_the_calls_of_a_block_add_up_to_its_duration() -> None:
     calls = [lambda: sum(range(50))]
     block = time_in_turn(calls, 200, PerfClock())
     assert block.calls_ns.sum() == block.duration_ns
@@ -49,7 +49,7 @@ def test_the_samples_of_a_block_add_up_to_its_duration() -> None:
 
 
 @pytest.mark.parametrize(("count", "last"), [(1, 0), (2, 1), (3, 2), (4, 0), (8, 1)])
-def test_calls_are_taken_in_turn_and_the_last_answer_is_kept(count: int, last: int) -> None:
+def test_calls_are_taken_in_turn_and_the_last_output_is_kept(count: int, last: int) -> None:
     clock = FakeClock()
     made: list[int] = []
     calls = [lambda i=i: (made.append(i), i)[1] for i in range(3)]

@@ -143,9 +143,9 @@ def test_a_process_that_is_gone_is_named(tmp_path: Path) -> None:
 
 def test_phases_neither_nest_nor_end_twice() -> None:
     meter = PhaseMeter()
-    with pytest.raises(HarnessError, match="never began"):
+    with pytest.raises(HarnessError, match="no memory phase has begun"):
         meter.end()
     meter.begin("load")
-    with pytest.raises(HarnessError, match="inside of 'load'"):
+    with pytest.raises(HarnessError, match="inside 'load'"):
         meter.begin("steady")
     assert isinstance(meter.end(), Phase)

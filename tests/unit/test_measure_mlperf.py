@@ -69,7 +69,7 @@ def test_calls_are_made_in_the_thread_that_warmed_up() -> None:
 def test_server_counts_from_the_schedule_and_not_from_the_call() -> None:
     made: list[int] = []
     one: Any = load("loadgen-server", [session(made, i) for i in range(4)], qps=1e4)
-    block = one.at_rate(1e4, 300, (5,))  # five times what it can answer
+    block = one.at_rate(1e4, 300, (5,))  # five times what it can serve
     waits = block.calls_ns - block.arrivals.service_ns
     assert waits[-1] > 100 * S * 1e9
     assert block.arrivals.utilization > 1
@@ -99,10 +99,10 @@ def test_server_searches_as_ours_does() -> None:
 
 def test_what_a_call_raises_comes_out_and_the_next_test_works() -> None:
     def broken() -> None:
-        raise HarnessError("no answer")
+        raise HarnessError("no output")
 
     one = load("loadgen-multi-stream", [broken])
     one.count = 10
-    with pytest.raises(HarnessError, match="no answer"):
+    with pytest.raises(HarnessError, match="no output"):
         one.block()
     assert asked("loadgen-single-stream", 3)[1].calls == 3

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.measure import procfs
-from harness.measure.evidence import RULES, Evidence, Probe, grade, sentence, tags
+from harness.measure.evidence import Evidence, Probe
+from harness.measure.grading import RULES, grade, sentence, tags
 
 QUIET = Evidence(
     wall_s=1.0,

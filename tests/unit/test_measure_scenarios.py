@@ -33,7 +33,7 @@ class Many:
 
     def serve(self, count: int, clock: Clock) -> Block:
         self.served.append(count)
-        return Block(np.full(count, 5), count * 2, "answer", 0)
+        return Block(np.full(count, 5), count * 2, "output", 0)
 
 
 def load(name: str, calls: Calls, clock: Clock, session: object = None, **options: Any) -> Load:
@@ -47,7 +47,7 @@ def test_offline_uses_a_servers_own_way() -> None:
     one = load("offline", [lambda: made.append(1)], FakeClock(tick_ns=1), target, batch=4)
     block = one.run(7)
     assert target.served == [7]
-    assert block.last == "answer"
+    assert block.last == "output"
     assert made == []
     assert one.seconds_per_sample(block) == pytest.approx(2e-9 / 4)
 
@@ -128,12 +128,12 @@ def test_a_multi_stream_sample_is_a_query_of_several_calls() -> None:
     clock, made = FakeClock(), []
 
     def call(number: int) -> Callable[[], int]:
-        def answer() -> int:
+        def output() -> int:
             made.append(number)
             clock.advance(10 * (number + 1))
             return number
 
-        return answer
+        return output
 
     one = load("multi-stream", [call(i) for i in range(5)], clock, samples_per_query=6, batch=2)
     assert one.samples == 6
@@ -182,20 +182,20 @@ def test_bad_options_are_refused(name: str, options: dict[str, Any], says: str) 
 @pytest.mark.parametrize(
     ("name", "options", "speed", "words"),
     [
-        ("single-stream", {}, "latency", "one item a call, one call after the other"),
-        ("offline", {"batch": 32}, "throughput", "as many items as possible, 32 items a call"),
-        ("multi-stream", {}, "latency", "8 items a query, 1 a call, one query after the other"),
+        ("single-stream", {}, "latency", "one sample a call, one call after the other"),
+        ("offline", {"batch": 32}, "throughput", "as many samples as possible, 32 samples a call"),
+        ("multi-stream", {}, "latency", "8 samples a query, 1 a call, one query after the other"),
         (
             "server",
             {"latency_bound": "10ms"},
             "rate",
-            "queries of one item arrive at random, as many a second as keep p99 within 10 ms",
+            "queries of one sample arrive at random, as many a second as keep p99 within 10 ms",
         ),
         (
             "server",
             {"qps": 100, "latency_bound": "10ms", "percentile": 0.9},
             "latency",
-            "queries of one item arrive at random, 100 a second; p90 is to stay within 10 ms",
+            "queries of one sample arrive at random, 100 a second; p90 is to stay within 10 ms",
         ),
     ],
 )

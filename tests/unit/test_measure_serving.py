@@ -12,8 +12,14 @@ import pytest
 from harness.errors import HarnessError
 from harness.measure.blocks import MAX_CALLS, Block, set_aside_garbage
 from harness.measure.clock import ClockError, FakeClock
-from harness.measure.open_loop import poisson_schedule, time_arrivals, unit_gaps
-from harness.measure.rate_search import GAIN, RateSearch, over_bound
+from harness.measure.open_loop import (
+    GAIN,
+    RateSearch,
+    over_bound,
+    poisson_schedule,
+    time_arrivals,
+    unit_gaps,
+)
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
 from harness.stats.quantiles import min_calls
 from harness.stats.queueing import highest_rate, waits
@@ -141,7 +147,7 @@ def test_the_search_finds_the_known_knee(bound_s: float, percentile: float) -> N
     for trial in range(3):
         one = load(FakeSession(), (0, trial), latency_bound=bound_s, percentile=percentile)
         warmth = one.warm()
-        assert warmth.search["settled"]
+        assert warmth.search["resolved"]
         first = 1 / one.seconds_per_sample(one.block())
         assert first == pytest.approx(truth, rel=0.06)
         found += [first, *(1 / one.seconds_per_sample(one.block()) for _ in range(29))]
@@ -156,7 +162,7 @@ def test_over_all_blocks_the_share_over_the_bound_is_what_was_asked() -> None:
 
 
 def test_a_staircase_on_the_blocks_own_percentiles_would_find_too_much() -> None:
-    """Why the search goes by the share over the bound: stated in measure/rate_search.py."""
+    """Why the search goes by the share over the bound: stated in measure/open_loop.py."""
     bound_s, rate, levels = 5 * S, knee(5 * S, 0.99), []
     for number in range(600):
         latency = waits(unit_gaps(662, (7, number)) / rate, np.full(662, S)) + S
@@ -174,7 +180,7 @@ def test_a_queue_that_grows_without_end_fails_whatever_its_latencies() -> None:
     assert search.rate == pytest.approx(1200.0 * np.exp(-5 * GAIN))
 
 
-def test_a_bound_that_never_binds_finds_what_the_session_can_answer() -> None:
+def test_a_bound_that_never_binds_finds_what_the_session_can_serve() -> None:
     one = load(FakeSession(), latency_bound=1.0)
     one.warm()
     assert one.count == MAX_CALLS
@@ -239,15 +245,15 @@ def test_a_search_that_is_cut_short_says_so() -> None:
         def call(self) -> tuple[int]:
             idle = self.made and self.clock.time_ns > self.ended
             self.clock.advance(round(0.5 * S * 1e9) if idle else 0)
-            answer = super().call()
+            output = super().call()
             self.ended = self.clock.time_ns
-            return answer
+            return output
 
     cut = load(Slower(), latency_bound=5 * S, search_time=1e-3).warm()
-    assert cut.search["settled"] is False
+    assert cut.search["resolved"] is False
     assert len(cut.search["rates_per_s"]) == 2
     whole = load(Slower(), latency_bound=5 * S, search_time=100.0).warm()
-    assert whole.search["settled"] is True
+    assert whole.search["resolved"] is True
     first, *_, last = whole.search["rates_per_s"]
     assert last < 0.95 * first
 

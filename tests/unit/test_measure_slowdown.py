@@ -1,13 +1,12 @@
-"""An injected slow-down is in the samples, exactly, and the answers stay what they were."""
+"""An injected slow-down is in the calls, exactly, and the outputs stay what they were."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from harness.measure.blocks import time_in_turn
+from harness.measure.blocks import slow_down, time_in_turn
 from harness.measure.clock import FakeClock, PerfClock
-from harness.measure.slowdown import slow_down
 
 
 def calls(clock: FakeClock, *lengths_ns: int) -> list:
@@ -22,7 +21,7 @@ def calls(clock: FakeClock, *lengths_ns: int) -> list:
 
 
 @pytest.mark.parametrize("wait_ns", [10, 200, 5_000])
-def test_each_sample_is_longer_by_the_wait(wait_ns: int) -> None:
+def test_each_call_is_longer_by_the_wait(wait_ns: int) -> None:
     clock = FakeClock(tick_ns=1)
     plain = time_in_turn(calls(clock, 1_000, 3_000), 6, clock)
     slowed = time_in_turn(slow_down(calls(clock, 1_000, 3_000), wait_ns, clock), 6, clock)
@@ -38,7 +37,7 @@ def test_without_a_wait_a_call_is_only_wrapped() -> None:
     np.testing.assert_array_equal(block.calls_ns, [100, 100, 100])
 
 
-def test_on_a_real_clock_no_sample_is_shorter_than_the_wait() -> None:
+def test_on_a_real_clock_no_call_is_shorter_than_the_wait() -> None:
     clock = PerfClock()
     block = time_in_turn(slow_down([lambda: None], 50_000, clock), 20, clock)
     assert block.calls_ns.min() >= 50_000

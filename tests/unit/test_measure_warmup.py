@@ -67,7 +67,7 @@ def test_a_short_cap_still_leaves_room_for_the_test() -> None:
     assert warmth.seconds < 0.2
 
 
-def test_a_cell_that_settles_late_is_seen_to() -> None:
+def test_a_cell_that_becomes_steady_late_is_waited_for() -> None:
     run, counts = calls_of(iter([*(CALL_NS * (3 - i / 30) for i in range(60)), *[CALL_NS] * 1000]))
     warmth = warm_up(run, block_s=0.1, cap_s=60.0)
     assert warmth.steady
@@ -87,7 +87,7 @@ def test_a_warm_up_block_is_a_share_of_a_timed_one() -> None:
     assert counts[1:] == [round(0.1 * SHARE_OF_BLOCK / (CALL_NS / 1e9))] * (WINDOW - 1)
 
 
-def test_calls_that_are_answered_side_by_side_are_counted_by_wall_time() -> None:
+def test_calls_that_run_side_by_side_are_counted_by_wall_time() -> None:
     run, counts = calls_of(repeat(CALL_NS), at_once=4)
     warmth = warm_up(run, block_s=0.1, cap_s=60.0)
     assert warmth.call_s == pytest.approx(CALL_NS / 4e9)

@@ -22,7 +22,7 @@ from harness.runner.experiment.stopping_rule import (
     Stop,
     stopping_rule,
 )
-from harness.stats.planning import FEWEST_TRIALS, PILOT_BLOCKS, WANTED_TRIALS, StopReason
+from harness.stats.planning import MIN_TRIALS, PILOT_BLOCKS, WANTED_TRIALS, StopReason
 from harness.stats.verdict import Verdict, decide
 from harness.store.arrays import pack
 from harness.suite.schema import Measure
@@ -173,7 +173,7 @@ def test_starting_processes_may_not_take_longer_than_max_time() -> None:
 def test_a_baseline_that_is_much_slower_still_gets_its_trials() -> None:
     """Its first Trials must not spend all of its time: with two Trials an interval says nothing."""
     done = Simulation({**group(a=2e-3), BASE: 1.5, CONTROL: 1.5}, between=0.01, max_time=20.0).run()
-    assert done.history.arm(BASE).attempts >= FEWEST_TRIALS
+    assert done.history.arm(BASE).attempts >= MIN_TRIALS
     assert done.history.arm(BASE).timed_s < 26.0
 
 
@@ -284,7 +284,7 @@ def test_pilot_trials_are_compared_however_many_blocks_later_ones_get(seed: int)
 
 def test_looks_at_the_interval_only_when_the_planned_trials_are_in() -> None:
     simulation = Simulation(group(a=5e-4), between=0.04, max_time=90.0, start_s=0.01)
-    for _ in range(FEWEST_TRIALS):
+    for _ in range(MIN_TRIALS):
         simulation.trial(simulation.decide())
     target = simulation.decide().allotments["a", "subject"].planned
     assert target is not None and target.trials > 2 * WANTED_TRIALS

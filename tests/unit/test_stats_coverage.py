@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.stats import Ratio, Verdict, decide, speedup
+from harness.stats import Ratio, Verdict, decide, speedup, unpaired_ratio
 
 NOISES = ("normal", "log-normal", "bimodal", "drifting")
 SPREADS = ((0.01, 0.01), (0.002, 0.02), (0.02, 0.005))  # between Trials, between Blocks
@@ -160,3 +160,50 @@ def test_one_trial_covers_its_own_ratio_but_not_a_fresh_process(kind):
     assert not ratio.between_trials
     assert "one Trial" in ratio.method
     assert 0.92 <= hits / 1500 <= 0.995  # the median's variance errs upwards
+
+
+def many_unpaired(baseline: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The centre and half-width (log scale) of `unpaired_ratio` for many repeats at once, by scipy."""
+    arms = [np.median(arm, axis=2) for arm in (baseline, candidate)]
+    interval = stats.ttest_ind(*arms, axis=1, equal_var=False).confidence_interval(0.95)
+    return (interval.low + interval.high) / 2, (interval.high - interval.low) / 2
+
+
+@pytest.mark.parametrize("counts", [(5, 5), (3, 8)])
+def test_many_unpaired_is_unpaired_ratio_vectorised(counts):
+    base, _, _ = simulate("log-normal", counts[0], SPREADS[0], 25, seed=21)
+    cand, _, _ = simulate("normal", counts[1], SPREADS[2], 25, seed=22)
+    centre, half = many_unpaired(base, cand)
+    for index in range(25):
+        ratio = unpaired_ratio(np.exp(base[index]), np.exp(cand[index]))
+        assert math.log(ratio.estimate) == pytest.approx(centre[index], abs=1e-12)
+        assert math.log(ratio.high / ratio.low) / 2 == pytest.approx(half[index], rel=1e-9)
+
+
+@pytest.mark.parametrize("counts", [(3, 3), (5, 5), (5, 8), (10, 10)])
+@pytest.mark.parametrize("kind", ["normal", "log-normal", "bimodal"])
+def test_unpaired_95_percent_intervals_cover_what_they_promise(kind, counts):
+    # Arms that were measured apart: each drifts by itself, and their Trials need not be alike.
+    slow = math.log(1.05)
+    for number, spread in enumerate(SPREADS):
+        base, _, _ = simulate(kind, counts[0], spread, REPEATS, seed=300 + number)
+        cand, _, _ = simulate(kind, counts[1], spread, REPEATS, seed=400 + number)
+        centre, half = many_unpaired(base, cand + slow)
+        covered = np.mean(np.abs(centre + slow) <= half)
+        assert 0.93 <= covered <= 0.99, (kind, counts, spread, covered)
+
+
+def test_unpaired_intervals_of_three_trials_with_two_modes_against_ten_cover_less():
+    # One time in four all three Trials are in the same mode, and their spread looks small.
+    base, _, _ = simulate("bimodal", 3, SPREADS[2], REPEATS, seed=41)
+    cand, _, _ = simulate("bimodal", 10, SPREADS[2], REPEATS, seed=42)
+    centre, half = many_unpaired(base, cand)
+    assert 0.78 <= np.mean(np.abs(centre) <= half) <= 0.90
+
+
+def test_pairing_trials_that_were_not_interleaved_is_no_better_than_not_pairing():
+    # Why `unpaired_ratio` has more degrees of freedom: chance pairs only throw them away.
+    base, _, _ = simulate("normal", 5, SPREADS[0], REPEATS, seed=31)
+    cand, _, _ = simulate("normal", 5, SPREADS[0], REPEATS, seed=32)
+    apart, paired = many_unpaired(base, cand)[1], many_ratios(base, cand)[1]
+    assert np.median(apart) < 0.95 * np.median(paired)

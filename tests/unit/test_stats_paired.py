@@ -1,4 +1,4 @@
-"""Quality item by item: exact tests against brute force, intervals against their exact coverage."""
+"""Quality sample by sample: exact tests against brute force, intervals against their exact coverage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.stats import mcnemar, paired_difference, proportion
 from harness.stats.paired import tango
 
 
-def answers(both: int, gains: int, losses: int, neither: int) -> tuple[list[int], list[int]]:
+def scores(both: int, gains: int, losses: int, neither: int) -> tuple[list[int], list[int]]:
     baseline = [1] * both + [0] * gains + [1] * losses + [0] * neither
     candidate = [1] * both + [1] * gains + [0] * losses + [0] * neither
     return baseline, candidate
@@ -23,17 +23,18 @@ def answers(both: int, gains: int, losses: int, neither: int) -> tuple[list[int]
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 12), st.integers(0, 12))
-def test_few_discordant_items_are_an_exact_binomial_test(gains, losses):
-    expected = stats.binomtest(gains, gains + losses).pvalue if gains + losses else 1.0
-    assert mcnemar(*answers(5, gains, losses, 5)) == pytest.approx(expected)
+def test_few_discordant_samples_are_an_exact_binomial_test(gains, losses):
+    n, fewer = gains + losses, min(gains, losses)
+    expected = min(1.0, 2 * sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n)
+    assert mcnemar(*scores(5, gains, losses, 5)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("gains", "losses"), [(20, 10), (0, 30), (100, 140), (13, 13)])
-def test_many_discordant_items_are_the_mid_p_test(gains, losses):
+def test_many_discordant_samples_are_the_mid_p_test(gains, losses):
     n, fewer = gains + losses, min(gains, losses)
     below = sum(math.comb(n, k) for k in range(fewer)) / 2**n
     expected = 1.0 if gains == losses else min(1.0, 2 * (below + math.comb(n, fewer) / 2**n / 2))
-    assert mcnemar(*answers(9, gains, losses, 9)) == pytest.approx(expected)
+    assert mcnemar(*scores(9, gains, losses, 9)) == pytest.approx(expected)
 
 
 def test_right_and_wrong_may_be_booleans():
@@ -71,8 +72,8 @@ def test_tangos_ends_are_where_the_score_test_starts_to_reject(gains, losses, re
         assert (low > 0 or high < 0) == (abs(z) > stats.norm.ppf(0.975))
 
 
-def test_no_discordant_item_still_leaves_room():
-    found = paired_difference(*answers(100, 0, 0, 0))
+def test_no_discordant_sample_still_leaves_room():
+    found = paired_difference(*scores(100, 0, 0, 0))
     assert (found.estimate, found.p, found.n, found.discordant) == (0, 1, 100, 0)
     assert found.high == pytest.approx(-found.low)
     assert 0.02 < found.high < 0.05
@@ -84,11 +85,11 @@ def test_scores_that_happen_to_be_one_are_no_shares():
     assert paired_difference([1.0] * 16, [1.0] * 16).high > 0.1
 
 
-def test_right_and_wrong_answers_give_the_difference_in_accuracy():
-    found = paired_difference(*answers(80, 3, 12, 5))
+def test_right_and_wrong_outputs_give_the_difference_in_accuracy():
+    found = paired_difference(*scores(80, 3, 12, 5))
     assert found.estimate == pytest.approx(-0.09)
     assert found.high < 0
-    assert found.p == mcnemar(*answers(80, 3, 12, 5))
+    assert found.p == mcnemar(*scores(80, 3, 12, 5))
     assert found.discordant == 15
 
 
@@ -114,15 +115,19 @@ def test_scores_that_do_not_vary():
 def test_proportions_are_wilsons(n, data):
     successes = data.draw(st.integers(0, n))
     low, high = proportion(successes, n)
-    oracle = stats.binomtest(successes, n).proportion_ci(method="wilson")
-    assert (low, high) == pytest.approx((oracle.low, oracle.high), abs=1e-12)
+    # The shares at which the score test just rejects (Wilson 1927), in closed form.
+    z, share = stats.norm.ppf(0.975), successes / n
+    center, pull = share + z * z / (2 * n), 1 + z * z / n
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    assert (low, high) == pytest.approx(((center - half) / pull, (center + half) / pull), abs=1e-12)
+    assert (low == 0, high == 1) == (successes == 0, successes == n)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: mcnemar([], []), "no values"),
-        (lambda: mcnemar([1], [1, 0]), "item by item"),
+        (lambda: mcnemar([1], [1, 0]), "one score for each sample"),
         (lambda: mcnemar([0.5], [1]), "right or wrong"),
         (lambda: paired_difference([math.nan], [1.0]), "not a finite number"),
         (lambda: paired_difference([1.0], [1.0], 0.0), "between 0 and 1"),

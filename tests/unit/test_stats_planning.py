@@ -150,7 +150,7 @@ def test_the_trend_tests_critical_score_is_exact(n):
     assert critical_score(n) == (reachable[0] if reachable else n * (n - 1) // 2 + 2)
 
 
-def test_warm_up_is_cut_where_the_times_settle():
+def test_warm_up_is_cut_where_the_times_become_steady():
     rng = np.random.default_rng(4)
     times = np.concatenate([[3.0, 1.6, 1.2, 1.08], np.ones(20)]) * np.exp(0.002 * rng.standard_normal(24))
     found = find_steady(times)
@@ -169,7 +169,7 @@ def test_too_few_blocks_ask_for_more():
     assert find_steady([1.0] * 8).steady
 
 
-def test_what_never_settles_ends_at_the_cap_and_says_so():
+def test_what_never_becomes_steady_ends_at_the_cap_and_says_so():
     found = find_steady(np.exp(0.1 * np.arange(50)))
     assert (found.steady, found.done, found.start) == (False, True, 42)
 

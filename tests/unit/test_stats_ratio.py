@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.errors import HarnessError
-from harness.stats import p_value, paired_ratios, speedup
+from harness.stats import p_value, paired_ratios, speedup, unpaired_ratio
 from harness.stats.location import located
 
 BLOCKS = 10
@@ -87,6 +87,23 @@ def test_one_trial_of_each_arm_is_welchs_t_on_medians():
     )
 
 
+def test_unpaired_ratio_does_not_depend_on_the_order_of_trials():
+    rng = np.random.default_rng(5)
+    base, cand = list(rng.lognormal(0, 0.1, (4, 3))), list(rng.lognormal(0.1, 0.2, (4, 5)))
+    ratio = unpaired_ratio(base, cand)
+    assert ratio.estimate == pytest.approx(unpaired_ratio(base[::-1], cand).estimate)
+    assert ratio.log_se == pytest.approx(unpaired_ratio(base[::-1], cand).log_se)
+    assert ratio.method == "Welch t over 4 and 4 Trials"
+    assert (ratio.trials, ratio.blocks, ratio.between_trials) == (4, 12, True)
+
+
+def test_unpaired_ratio_of_one_trial_each_says_that_it_knows_no_spread_between_trials():
+    rng = np.random.default_rng(6)
+    base, cand = [rng.lognormal(0, 0.1, 13)], [rng.lognormal(0, 0.2, 15)]
+    assert unpaired_ratio(base, cand) == speedup(base, cand)
+    assert not unpaired_ratio(base, cand).between_trials
+
+
 def test_one_block_knows_nothing():
     ratio = speedup([[1.0]], [[2.0]])
     assert (ratio.estimate, ratio.low, ratio.high) == (0.5, 0.0, math.inf)
@@ -151,7 +168,7 @@ def test_pilot_ratios_are_those_of_common_rounds():
     assert [list(trial) for trial in pilot] == [[2.0, 2.0]]
     with pytest.raises(HarnessError, match="share no round"):
         paired_ratios([[1.0]], [[1.0]], rounds=([[0]], [[1]]))
-    with pytest.raises(HarnessError, match="cannot pair up"):
+    with pytest.raises(HarnessError, match="cannot be paired"):
         paired_ratios([[1.0]], [[1.0], [1.0]])
 
 

@@ -1,4 +1,4 @@
-"""The rule for faster, slower, same and inconclusive, case by case; p-values and their correction."""
+"""The rule for faster, slower, equivalent and inconclusive, case by case; p-values and their correction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from harness.errors import HarnessError
 from harness.stats import (
@@ -59,7 +58,7 @@ def test_the_rule(candidate, floor, verdict):
 
 @settings(max_examples=100, deadline=None)
 @given(st.floats(0.5, 2.0), st.floats(1.0, 1.5), st.sampled_from([QUIET, NOISY, None]))
-@example(0.95, 1.0, NOISY)  # just as far from 1 as the floor: rounding must not settle it
+@example(0.95, 1.0, NOISY)  # just as far from 1 as the floor: rounding must not decide it
 def test_swapping_the_arms_swaps_the_verdict(centre, width, floor):
     swapped = {Verdict.FASTER: Verdict.SLOWER, Verdict.SLOWER: Verdict.FASTER}
     there = ratio(centre / width, centre * width)
@@ -73,7 +72,7 @@ def test_an_adjusted_p_value_can_take_a_verdict_back():
     assert decide(ratio(1.02, 1.06), QUIET, 0.02, p_value=0.2) is Verdict.INCONCLUSIVE
 
 
-def test_the_floor_is_the_far_end_of_the_shadows_interval():
+def test_the_floor_is_the_far_end_of_the_controls_interval():
     assert floor_magnitude(NOISY) == pytest.approx(1 / 0.95 - 1)
     assert floor_magnitude(None) == 0
     assert margin(QUIET, 0.02) == 0.02
@@ -118,8 +117,11 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p):
 
 @settings(deadline=None)
 @given(p_lists)
-def test_benjamini_hochberg_is_scipys(p):
-    assert benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p))
+def test_benjamini_hochberg_is_the_step_up_procedure(p):
+    ranked = sorted(p)
+    adjusted = [min(ranked[k] * len(p) / (k + 1) for k in range(rank, len(p))) for rank in range(len(p))]
+    expected = dict(zip(ranked, adjusted, strict=True))  # of equal values the last one's is the smallest
+    assert benjamini_hochberg(p) == pytest.approx([min(1.0, expected[value]) for value in p])
 
 
 @settings(deadline=None)

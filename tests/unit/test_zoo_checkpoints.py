@@ -79,7 +79,7 @@ def test_a_file_of_another_format_is_refused_even_if_its_card_matches(saved):
     saved.write_bytes(b"\x80\x02pickle")
     card = {"sha256": hashlib.sha256(saved.read_bytes()).hexdigest()}
     saved.with_suffix(".json").write_text(json.dumps(card))
-    with pytest.raises(DataError, match="no safetensors file"):
+    with pytest.raises(DataError, match="not a safetensors file"):
         checkpoints.load_weights(saved)
 
 

@@ -124,7 +124,7 @@ def test_a_name_that_cannot_be_reached_is_one_clear_error(tmp_path, monkeypatch)
     )
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.startswith("owner/none: no checkpoint that transformers can load"), done.stderr
+    assert done.stdout.startswith("owner/none: transformers cannot load this checkpoint"), done.stderr
     assert len(done.stdout.splitlines()) == 1
 
 

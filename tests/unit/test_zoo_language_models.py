@@ -1,4 +1,4 @@
-"""Language models: standard shapes, a cache that is one, and exports that answer the same."""
+"""Language models: standard shapes, a cache that is one, and exports with the same outputs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter  # noqa: E402
 from harness.formats.torch.work import flop_counter  # noqa: E402
-from harness.zoo.nets import decoder, encoder  # noqa: E402
+from harness.zoo.nets import transformer  # noqa: E402
 
-TINY = decoder.DecoderShape(vocabulary=100, context=32, width=64, layers=2, heads=4)
+TINY = transformer.TransformerShape(vocabulary=100, context=32, width=64, layers=2, heads=4)
 TOKENS = (TensorSpec(name="tokens", shape=(16,), dtype="int64", high=100),)
 CACHE = tuple(TensorSpec(name=f"past_{index}", shape=(4, 16, 16)) for index in range(4))
 TOKEN = (TensorSpec(name="token", shape=(1,), dtype="int64", high=100),)
@@ -28,10 +28,10 @@ def made(net, shape=TINY):
 
 
 CASES = {
-    "every position": (decoder.LanguageModel, TOKENS),
-    "prefill": (decoder.Prefill, TOKENS),
-    "decode": (decoder.Decode, (*TOKEN, *CACHE)),
-    "encoder": (lambda s: encoder.Encoder(encoder.EncoderShape(100, 32, 64, 2, 4)), TOKENS),
+    "every position": (transformer.LanguageModel, TOKENS),
+    "prefill": (transformer.Prefill, TOKENS),
+    "decode": (transformer.Decode, (*TOKEN, *CACHE)),
+    "encoder": (lambda s: transformer.Encoder(transformer.TransformerShape(100, 32, 64, 2, 4)), TOKENS),
 }
 
 
@@ -41,8 +41,12 @@ def case(request):
     return made(net), specs
 
 
-def test_going_on_from_the_cache_answers_as_reading_everything_again_does():
-    prefill, decode, whole = made(decoder.Prefill), made(decoder.Decode), made(decoder.LanguageModel)
+def test_going_on_from_the_cache_equals_reading_everything_again():
+    prefill, decode, whole = (
+        made(transformer.Prefill),
+        made(transformer.Decode),
+        made(transformer.LanguageModel),
+    )
     tokens = torch.from_numpy(np.random.default_rng(0).integers(0, 100, (2, 19)))
     _, *cache = prefill(tokens[:, :16])
     for position in range(16, 19):
@@ -55,7 +59,7 @@ def test_going_on_from_the_cache_answers_as_reading_everything_again_does():
 
 
 def test_no_position_sees_what_comes_after_it():
-    whole = made(decoder.LanguageModel)
+    whole = made(transformer.LanguageModel)
     tokens = torch.from_numpy(np.random.default_rng(0).integers(0, 100, (1, 16)))
     changed = tokens.clone()
     changed[:, 9:] = (changed[:, 9:] + 1) % 100
@@ -73,7 +77,7 @@ def test_the_encoder_sees_both_sides():
     assert bool(((module(tokens) - module(changed)).abs().amax(dim=-1) > 1e-4).all())
 
 
-def test_it_becomes_an_onnx_graph_with_a_free_batch_and_the_same_answers(case, tmp_path):
+def test_it_becomes_an_onnx_graph_with_a_free_batch_and_the_same_outputs(case, tmp_path):
     ort = pytest.importorskip("onnxruntime")
     module, specs = case
     path = tmp_path / "model.onnx"
@@ -105,10 +109,10 @@ def test_flops_count_products_and_attention_and_torch_and_the_graph_agree(case, 
     with flop_counter() as counter:
         module(*example_tensors(specs, 1, seed=0))
     positions, seen = (1, 17) if len(specs) > 1 else (16, 16)
-    heads = 1 if len(specs) > 1 or isinstance(module, decoder.Prefill) else 16
+    heads = 1 if len(specs) > 1 or isinstance(module, transformer.Prefill) else 16
     dense = 2 * positions * 2 * 12 * 64 * 64
     attention = 2 * 2 * 2 * positions * seen * 64
-    head = 0 if isinstance(module, encoder.Encoder) else 2 * heads * 64 * 100
+    head = 0 if isinstance(module, transformer.Encoder) else 2 * heads * 64 * 100
     assert counter.get_total_flops() == dense + attention + head
     with quiet_exporter():
         torch.onnx.export(
@@ -132,11 +136,13 @@ def test_shapes_are_those_of_transformers():
     transformers = pytest.importorskip("transformers")
     gpt2, bert = transformers.GPT2Config(), transformers.BertConfig()
     assert (
-        decoder.DecoderShape(gpt2.vocab_size, gpt2.n_positions, gpt2.n_embd, gpt2.n_layer, gpt2.n_head)
-        == decoder.GPT2_SMALL
+        transformer.TransformerShape(
+            gpt2.vocab_size, gpt2.n_positions, gpt2.n_embd, gpt2.n_layer, gpt2.n_head
+        )
+        == transformer.GPT2_SMALL
     )
     assert (
-        encoder.EncoderShape(
+        transformer.TransformerShape(
             bert.vocab_size,
             bert.max_position_embeddings,
             bert.hidden_size,
@@ -144,7 +150,7 @@ def test_shapes_are_those_of_transformers():
             bert.num_attention_heads,
             bert.type_vocab_size,
         )
-        == encoder.BERT_BASE
+        == transformer.BERT_BASE
     )
     assert (gpt2.n_inner or 4 * gpt2.n_embd, bert.intermediate_size) == (4 * 768, 4 * 768)
 
@@ -152,11 +158,13 @@ def test_shapes_are_those_of_transformers():
 def test_prefill_and_decode_have_the_same_inputs_and_weights():
     prefill, decode = MODELS.get("gpt2-small-prefill"), MODELS.get("gpt2-small-decode")
     assert prefill.seed == decode.seed
-    shape = decoder.GPT2_SMALL
+    shape = transformer.GPT2_SMALL
     cached = (shape.heads, prefill.tokens_per_sample, shape.width // shape.heads)
     assert [spec.shape for spec in decode.inputs[1:]] == [cached] * (2 * shape.layers)
     for mine, theirs in zip(
-        made(decoder.Prefill).state_dict().values(), made(decoder.Decode).state_dict().values(), strict=True
+        made(transformer.Prefill).state_dict().values(),
+        made(transformer.Decode).state_dict().values(),
+        strict=True,
     ):
         assert torch.equal(mine, theirs)
 
@@ -182,7 +190,7 @@ def test_a_table_of_embeddings_is_no_weight_that_a_call_reads_but_a_tied_head_is
     module, specs = case
     example = example_tensors(specs, 1, seed=0)
     parameters = 4 * sum(p.numel() for p in module.parameters())
-    table = 4 * 100 * 64 if isinstance(module, encoder.Encoder) else 0
+    table = 4 * 100 * 64 if isinstance(module, transformer.Encoder) else 0
     moved = of_module(module, example)
     assert moved["weight_bytes"] == parameters - table
     with quiet_exporter():

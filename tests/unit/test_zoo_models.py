@@ -105,7 +105,7 @@ def test_its_channels_can_be_pruned_and_it_trains_on(model):
     assert bool(module(images(4)).isfinite().all())
 
 
-def test_the_deepest_becomes_an_onnx_graph_with_the_same_answers(tmp_path):
+def test_the_deepest_becomes_an_onnx_graph_with_the_same_outputs(tmp_path):
     ort = pytest.importorskip("onnxruntime")
     from harness.formats.torch.export import batch_shapes, quiet_exporter
 

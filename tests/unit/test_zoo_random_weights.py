@@ -1,4 +1,4 @@
-"""Zoo models without a checkpoint: standard sizes, the same weights each time, answers worth comparing."""
+"""Zoo models without a checkpoint: standard sizes, the same weights each time, outputs worth comparing."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def test_it_has_the_standard_number_of_parameters(built):
     assert sum(p.numel() for p in module.parameters()) == PARAMETERS[name]
 
 
-def test_answers_are_finite_and_differ_between_items(built):
+def test_outputs_are_finite_and_differ_between_samples(built):
     name, module = built
     with torch.no_grad():
-        answers = module(samples(name)).numpy()
-    assert answers.shape == (3, 4096 if name == "dense-4096" else 1000)
-    assert np.isfinite(answers).all()
-    apart = np.std(answers - answers.mean(axis=0))
-    assert apart > 0.01 * np.std(answers)
+        outputs = module(samples(name)).numpy()
+    assert outputs.shape == (3, 4096 if name == "dense-4096" else 1000)
+    assert np.isfinite(outputs).all()
+    apart = np.std(outputs - outputs.mean(axis=0))
+    assert apart > 0.01 * np.std(outputs)
 
 
 def test_its_metric_compares_with_the_model_as_given(built):
@@ -81,7 +81,7 @@ def test_its_files_are_the_same_bytes_each_time_and_follow_from_the_seed(name, t
 def test_it_cannot_be_trained_and_says_so(tmp_path):
     from harness.zoo.training import train_zoo_model
 
-    with pytest.raises(DataError, match="'resnet18' has no recipe to train it by"):
+    with pytest.raises(DataError, match="'resnet18' has no recipe for training"):
         train_zoo_model("resnet18", tmp_path)
 
 

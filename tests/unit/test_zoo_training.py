@@ -21,7 +21,7 @@ RECIPE = Recipe(epochs=3, batch=16, learning_rate=0.02, seed=5)
 
 
 def blobs(samples=96, seed=0):
-    """Images (items, 1, 8, 8) whose bright quarter is the label."""
+    """Images (samples, 1, 8, 8) whose bright quarter is the label."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 4, samples)
     images = 0.1 * rng.standard_normal((samples, 1, 8, 8)).astype(np.float32)
@@ -140,10 +140,16 @@ def test_every_batch_is_full_and_a_small_set_is_one_batch(batch):
     assert len(seen) == max(96 // batch, 1)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 100])
 def test_the_rate_rises_then_falls_and_is_never_zero(steps):
-    rates = [one_cycle(step, steps) for step in range(steps)]
-    assert all(0 < rate <= 1 for rate in rates)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=9.0)
+    schedule, rates = one_cycle(optimizer, 0.5, steps), []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert all(1e-5 < rate <= 0.5 for rate in rates)
+    assert max(rates) > 0.4
     peak = rates.index(max(rates))
     assert all(a <= b for a, b in itertools.pairwise(rates[: peak + 1]))
     assert all(a >= b for a, b in itertools.pairwise(rates[peak:]))
@@ -188,7 +194,7 @@ def test_a_recipe_that_cannot_be_followed_is_told(change, error, complaint):
 def test_data_that_does_not_fit_is_told():
     images, labels = blobs(8)
     for inputs, truth in (((images,), labels[:7]), ((), labels), ((images[:0],), labels[:0])):
-        with pytest.raises(DataError, match="as many items"):
+        with pytest.raises(DataError, match="as many samples"):
             fit(net(), inputs, truth, RECIPE)
     with pytest.raises(DataError, match="integer labels"):
         fit(net(), (images,), labels.astype(np.float32), RECIPE)
@@ -205,7 +211,7 @@ def test_predict_does_not_depend_on_the_batch_and_keeps_the_mode():
     assert module.training
 
 
-def test_the_mean_score_is_over_all_items_whatever_the_batch():
+def test_the_mean_score_is_over_all_samples_whatever_the_batch():
     images, labels = blobs(10)
     expected = np.mean(predict(net(), (images,)).argmax(axis=1) == labels)
     for batch in (3, 10, 100):

@@ -179,7 +179,7 @@ def test_a_zoo_model_is_known_by_the_code_that_it_uses(suite):
         "zoo/__init__.py",
         "zoo/models/mnist_mlp.py",
         "zoo/nets/__init__.py",
-        "zoo/nets/mlp.py",
+        "zoo/nets/plain.py",
     }
     found = code_identity("harness.zoo.models.mnist_mlp:build", suite)
     assert found.digest == code_digest(HARNESS.parent, files)

@@ -1,4 +1,4 @@
-"""Checks of what the cores' speed depends on: governor, turbo, heat, battery, and the timer itself."""
+"""Checks of what determines the cores' speed: governor, turbo, heat, battery; and of the timer."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ _HOT_C = 85.0
     "A governor that follows the load makes the first calls after a pause slow and the others uneven.",
 )
 def governor(host: Host) -> Seen:
-    """Only `performance` holds the frequency up."""
+    """Only `performance` keeps the frequency high."""
     name = settings.governor(host)
     if name is None:
-        return "unknown", "this system tells no frequency governor (usual in virtual machines)"
+        return "unknown", "this system reports no frequency governor (usual in virtual machines)"
     if name == "performance":
         return "ok", name
     return "warn", name, "sudo cpupower frequency-set -g performance"
 
 
-@check("frequency", "Where a core may run at many frequencies, each call may meet another one.")
+@check("frequency", "If a core may run at many frequencies, each call may run at a different one.")
 def frequency(host: Host) -> Seen:
-    """The span between lowest and highest frequency allowed on the first core given."""
+    """The lowest and the highest frequency allowed on the first available core."""
     span = settings.frequency_mhz(host, cores(host).ids[0])
     if span is None:
-        return "unknown", "this system tells no frequency limits"
+        return "unknown", "this system reports no frequency limits"
     low, high = span
     if low == high:
         return "ok", f"fixed at {high} MHz"
     return (
         "note",
         f"{low}-{high} MHz",
-        f"sudo cpupower frequency-set -d {low}MHz -u {low}MHz  # or a steady one",
+        f"sudo cpupower frequency-set -d {low}MHz -u {low}MHz  # or another fixed one",
     )
 
 
-@check("turbo", "Turbo depends on heat and on how many cores are busy, so that speed drifts within a Run.")
+@check("turbo", "Turbo depends on heat and on how many cores are busy, so speed drifts within a Run.")
 def turbo(host: Host) -> Seen:
-    """On is usual, and the largest source of slow drift on bare metal."""
+    """On is usual, and it is the largest source of slow drift on bare metal."""
     on = settings.turbo(host)
     if on is None:
-        return "unknown", "this system does not tell whether turbo is on"
+        return "unknown", "this system does not report whether turbo is on"
     return ("warn", "on", settings.turbo_command(host)) if on else ("ok", "off")
 
 
-@check("thermal", "A hot processor slows itself down, and the model measured last looks worst.")
+@check("thermal", "A hot processor slows down, and the model that is measured last looks worst.")
 def thermal(host: Host) -> Seen:
-    """The hottest zone now, and how often the processor has held itself back since boot."""
+    """The hottest zone now, and how often the processor has slowed down since boot."""
     zones = [host.number(name) for name in host.glob("sys/class/thermal/thermal_zone*/temp")]
     hottest = max((zone / 1000 for zone in zones if zone is not None), default=None)
     throttles = host.glob("sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count")
     times = sum(host.number(name) or 0 for name in throttles)
     if hottest is None and not throttles:
-        return "unknown", "this system tells no temperature"
+        return "unknown", "this system reports no temperature"
     value = f"{'?' if hottest is None else f'{hottest:.0f}'} °C, slowed down {times} times since boot"
     if times or (hottest or 0) > _HOT_C:
         return "warn", value, "let it cool down, improve the air flow, or turn turbo off"
@@ -68,7 +68,7 @@ def thermal(host: Host) -> Seen:
 
 @check("battery", "On battery the firmware lowers the processor's power limit.")
 def battery(host: Host) -> Seen:
-    """A battery that feeds the machine is bad; one that is being charged is not."""
+    """A machine that runs on battery is bad; one that charges its battery is not."""
     plugged = _plugged(host)
     if plugged is None:
         return "ok", "no battery"
@@ -77,14 +77,14 @@ def battery(host: Host) -> Seen:
 
 @check(
     "clock-source",
-    "Where the kernel does not read the processor's own counter, one time stamp costs microseconds.",
+    "If the kernel does not read the processor's own counter, one time stamp costs microseconds.",
 )
 def clock_source(host: Host) -> Seen:
     """`tsc`, `arch_sys_counter` and `kvm-clock` need no system call; `hpet` and `acpi_pm` do."""
     folder = "sys/devices/system/clocksource/clocksource0"
     source = host.text(f"{folder}/current_clocksource")
     if source is None:
-        return "unknown", "this system does not tell its clock source"
+        return "unknown", "this system does not report its clock source"
     if source in ("tsc", "arch_sys_counter", "kvm-clock"):
         return "ok", source
     if "tsc" in (host.text(f"{folder}/available_clocksource") or ""):
@@ -92,12 +92,12 @@ def clock_source(host: Host) -> Seen:
     return (
         "warn",
         source,
-        "harness run records what a reading costs: do not time calls shorter than 100 times that",
+        "harness run records the cost of a reading: do not time calls shorter than 100 times that",
     )
 
 
 def _plugged(host: Host) -> bool | None:
-    """Whether the charger feeds the machine; None without a battery."""
+    """Whether the charger powers the machine; None without a battery."""
     supplies = [name.rpartition("/")[0] for name in host.glob("sys/class/power_supply/*/type")]
     kinds = {supply: host.text(f"{supply}/type") for supply in supplies}
     batteries = [

@@ -1,4 +1,4 @@
-"""Checks of the cores: how many are given, who else uses them, and who takes them away."""
+"""Checks of the cores: how many are available, what else uses them, and what takes them away."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ _STEAL_SHARE = 0.01
 _BUSY_CORES = 0.05
 
 
-@check("cores", "All threads of a budget and the harness itself need cores; with one, they take turns.")
+@check("cores", "The threads of a budget and the harness itself need cores; on a single core they alternate.")
 def cores(host: Host) -> Seen:
-    """Cores given to this process, of those that are on."""
+    """Cores available to this process, of those that are online."""
     given = read_cores(host)
-    value = f"{len(given.ids)} of {given.online} logical cores given, {given.physical} physical"
+    value = f"{len(given.ids)} of {given.online} logical cores available, {given.physical} physical"
     if len(given.ids) == 1:
         return (
             "warn",
             value,
-            "give the harness two cores at least (taskset -c 0,1 …, docker run --cpuset-cpus 0,1)",
+            "give the harness at least two cores (taskset -c 0,1 …, docker run --cpuset-cpus 0,1)",
         )
     return "ok", value
 
 
-@check("isolation", "The scheduler puts other work on cores that are not isolated, also in mid-call.")
+@check("isolation", "The scheduler puts other work on cores that are not isolated, even during a call.")
 def isolation(host: Host) -> Seen:
     """Cores that the kernel keeps free of other work (isolcpus)."""
     text = host.text("sys/devices/system/cpu/isolated")
     if text is None:
-        return "unknown", "this system does not tell which cores are isolated"
+        return "unknown", "this system does not report which cores are isolated"
     isolated, given = set(procfs.cpu_list(text)), read_cores(host).ids
     if isolated & set(given):
         return "ok", f"isolated: {text}"
     if len(given) < 4:
-        return "note", "none; too few cores to set any aside"
+        return "note", "none; there are too few cores to isolate any"
     free = ",".join(str(core) for core in sorted(given)[-2:])
     return (
         "note",
@@ -49,16 +49,14 @@ def isolation(host: Host) -> Seen:
     )
 
 
-@check("smt", "Two threads on one physical core share its units: thread counts lie, and neighbours disturb.")
+@check("smt", "Two threads on one physical core share its units, so they are slower than on two cores.")
 def smt(host: Host) -> Seen:
     """Simultaneous multithreading. The harness pins one thread to each physical core first."""
     given = read_cores(host)
     if not given.smt:
         shown = settings.virtual(host)
         return (
-            ("note", "not seen; a virtual machine's cores may be siblings all the same")
-            if shown
-            else ("ok", "off")
+            ("note", "not seen; a virtual machine's cores may still be siblings") if shown else ("ok", "off")
         )
     if given.physical < len(given.ids):
         control = "/sys/devices/system/cpu/smt/control"
@@ -67,16 +65,16 @@ def smt(host: Host) -> Seen:
             f"on: {len(given.ids)} logical cores on {given.physical}",
             f"echo off | sudo tee {control}",
         )
-    return "note", "on; the siblings of the cores given belong to others"
+    return "note", "on; the siblings of the available cores belong to others"
 
 
-@check("steal", "While the hypervisor runs another guest on this core, the stop-watch goes on.")
+@check("steal", "While the hypervisor runs another guest on this core, the measured time continues.")
 def steal(host: Host) -> Seen:
-    """Share of the cores' time that was stolen while watching, and since boot."""
+    """Share of the cores' time that was stolen during the check, and since boot."""
     passed_s, seen = host.window
     times = procfs.core_times(host.text("proc/stat"))
     if not seen:
-        return "unknown", "this system does not tell stolen time"
+        return "unknown", "this system does not report stolen time"
     now = sum(core.steal_s for core in seen.values()) / (passed_s * len(seen))
     stolen_s = sum(core.steal_s for core in times.values())
     busy_s = sum(core.busy_s for core in times.values())
@@ -86,17 +84,17 @@ def steal(host: Host) -> Seen:
         return (
             "warn",
             value,
-            "use an instance type with dedicated cores, or measure when its neighbours are quiet",
+            "use an instance type with dedicated cores, or measure when other guests are idle",
         )
     return "ok", value
 
 
-@check("other-work", "Other processes take cores, caches and memory bandwidth in the midst of a call.")
+@check("other-work", "Other processes take cores, caches and memory bandwidth during a call.")
 def other_work(host: Host) -> Seen:
-    """Cores' worth of work done by others while this process slept."""
+    """Cores that other processes used while this process slept."""
     passed_s, seen = host.window
     if not seen:
-        return "unknown", "this system does not tell what its cores do"
+        return "unknown", "this system does not report the use of its cores"
     busy = sum(core.busy_s for core in seen.values()) / passed_s
     value = f"{busy:.2f} cores busy while the doctor slept"
     if busy > _BUSY_CORES:
@@ -104,12 +102,12 @@ def other_work(host: Host) -> Seen:
     return "ok", value
 
 
-@check("load", "More runnable processes than cores means that the model has to wait for its turn.")
+@check("load", "With more runnable processes than cores, the model waits for a core.")
 def load(host: Host) -> Seen:
     """Mean number of runnable processes over the last minute."""
     text = host.text("proc/loadavg")
     if text is None and not host.real:
-        return "unknown", "this system does not tell its load"
+        return "unknown", "this system does not report its load"
     minute, online = float(text.split()[0]) if text else os.getloadavg()[0], read_cores(host).online
     value = f"{minute:.2f} over the last minute, on {online} cores"
     if minute > online:
@@ -121,26 +119,26 @@ def load(host: Host) -> Seen:
     return ("note", value, "wait a minute") if minute > online / 2 else ("ok", value)
 
 
-@check("cpu-quota", "A quota stops the process for the rest of each 0.1 s once it is used up.")
+@check("cpu-quota", "When the quota is used up, the process stops for the rest of each 0.1 s.")
 def cpu_quota(host: Host) -> Seen:
-    """CPU limit of the cgroups, and whether it has held anything back."""
+    """CPU limit of the cgroups, and how long they were throttled."""
     limit = read_cores(host).quota
     throttled_s = procfs.throttled_s(host.cgroup_texts("cpu", "cpu.stat")) or 0.0
     if limit is None:
         return "ok", "none"
     value = f"{limit:g} cores; {throttled_s:.1f} s throttled so far"
-    remedy = "pin instead of limiting: docker run --cpuset-cpus 0,1 … in place of --cpus 2"
+    remedy = "pin instead of limiting: docker run --cpuset-cpus 0,1 … instead of --cpus 2"
     if limit < 1:
         return "bad", value, remedy
     return ("warn" if throttled_s or limit != int(limit) else "note"), value, remedy
 
 
-@check("virtual-machine", "A guest sees neither its real frequency nor who shares its cores and memory.")
+@check("virtual-machine", "A guest sees neither its real frequency nor what shares its cores and memory.")
 def virtual_machine(host: Host) -> Seen:
-    """Whether a hypervisor runs below."""
+    """Whether this is a virtual machine."""
     on = settings.virtual(host)
     if on is None:
-        return "unknown", "this system does not tell"
+        return "unknown", "this system does not report it"
     kind = settings.hypervisor(host)
     if on:
         return (
@@ -151,10 +149,10 @@ def virtual_machine(host: Host) -> Seen:
     return "ok", "no"
 
 
-@check("container", "A container adds limits of its own and hides what the host does.")
+@check("container", "A container adds its own limits and hides the host's load.")
 def container(host: Host) -> Seen:
     """The kind of container, if any."""
     kind = settings.container(host)
     if kind is None and (not host.real or not psutil.LINUX):
-        return "unknown", "this system does not tell"
+        return "unknown", "this system does not report it"
     return ("note", kind) if kind and kind != "none" else ("ok", "none")

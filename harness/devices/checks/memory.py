@@ -1,4 +1,4 @@
-"""Checks of memory: how much is free, swap, huge pages, and where the kernel puts things."""
+"""Checks of memory: free memory, limits, swap, huge pages, address layout and NUMA."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _KIB = 1024
 _NO_RANDOM = 0x0040000  # ADDR_NO_RANDOMIZE, personality(2)
 
 
-@check("memory", "Where memory runs short, pages of the model are dropped and read again while it is timed.")
+@check("memory", "If memory is short, pages of the model are dropped and read again during timing.")
 def memory(host: Host) -> Seen:
-    """Memory that can be had without swapping."""
+    """Memory that is available without swapping."""
     known = procfs.numbers(host.text("proc/meminfo"))
     if "MemAvailable" in known:
         free, total = known["MemAvailable"] * _KIB, known["MemTotal"] * _KIB
     elif host.real:
         free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
     else:
-        return "unknown", "this system does not tell its memory"
+        return "unknown", "this system does not report its memory"
     value = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"
     if free < _GIB or free < total / 10:
         return "warn", value, "end what holds memory: ps -eo rss,pid,comm --sort=-rss | head"
@@ -33,7 +33,7 @@ def memory(host: Host) -> Seen:
 
 @check(
     "memory-limit",
-    "A process that exceeds its cgroup's limit is killed, and near it the kernel takes pages away.",
+    "A process above its cgroup's limit is killed; near the limit the kernel reclaims its pages.",
 )
 def memory_limit(host: Host) -> Seen:
     """Memory limit of the cgroups."""
@@ -43,16 +43,16 @@ def memory_limit(host: Host) -> Seen:
     return "note", f"{limit / _GIB:.1f} GiB", "give the container more: docker run --memory …"
 
 
-@check("swap", "A page that was swapped out costs a disk access where it looks like a slow call.")
+@check("swap", "A page that was swapped out costs a disk access, which looks like a slow call.")
 def swap(host: Host) -> Seen:
-    """Swap that is set up, and used."""
+    """Size of the swap, and how much is used."""
     known = procfs.numbers(host.text("proc/meminfo"))
     if "SwapTotal" in known:
         total, used = known["SwapTotal"] * _KIB, (known["SwapTotal"] - known.get("SwapFree", 0)) * _KIB
     elif host.real:
         total, used = psutil.swap_memory().total, psutil.swap_memory().used
     else:
-        return "unknown", "this system does not tell its swap"
+        return "unknown", "this system does not report its swap"
     if not total:
         return "ok", "none"
     value = f"{used / _GIB:.1f} of {total / _GIB:.1f} GiB used"
@@ -61,10 +61,10 @@ def swap(host: Host) -> Seen:
 
 @check(
     "huge-pages",
-    "With `always`, the kernel joins pages in the background, and when is chance; memory looks larger.",
+    "With `always`, the kernel joins pages at random times in the background; memory use looks larger.",
 )
 def huge_pages(host: Host) -> Seen:
-    """Transparent huge pages: `madvise` leaves the choice to the program."""
+    """Transparent huge pages; `madvise` leaves the choice to the program."""
     choice = settings.huge_pages(host)
     if choice is None:
         return "unknown", "this system has no such setting"
@@ -77,13 +77,13 @@ def huge_pages(host: Host) -> Seen:
 
 @check(
     "aslr",
-    "Without random addresses every process has the same layout, and one lucky layout looks like a speed-up.",
+    "Without random addresses all processes have one layout, and a lucky layout looks like a speed-up.",
 )
 def aslr(host: Host) -> Seen:
-    """Must stay on, so that Trials sample layouts (Mytkowicz et al., 2009, on measurement bias)."""
+    """Must stay on, so that Trials have different layouts (Mytkowicz et al., 2009, on measurement bias)."""
     setting = host.number("proc/sys/kernel/randomize_va_space")
     if setting is None:
-        return "unknown", "this system does not tell"
+        return "unknown", "this system does not report it"
     personality = host.text("proc/self/personality")
     if personality and int(personality, 16) & _NO_RANDOM:
         return "warn", "on, but switched off for this process", "start without setarch -R or a debugger"
@@ -92,13 +92,13 @@ def aslr(host: Host) -> Seen:
     return "warn", "off" if setting == 0 else "partly on", "sudo sysctl kernel.randomize_va_space=2"
 
 
-@check("numa", "Memory of another node is slower, and automatic balancing moves pages in mid-call.")
+@check("numa", "Memory of another node is slower, and automatic balancing moves pages during a call.")
 def numa(host: Host) -> Seen:
     """Memory nodes, and whether the kernel moves pages between them."""
     nodes = len(host.glob("sys/devices/system/node/node[0-9]*"))
     balancing = host.number("proc/sys/kernel/numa_balancing")
     if not nodes:
-        return "unknown", "this system tells no memory nodes"
+        return "unknown", "this system reports no memory nodes"
     if nodes == 1:
         return "ok", "one node"
     if balancing:

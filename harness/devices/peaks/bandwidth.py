@@ -1,4 +1,4 @@
-"""How fast memory is: the rate of copying, and what drives weights out of the caches."""
+"""Memory bandwidth, measured by copying; and a call that evicts weights from the caches."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from harness.devices.peaks.timed import Watch, best_s, rest
 from harness.measure.clock import Clock, PerfClock
 
 BANDWIDTH_SHARE = 0.25
-"""Share of the time for roofs that copying takes."""
-_BANDWIDTH_BYTES = 256 << 20  # beyond the caches of most machines; less where memory is short
-_FLUSH_BYTES = 64 << 20  # written before each matrix-vector product; with a larger last-level cache, twice it
-_FLUSH_SHARE = 8 << 20  # of it that each thread writes at least: beyond the private caches of a core
-_MEMORY_SHARE = 8  # take at most one eighth of the free memory
+"""Share of the time for peaks that copying takes."""
+_BANDWIDTH_BYTES = 256 << 20  # larger than the caches of most machines; less where memory is scarce
+_FLUSH_BYTES = 64 << 20  # written before each matrix-vector product, or twice a larger last-level cache
+_FLUSH_SHARE = 8 << 20  # that each thread writes at least: more than the private caches of a core
+_MEMORY_SHARE = 8  # use at most one eighth of the free memory
 
 
 @dataclass(frozen=True)
 class Bandwidth:
     """The best rate of copying an array of `bandwidth_bytes`. `disturbed` says what disturbed it.
 
-    `memory_bandwidth_bytes_per_s` counts each byte read and written once. A cache that fetches a
-    line before it overwrites it moves half as much again.
+    `memory_bandwidth_bytes_per_s` counts each byte once as read and once as written. A cache that reads a
+    line before overwriting it moves half as much again.
     """
 
     memory_bandwidth_bytes_per_s: float
@@ -40,11 +40,11 @@ class Bandwidth:
 
 
 def measure_bandwidth(threads: int, seconds: float, clock: Clock | None = None) -> Bandwidth:
-    """Measure for a quarter of `seconds`. Pin the process to as many cores before."""
+    """Measure memory bandwidth for a quarter of `seconds`. Pin the process to as many cores before."""
     room = psutil.virtual_memory().available // _MEMORY_SHARE // 2
     size = max(1 << 20, min(_BANDWIDTH_BYTES, room)) // threads * threads
     with ThreadPoolExecutor(threads) as pool:
-        # Each thread makes the part that it copies, so that its pages lie near its core.
+        # Each thread allocates the part that it copies, so that its pages are near its core.
         parts = list(pool.map(_pair, [size // threads] * threads))
         watch = Watch()
         best, runs = best_s(
@@ -58,18 +58,18 @@ def _pair(size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def _copy(pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
-    np.copyto(*pair)  # numpy releases the interpreter's lock for it
+    np.copyto(*pair)  # numpy releases the interpreter's lock meanwhile
 
 
 @contextmanager
 def flushing(threads: int) -> Iterator[Callable[[], object]]:
-    """Give the call that drives all else out of the caches, those of single cores as well.
+    """Give a call that evicts everything from the caches, including the private caches of each core.
 
-    So many threads write at once, since one reaches the private caches of its own core alone. They begin when
-    those of the library have come to rest.
+    One thread a core writes, since a thread reaches only the private caches of its own core. They start when
+    the library's threads have stopped spinning.
     """
     size = max(_FLUSH_BYTES, 2 * _last_level_cache_bytes(Host()))
-    together = threading.Barrier(threads)  # else a quick thread would write another's share too
+    together = threading.Barrier(threads)  # otherwise a fast thread would write another's part too
 
     def write(part: NDArray[np.uint8]) -> None:
         together.wait()
@@ -85,7 +85,7 @@ def flushing(threads: int) -> Iterator[Callable[[], object]]:
 
 
 def _last_level_cache_bytes(host: Host) -> int:
-    """Size of the first core's largest cache; 0 where the system does not tell."""
+    """Return the size of the first core's largest cache; 0 where it is unknown."""
     texts = [host.text(name) or "" for name in host.glob("sys/devices/system/cpu/cpu0/cache/index*/size")]
     sizes = [re.fullmatch(r"(\d+)([KM]?)", text.strip()) for text in texts]
     return max((int(m[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20}[m[2]] for m in sizes if m), default=0)

@@ -1,8 +1,8 @@
-"""Roofs of this machine, measured: how fast its libraries multiply in each number type.
+"""Peak FLOP/s of this machine, measured: the speed of its libraries' matrix products in each dtype.
 
-Rates on data sheets are for other clocks and other thread counts. Best of all runs and of all libraries that
-are here, since a roof is what the machine can do undisturbed. Each library wants a process of its own: thread
-pools spin for a while after a product, and those of two libraries keep each other off the cores.
+Data sheets state peaks for other clocks and thread counts. The peak is the best of all runs and of all
+installed libraries, since it stands for the undisturbed machine. Measure each library in its own process:
+thread pools spin for a while after a product, so those of two libraries would compete for the cores.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _GEMM_SHARE, _WEIGHT_SHARE = 0.125, 0.05  # of the time, for each product
 _TRIED_SIDE = 64
 _ROUNDS = 2  # the second over the products that were disturbed in the first
 WITH_ONE_ROW = " with one row"
-"""Follows a product's name where its matrix-vector product is meant."""
+"""Suffix of a product's name that stands for its matrix-vector product."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """The best rate of one number type: 2·n³ FLOP for an n×n product, n = `side`, by `library`'s `kernel`.
+    """The best rate of one dtype: 2·n³ FLOP for an n×n product, n = `side`, by `library`'s `kernel`.
 
-    `dtype` is the type of the weights, `arithmetic` the one that is multiplied: float32 where the kernel
+    `dtype` is that of the weights, `compute_dtype` that of the multiplication: float32 where the kernel
     widens what it reads, int8 where it rounds activations for 4-bit weights.
 
-    `weight_bytes_per_s` is that of a matrix-vector product, as at batch 1: stored bytes of 4096² weights of
-    `weight_bits` over time, none of them in the caches. It may be another kernel's, `weight_kernel`.
+    `weight_bytes_per_s` is the rate of a matrix-vector product, as at batch 1: stored bytes of 4096² weights
+    of `weight_bits` over time, with no weight in a cache. It may be from another kernel, `weight_kernel`.
     """
 
     dtype: str
@@ -53,10 +53,10 @@ class Rate:
 
 @dataclass
 class Products:
-    """The rates of some products with so many threads.
+    """The rates of a list of products with one number of threads.
 
-    `disturbed` says of a product (``torch/int8``, ``torch/int8 with one row``) what disturbed it, in both
-    rounds: then its true rate may be higher. `left_out` says which were not measured, and why.
+    `disturbed` maps a product (``torch/int8``, ``torch/int8 with one row``) to what disturbed it in both
+    rounds; its true rate may be higher. `left_out` lists products that were not measured, with the reason.
     """
 
     rates: list[Rate] = field(default_factory=list)
@@ -67,14 +67,14 @@ class Products:
 def measure_products(
     gemms: Sequence[Gemm], threads: int, seconds: float = 2.0, clock: Clock | None = None
 ) -> Products:
-    """Measure each of `gemms` for a sixth of `seconds`, and once more where it was disturbed.
+    """Measure each of `gemms` for a sixth of `seconds`, and a second time where it was disturbed.
 
-    One that is not installed or fails at any size is left out. Pin the process to as many cores before.
+    A product that is not installed or fails at any size is left out. Pin the process to as many cores before.
     Raises HarnessError for no threads or no time.
     """
     if threads < 1 or seconds <= 0:
         raise HarnessError(
-            f"roofs need 1 thread and some time at least, not {threads} threads and {seconds} s"
+            f"peaks need at least 1 thread and some time, not {threads} threads and {seconds} s"
         )
     made = Products()
     meter = _Meter(threads, seconds, clock or PerfClock(), cpuinfo(Host()).flags, made)
@@ -86,16 +86,16 @@ def measure_products(
 
 
 def _usable(entries: Sequence[Gemm], threads: int, left_out: list[str]) -> list[Gemm]:
-    """Try each product once, which imports its library; return those that work, and add why others do not."""
+    """Run each product once, which imports its library. Return those that work; add reasons to `left_out`."""
     usable = []
     for entry in entries:
         reason = entry.missing()
         if entry.dtype not in WEIGHT_BITS:
-            reason = f"{entry.name}: no number type of roofs, which are {', '.join(WEIGHT_BITS)}"
+            reason = f"{entry.name}: unknown dtype; allowed: {', '.join(WEIGHT_BITS)}"
         if reason is None:
             try:
                 entry.prepare(_TRIED_SIDE, _TRIED_SIDE, threads)()
-            except Exception as error:  # libraries have errors of their own
+            except Exception as error:  # a library may raise any error
                 reason = reason_of(entry.name, error)
         if reason is None:
             usable.append(entry)
@@ -111,12 +111,12 @@ def reason_of(name: str, error: Exception) -> str:
 
 
 def work_s(seconds: float, products: int) -> float:
-    """Seconds that so many products take at most, besides what making them takes."""
+    """Return the seconds that so many products take at most, without making their matrices."""
     return seconds * products * _ROUNDS * (_GEMM_SHARE + _WEIGHT_SHARE)
 
 
 def best(rates: Sequence[Rate]) -> tuple[Rate, ...]:
-    """Keep the fastest of each number type: its product, and its matrix-vector product."""
+    """Keep the fastest product and the fastest matrix-vector product of each dtype."""
     kept: dict[str, Rate] = {}
     for rate in rates:
         kept[rate.dtype] = _faster(kept[rate.dtype], rate) if rate.dtype in kept else rate
@@ -131,7 +131,7 @@ def _faster(one: Rate, other: Rate) -> Rate:
 
 @dataclass(frozen=True)
 class _Meter:
-    """Measures products on the same terms, into `made`. `calm` has those that once were undisturbed."""
+    """Measures products and adds the results to `made`. `calm` holds those that were undisturbed once."""
 
     threads: int
     seconds: float
@@ -141,19 +141,19 @@ class _Meter:
     calm: set[str] = field(default_factory=set)
 
     def undisturbed(self, entry: Gemm) -> bool:
-        """Measure `entry`, add what was found, and return whether that is all there is to find."""
+        """Measure `entry`, add the result, and return whether no second round is needed."""
         try:
             rate, disturbed = self._rate(entry)
-        except Exception as error:  # at its real size, or for want of memory
+        except Exception as error:  # at its real size, or for lack of memory
             self._leave_out(entry.name, error)
             return True
         finally:
-            gc.collect()  # its session and thread pool go before the next is measured
+            gc.collect()  # its session and thread pool end before the next product
         one_row, disturbed_row = entry.name + WITH_ONE_ROW, ""
         try:
             weights, disturbed_row = self._weight_peak(entry)
             rate = replace(rate, weight_bytes_per_s=weights, weight_kernel=f"{entry.library} {entry.kernel}")
-        except Exception as error:  # libraries have errors of their own
+        except Exception as error:  # a library may raise any error
             self._leave_out(one_row, error)
         finally:
             gc.collect()
@@ -161,7 +161,7 @@ class _Meter:
         return not any([self._note(entry.name, disturbed), self._note(one_row, disturbed_row)])
 
     def _note(self, name: str, disturbed: str) -> bool:
-        """Keep by what `name` was disturbed, unless it once was not; return whether it still counts."""
+        """Record what disturbed `name`, unless it was undisturbed once; return whether it is disturbed."""
         if name in self.calm or not disturbed:
             self.calm.add(name)
             self.made.disturbed.pop(name, None)
@@ -190,7 +190,7 @@ class _Meter:
         return rate, watch.disturbance()
 
     def _gemm_peak(self, entry: Gemm, seconds: float) -> tuple[dict[int, float], int]:
-        """Return FLOP/s by size, and the runs made."""
+        """Return FLOP/s by size, and the number of runs."""
         rates: dict[int, float] = {}
         runs = 0
         for side in _SIDES:
@@ -203,7 +203,7 @@ class _Meter:
         return rates, runs
 
     def _weight_peak(self, entry: Gemm) -> tuple[float, str]:
-        """Return the bytes/s of weights that one row's product reads from memory, and what disturbed it."""
+        """Return the bytes/s of weights that the product of one row reads, and what disturbed it."""
         product = entry.prepare(1, _WEIGHT_SIDE, self.threads)
         with flushing(self.threads) as flush:
             watch = Watch()

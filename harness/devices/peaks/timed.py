@@ -1,4 +1,4 @@
-"""The fastest of several runs, and what disturbed them: how every roof is measured."""
+"""How every peak is measured: the fastest of several runs, and what disturbed them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from harness.measure.evidence import Evidence, Probe
 
 MIN_RUNS = 3
 DISTURBED_SHARE = 0.1
-"""Of a core, that is lost to others before a roof counts as disturbed. Less does not lower the best of many
-runs, most of which are a few milliseconds long or less: it would have to hit them all. Rules for Blocks
-(measure/grading.py) are ten times as strict, since there every run counts.
-"""
+"""Share of a core's time that must be lost to others before a peak counts as disturbed. A smaller share does
+not lower the best of many short runs, because it would have to affect all of them. Rules for Blocks
+(measure/grading.py) are ten times as strict, since there every call counts."""
 _CAUSES = {
     "steal_s": "the hypervisor took the cores away",
     "throttled_s": "the cgroup's CPU quota stopped the process",
@@ -26,9 +25,9 @@ _REST_S, _REST_CPU_S, _MAX_RESTS = 0.002, 0.0002, 50
 def best_s(
     run: Callable[[], object], seconds: float, clock: Clock, before: Callable[[], object] = lambda: None
 ) -> tuple[float, int]:
-    """Return the fastest run in seconds and how many were made: for `seconds`, and three at least.
+    """Return the duration of the fastest run, and the number of runs: for `seconds`, at least three.
 
-    `before` is called ahead of each run and not timed.
+    `before` is called before each run and is not timed.
     """
     run()
     begin, best_ns, runs = clock.now_ns(), 0, 0
@@ -43,9 +42,9 @@ def best_s(
 
 
 def rest() -> None:
-    """Wait until a library's threads have stopped spinning, for 0.1 s at most.
+    """Wait until a library's threads have stopped spinning, at most 0.1 s.
 
-    Until then they keep this process's other threads off the cores, which would look like a disturbance.
+    Spinning threads occupy the cores of this process, which would look like a disturbance.
     """
     for _ in range(_MAX_RESTS):
         used_s = time.process_time()
@@ -55,21 +54,21 @@ def rest() -> None:
 
 
 class Watch:
-    """Watches this process from its making on."""
+    """Records what disturbs this process from the time of its creation."""
 
     def __init__(self) -> None:
         self._probe = Probe()
         self._before = self._probe.read()
 
     def disturbance(self) -> str:
-        """Say what has disturbed since; empty for nothing."""
+        """Return what has disturbed the process; empty for nothing."""
         evidence = self._probe.between(self._before, self._probe.read())
         return "; ".join(disturbances(evidence, len(self._probe.cores) or evidence.cores))
 
 
 def disturbances(evidence: Evidence, cores: int) -> list[str]:
-    """Say what took more than DISTURBED_SHARE of each of the process's `cores`."""
-    several = {"steal_s": cores, "run_delay_s": cores, "foreign_cpu_s": evidence.cores}  # sums over so many
+    """Return what took more than DISTURBED_SHARE of each of the process's `cores`."""
+    several = {"steal_s": cores, "run_delay_s": cores, "foreign_cpu_s": evidence.cores}  # summed over cores
     limit_s = DISTURBED_SHARE * evidence.wall_s
     found = [
         text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from harness.measure import loadgen as mlperf
@@ -9,61 +11,52 @@ from harness.measure.blocks import Arrivals, Block
 from harness.measure.open_loop import Seed
 from harness.measure.scenarios.multi_stream import MultiStream, MultiStreamWorkload
 from harness.measure.scenarios.offline import Offline, OfflineWorkload
-from harness.measure.scenarios.registry import Workload, scenario
+from harness.measure.scenarios.registry import L, Workload, scenario
+from harness.measure.scenarios.server import ServerLoad, ServerWorkload
 from harness.measure.scenarios.single_stream import SingleStream
-from harness.measure.serving import ServerLoad, ServerWorkload
 
 
-@scenario(
-    "loadgen-single-stream",
-    Workload,
-    summary="single-stream as MLCommons LoadGen asks and times it",
-    imports=(mlperf.MODULE,),
-    packages=(mlperf.PACKAGE,),
-    extra=mlperf.EXTRA,
-)
+def _as_loadgen(name: str, workload: type[Workload]) -> Callable[[type[L]], type[L]]:
+    """Register the decorated Load as LoadGen's version of the scenario `name`."""
+    return scenario(
+        f"loadgen-{name}",
+        workload,
+        summary=f"{name} as MLCommons LoadGen issues and times it",
+        imports=(mlperf.MODULE,),
+        packages=(mlperf.PACKAGE,),
+        extra=mlperf.EXTRA,
+    )
+
+
+@_as_loadgen("single-stream", Workload)
 class LoadGenSingleStream(SingleStream):
-    """A Sample is a query's latency by LoadGen; warm-up is ours."""
+    """A call's duration is a query's latency as LoadGen times it; warm-up is the harness's own."""
 
     def block(self) -> Block:
-        """One LoadGen test."""
-        trace = mlperf.ask("SingleStream", self.seat.calls, self.count, self.next_seed())
+        """Run one LoadGen test."""
+        trace = mlperf.run_test("SingleStream", self.seat.calls, self.count, self.next_seed())
         return Block(trace.done_ns, trace.span_ns, trace.last, trace.last_index)
 
 
-@scenario(
-    "loadgen-multi-stream",
-    MultiStreamWorkload,
-    summary="multi-stream as MLCommons LoadGen asks and times it",
-    imports=(mlperf.MODULE,),
-    packages=(mlperf.PACKAGE,),
-    extra=mlperf.EXTRA,
-)
+@_as_loadgen("multi-stream", MultiStreamWorkload)
 class LoadGenMultiStream(MultiStream):
-    """A Sample is a query's latency by LoadGen: until the last of its samples is answered."""
+    """A call's duration is a query's latency as LoadGen times it, until the last of its samples is done."""
 
     def block(self) -> Block:
-        """One LoadGen test."""
+        """Run one LoadGen test."""
         size = self.workload.calls_per_query
-        trace = mlperf.ask("MultiStream", self.seat.calls, self.count, self.next_seed(), size)
+        trace = mlperf.run_test("MultiStream", self.seat.calls, self.count, self.next_seed(), size)
         latency = trace.done_ns.reshape(self.count, size).max(axis=1)
         return Block(latency, trace.span_ns, trace.last, trace.last_index)
 
 
-@scenario(
-    "loadgen-offline",
-    OfflineWorkload,
-    summary="offline as MLCommons LoadGen asks and times it",
-    imports=(mlperf.MODULE,),
-    packages=(mlperf.PACKAGE,),
-    extra=mlperf.EXTRA,
-)
+@_as_loadgen("offline", OfflineWorkload)
 class LoadGenOffline(Offline):
-    """A Sample is the time from one answer to the next; the Block lasts until LoadGen has the last."""
+    """A call's duration is the time between two completions; the Block ends when LoadGen has the last."""
 
     def block(self) -> Block:
-        """One LoadGen test: a single query that holds all samples."""
-        trace = mlperf.ask("Offline", self.seat.calls, self.count, self.next_seed())
+        """Run one LoadGen test: a single query that holds all samples."""
+        trace = mlperf.run_test("Offline", self.seat.calls, self.count, self.next_seed())
         done = np.sort(trace.done_ns)
         return Block(np.diff(done, prepend=0), int(done[-1]), trace.last, trace.last_index)
 
@@ -71,21 +64,14 @@ class LoadGenOffline(Offline):
 _NO_BOUND_S = 3600.0
 
 
-@scenario(
-    "loadgen-server",
-    ServerWorkload,
-    summary="server as MLCommons LoadGen asks and times it",
-    imports=(mlperf.MODULE,),
-    packages=(mlperf.PACKAGE,),
-    extra=mlperf.EXTRA,
-)
+@_as_loadgen("server", ServerWorkload)
 class LoadGenServer(ServerLoad):
-    """A Sample is a query's latency by LoadGen, since it was scheduled."""
+    """A call's duration is a query's latency as LoadGen times it, since it was scheduled."""
 
     def at_rate(self, rate_per_s: float, count: int, seed: Seed) -> Block:
-        """One LoadGen test."""
+        """Run one LoadGen test."""
         bound_ns = int((self.workload.latency_bound or _NO_BOUND_S) * 1e9)
-        trace = mlperf.ask(
+        trace = mlperf.run_test(
             "Server",
             self.seat.calls,
             count,

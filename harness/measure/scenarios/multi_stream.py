@@ -1,7 +1,7 @@
-"""Multi-stream as MLPerf means it: a query holds several items, the next comes when all are answered.
+"""Multi-stream as in MLPerf: a query holds several samples, and the next follows when all are done.
 
-MLPerf asks for 8 items a query and judges the 99th percentile of the query's latency (MLPerf Inference
-Rules, "Scenarios", since v2.0).
+MLPerf uses 8 samples a query and the 99th percentile of the query's latency (MLPerf Inference Rules,
+"Scenarios", since v2.0).
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from harness.measure.scenarios.registry import Load, Seat, Workload, say_samples
 
 
 class MultiStreamWorkload(Workload):
-    """`samples_per_query` items arrive together; they are answered in calls of `batch` items."""
+    """Queries of `samples_per_query` samples, which run in calls of `batch` samples."""
 
-    samples_per_query: int = Field(default=8, ge=1, le=65_536, description="items that arrive together")
+    samples_per_query: int = Field(default=8, ge=1, le=65_536, description="samples that arrive together")
 
     @model_validator(mode="after")
     def _whole_calls(self) -> MultiStreamWorkload:
         if self.samples_per_query % self.batch:
             raise ValueError(
                 f"samples_per_query {self.samples_per_query} is no multiple of batch {self.batch}: "
-                "a query is answered in whole calls"
+                "a query is made of whole calls"
             )
         return self
 
     @property
     def calls_per_query(self) -> int:
-        """Calls that answer one query."""
+        """Number of calls of one query."""
         return self.samples_per_query // self.batch
 
-    def sample(self) -> str:
-        """In words."""
+    def timed_call(self) -> str:
+        """Describe one timed call."""
         return "time of one query"
 
     def conditions(self) -> str:
-        """In words."""
+        """Describe what is measured."""
         return (
             f"{say_samples(self.samples_per_query)} a query, {self.batch:,} a call, one query after the other"
         )
@@ -47,10 +47,10 @@ class MultiStreamWorkload(Workload):
 @scenario(
     "multi-stream",
     MultiStreamWorkload,
-    summary="several items arrive together, the next when all are answered; speed is a query's latency",
+    summary="several samples arrive together, the next when all are done; speed is a query's latency",
 )
 class MultiStream(Load):
-    """A Sample is one query: all its calls together."""
+    """One timed call is one query: all its calls together."""
 
     def __init__(self, workload: Any, seat: Seat) -> None:
         super().__init__(workload, seat)
@@ -58,14 +58,13 @@ class MultiStream(Load):
 
     @property
     def samples(self) -> int:
-        """Items of one query."""
+        """Samples of one query."""
         return int(self.workload.samples_per_query)
 
     def run(self, count: int) -> Block:
         """Time `count` queries in turn."""
         start = self.take(count, len(self._queries))
         block = time_in_turn(self._queries, count, self.seat.clock, start)
-        last = (block.last_index * self.workload.calls_per_query + self.workload.calls_per_query - 1) % len(
-            self.seat.calls
-        )
+        size = self.workload.calls_per_query
+        last = (block.last_index * size + size - 1) % len(self.seat.calls)
         return Block(block.calls_ns, block.duration_ns, block.last, last)

@@ -1,4 +1,4 @@
-"""Offline: all queries are there at the start; a Session that takes many at once (replicas) gets them all."""
+"""Offline: all queries exist at the start; a Session that serves many at once (replicas) gets them all."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from harness.measure.scenarios.registry import WAKE_NS, Load, Speed, Workload, s
 
 @runtime_checkable
 class Server(Protocol):
-    """Something that takes many requests at once and answers them in any order.
+    """A Session that serves many requests at once, in any order.
 
-    `lanes`: how many it answers side by side.
+    `lanes`: how many requests it serves at the same time.
     """
 
     lanes: int
 
     def serve(self, count: int, clock: Clock) -> Block:
-        """Answer `count` requests that are all there at the start."""
+        """Time a Block of `count` requests that all exist at the start."""
         ...
 
 
 class OfflineWorkload(Workload):
-    """All at once."""
+    """All samples at once."""
 
     def speed(self) -> Speed:
-        """Items a second."""
+        """Return "throughput"."""
         return "throughput"
 
     def conditions(self) -> str:
-        """In words."""
-        return f"as many items as possible, {say_samples(self.batch)} a call"
+        """Describe what is measured."""
+        return f"as many samples as possible, {say_samples(self.batch)} a call"
 
 
-@scenario("offline", OfflineWorkload, summary="all requests are there at the start; speed is throughput")
+@scenario("offline", OfflineWorkload, summary="all requests exist at the start; speed is throughput")
 class Offline(Load):
-    """A Sample is one call; speed is the Block's wall time by item."""
+    """Speed is samples over the Block's wall time."""
 
     def run(self, count: int) -> Block:
-        """Answer `count` requests."""
+        """Time `count` requests."""
         session, calls = self.seat.session, self.seat.calls
         if isinstance(session, Server):
             return session.serve(count, self.seat.clock)
@@ -48,11 +48,11 @@ class Offline(Load):
 
     @property
     def lanes(self) -> int:
-        """The session's, where it takes many at once."""
+        """Number of calls that run at the same time: the Session's, where it is a `Server`."""
         return self.seat.session.lanes if isinstance(self.seat.session, Server) else 1
 
     def wake(self) -> None:
-        """All lanes at once, as long as others wake."""
+        """Make untimed calls on all lanes at once."""
         session, now = self.seat.session, self.seat.clock.now_ns
         if not isinstance(session, Server):
             super().wake()
@@ -63,5 +63,5 @@ class Offline(Load):
             session.serve(self.lanes, self.seat.clock)
 
     def seconds_per_sample(self, block: Block) -> float:
-        """Wall time over the items answered."""
+        """Return the Block's wall time over its samples."""
         return block.duration_ns / 1e9 / (block.calls * self.samples)

@@ -1,6 +1,6 @@
-"""The seam of scenarios: a Workload's options and the Load that times Blocks, registered in one file.
+"""The extension point of scenarios: a Workload's options and the Load that times Blocks.
 
-A scenario's file imports nothing heavy at module level; what it needs from outside is named in `imports`.
+A scenario's file imports nothing heavy at module level and names the modules that it needs in `imports`.
 """
 
 from __future__ import annotations
@@ -18,46 +18,45 @@ from pydantic import Field
 from harness.config import Config
 from harness.measure.blocks import Block, Call, calls_for
 from harness.measure.clock import Clock
-from harness.measure.warmup import Warmth, warm_up, whole
+from harness.measure.warmup import WarmUp, warm_up, whole
 from harness.registry import Registry
 
 Speed = Literal["latency", "throughput", "rate"]
-"""What a reader is shown first: a call's latency, items a second, or queries a second within a bound."""
+"""The main figure: a call's latency, samples a second, or queries a second within a bound."""
 
 
 WAKE_NS = 5_000_000
-"""Untimed calls before a Block go on for this long. Another worker had the caches, and the cores were idle:
-without this the first calls of a Block took 1.6 to 18 times as long as its median, and an arm with few calls
-a Block paid more for it than one with many."""
+"""Duration of the untimed calls before a Block. Before it, another worker used the caches, or cores were
+idle. Without them the first calls of a Block took 1.6 to 18 times its median, which cost an arm with few
+calls a Block more than one with many."""
 CALLS_A_LANE = 4
-"""Calls of each lane in a Block, at least: the end of a Block, where some lanes have nothing left to do,
-must be a small part of it."""
+"""Minimum calls of each lane in a Block. At its end some lanes are idle, and that part must stay small."""
 
 
 class Workload(Config):
     """How inputs arrive. Each scenario adds its own options to these two."""
 
     scenario: str
-    batch: int = Field(default=1, ge=1, le=65_536, description="items a call")
+    batch: int = Field(default=1, ge=1, le=65_536, description="samples a call")
 
     def speed(self) -> Speed:
-        """What stands for speed in this workload."""
+        """Return which figure is the speed of this workload."""
         return "latency"
 
     def conditions(self) -> str:
-        """What is measured, in words."""
+        """Describe what is measured."""
         return f"{say_samples(self.batch)} a call, one call after the other"
 
-    def sample(self) -> str:
-        """What one timed Sample is, in words."""
+    def timed_call(self) -> str:
+        """Describe one timed call."""
         return "time of one call"
 
     def search_s(self) -> float:
-        """Seconds of a Trial, at most, that go into finding the load before anything is timed."""
+        """Return the maximum seconds of a Trial that a search for the load takes before anything is timed."""
         return 0.0
 
     def follows_calls(self) -> bool:
-        """Whether calls that take a share longer make its figure worse by the same share."""
+        """Whether the main figure changes by the same share as the duration of calls."""
         return True
 
 
@@ -65,9 +64,9 @@ class Workload(Config):
 class Seat:
     """What a Load gets in the measuring worker.
 
-    `session` is what is measured and `calls` its bound calls, taken in turn. `block_s` is the aimed length of
-    a Block, `cap_s` the longest warm-up. `seed` is the Trial's, the same for all arms. `patience(s)` tells
-    the manager that nothing may come for so many seconds.
+    `session` is what is measured and `calls` its bound calls, taken in turn. `block_s` is the intended
+    duration of a Block, `cap_s` the maximum of warm-up. `seed` is the Trial's, the same for all arms.
+    `patience(s)` tells the manager that no message may come for so many seconds.
     """
 
     session: Any
@@ -80,7 +79,7 @@ class Seat:
 
 
 class Load(ABC):
-    """A workload at work on one Session: warm once, then Block by Block."""
+    """Runs a workload on one Session: `warm` once, then `block` for each Block."""
 
     workload: Any
 
@@ -88,28 +87,28 @@ class Load(ABC):
         self.workload, self.seat = workload, seat
         self.count = 1
         self.blocks = 0
-        self._turn = 0
+        self._next = 0
 
     @property
     def samples(self) -> int:
-        """Items answered by one Sample."""
+        """Samples that one timed call processes."""
         return int(self.workload.batch)
 
-    def warm(self) -> Warmth:
-        """Call until steady; settle how many Samples make a Block."""
-        warmth = warm_up(self.run, self.seat.block_s, self.seat.cap_s, self.lanes, self.seconds_per_sample)
-        self.count = whole(calls_for(self.seat.block_s, warmth.call_s), self.lanes)
+    def warm(self) -> WarmUp:
+        """Call until steady, and set how many calls make a Block."""
+        warmed = warm_up(self.run, self.seat.block_s, self.seat.cap_s, self.lanes, self.seconds_per_sample)
+        self.count = whole(calls_for(self.seat.block_s, warmed.call_s), self.lanes)
         if self.lanes > 1:
             self.count = max(self.count, CALLS_A_LANE * self.lanes)
-        return warmth
+        return warmed
 
     @property
     def lanes(self) -> int:
-        """Calls that are answered side by side."""
+        """Number of calls that run at the same time."""
         return 1
 
     def wake(self) -> None:
-        """Make untimed calls, one at least, so that a Block starts with its own caches and awake cores."""
+        """Make untimed calls, at least one, so that a Block starts with warm caches and active cores."""
         end_ns = self.seat.clock.now_ns() + WAKE_NS
         for call in cycle(self.seat.calls):
             call()
@@ -117,12 +116,12 @@ class Load(ABC):
                 return
 
     def take(self, count: int, distinct: int) -> int:
-        """Return which of `distinct` calls comes first in a Block of `count`: all get their turn.
+        """Return the index of the first of `distinct` calls in a Block of `count`.
 
-        One is passed over from Block to Block, so that Blocks do not all end with the same call.
+        Blocks continue where the last one ended and skip one call, so that they do not all end with the same.
         """
-        start = self._turn
-        self._turn = (start + count + 1) % distinct
+        start = self._next
+        self._next = (start + count + 1) % distinct
         return start % distinct
 
     def block(self) -> Block:
@@ -130,26 +129,26 @@ class Load(ABC):
         return self.run(self.count)
 
     def next_seed(self) -> tuple[int, ...]:
-        """Return the next Block's seed; all arms of a Trial have the same."""
+        """Return the next Block's seed, which is the same for all arms of a Trial."""
         self.blocks += 1
         return (*self.seat.seed, self.blocks)
 
     @abstractmethod
     def run(self, count: int) -> Block:
-        """Time `count` Samples, each started when the one before is done, or all at once."""
+        """Time `count` calls, one after the other or all at once."""
 
     def seconds_per_sample(self, block: Block) -> float:
-        """Return what comparisons take for the Block's speed: the median Sample, by item."""
+        """Return the statistic that comparisons use for a Block: the median call's seconds per sample."""
         return float(np.median(block.calls_ns)) / 1e9 / self.samples
 
     def statistics(self, _block: Block) -> dict[str, Any]:
-        """What stands with the Block that was just timed, ready for JSON."""
+        """Return figures that are stored with the Block that was just timed, ready for JSON."""
         return {}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A registered scenario. `imports` are modules it needs besides the runtime's, which `extra` brings."""
+    """A registered scenario. `imports` are modules that it needs itself; `extra` installs them."""
 
     name: str
     workload: type[Workload]
@@ -160,7 +159,7 @@ class Scenario:
     extra: str | None = None
 
     def missing(self) -> str | None:
-        """Return why it cannot be used here, or None; imports nothing."""
+        """Return why it cannot be used here, or None. Imports nothing."""
         for module in self.imports:
             if importlib.util.find_spec(module) is None:
                 return f"{module} is not installed: pip install 'accel-harness[{self.extra}]'"
@@ -185,5 +184,5 @@ def scenario(
 
 
 def say_samples(count: int) -> str:
-    """``one item``, ``32 items``."""
-    return "one item" if count == 1 else f"{count:,} items"
+    """Return ``one sample``, ``32 samples``."""
+    return "one sample" if count == 1 else f"{count:,} samples"

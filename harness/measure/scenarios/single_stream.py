@@ -1,4 +1,4 @@
-"""Single stream: one query after the other, each sent when the one before is answered."""
+"""Single stream: one query after the other, each sent when the previous call has returned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.measure.scenarios.registry import Load, Workload, scenario
 
 @scenario("single-stream", Workload, summary="one request after the other; speed is a call's latency")
 class SingleStream(Load):
-    """A Sample is one call."""
+    """One call after the other."""
 
     def run(self, count: int) -> Block:
         """Time `count` calls in turn."""

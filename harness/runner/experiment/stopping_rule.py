@@ -17,8 +17,8 @@ from harness.runner.experiment.group_progress import Key
 from harness.runner.experiment.measurements import History
 from harness.stats.checks import Array
 from harness.stats.planning import (
-    FEWEST_TRIALS,
     MAX_TRIALS,
+    MIN_TRIALS,
     PILOT_BLOCKS,
     WANTED_TRIALS,
     Budget,
@@ -162,14 +162,14 @@ class Planned:
             KEPT_FAILING: arm.failures >= MAX_FAILURES,
             StopReason.MAX_TIME: arm.timed_s >= limit,
             ENOUGH_TRIALS: arm.attempts >= MAX_TRIALS,
-            OUT_OF_STARTS: arm.attempts >= FEWEST_TRIALS and arm.attempts * arm.start_s >= limit,
+            OUT_OF_STARTS: arm.attempts >= MIN_TRIALS and arm.attempts * arm.start_s >= limit,
         }
         if reason := next((text for text, true in ends.items() if true), None):
             return Stop(key, reason, _halfwidth(ratio))
         left = limit - arm.timed_s
         pilot = history.ratios(baseline, key)
-        if len(pilot) < FEWEST_TRIALS or max(map(len, pilot)) < 2:
-            share = PILOT_SHARE * limit / FEWEST_TRIALS
+        if len(pilot) < MIN_TRIALS or max(map(len, pilot)) < 2:
+            share = PILOT_SHARE * limit / MIN_TRIALS
             return Allotment(PILOT_BLOCKS, min(share, left))
         budget = self._milestone(history, key, baseline, pilot)
         if budget is None:
@@ -183,7 +183,7 @@ class Planned:
 
         Looking after each Trial would stop at intervals that are narrow by luck. None: it is narrow enough.
         """
-        seen = FEWEST_TRIALS
+        seen = MIN_TRIALS
         while True:
             budget = self._budget(history, key, baseline, pilot[:seen])
             target = min(max(budget.trials, seen + max(2, seen // 4), WANTED_TRIALS), MAX_TRIALS)
@@ -219,7 +219,7 @@ class Planned:
         blocks = max(allotment.blocks for allotment in others)
         left = self._left(history, key)
         if any(allotment.planned is None for allotment in others):
-            return Allotment(blocks, min(left, PILOT_SHARE * self.measure.max_time / FEWEST_TRIALS))
+            return Allotment(blocks, min(left, PILOT_SHARE * self.measure.max_time / MIN_TRIALS))
         to_go = (
             max(allotment.planned.trials for allotment in others if allotment.planned)
             - history.arm(key).attempts

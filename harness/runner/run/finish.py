@@ -8,7 +8,8 @@ from pathlib import Path
 
 from harness.analysis.records.assemble import Tables, assemble
 from harness.analysis.records.roofline import peaks_of
-from harness.measure.evidence import Evidence, grade
+from harness.measure.evidence import Evidence
+from harness.measure.grading import grade
 from harness.runner.run.run import PARTIAL, Outcome
 from harness.store.info import RunInfo
 from harness.store.journal import FILE, Event, write_log

@@ -255,7 +255,7 @@ def _group_info(plan: Plan, group: Group) -> GroupInfo:
         options=cell.workload.model_dump(mode="json"),
         speed=cell.workload.speed(),
         conditions=cell.workload.conditions(),
-        call=cell.workload.sample(),
+        call=cell.workload.timed_call(),
         batch=cell.workload.batch,
         device=target.device,
         threads=target.threads,

@@ -20,12 +20,12 @@ import numpy as np
 from harness.artifacts.artifact import read_artifact
 from harness.errors import HarnessError, describe
 from harness.formats.target import Target
-from harness.measure.blocks import set_aside_garbage
+from harness.measure.blocks import set_aside_garbage, slow_down
 from harness.measure.clock import PerfClock, cost_ns
-from harness.measure.evidence import Probe, tags
+from harness.measure.evidence import Probe
+from harness.measure.grading import tags
 from harness.measure.memory import PhaseMeter, with_children
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
-from harness.measure.slowdown import slow_down
 from harness.measure.threads import ThreadMeter, pin, threads_used
 from harness.runner.workers.audits.registry import Audits, Subject
 from harness.runner.workers.channel import Message, WorkerSide

@@ -1,1 +1,1 @@
-"""One file each; found by the registry."""
+"""The zoo's datasets, one file each; found by the registry."""

@@ -1,20 +1,18 @@
 """MNIST: 60,000 and 10,000 handwritten digits (LeCun, Cortes, Burges), read from the gzipped IDX files.
 
-The IDX layout and the sums of the unpacked files are those published with the data; suites/data/mnist
-holds the files. Every load verifies them.
+The IDX layout and the MD5 sums of the unpacked files are those published with the data. suites/data/mnist
+holds the files; every load verifies them.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
+from harness.zoo.assets import unpack_verified
 from harness.zoo.registry import DATASETS, Data, Dataset, Split
 
 MEAN, DEVIATION = 0.1307, 0.3081
@@ -26,15 +24,15 @@ MD5 = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-REMEDY = "put the original file there (suites/data/mnist/README.md says which)"
+REMEDY = "put the original file there (see suites/data/mnist/README.md)"
 UNSIGNED_BYTE = 0x08
 
 
 def load(split: Split, root: Path) -> Data:
-    """Read a split from `root`/mnist: images float32 (n, 1, 28, 28), normalised, and labels int64 (n,).
+    """Read a split from `root`/mnist: images float32 (n, 1, 28, 28), normalized, and labels int64 (n,).
 
     A pixel x of 0..255 becomes (x / 255 - 0.1307) / 0.3081. Raises DataError for a missing, damaged or
-    truncated file, with the file, the MD5 expected and found, and what to do.
+    truncated file, with the file, the MD5 expected and found, and the remedy.
     """
     prefix = "t10k" if split == "test" else "train"
     folder = root / "mnist"
@@ -51,30 +49,20 @@ def load(split: Split, root: Path) -> Data:
 
 def read_verified(folder: Path, name: str, dimensions: int) -> NDArray[np.uint8]:
     """Unpack `folder`/`name`.gz, verify its published MD5 and parse it. Raises DataError."""
-    path, expected = folder / f"{name}.gz", MD5[name]
-    try:
-        raw = gzip.decompress(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing (md5 {expected} unpacked): {REMEDY}") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be unpacked ({error}), so that its md5 is none instead of {expected}: {REMEDY}"
-        ) from error
-    found = hashlib.md5(raw, usedforsecurity=False).hexdigest()
-    if found != expected:
-        raise DataError(f"{path} has md5 {found} unpacked instead of {expected}: {REMEDY}")
-    return parse_idx(raw, dimensions, path.name)
+    raw = unpack_verified(folder / f"{name}.gz", MD5[name], REMEDY)
+    return parse_idx(raw, dimensions, f"{name}.gz")
 
 
 def parse_idx(raw: bytes, dimensions: int, name: str) -> NDArray[np.uint8]:
     """Parse an IDX file of unsigned bytes: two zero bytes, type, rank, big-endian sizes, then the values.
 
-    Raises DataError when the magic number, the number of dimensions or the length is not as it must be.
+    Raises DataError when the magic number, the number of dimensions or the length is wrong.
     """
     magic = bytes((0, 0, UNSIGNED_BYTE, dimensions))
     if raw[:4] != magic:
         raise DataError(
-            f"{name} is no IDX file of that kind: it begins with {raw[:4].hex()}, not {magic.hex()}"
+            f"{name} is not an IDX file of {dimensions} dimensions: it begins with {raw[:4].hex()}, "
+            f"not {magic.hex()}"
         )
     start = 4 + 4 * dimensions
     if len(raw) < start:
@@ -82,8 +70,8 @@ def parse_idx(raw: bytes, dimensions: int, name: str) -> NDArray[np.uint8]:
     shape = [int(size) for size in np.frombuffer(raw, ">u4", dimensions, offset=4)]
     length = start + int(np.prod(shape, dtype=object))
     if len(raw) != length:
-        raise DataError(f"{name} has {len(raw)} bytes, and its header (sizes {shape}) says {length}")
+        raise DataError(f"{name} has {len(raw)} bytes, but its header (sizes {shape}) says {length}")
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
-DATASETS.add("mnist", Dataset("mnist", "60,000 training and 10,000 test digits, 28 × 28, grey", load, MD5))
+DATASETS.add("mnist", Dataset("mnist", "60,000 training and 10,000 test digits, 28 × 28, gray", load, MD5))

@@ -1,8 +1,8 @@
-"""Seeded random images, 224 × 224 in colour: for models with random weights, where nobody has labels.
+"""Seeded random color images of 224 × 224 pixels, without labels, for models with random weights.
 
-Sums of smooth random fields from coarse to fine, their amplitude falling with frequency as in photographs
-(Field 1987, "Relations between the statistics of natural images"). White noise would not do: averaged over
-an image it looks the same every time, and so do a network's answers.
+They are sums of smooth random fields from coarse to fine, whose amplitude falls with frequency as in
+photographs (Field 1987, "Relations between the statistics of natural images"). White noise would not do: its
+average over an image is always the same, so a network's outputs would be too.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from harness.zoo.registry import DATASETS, Data, Dataset, Split
 
 SIZE = 224
 GRIDS = (2, 4, 8, 16, 32, 64)
-"""Random values along each side of an image; between them it is interpolated."""
-ITEMS, SEEDS = {"train": 128, "test": 64}, {"train": 1, "test": 2}
+"""Numbers of random values along each side of an image; pixels between them are interpolated."""
+SAMPLES, SEEDS = {"train": 128, "test": 64}, {"train": 1, "test": 2}
 
 
 def load(split: Split, _root: Path) -> Data:
-    """Return images float32 (items, 3, 224, 224), each of mean 0 and standard deviation 1; no labels."""
+    """Return images float32 (samples, 3, 224, 224), each of mean 0 and standard deviation 1; no labels."""
     rng = np.random.default_rng(SEEDS[split])
-    return Data((np.stack([_image(rng) for _ in range(ITEMS[split])]),))
+    return Data((np.stack([_image(rng) for _ in range(SAMPLES[split])]),))
 
 
 def _image(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -37,11 +37,11 @@ def _image(rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _interpolation(grid: int) -> NDArray[np.float64]:
-    """The matrix (SIZE, grid) that interpolates linearly between `grid` values."""
+    """Return the matrix (SIZE, grid) that interpolates linearly between `grid` values."""
     places = np.linspace(0, grid - 1, SIZE)
     return np.maximum(0.0, 1.0 - np.abs(places[:, np.newaxis] - np.arange(grid)))
 
 
 DATASETS.add(
-    "random-images", Dataset("random-images", "192 seeded random images, 224 × 224, colour, unlabelled", load)
+    "random-images", Dataset("random-images", "192 seeded random images, 224 × 224, color, unlabeled", load)
 )

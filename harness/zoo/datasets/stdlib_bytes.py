@@ -1,41 +1,40 @@
-"""Python's standard library as bytes: what a small language model learns from, and is judged by.
+"""Python's standard library as bytes, for training and evaluating a small language model.
 
-Judged is an excerpt that the project carries (suites/data/stdlib-bytes: CPython 3.11.7, PSF licence), so
-that all machines judge by the same text; every load verifies it. Training takes the top-level modules of the
-interpreter that runs, without the files that the excerpt is made of.
+The test split is an excerpt in the project (suites/data/stdlib-bytes: CPython 3.11.7, PSF license), so that
+all machines evaluate on the same text; every load verifies it. The training split is the top-level modules of
+the running interpreter, without the files of the excerpt.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import platform
 import sys
 import sysconfig
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
+from harness.zoo.assets import unpack_verified
 from harness.zoo.registry import DATASETS, Data, Dataset, Split
 
 WINDOW = 256
-"""Bytes of an item; each is scored on the byte after it."""
+"""Bytes of a sample; the label of each is the byte after it."""
 HELD_OUT = (
     *("csv.py", "fractions.py", "graphlib.py", "heapq.py"),
     *("json/decoder.py", "queue.py", "shlex.py", "textwrap.py"),
 )
-"""Files of the excerpt, in its order: never trained on."""
+"""Files of the excerpt, in its order; they are never trained on."""
 GENERATED = "_sysconfigdata"
-"""Begin of the names of modules that differ from machine to machine."""
+"""Prefix of the names of modules that differ between machines."""
 EXCERPT = "held-out.bin.gz"
 MD5 = {"held-out.bin": "5741eed2c7dbb73fdad53b18806a3522"}
 
 
 def load(split: Split, root: Path) -> Data:
-    """Return windows int64 (items, 256) of bytes and, as labels of the same shape, the byte after each.
+    """Return windows int64 (samples, 256) of bytes and, as labels of the same shape, the byte after each.
 
     `root`/stdlib-bytes holds the excerpt (split ``test``). Raises DataError for an excerpt that is missing
     or damaged, or an interpreter without the sources of its library.
@@ -44,7 +43,7 @@ def load(split: Split, root: Path) -> Data:
 
 
 def windows(text: bytes) -> Data:
-    """Cut `text` into windows that do not overlap; the rest at the end is left out."""
+    """Cut `text` into windows that do not overlap; an incomplete one at the end is left out."""
     count = (len(text) - 1) // WINDOW
     values: NDArray[np.int64] = np.frombuffer(text, np.uint8)[: count * WINDOW + 1].astype(np.int64)
     return Data((values[:-1].reshape(count, WINDOW),), values[1:].reshape(count, WINDOW))
@@ -52,19 +51,14 @@ def windows(text: bytes) -> Data:
 
 def read_excerpt(folder: Path) -> bytes:
     """Unpack the excerpt and verify its MD5. Raises DataError."""
-    path, expected = folder / EXCERPT, MD5["held-out.bin"]
-    try:
-        text = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}): the project carries it in suites/data") from error
-    found = hashlib.md5(text, usedforsecurity=False).hexdigest()
-    if found != expected:
-        raise DataError(f"{path} has md5 {found} unpacked instead of {expected}: take the project's own")
-    return text
+    return unpack_verified(folder / EXCERPT, MD5["held-out.bin"], "use the project's file in suites/data")
 
 
 def training_text() -> bytes:
-    """Top-level modules of this interpreter's library, by name, without `HELD_OUT`. Raises DataError."""
+    """Return the top-level modules of this interpreter's library, by name, without `HELD_OUT`.
+
+    Raises DataError for a library without sources.
+    """
     folder = Path(sysconfig.get_path("stdlib"))
     files = [
         path
@@ -77,7 +71,7 @@ def training_text() -> bytes:
 
 
 def join(files: list[Path]) -> bytes:
-    """Put files one after the other, a zero byte before each; ends of lines are one byte everywhere."""
+    """Concatenate files, each after a zero byte; line ends are one byte on all systems."""
     try:
         return b"".join(b"\0" + path.read_bytes().replace(b"\r\n", b"\n") for path in files)
     except OSError as error:
@@ -85,7 +79,7 @@ def join(files: list[Path]) -> bytes:
 
 
 def provenance() -> dict[str, str]:
-    """Whose library was trained on, for a checkpoint's card."""
+    """Return which library was trained on, for a checkpoint's card."""
     text = training_text()
     return {
         "python": platform.python_version(),
@@ -98,7 +92,7 @@ DATASETS.add(
     "stdlib-bytes",
     Dataset(
         "stdlib-bytes",
-        "Python's standard library as bytes: windows of 256, labelled with the byte after each",
+        "Python's standard library as bytes: windows of 256, labeled with the byte after each",
         load,
         MD5,
         provenance,

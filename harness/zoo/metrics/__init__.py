@@ -1,1 +1,1 @@
-"""One file each; found by the registry."""
+"""The zoo's metrics, one file each; found by the registry."""

@@ -1,4 +1,4 @@
-"""Bits per byte: how many bits a code made from the model's forecasts would spend on each byte."""
+"""Bits per byte: the cross entropy of the model's predictions of each next byte."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from harness.zoo.registry import METRICS
 
 
 class BitsPerByte:
-    """Mean of -log2 of the probability given to each next byte of an item; NaN scores infinity.
+    """Mean of -log2 of the predicted probability of each next byte of a sample; NaN scores infinity.
 
-    The cross entropy of Shannon, "A Mathematical Theory of Communication", 1948; 8 is what a model that
-    knows nothing needs.
+    The cross entropy of Shannon, "A Mathematical Theory of Communication", 1948; a uniform prediction scores
+    8.
     """
 
     name = "bits-per-byte"
-    summary = "mean bits for each next byte of an item; less is better"
+    summary = "mean bits for each next byte of a sample; less is better"
     unit = "bits"
     higher_is_better = False
     needs_reference = False
 
     def score(self, outputs: tuple[Array, ...], truth: Array) -> NDArray[np.float64]:
-        """Score logits `outputs[0]` (items, positions, values) against next bytes (items, positions).
+        """Score logits `outputs[0]` (samples, positions, values) against next bytes (samples, positions).
 
         Raises DataError when the shapes do not fit, or a label is no integer in [0, values).
         """
         logits = outputs[0] if outputs else np.empty(0)
         if logits.ndim != 3 or truth.shape != logits.shape[:2] or logits.size == 0:
             raise DataError(
-                "bits-per-byte takes logits (items, positions, values) and labels (items, positions), "
+                "bits-per-byte takes logits (samples, positions, values) and labels (samples, positions), "
                 f"not {logits.shape} and {truth.shape}"
             )
         if truth.dtype.kind not in "iu":

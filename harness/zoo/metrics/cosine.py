@@ -1,4 +1,4 @@
-"""Cosine similarity between outputs and the reference's: the direction, whatever the scale."""
+"""Cosine similarity between outputs and the reference's: the same direction at any scale."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from harness.zoo.registry import METRICS
 
 
 class Cosine:
-    """From -1 to 1 for each item; 1 is the reference's direction.
+    """From -1 to 1 for each sample; 1 is the reference's direction.
 
-    Two vectors of zeros are alike (1.0); one alone, or NaN or infinity on either side, scores 0.0.
+    Two zero vectors score 1.0; a single zero vector, or NaN or infinity on either side, scores 0.0.
     """
 
     name = "cosine"
-    summary = "cosine between each item's flattened outputs and the reference's"
+    summary = "cosine between each sample's flattened outputs and the reference's"
     unit = ""
     higher_is_better = True
     needs_reference = True
 
     def score(self, outputs: tuple[Array, ...], truth: Array) -> NDArray[np.float64]:
-        """Score `outputs[0]` against the reference, both (items, …). Raises DataError for unequal shapes."""
+        """Score `outputs[0]` against the reference, both (samples, …), else raise DataError."""
         found, reference = flat_pair(self.name, outputs, truth)
         finite = np.asarray((np.isfinite(found) & np.isfinite(reference)).all(axis=1))
         found, reference = _unit(found, finite), _unit(reference, finite)
@@ -33,9 +33,9 @@ class Cosine:
 
 
 def _unit(rows: NDArray[np.float64], finite: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Scale each row (items, values) to length one; what is not `finite` becomes zeros.
+    """Scale each row (samples, values) to length one; rows that are not `finite` become zeros.
 
-    The largest value is divided out first, so that squares neither overflow nor vanish.
+    Rows are first divided by their largest value, so that squares neither overflow nor underflow.
     """
     safe = np.where(finite[:, np.newaxis], rows, 0.0)
     peak = np.abs(safe).max(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What the fidelity metrics share: they compare outputs with the reference's, where there are no labels."""
+"""What the metrics share that compare outputs with a reference's, where there are no labels."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.formats.tensors import Array
 def flat_pair(
     name: str, outputs: tuple[Array, ...], truth: Array
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return `outputs[0]` and the reference `truth`, both (items, values) in float64.
+    """Return `outputs[0]` and the reference outputs `truth`, both as (samples, values) in float64.
 
-    Raises DataError, naming the metric, unless they have the same shape, with at least one value an item.
+    Raises DataError, naming the metric, unless both have the same shape, with at least one value a sample.
     """
     found = outputs[0] if outputs else np.empty(0)
     if found.shape != truth.shape or found.ndim < 1 or found.dtype.kind not in "fiub":
@@ -24,6 +24,6 @@ def flat_pair(
         )
     values = int(np.prod(found.shape[1:], dtype=np.int64))
     if values == 0:
-        raise DataError(f"{name} takes items with at least one value, not {found.shape}")
+        raise DataError(f"{name} takes samples with at least one value, not {found.shape}")
     size = (len(found), values)
     return found.reshape(size).astype(np.float64), truth.reshape(size).astype(np.float64)

@@ -11,16 +11,16 @@ from harness.zoo.registry import METRICS
 
 
 class MaxError:
-    """The largest absolute difference in each item, in the outputs' own unit; NaN scores infinity."""
+    """The largest absolute difference in each sample, in the outputs' own unit; NaN scores infinity."""
 
     name = "max-error"
-    summary = "largest absolute difference between each item's outputs and the reference's"
+    summary = "largest absolute difference between each sample's outputs and the reference's"
     unit = ""
     higher_is_better = False
     needs_reference = True
 
     def score(self, outputs: tuple[Array, ...], truth: Array) -> NDArray[np.float64]:
-        """Score `outputs[0]` against the reference, both (items, …). Raises DataError for unequal shapes."""
+        """Score `outputs[0]` against the reference, both (samples, …), else raise DataError."""
         found, reference = flat_pair(self.name, outputs, truth)
         with np.errstate(invalid="ignore"):  # infinity minus infinity: equal, so no error
             difference = np.where(found == reference, 0.0, np.abs(found - reference))

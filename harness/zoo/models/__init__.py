@@ -1,1 +1,1 @@
-"""One file each; found by the registry."""
+"""The zoo's models, one file each; found by the registry."""

@@ -1,4 +1,4 @@
-"""BERT base as an encoder of 128 tokens: large dense layers, bound by compute."""
+"""BERT base as an encoder of 128 tokens: large dense layers, compute-bound."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TOKENS, VOCABULARY = 128, 30_522
 
 
 def build() -> torch.nn.Module:
-    """Make the encoder with random weights: token ids (batch, 128) to features (batch, 128, 768)."""
-    from harness.zoo.nets.encoder import BERT_BASE, Encoder
+    """Make the encoder with random weights; it maps token ids (batch, 128) to features (batch, 128, 768)."""
+    from harness.zoo.nets.transformer import BERT_BASE, Encoder
 
     return Encoder(BERT_BASE)
 

@@ -1,4 +1,4 @@
-"""The zoo's language model: a small decoder that forecasts the next byte of Python source text."""
+"""The zoo's language model: a small decoder that predicts the next byte of Python source text."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CONTEXT, BYTES = 256, 256
 
 
 def build() -> torch.nn.Module:
-    """Make two layers of 256 features, untrained; bytes (batch, 256) to logits (batch, 256, 256)."""
-    from harness.zoo.nets.decoder import DecoderShape, LanguageModel
+    """Make two untrained layers of 256 features; they map bytes (batch, 256) to logits (batch, 256, 256)."""
+    from harness.zoo.nets.transformer import LanguageModel, TransformerShape
 
-    return LanguageModel(DecoderShape(BYTES, CONTEXT, width=256, layers=2, heads=4))
+    return LanguageModel(TransformerShape(BYTES, CONTEXT, width=256, layers=2, heads=4))
 
 
 MODELS.add(
@@ -31,6 +31,6 @@ MODELS.add(
         metric="bits-per-byte",
         recipe=Recipe(epochs=1, batch=8, learning_rate=2e-3, weight_decay=0.1, seed=1),
         tokens_per_sample=CONTEXT,
-        source="Radford et al., Language Models are Unsupervised Multitask Learners, 2019, made small",
+        source="Radford et al., Language Models are Unsupervised Multitask Learners, 2019, at a small size",
     ),
 )

@@ -1,4 +1,4 @@
-"""Three large dense layers: each call reads 201 MB of weights once, so that memory bounds it."""
+"""Three large dense layers: a call reads 201 MB of weights once, so it is memory-bound."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def build() -> torch.nn.Module:
-    """Make the layers 4096-4096-4096-4096 with random weights; items are vectors (batch, 4096)."""
-    from harness.zoo.nets.mlp import Mlp
+    """Make the layers 4096-4096-4096-4096 with random weights; samples are vectors (batch, 4096)."""
+    from harness.zoo.nets.plain import Mlp
 
     return Mlp((4096,) * 4)
 
@@ -22,12 +22,12 @@ MODELS.add(
     "dense-4096",
     ZooModel(
         name="dense-4096",
-        summary="three dense layers 4096 × 4096, random weights: 50 M parameters, bound by memory at batch 1",
+        summary="three dense layers 4096 × 4096, random weights: 50 M parameters, memory-bound at batch 1",
         factory="harness.zoo.models.dense_4096:build",
         inputs=(TensorSpec(name="features", shape=(4096,)),),
         dataset=None,
         metric="agreement",
         recipe=None,
-        source="the shape of a feed-forward layer of a language model, made plain",
+        source="the shape of a feed-forward layer of a language model",
     ),
 )

@@ -1,4 +1,4 @@
-"""GPT-2 small makes one token from a cache of 256: a call reads all weights once, so memory bounds it."""
+"""GPT-2 small makes one token from a cache of 256: a call reads all weights once, so it is memory-bound."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CACHED = (12, 256, 64)
 def build() -> torch.nn.Module:
     """Make the decoder with the weights of ``gpt2-small-prefill``.
 
-    A token id (batch, 1) and a cache of 24 arrays (batch, 12, 256, 64), keys and values of each layer, to
-    the logits after the token and its own keys and values.
+    It maps a token id (batch, 1) and a cache of 24 arrays (batch, 12, 256, 64), the keys and values of each
+    layer, to the logits after the token and the token's own keys and values.
     """
-    from harness.zoo.nets.decoder import GPT2_SMALL, Decode
+    from harness.zoo.nets.transformer import GPT2_SMALL, Decode
 
     return Decode(GPT2_SMALL)
 

@@ -1,4 +1,4 @@
-"""GPT-2 small reading a prompt of 256 tokens: large dense layers, bound by compute."""
+"""GPT-2 small reading a prompt of 256 tokens: large dense layers, compute-bound."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TOKENS, VOCABULARY = 256, 50_257
 def build() -> torch.nn.Module:
     """Make the decoder with random weights.
 
-    Token ids (batch, 256) to the logits after the last (batch, 50257) and the cache: keys and values of each
-    layer, 24 arrays (batch, 12, 256, 64).
+    It maps token ids (batch, 256) to the logits after the last (batch, 50257) and the cache: keys and values
+    of each layer, 24 arrays (batch, 12, 256, 64).
     """
-    from harness.zoo.nets.decoder import GPT2_SMALL, Prefill
+    from harness.zoo.nets.transformer import GPT2_SMALL, Prefill
 
     return Prefill(GPT2_SMALL)
 

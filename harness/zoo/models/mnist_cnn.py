@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def build() -> torch.nn.Module:
     """Make the network of 32, 64 and 64 channels with untrained weights; images are (batch, 1, 28, 28)."""
-    from harness.zoo.nets.cnn import Cnn
+    from harness.zoo.nets.plain import Cnn
 
     return Cnn((32, 64, 64))
 

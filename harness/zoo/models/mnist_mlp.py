@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def build() -> torch.nn.Module:
     """Make the network 784-64-64-10 with untrained weights; it takes images (batch, 1, 28, 28)."""
-    from harness.zoo.nets.mlp import Mlp
+    from harness.zoo.nets.plain import Mlp
 
     return Mlp((784, 64, 64, 10))
 

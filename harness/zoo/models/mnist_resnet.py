@@ -28,6 +28,6 @@ MODELS.add(
         dataset="mnist",
         metric="top-1",
         recipe=Recipe(epochs=8, batch=256, learning_rate=6e-3, weight_decay=1e-2, augment="affine", seed=1),
-        source="He et al., Deep Residual Learning for Image Recognition, CVPR 2016, made small",
+        source="He et al., Deep Residual Learning for Image Recognition, CVPR 2016, at a small size",
     ),
 )

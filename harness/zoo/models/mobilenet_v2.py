@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def build() -> torch.nn.Module:
-    """Make MobileNetV2 with random weights; images are (batch, 3, 224, 224), answers (batch, 1000)."""
+    """Make MobileNetV2 with random weights; images are (batch, 3, 224, 224), logits (batch, 1000)."""
     from harness.zoo.nets.mobilenet_v2 import MobileNetV2
 
     return MobileNetV2()

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def build() -> torch.nn.Module:
-    """Make ResNet-18 with random weights; images are (batch, 3, 224, 224), answers (batch, 1000)."""
-    from harness.zoo.nets.image_resnet import ImageResNet
+    """Make ResNet-18 with random weights; images are (batch, 3, 224, 224), logits (batch, 1000)."""
+    from harness.zoo.nets.resnet import ImageResNet
 
     return ImageResNet((64, 128, 256, 512), depths=(2, 2, 2, 2))
 

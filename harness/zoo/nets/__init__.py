@@ -1,1 +1,1 @@
-"""The zoo's networks as torch modules; imported only by a model's `build()`, never by a registry."""
+"""The zoo's networks as torch modules; only a model's `build()` imports them, never a registry."""

@@ -19,7 +19,7 @@ STEM, LAST = 32, 1280
 
 
 def _convolution(before: int, after: int, size: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """A convolution that keeps height and width but for its stride, batch norm and ReLU6."""
+    """Make a padded convolution, batch norm and ReLU6."""
     return [
         nn.Conv2d(before, after, size, stride, padding=size // 2, groups=groups, bias=False),
         nn.BatchNorm2d(after),
@@ -28,9 +28,9 @@ def _convolution(before: int, after: int, size: int, stride: int = 1, groups: in
 
 
 class InvertedResidual(nn.Module):
-    """Widen (1 × 1), filter each channel apart (3 × 3), narrow without an activation.
+    """A 1 × 1 expansion, a depthwise 3 × 3 convolution, and a linear 1 × 1 projection.
 
-    The input is added where shapes allow.
+    The input is added where the shapes are equal.
     """
 
     def __init__(self, before: int, after: int, stride: int, expansion: int) -> None:
@@ -70,6 +70,6 @@ class MobileNetV2(nn.Module):
                 nn.init.kaiming_normal_(part.weight, mode="fan_in")
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, classes) of images (batch, 3, height, width)."""
+        """Map images (batch, 3, height, width) to logits (batch, classes)."""
         logits: torch.Tensor = self.head(self.pool(self.features(images)).flatten(1))
         return logits

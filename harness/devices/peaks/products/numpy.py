@@ -1,4 +1,4 @@
-"""numpy's float32 product, by the BLAS it was built with, held to its threads by threadpoolctl."""
+"""numpy's float32 product by its BLAS library; threadpoolctl limits the number of threads."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import importlib
 
 import numpy as np
 
-from harness.devices.peaks.registry import Product, gemm
+from harness.devices.peaks.registry import Product, floats, gemm
 
 
 @gemm("numpy", "float32", "threadpoolctl", kernel="matmul")
 def float32_product(rows: int, side: int, threads: int) -> Product:
     """Multiply by `np.matmul`."""
-    random = np.random.default_rng(0)
-    left, right = (random.random((n, side), dtype=np.float32) for n in (rows, side))
+    left, right = floats(rows, side), floats(side, side)
     controller = importlib.import_module("threadpoolctl").ThreadpoolController()
 
     def product() -> object:

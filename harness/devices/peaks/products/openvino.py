@@ -1,4 +1,4 @@
-"""OpenVINO's matrix products on the processor, by dtype: each a model of one MatMul."""
+"""OpenVINO's matrix products on the processor, one function a dtype; each is a model of one MatMul."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.devices.peaks.registry import Product, gemm
+from harness.devices.peaks.registry import Product, floats, gemm
 from harness.errors import HarnessError
+
+_GROUP = 64
+_ROUNDED = 32  # activations that share an int8 scale, as OpenVINO chooses by default
+_SCALE = 0.01
+_CHECKED = 64  # columns of the output that are compared with the exact product
+_FLOAT_ERROR = 2e-5
+"""Of the largest value: float32 sums have errors of about 1e-6, rounded activations of 1e-4 or more."""
 
 
 def one_matmul(
@@ -21,9 +28,9 @@ def one_matmul(
     kernel: str = "",
     **hints: Any,
 ) -> Product:
-    """Return the call that multiplies by the transposed `weights`; `data` is what is made of `parameter`.
+    """Return the call that multiplies by the transposed `weights`; `data` is computed from `parameter`.
 
-    Raises HarnessError when OpenVINO runs no product, or takes a kernel whose name does not end in `kernel`.
+    Raises HarnessError when OpenVINO runs no product, or uses a kernel whose name does not end in `kernel`.
     """
     import openvino
     from openvino import opset13 as ops
@@ -41,12 +48,12 @@ def one_matmul(
     layers = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
     taken = [x["primitiveType"].value for x in layers if x["layerType"].value in ("FullyConnected", "MatMul")]
     if not taken or not all(name.lower().endswith(kernel.lower()) for name in taken):
-        raise HarnessError(f"OpenVINO multiplies by {', '.join(taken) or 'no kernel that it tells of'} here")
+        raise HarnessError(f"OpenVINO multiplies with {', '.join(taken) or 'no kernel that it reports'} here")
     request = compiled.create_infer_request()
     tensor = openvino.Tensor(left, shared_memory=True)
 
     def product() -> object:
-        request.set_input_tensor(0, tensor)  # a request keeps no hold of it: `product` does
+        request.set_input_tensor(0, tensor)  # the closure keeps the array alive; a request does not
         request.infer()
         return request.get_output_tensor(0).data
 
@@ -55,47 +62,31 @@ def one_matmul(
 
 @gemm("openvino", "int8", "openvino", kernel="MatMul")
 def int8_product(rows: int, side: int, threads: int) -> Product:
-    """Multiply float activations that are rounded to uint8 on the way, which is part of the time."""
+    """Multiply float activations that are rounded to uint8 first; rounding is part of the time."""
     from openvino import opset13 as ops
 
-    from harness.devices.peaks.products.openvino import one_matmul
-
-    random = np.random.default_rng(0)
-    left = random.random((rows, side), dtype=np.float32)
-    right = random.integers(-127, 128, (side, side), dtype=np.int8)
+    right = np.random.default_rng(0).integers(-127, 128, (side, side), dtype=np.int8)
     parameter = ops.parameter([rows, side], np.float32)
     low, high = np.float32(0), np.float32(1)
     data = ops.fake_quantize(parameter, low, high, low, high, 256)
     scales = np.full((side, 1), 0.01, np.float32)
     weights = ops.multiply(ops.convert(ops.constant(right), np.float32), ops.constant(scales))
-    return one_matmul(data, weights, parameter, left, threads, kernel="I8")
-
-
-_GROUP = 64
-_ROUNDED = 32  # activations that share an int8 scale: what OpenVINO would choose
-_SCALE = 0.01
-_CHECKED = 64  # columns of the answer
-_FLOAT_ERROR = (
-    2e-5  # of the largest value: float32 sums err by about 1e-6, rounded activations by 1e-4 and more
-)
+    return one_matmul(data, weights, parameter, floats(rows, side), threads, kernel="I8")
 
 
 @gemm("openvino", "int4", "openvino", kernel="MatMul", computes="int8")
 def int4_product(rows: int, side: int, threads: int) -> Product:
     """Multiply by weights in groups of 64 that share a scale.
 
-    Raises HarnessError where activations are not rounded, so that the product would be one of float32.
+    Raises HarnessError where activations are not rounded, since then the product is computed in float32.
     """
     import openvino
     from openvino import opset13 as ops
 
-    from harness.devices.peaks.products.openvino import one_matmul
-
-    random = np.random.default_rng(0)
-    left = random.random((rows, side), dtype=np.float32)
-    packed = random.integers(0, 256, side * side // 2, dtype=np.uint8)
+    left = floats(rows, side)
+    packed = np.random.default_rng(0).integers(0, 256, side * side // 2, dtype=np.uint8)
     groups = [side, side // _GROUP, _GROUP]
-    # A constant reads a Tensor's own memory, which is gone after this, unless it is told to copy.
+    # A constant shares the Tensor's memory, which does not outlive this function, unless told to copy it.
     stored = ops.constant(openvino.Tensor(packed, groups, openvino.Type.i4), shared_memory=False)
     scales = ops.constant(np.full((side, side // _GROUP, 1), _SCALE, np.float32))
     weights = ops.reshape(ops.multiply(ops.convert(stored, np.float32), scales), [side, side], False)
@@ -108,11 +99,11 @@ def int4_product(rows: int, side: int, threads: int) -> Product:
     return product
 
 
-def is_rounded(answer: NDArray[Any], left: NDArray[np.float32], packed: NDArray[np.uint8]) -> bool:
-    """Whether `answer` is further from the exact product than float32 is: kernels' names do not tell."""
+def is_rounded(output: NDArray[Any], left: NDArray[np.float32], packed: NDArray[np.uint8]) -> bool:
+    """Whether the error of `output` exceeds that of float32; the names of kernels do not tell."""
     pairs = packed.reshape(-1, left.shape[1] // 2)[:_CHECKED]
     halves = np.stack([pairs & 15, pairs >> 4], axis=-1).reshape(len(pairs), -1).astype(np.float64)
     columns = np.where(halves > 7, halves - 16, halves) * _SCALE
-    exact = (left[0].astype(np.float64) * columns).sum(axis=1)  # by `@` numpy's own threads would spin
-    error = np.abs(answer[0, :_CHECKED] - exact).max() / np.abs(exact).max()
+    exact = (left[0].astype(np.float64) * columns).sum(axis=1)  # `@` would make numpy's own threads spin
+    error = np.abs(output[0, :_CHECKED] - exact).max() / np.abs(exact).max()
     return bool(error > _FLOAT_ERROR)
