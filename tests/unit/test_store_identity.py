@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import pytest
 
-from harness.store.identity import DECIDING, KINDS, differences, identical
+from harness.store.identity import DECIDING, KINDS, Identified, differences, identical
+from harness.store.record import Record
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class Known:
 
 
 SAME = Known()
+
+
+def test_a_record_has_a_digest_of_each_kind() -> None:
+    assert {f"{kind}_digest" for kind in KINDS} <= {field.name for field in fields(Record)}
+
+
+def as_identified(record: Record) -> Identified:
+    """Let mypy check it, too."""
+    return record
 
 
 def other(*kinds: str, value: str | None = "2") -> Known:
