@@ -78,7 +78,7 @@ def test_dimensions_are_fixed_named_or_free(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "given", "says"),
     [
-        (["n", "l"], None, "m.onnx: ONNX input 'x' has free dimensions beside the batch; give its shape"),
+        (["n", "l"], None, "m.onnx: ONNX input 'x' has free dimensions besides the batch; give its shape"),
         (
             ["n", 4],
             {"x": [5]},
@@ -106,7 +106,7 @@ def test_a_plan_names_the_file_and_the_model_that_cannot_be_used(tmp_path: Path)
     with Inspector(tmp_path / "cache", tmp_path) as inspector:
         made = plan(tmp_path, inspector, models=models)
     assert [str(problem) for problem in made.problems] == [
-        f"{tmp_path / 's.yaml'}:4: models.m.onnx: m.onnx: ONNX input 'x' has free dimensions beside the "
+        f"{tmp_path / 's.yaml'}:4: models.m.onnx: m.onnx: ONNX input 'x' has free dimensions besides the "
         "batch; give its shape under inputs"
     ]
     skips = {planned.cell.model.name: planned.skip for planned in made.cells.values()}
