@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,8 +64,3 @@ def remove_empty_files(folder: Path, names: Iterable[str] = ("*",)) -> None:
         for path in folder.glob(pattern):
             if path.is_file() and path.stat().st_size == 0:
                 path.unlink()
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder and its content; a missing folder is no error."""
-    shutil.rmtree(folder, ignore_errors=True)

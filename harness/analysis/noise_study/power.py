@@ -60,13 +60,7 @@ class Experiment:
         """Return this share of the experiment, its first Trials, at least FEWEST."""
         trials = sorted(self.timed_s)
         kept = trials[: max(FEWEST, math.ceil(share * len(trials)))]
-        timings = {
-            name: Timing(
-                {t: timing.seconds[t] for t in kept if t in timing.seconds},
-                {t: timing.rounds[t] for t in kept if t in timing.rounds},
-            )
-            for name, timing in self.timings.items()
-        }
+        timings = {name: timing.of(kept) for name, timing in self.timings.items()}
         return Experiment(timings, {t: self.timed_s[t] for t in kept}, {t: self.wall_s[t] for t in kept})
 
 
