@@ -3,7 +3,8 @@
 Public API; each name is imported on first use:
 
 - `read_suite(path)` returns a checked suite, `make_plan(suite, place)` its Plan of Cells
-- `load(folder)` and `find(root)` return stored Runs, `compare(run)` speed-ups, verdicts and quality losses
+- `load(folder)` and `find(root)` return stored Runs, `run.records` their Records, `compare(run)` Records with
+  speed-up, verdict and quality loss, `to_frame(rows)` a pandas frame of these
 - for plug-ins: `transform`, `conversion`, `deployment`, `StepConfig`; `runtime`, `RuntimeConfig`, `Session`;
   `MODELS`, `DATASETS`, `METRICS`, `SOURCES`, and the errors
 """
@@ -17,6 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from harness.analysis.compare.comparison import compare as compare
+    from harness.analysis.compare.comparison import to_frame as to_frame
     from harness.errors import BuildError as BuildError
     from harness.errors import DataError as DataError
     from harness.errors import HarnessError as HarnessError
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from harness.zoo.source import SOURCES as SOURCES
 
 _HOMES = {
-    "harness.analysis.compare.comparison": ("compare",),
+    "harness.analysis.compare.comparison": ("compare", "to_frame"),
     "harness.errors": ("BuildError", "DataError", "HarnessError"),
     "harness.runner.plan": ("make_plan",),
     "harness.runtimes.registry": ("RuntimeConfig", "Session", "runtime"),

@@ -1,4 +1,4 @@
-"""Arrays in JSON: in the events that workers send, and in the journal that keeps them."""
+"""Arrays in JSON: in the events that workers send, and in the journal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def pack(array: NDArray[Any]) -> dict[str, Any]:
-    """An array as JSON: its type, shape, and the base64 of its raw bytes."""
+    """Return an array as JSON: its dtype, shape, and its bytes in base64."""
     return {
         "dtype": array.dtype.str,
         "shape": array.shape,
@@ -20,6 +20,6 @@ def pack(array: NDArray[Any]) -> dict[str, Any]:
 
 
 def unpack(content: Mapping[str, Any]) -> NDArray[Any]:
-    """Return an array from JSON."""
+    """Return the array of such JSON."""
     raw = base64.b64decode(content["base64"])
     return np.frombuffer(raw, dtype=np.dtype(content["dtype"])).reshape(content["shape"])

@@ -1,4 +1,4 @@
-"""`run.json`: what was run, where, when, at which commit, and with what settings."""
+"""`run.json`: what was run, where, when, at which commit and with which settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.store.schema import SCHEMA_VERSION
 
 
 def _holding(**kinds: type | tuple[type, ...]) -> AfterValidator:
-    """Refuse a mapping that lacks one of these, or has it of another type: readers go by them."""
+    """Refuse a mapping that lacks one of these keys, or has another type in it: readers rely on them."""
 
     def check(found: dict[str, Any]) -> dict[str, Any]:
         if wrong := [name for name, kind in kinds.items() if not isinstance(found.get(name), kind)]:
@@ -27,7 +27,7 @@ Finding = Annotated[dict[str, Any], _holding(name=str, level=str, why=str)]
 
 
 class Commit(BaseModel):
-    """The commit of the working folder the Run was started in; None where it is no git checkout."""
+    """The commit of the folder in which the Run was started; None if it is no git checkout."""
 
     hash: str
     dirty: bool
@@ -42,8 +42,8 @@ class GroupInfo(BaseModel):
     workload: str
     hardware: str
     scenario: str
-    options: dict[str, Any] = Field(default_factory=dict, description="the workload, defaults filled in")
-    speed: str = Field(default="", description="what stands for speed: latency, throughput or rate")
+    options: dict[str, Any] = Field(default_factory=dict, description="the workload with its defaults")
+    speed: str = Field(default="", description="what speed means: latency, throughput or rate")
     conditions: str = Field(default="", description="what is measured, in words")
     call: str = Field(default="", description="what one timed call is, in words")
     batch: int
@@ -69,9 +69,9 @@ class Times(BaseModel):
 
 
 class RunInfo(BaseModel):
-    """Everything of a Run that is not a table."""
+    """Everything in a Run that is not a table."""
 
-    model_config = ConfigDict(extra="allow")  # a newer version may say more
+    model_config = ConfigDict(extra="allow")  # a newer harness may add fields
 
     schema_version: int = SCHEMA_VERSION
     harness_version: str = ""
@@ -103,6 +103,6 @@ class RunInfo(BaseModel):
     )
     doctor: list[Finding] = Field(
         default_factory=list,
-        description="what the machine's check-up found before the Run: devices/doctor.py",
+        description="what `harness doctor` found before the Run: devices/doctor.py",
     )
     clock: dict[str, float] = Field(default_factory=dict, description="the timer's own cost")

@@ -1,6 +1,6 @@
-"""The journal of a Run in progress: every event as it comes, one JSON line each.
+"""The journal of a Run in progress: one JSON line per event, written at once.
 
-What is in it survives a crash, a kill and a full disk; `--resume` and the reader of unfinished Runs go by it.
+It survives a crash, a kill and a full disk; `--resume` and the report of an unfinished Run read it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from harness.errors import StoreError
 
 try:
     import fcntl
-except ImportError:  # no POSIX locks: two that write one Run are not seen
+except ImportError:  # no POSIX locks: two processes that write one Run are not detected
     fcntl = None  # type: ignore[assignment]
 
 FILE, BALLAST = "journal.jsonl", ".ballast"
 BALLAST_BYTES = 4_000_000
-"""Space kept in reserve on the disk; given back when it fills up, so that the last Block still fits."""
+"""Reserved disk space; it is freed when the disk is full, so that the last Block still fits."""
 
 Event = dict[str, Any]
 
 
 class Journal:
-    """Appends events. Each goes to the system at once; `sync` makes them safe from a power cut.
+    """Appends events. Each is passed to the system at once; `sync` protects them from a power cut.
 
     Only one process can have a Run's journal open.
     """
@@ -52,7 +52,7 @@ class Journal:
             raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
 
     def append(self, event: str, **content: Any) -> Event:
-        """Write one event. Raises StoreError, after saving it, when the disk is full."""
+        """Write one event. If the disk is full, save it in the reserve and raise StoreError."""
         entry = {"event": event, "at": round(time.time(), 3), **content}
         line = json.dumps(entry, default=str).encode() + b"\n"
         try:
@@ -61,24 +61,24 @@ class Journal:
             self._rescue(line)
             raise StoreError(
                 f"cannot write {self.path}: {error.strerror or error}. What was measured is kept; "
-                "make room, then go on with --resume"
+                "free space on the disk, then continue with --resume"
             ) from error
         return entry
 
     def sync(self) -> None:
-        """Make all events safe from a power cut."""
+        """Protect all events from a power cut."""
         with contextlib.suppress(OSError):
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file and give the reserve back."""
+        """Close the file and free the reserve."""
         with contextlib.suppress(OSError):
             self._file.close()
         with contextlib.suppress(OSError):
             (self.folder / BALLAST).unlink()
 
     def _open(self) -> BinaryIO:
-        """Open without a buffer, out of which a torn line could come later and stand there twice."""
+        """Open without a buffer, which could write a torn line again later."""
         return self.path.open("ab", buffering=0)
 
     def _lock(self) -> None:
@@ -88,7 +88,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._file.close()
-            raise StoreError(f"{self.folder} is being written: that Run is still going on") from error
+            raise StoreError(f"{self.folder} is being written: that Run is still in progress") from error
         except OSError:  # a file system without locks
             pass
 
@@ -98,13 +98,13 @@ class Journal:
             left = left[self._file.write(left) :]
 
     def _rescue(self, line: bytes) -> None:
-        """Free the reserve and write the line again on a line of its own; readers skip the torn one."""
+        """Free the reserve and write the event again on a new line; readers skip the torn line."""
         with contextlib.suppress(OSError):
             (self.folder / BALLAST).unlink(missing_ok=True)
             self._write(b"\n" + line)
 
     def _tidy(self) -> None:
-        """Leave nothing behind where not a single event could be written."""
+        """Remove an empty journal and its empty folder."""
         with contextlib.suppress(OSError):
             if self.path.stat().st_size == 0:
                 self.path.unlink()
@@ -112,7 +112,7 @@ class Journal:
             self.folder.rmdir()
 
     def _end_last_line(self) -> None:
-        """A killed manager may have left half a line; the next event must not run into it."""
+        """End the torn line of a killed manager, so that the next event starts on a new line."""
         if self.path.stat().st_size:
             with self.path.open("rb") as file:
                 file.seek(-1, os.SEEK_END)
@@ -122,7 +122,7 @@ class Journal:
 
 
 def read_journal(folder: Path) -> list[Event]:
-    """Read all whole events; torn lines are passed over. Raises StoreError when there is no journal."""
+    """Read all complete events; torn lines are skipped. Raises StoreError when there is no journal."""
     path = folder / FILE
     events: list[Event] = []
     try:
@@ -138,7 +138,7 @@ def read_journal(folder: Path) -> list[Event]:
 
 
 def write_log(folder: Path, events: list[Event]) -> None:
-    """Write `log.jsonl`: the journal without the arrays that stand in the Run's tables."""
+    """Write `log.jsonl`: the journal without the arrays, which are in the Run's tables."""
     from harness.store.writing import write_atomic
 
     bulky = ("calls_ns", "scores", "evidence")

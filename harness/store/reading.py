@@ -1,4 +1,4 @@
-"""Reading Runs of any schema version up to this one; a damaged one is named and left out."""
+"""Reading Runs of this schema version and older ones; damaged Runs are reported and left out."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def read_info(folder: Path) -> RunInfo:
             )
         return RunInfo.model_validate(version1.info(content) if version == 1 else content)
     except FileNotFoundError as error:
-        raise StoreError(f"{folder} holds no run.json: it is no Run") from error
+        raise StoreError(f"{folder} has no run.json: it is not a Run") from error
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
     except ValidationError as error:

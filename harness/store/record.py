@@ -50,16 +50,18 @@ class Record:
     replicas: int | None = column("inference processes", "processes")
 
     code_digest: str | None = column("digest of the model's code")
-    weights_digest: str | None = column("digest of the model's weights")
-    data_digest: str | None = column("digest of the dataset")
+    weights_digest: str | None = column("digest of the weights, or of the file with graph and weights")
+    data_digest: str | None = column("digest of the model's dataset")
     technique_digest: str | None = column(
-        "digest of the technique's settings that differ from their defaults, and of the code its result needs"
+        "digest of the steps' code, and of their settings that differ from the defaults"
     )
-    artifact_digest: str | None = column("digest of the Artifact's content")
-    libraries_digest: str | None = column("digest of the versions of runtime and libraries")
-    settings_digest: str | None = column("digest of the workload, hardware and runtime settings")
-    environment_digest: str | None = column("digest of the environment variables that change speed")
-    machine_digest: str | None = column("digest of the machine")
+    artifact_digest: str | None = column("digest of the content of the Artifact that is timed")
+    libraries_digest: str | None = column("digest of the versions of Python and of all libraries")
+    settings_digest: str | None = column(
+        "digest of workload and target, and of settings and code of runtime and deployment"
+    )
+    environment_digest: str | None = column("digest of the worker's environment variables that change speed")
+    machine_digest: str | None = column("digest of the machine's id")
 
     stage: str | None = column("where a failed Cell failed: build, start, load, evaluation, measure")
     reason: str | None = column("why the Cell was skipped or failed")

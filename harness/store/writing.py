@@ -1,8 +1,7 @@
-"""Writing a Run: tables and `run.json` beside its place, then renamed; a reader never sees half a Run."""
+"""Writing a Run: its folder is renamed when it is complete, so that a reader never sees half a Run."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,7 @@ def write_run(folder: Path, info: RunInfo, tables: Mapping[str, Rows]) -> None:
 
 
 def publish(partial: Path, final: Path) -> None:
-    """Give a complete Run its final name. Raises StoreError when that name is taken."""
+    """Give a complete Run its final name. Raises StoreError when that name exists."""
     if final.exists():
         raise StoreError(f"{final} exists already")
     try:
@@ -60,13 +59,8 @@ def publish(partial: Path, final: Path) -> None:
 
 
 def remove_empty_files(folder: Path, names: Iterable[str] = ("*",)) -> None:
-    """Remove files without content (logs of workers that said nothing)."""
+    """Remove empty files (logs of workers that printed nothing)."""
     for pattern in names:
         for path in folder.glob(pattern):
             if path.is_file() and path.stat().st_size == 0:
                 path.unlink()
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder with all it holds; missing is fine."""
-    shutil.rmtree(folder, ignore_errors=True)

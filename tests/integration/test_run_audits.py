@@ -31,8 +31,8 @@ def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> Non
     (reason,) = cells.loc[("constant", "ort"), "audit_reasons"]
     assert reason == "constant-output: 256 different inputs had one and the same answer"
     board = next(board for board in boards(run) if board.group.model == "remembers")
-    assert list(board.rows["technique"]) == ["ort"]
-    assert list(board.off["technique"]) == ["eager"]
+    assert [row.technique for row in board.rows] == ["ort"]
+    assert [row.technique for row in board.off] == ["eager"]
     assert "off the board: eager failed its audit: repeated-input" in out
 
 

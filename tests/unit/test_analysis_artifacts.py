@@ -7,7 +7,7 @@ import json
 import pytest
 from runs import record
 
-from harness.analysis.records.artifacts import LOW_PRECISION, add_artifact
+from harness.analysis.records.columns import LOW_PRECISION, add_artifact
 from harness.report.precision import low_precision
 from harness.store.record import Record
 from harness.store.schema import columns

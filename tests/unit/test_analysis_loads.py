@@ -13,7 +13,7 @@ from runs import record
 
 from harness.analysis.compare.timing import ratio_of, timings
 from harness.analysis.records.arms import block_row
-from harness.analysis.records.load import add_load, load_warnings
+from harness.analysis.records.columns import add_load, load_warnings
 from harness.report.arrivals import arrivals
 from harness.store.arrays import pack
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.analysis.records.arms import times
 from harness.analysis.records.assemble import assemble, mean_with_interval
-from harness.analysis.records.wall_time import times
 from harness.stats.quantiles import min_calls
 from harness.store.arrays import pack
 from harness.store.info import RunInfo

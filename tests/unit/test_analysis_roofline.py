@@ -160,7 +160,7 @@ def test_nobody_multiplies_faster_than_the_machine(share: float, notes: list[str
     assert len(finding["reasons"]) == (state == "failed")
     assert ("was disturbed" in finding.get("note", "")) == (state is None)
     if state == "failed":
-        assert f"{share:.3g} times what this machine was measured to multiply with 2" in finding["reasons"][0]
+        assert f"{share:.3g} times what this machine was measured to compute with 2" in finding["reasons"][0]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from runs import record
 
-from harness.analysis.records.process import add_threads, thread_warnings
+from harness.analysis.records.columns import add_threads, thread_warnings
 from harness.measure.threads import ThreadMeter, threads_used
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")

@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) ->
 def test_only_one_process_writes_a_journal(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.append("notice", text="a")
-    with pytest.raises(StoreError, match="is being written: that Run is still going on"):
+    with pytest.raises(StoreError, match="is being written: that Run is still in progress"):
         Journal(tmp_path)
     journal.append("notice", text="b")
     journal.close()

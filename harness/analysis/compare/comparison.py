@@ -137,32 +137,32 @@ def _result(row: Record, base: Record | None, timed: Timings, scores: dict[str, 
     return result
 
 
-def _scores(answers: pd.DataFrame) -> dict[str, pd.Series[float]]:
-    """Scores by Cell, indexed by item; a second arm's answers to the same items are left out."""
-    first = answers.drop_duplicates(["cell_id", "sample"])
+def _scores(scores: pd.DataFrame) -> dict[str, pd.Series[float]]:
+    """Return the scores by Cell, indexed by sample; those of a second arm are left out."""
+    first = scores.drop_duplicates(["cell_id", "sample"])
     return {str(cell): part.set_index("sample")["score"] for cell, part in first.groupby("cell_id")}
 
 
 def _difference(
     baseline: pd.Series[float] | None, candidate: pd.Series[float] | None, *, shares: bool
 ) -> Difference | None:
-    """Candidate minus baseline over the items that both answered; None where they share none."""
+    """Return candidate minus baseline over the samples that both have; None if they share none."""
     if baseline is None or candidate is None:
         return None
     both = pd.concat([baseline, candidate], axis=1, join="inner")
     try:
         return paired_difference(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy(), shares=shares)
-    except HarnessError:  # no common items, or scores that are no numbers
+    except HarnessError:  # no common samples, or scores that are not finite
         return None
 
 
 def _judged(results: list[Result], info: RunInfo) -> list[Result]:
     """Correct all p-values of the Run together (Benjamini-Hochberg), then decide each Verdict.
 
-    The list is what the board shows: Records that failed their audit are not in it, nor are ratios of one
-    Trial, whose p-values know nothing of how processes differ (a wider bar holds for them, stats/verdict.py).
-    A leaderboard is a list that is browsed: what is bounded is the share of false alarms in it. That any at
-    all is rare comes from the noise floor, which each Verdict has to pass besides (stats/verdict.py).
+    Records that failed their audit are not counted, since the board does not show them. Ratios of one Trial
+    are not counted either: their p-values ignore how processes differ, so a stricter rule applies to them
+    (stats/verdict.py). The correction bounds the share of false alarms on a leaderboard; the noise floor,
+    which each Verdict must also exceed, makes any false alarm rare.
     """
     listed = [result for result in results if result.record.audit != "failed"]
     fast = [result for result in listed if result.ratio and result.ratio.between_trials]
@@ -181,9 +181,9 @@ def _judged(results: list[Result], info: RunInfo) -> list[Result]:
 
 
 def judge(ratio: Ratio, floor: Ratio | None, wanted: float, p: float | None) -> Verdict:
-    """Decide; but "the same" within a floor that hides all but large changes is not knowing.
+    """Return the Verdict; equivalent becomes inconclusive if the interval still allows a change above LOUD.
 
-    `wanted` is the target_ci that was aimed for, `p` the p-value, corrected where there are many comparisons.
+    `wanted` is the Run's target_ci, `p` the p-value, corrected if there are many comparisons.
     """
     verdict = decide(ratio, floor, wanted, p_value=p)
     known = ratio.low >= 1 / (1 + LOUD) and ratio.high <= 1 + LOUD
@@ -216,7 +216,7 @@ def _comparison(result: Result) -> Comparison:
 
 
 def unit_scale(unit: str | None) -> float:
-    """Return what turns a difference of scores into the metric's unit (pt: hundredths of a share)."""
+    """Return the factor from a difference of scores to the metric's unit (pt: hundredths of a share)."""
     return 100.0 if unit == POINTS else 1.0
 
 
@@ -236,10 +236,7 @@ def _loss_columns(difference: Difference, scale: float) -> dict[str, float | int
 
 
 def _break_even(row: Record, base: Record, reference: Timing | None, ratio: Ratio | None) -> float | None:
-    """Items after which the longer build is paid back, by the speed-up that stands beside it.
-
-    None where it never is or nothing is known.
-    """
+    """Return the samples after which the longer build is paid back; None if never or unknown."""
     old = reference.median() if reference else None
     if row.build_s is None or old is None or ratio is None or ratio.estimate <= 1:
         return None

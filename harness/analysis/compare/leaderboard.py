@@ -21,7 +21,7 @@ from harness.units import POINTS
 Flags = NDArray[np.bool_]
 
 SMALLER = 0.98
-"""Share of the baseline's size from which on an Artifact counts as smaller: below is a matter of headers."""
+"""An Artifact counts as smaller below this share of the baseline's size; file headers explain less."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,8 @@ def ranked(rows: Iterable[Comparison]) -> list[Comparison]:
 
 
 def pareto_front(gain: ArrayLike, cost: ArrayLike) -> Flags:
-    """Flag the points that no other beats: none has at least their gain at no more cost, and one of both
-    strictly better. Equal points stand or fall together; points with a missing value are never on the front.
+    """Return which points no other point beats, with at least their gain, at most their cost, and one of both
+    strictly better. Equal points are flagged alike; points with a missing value are never on the front.
     """
     gains, costs = np.asarray(gain, dtype=np.float64), np.asarray(cost, dtype=np.float64)
     known = np.flatnonzero(~(np.isnan(gains) | np.isnan(costs)))
@@ -173,23 +173,23 @@ def pareto_front(gain: ArrayLike, cost: ArrayLike) -> Flags:
     previous: tuple[float, float] | None = None
     for index in order:
         point = (float(gains[index]), float(costs[index]))
-        # Sorted by falling gain: a point stands when it is cheaper than all before it, or equals the last.
+        # By falling gain, a point is on the front if it is cheaper than all before it or equals the last.
         if point[1] < cheapest or point == previous:
             front[index] = True
             cheapest, previous = point[1], point
     return front
 
 
-def within_budget(drops: ArrayLike, max_drop: float | None) -> list[bool | None]:
-    """Say for each drop whether it is within the budget; None where the drop or the budget is missing."""
-    values = np.asarray(drops, dtype=np.float64)
-    return [None if max_drop is None or np.isnan(drop) else bool(drop <= max_drop) for drop in values]
+def within_budget(losses: ArrayLike, max_drop: float | None) -> list[bool | None]:
+    """Return for each quality loss whether it is within the budget; None if one of both is missing."""
+    values = np.asarray(losses, dtype=np.float64)
+    return [None if max_drop is None or np.isnan(loss) else bool(loss <= max_drop) for loss in values]
 
 
 def budget(info: RunInfo, metric: str = "", unit: str = POINTS) -> float | None:
-    """Return the largest allowed drop of a metric in its unit, or None without a budget.
+    """Return the largest allowed quality loss of a metric in its unit, or None without a budget.
 
-    `max_drop` (0.5 of ``0.5`` or ``0.5pt``) counts in points, so it holds for metrics of that unit alone.
+    `max_drop` (0.5 of ``0.5`` or ``0.5pt``) is in points, so it applies only to metrics of that unit.
     """
     own = info.quality.get("by_metric")
     if isinstance(own, dict) and isinstance(own.get(metric), int | float):

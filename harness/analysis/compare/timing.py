@@ -1,7 +1,7 @@
-"""The Blocks of a Run as statistics want them: by arm and Trial, in seconds per item; and ratios of arms.
+"""The Blocks of a Run for statistics: by arm and Trial, in seconds per sample; and ratios of arms.
 
-Speed is what the scenario asks for, and each Block says it in seconds per item. Blocks of older Runs leave it
-to the reader: the median call for a single stream, the Block's time over the items answered for offline work.
+Each Block records its speed in seconds per sample. For Blocks of older Runs it is computed here: the median
+call for a single stream, the Block's time over its samples for offline work.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.stats.verdict import floor_magnitude
 from harness.store.reading import Run
 
 TRUNCATED = 0.25
-"""A Trial with fewer Blocks than this share of the usual number, and than a pilot has, is not compared."""
+"""A Trial is not compared if it has fewer Blocks than this share of the usual number, and than a pilot."""
 
 Floats = NDArray[np.float64]
 Timings = dict[tuple[str, str], "Timing"]
@@ -29,18 +29,18 @@ Timings = dict[tuple[str, str], "Timing"]
 
 @dataclass
 class Timing:
-    """One arm's Blocks: by Trial, seconds per item and the Blocks' rounds."""
+    """One arm's Blocks: by Trial, seconds per sample and the Blocks' rounds."""
 
     seconds: dict[int, Floats] = field(default_factory=dict)
     rounds: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def of(self, trials: Collection[int]) -> Timing:
-        """Return those of the Trials that are among `trials`."""
+        """Return the Trials that are among `trials`."""
         kept = [trial for trial in self.seconds if trial in trials]
         return Timing({t: self.seconds[t] for t in kept}, {t: self.rounds[t] for t in kept})
 
     def median(self) -> float | None:
-        """Mean over Trials of the median over their Blocks, seconds per item."""
+        """Return the mean over Trials of the median over their Blocks, seconds per sample."""
         return float(np.mean([np.median(part) for part in self.seconds.values()])) if self.seconds else None
 
 
@@ -65,10 +65,10 @@ def timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> Timings:
 
 
 def _leave_out_truncated(timing: Timing) -> None:
-    """Drop Trials that ended early (a dead worker, Ctrl-C) with far fewer Blocks than the others.
+    """Drop truncated Trials, which ended early (a dead worker, Ctrl-C) with far fewer Blocks than others.
 
-    Among Trials that count the same, such a one would weigh as much as a whole one. As many Blocks as a pilot
-    Trial has are enough: later ones may be planned to be several times as long.
+    Every Trial has the same weight, so a truncated one would count as much as a whole one. As many Blocks as
+    in a pilot Trial are enough: later Trials may be planned to be several times as long.
     """
     usual = float(np.median([part.size for part in timing.seconds.values()]))
     enough = min(TRUNCATED * usual, PILOT_BLOCKS)
@@ -77,29 +77,24 @@ def _leave_out_truncated(timing: Timing) -> None:
 
 
 def ratio_of(baseline: Timing | None, candidate: Timing | None) -> Ratio | None:
-    """Speed-up of one arm, from the Trials that both arms have.
-
-    Only where they share none are Trials compared that were not measured side by side.
-    """
+    """Return the speed-up of `candidate` from the Trials that both arms have; unpaired if they share none."""
     if baseline is None or candidate is None or not baseline.seconds or not candidate.seconds:
         return None
     common = sorted(baseline.seconds.keys() & candidate.seconds.keys())
-    same = baseline.seconds.keys() == candidate.seconds.keys()
-    paired = same or bool(common)
-    arms = [[arm.seconds[t] for t in (common if paired else arm.seconds)] for arm in (baseline, candidate)]
-    rounds = ([baseline.rounds[t] for t in common], [candidate.rounds[t] for t in common]) if paired else None
+    arms = [[arm.seconds[t] for t in common or arm.seconds] for arm in (baseline, candidate)]
+    rounds = ([baseline.rounds[t] for t in common], [candidate.rounds[t] for t in common]) if common else None
     try:
         return speedup(arms[0], arms[1], rounds=rounds)
-    except HarnessError:  # times that no statistics can be made of
+    except HarnessError:  # times without a ratio, such as zero
         return None
 
 
 def noise_floor(baseline: Timing | None, control: Timing | None, candidate: Timing | None) -> Ratio | None:
-    """Return what identical code looked like while `candidate` was measured: the shadow's ratio.
+    """Return what identical code showed while `candidate` was measured: the ratio of the control.
 
-    Of the shadow's ratio over all Trials and over the candidate's alone the one that allows more. An arm ends
-    when its own interval is narrow, now and then by luck; held against a floor of more Trials than it has
-    itself, identical code was called different in 1.2 of 100 simulated comparisons, and so in 0.8.
+    The control's ratio is taken over all Trials and over the candidate's Trials; the larger one counts. An
+    arm ends when its own interval is narrow, sometimes by luck. With the floor of all Trials only, identical
+    code was called different in 1.2 of 100 simulated comparisons; with this rule in 0.8.
     """
     whole = ratio_of(baseline, control)
     if baseline is None or control is None or candidate is None:
@@ -111,7 +106,7 @@ def noise_floor(baseline: Timing | None, control: Timing | None, candidate: Timi
 
 
 def between(run: Run, first: str, second: str) -> Ratio | None:
-    """Return how many times faster Cell `second` is than Cell `first` of the same Group; None if unknown."""
+    """Return how many times faster Cell `second` is than Cell `first` of its Group; None if unknown."""
     rows = {r.cell_id: r for r in run.records if r.arm != "control" and r.cell_id in (first, second)}
     if len(rows) < 2 or rows[first].group_id != rows[second].group_id:
         return None

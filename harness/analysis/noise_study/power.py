@@ -1,12 +1,12 @@
-"""How often a change is called, by experiments whose truth is known: false alarms, power, smallest effect.
+"""How often a change is called in experiments with known truth: false alarms, power, detectable effect.
 
-An experiment is one comparison as a user would make it: a baseline, its shadow, and candidates that are the
-same code with a known slow-down, 0 among them. Each candidate is judged by itself with the report's own rule;
-a report that compares many corrects for that, and is more careful.
+An experiment is one comparison as a user would make it: a baseline, its control, and candidates that are
+the same code with a known slow-down, 0 among them. Each candidate is judged alone with the report's rule; a
+report that compares many candidates corrects for that and calls fewer changes.
 
-Arms without a slow-down are interchangeable: any two of them can be baseline and shadow. So an experiment
-tells of several comparisons, one for each way to give out the roles. They share their noise: intervals count
-experiments, and not comparisons.
+Arms without a slow-down are interchangeable: any two of them can be baseline and control. So an experiment
+gives several comparisons, one for each assignment of the roles. They share their noise: intervals count
+experiments, not comparisons.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from harness.stats.verdict import Verdict, bar, floor_magnitude
 
 BASELINE, CONTROL = "baseline", "control"
 SHARES = (0.25, 0.5, 1.0)
-"""Of an experiment's Trials, taken from the first: what less measuring would have told."""
+"""Shares of an experiment's first Trials: what less measuring would have shown."""
 FEWEST = 2
-"""Trials of the shortest prefix; one Trial knows nothing of how processes differ."""
+"""Trials of the shortest prefix; one Trial does not show how processes differ."""
 RECKONED = (0.01, 0.02, 0.05)
-"""Slow-downs that are estimated whether they were injected or not."""
+"""Slow-downs that are always estimated, injected or not."""
 RATE = 0.95
-"""How often the smallest effect is to be called."""
+"""How often the minimum detectable effect is called."""
 
 
 @dataclass
 class Experiment:
-    """Timings by arm (baseline, shadow, candidates); by Trial, timed seconds of an arm, and wall seconds."""
+    """Timings by arm (baseline, control, candidates); by Trial, timed seconds of an arm, and wall seconds."""
 
     timings: dict[str, Timing] = field(default_factory=dict)
     timed_s: dict[int, float] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Experiment:
     def add(
         self, trial: int, arms: Mapping[str, tuple[Sequence[int], Sequence[float]]], **took: float
     ) -> None:
-        """Take in one Trial: each arm's rounds and seconds an item; it took `timed_s` and `wall_s`."""
+        """Add one Trial: each arm's rounds and seconds per sample; it took `timed_s` and `wall_s`."""
         for name, (rounds, seconds) in arms.items():
             timing = self.timings.setdefault(name, Timing())
             timing.rounds[trial] = np.asarray(rounds, dtype=np.int64)
@@ -57,16 +57,10 @@ class Experiment:
         self.timed_s[trial], self.wall_s[trial] = took["timed_s"], took["wall_s"]
 
     def first(self, share: float) -> Experiment:
-        """Return the first Trials of this experiment, at least FEWEST."""
+        """Return this share of the experiment, its first Trials, at least FEWEST."""
         trials = sorted(self.timed_s)
         kept = trials[: max(FEWEST, math.ceil(share * len(trials)))]
-        timings = {
-            name: Timing(
-                {t: timing.seconds[t] for t in kept if t in timing.seconds},
-                {t: timing.rounds[t] for t in kept if t in timing.rounds},
-            )
-            for name, timing in self.timings.items()
-        }
+        timings = {name: timing.of(kept) for name, timing in self.timings.items()}
         return Experiment(timings, {t: self.timed_s[t] for t in kept}, {t: self.wall_s[t] for t in kept})
 
 
@@ -83,8 +77,8 @@ class Judged:
     def needed(self) -> float:
         """The smallest slow-down that would have been called in this experiment (0.02 is 2 %).
 
-        It would have moved the estimate and nothing else: the bar that the estimate has to pass (interval and
-        noise floor, stats/verdict.py), less the error that the estimate has.
+        It would only have moved the estimate: it is the bar that the estimate must exceed (interval and noise
+        floor, stats/verdict.py), minus the error of the estimate.
         """
         half = math.log(self.ratio.estimate / self.ratio.low) if self.ratio.low > 0 else math.inf
         needed = max(half, bar(self.ratio, floor_magnitude(self.floor)))
@@ -94,9 +88,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Power:
-    """How candidates of one true slow-down were called, in comparisons, of which one experiment has `roles`.
+    """How often candidates with one true slow-down got each Verdict; an experiment has `roles` comparisons.
 
-    `experiments` are those that had any, and `calls` is the sum of the shares that each of them called.
+    `experiments`: those with such a candidate. `calls`: the sum of the shares that each of them called.
     """
 
     effect: float
@@ -110,23 +104,23 @@ class Power:
 
     @property
     def comparisons(self) -> int:
-        """Comparisons that could be judged."""
+        """Comparisons with a Verdict."""
         return self.slower + self.faster + self.equivalent + self.inconclusive
 
     @property
     def called(self) -> int:
-        """Called changed where nothing is; called slower where something is."""
+        """Comparisons called changed if nothing changed, or called slower if it is slower."""
         return self.slower + (self.faster if self.effect == 0 else 0)
 
     @property
     def wrong_way(self) -> int:
-        """Called faster though slower."""
+        """Comparisons called faster though the candidate is slower."""
         return self.faster if self.effect else 0
 
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the share that was called, counting whole experiments.
+        """Return Wilson's 95 % interval of the called share, counting whole experiments.
 
-        Parts of one count against the claim: as a false alarm, and as a slow-down that was missed.
+        A partly called experiment counts as a false alarm, or as a slow-down that was missed.
         """
         whole = math.floor if self.effect else math.ceil
         return proportion(whole(round(self.calls, 6)), self.experiments)
@@ -134,11 +128,11 @@ class Power:
 
 @dataclass(frozen=True)
 class Prefix:
-    """What the first Trials of all experiments tell; figures of one experiment are medians over them.
+    """What the first Trials of all experiments show; figures of one experiment are medians over them.
 
-    `halfwidth` is the relative half-width of the ratios' intervals; `smallest` the smallest slow-down that is
-    called in 95 of 100, from all candidates' `needed`; `comparison_s` the wall time that a comparison of one
-    candidate takes. `recast` estimates what many comparisons would tell (recasting.py).
+    `halfwidth` is the relative half-width of the ratios' intervals; `smallest` the minimum detectable effect,
+    called in 95 of 100 comparisons, from all candidates' `needed`; `comparison_s` the wall time of one
+    comparison with one candidate. `relabel` estimates what many comparisons would show (relabelling.py).
     """
 
     share: float
@@ -170,10 +164,10 @@ def alike_of(effects: Mapping[str, float]) -> list[str]:
 
 
 def roles_of(experiment: Experiment, effects: Mapping[str, float]) -> list[Experiment]:
-    """Return the experiment once for each way to give out its roles.
+    """Return the experiment once for each assignment of its roles.
 
-    All arms without a slow-down take every role: baseline, shadow, identical candidate. Where they did not
-    take part in the same Trials (arms that ended when their interval was narrow), roles stay as they were.
+    All arms without a slow-down take every role: baseline, control, identical candidate. If they did not take
+    part in the same Trials (arms that ended when their interval was narrow), the roles are not changed.
     """
     alike = alike_of(effects)
     if len({frozenset(experiment.timings[name].seconds) for name in alike if name in experiment.timings}) > 1:
@@ -191,9 +185,9 @@ def roles_of(experiment: Experiment, effects: Mapping[str, float]) -> list[Exper
 
 
 def tally(experiments: Iterable[Sequence[Judged]]) -> tuple[Power, ...]:
-    """Count Verdicts by true slow-down, the smallest first, from what was judged of each experiment.
+    """Count Verdicts by true slow-down, smallest first, over the comparisons of all experiments.
 
-    Experiments count the same, however many comparisons were made of them.
+    Each experiment has the same weight, however many comparisons it gives.
     """
     found: dict[float, list[Counter[Verdict]]] = {}
     for judged in experiments:
@@ -218,17 +212,17 @@ def _power(effect: float, counts: Sequence[Counter[Verdict]]) -> Power:
 
 
 def smallest_effect(judged: Sequence[Judged], rate: float = RATE) -> float:
-    """Return the slow-down that the share `rate` of these comparisons would have called; or infinity."""
+    """Return the slow-down that the share `rate` of these comparisons would have called, or infinity."""
     return float(np.quantile([one.needed for one in judged], rate, method="higher")) if judged else math.inf
 
 
 def summarise(
     experiments: Sequence[Experiment], effects: Mapping[str, float], target_ci: float, *, fixed: bool = True
 ) -> list[Prefix]:
-    """Return what a quarter, half and all of the Trials tell; prefixes of equal length once.
+    """Return what a quarter, half and all of the Trials show; prefixes of equal length once.
 
-    `fixed`: the number of Trials was. Else arms ended when their own interval was narrow, and roles given out
-    anew would tell of another rule: nothing is estimated then.
+    `fixed`: whether the number of Trials was fixed. Otherwise arms ended when their own interval was narrow;
+    relabelling would then describe another rule, so nothing is estimated.
     """
     found: dict[float, Prefix] = {}
     for share in SHARES:
@@ -254,6 +248,10 @@ def summarise(
             halfwidth=float(np.median([one.ratio.halfwidth for one in judged])),
             smallest=smallest_effect(judged),
             powers=tally(told),
-            relabel=relabel(cut, alike_of(effects), [*effects.values(), *RECKONED], RATE) if fixed else None,
+            relabel=relabel(
+                [one.timings for one in cut], alike_of(effects), [*effects.values(), *RECKONED], RATE
+            )
+            if fixed
+            else None,
         )
     return list(found.values())

@@ -1,35 +1,31 @@
-"""What many comparisons would have told, reckoned from the Trials of a few experiments: an estimate.
+"""What many comparisons would show, estimated from the Trials of a few experiments by relabelling their arms.
 
-Arms without a slow-down are the same code, in processes of their own in each Trial, so which of them was
-baseline, shadow and candidate is a matter of naming. Named anew for each Trial, the first two together and so
-on, 12 Trials of three arms can be cast in 6^6 ways, and each is as likely as what was measured. So the share
-of casts that the report's rule calls is, on average over experiments, the share of comparisons that it calls
-(as in a permutation test, the Trials are given). Two Trials keep one cast, since the second starts its
-workers in the reverse order of the first (runner/experiment/interleaving.py).
+Arms without a slow-down are the same code, in processes of their own in each Trial. Which of them is called
+baseline, control and candidate is arbitrary. With new labels for each pair of Trials, 12 Trials of three arms
+can be labelled in 6^6 ways, and each is as likely as the measured one. So the share of relabellings that the
+report's rule calls changed is, on average over experiments, the share of comparisons that it calls changed
+(as in a permutation test, the Trials are given). Two Trials share their labels, since the second starts its
+workers in the reverse order of the first (runner/experiment/sitting.py).
 
-A slow-down is reckoned, not measured: it lengthens every call of the candidate by exactly its share. Of an
-hour that no experiment fell into nothing is known: the more experiments, in more hours, the better.
+A slow-down is computed, not measured: it lengthens every call of the candidate by exactly its share. Nothing
+is known about hours in which no experiment ran: more experiments, in more hours, give better estimates.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.compare.timing import Timing, ratio_of
 
-if TYPE_CHECKING:
-    from harness.analysis.noise_study.power import Experiment
-
-CASTS = 20_000
-"""Casts in all, spread over the experiments; at least FEWEST_CASTS of each."""
-FEWEST_CASTS = 500
+RELABELLINGS = 20_000
+"""Relabellings in total, divided among the experiments; at least MIN_RELABELLINGS of each."""
+MIN_RELABELLINGS = 500
 CONFIDENCE = 0.95
 
 Floats = NDArray[np.float64]
@@ -37,9 +33,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Called:
-    """The share of comparisons in which this slow-down is called (0: identical code called changed).
+    """The share of comparisons in which this slow-down is called (0: identical code is called changed).
 
-    `low` and `high` are the shares of the experiments in which it was lowest and highest.
+    `low` and `high` are the lowest and the highest share of one experiment.
     """
 
     effect: float
@@ -50,42 +46,45 @@ class Called:
 
 @dataclass(frozen=True)
 class Relabelling:
-    """The estimate: from how many experiments, cast how often each; `smallest` is called in 95 of 100."""
+    """The estimate, from `relabellings` of each experiment; `smallest` is the minimum detectable effect."""
 
     experiments: int
-    casts: int
+    relabellings: int
     smallest: float
     called: tuple[Called, ...]
 
 
 def relabel(
-    experiments: Sequence[Experiment], alike: Sequence[str], effects: Sequence[float], rate: float
+    experiments: Sequence[Mapping[str, Timing]], alike: Sequence[str], effects: Sequence[float], rate: float
 ) -> Relabelling | None:
-    """Cast the arms `alike`, three or more, anew in every way, at random; None where nothing can be cast.
+    """Relabel the arms `alike`, three or more, at random; None if nothing can be relabelled.
 
-    `smallest` is the slow-down that the share `rate` of all casts calls.
+    `experiments` are timings by arm. `smallest` is the slow-down that the share `rate` of all relabellings
+    calls.
     """
     known = [part for part in (log_ratios(one, alike) for one in experiments) if part is not None]
     if len(alike) < 3 or not known:
         return None
     rng = np.random.default_rng(0)
-    casts = max(CASTS // len(known), FEWEST_CASTS)
-    seen = [bars(logs, draw(trials, len(alike), casts, rng)) for trials, logs in known]
+    count = max(RELABELLINGS // len(known), MIN_RELABELLINGS)
+    seen = [bars(logs, draw(trials, len(alike), count, rng)) for trials, logs in known]
     needed = np.concatenate([bar + error for bar, error in seen])
     return Relabelling(
         experiments=len(known),
-        casts=casts,
+        relabellings=count,
         smallest=math.expm1(float(np.quantile(needed, rate, method="higher"))),
         called=tuple(_called(effect, seen) for effect in sorted({0.0, *effects})),
     )
 
 
-def log_ratios(experiment: Experiment, alike: Sequence[str]) -> tuple[NDArray[np.int64], Floats] | None:
-    """Return the Trials that all arms `alike` have, two at least, and their log-ratios (Trial, arm, arm).
+def log_ratios(
+    experiment: Mapping[str, Timing], alike: Sequence[str]
+) -> tuple[NDArray[np.int64], Floats] | None:
+    """Return the Trials that all arms `alike` have, at least two, and their log-ratios (Trial, arm, arm).
 
-    An entry is how much faster the second arm was than the first, as `ratio_of` tells of one Trial.
+    An entry is the logarithm of how much faster the second arm was than the first in this Trial.
     """
-    timings = [experiment.timings.get(name, Timing()) for name in alike]
+    timings = [experiment.get(name, Timing()) for name in alike]
     common = sorted(set.intersection(*(set(timing.seconds) for timing in timings)))
     if len(common) < 2:
         return None
@@ -100,19 +99,19 @@ def log_ratios(experiment: Experiment, alike: Sequence[str]) -> tuple[NDArray[np
     return np.asarray(common, dtype=np.int64), logs
 
 
-def draw(trials: NDArray[np.int64], arms: int, casts: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw who is baseline, shadow and candidate: (cast, Trial, 3); Trials 2n and 2n + 1 have the same."""
+def draw(trials: NDArray[np.int64], arms: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw baseline, control and candidate: (relabelling, Trial, 3); Trials 2n and 2n + 1 get the same."""
     ways = np.array(list(permutations(range(arms), 3)))
     _, pair = np.unique(trials // 2, return_inverse=True)
-    chosen: NDArray[np.int64] = ways[rng.integers(len(ways), size=(casts, int(pair.max()) + 1))][:, pair]
+    chosen: NDArray[np.int64] = ways[rng.integers(len(ways), size=(count, int(pair.max()) + 1))][:, pair]
     return chosen
 
 
 def bars(logs: Floats, roles: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Return for each cast the bar that an effect has to pass, and the candidate's error, both as logarithms.
+    """Return for each relabelling the bar that an effect must exceed, and the candidate's error (logarithms).
 
     The bar is that of stats/verdict.py: Student's t over Trials, or the noise floor, whichever is higher. A
-    slow-down is called where its logarithm is above bar + error.
+    slow-down is called if its logarithm is above bar + error.
     """
     at = np.arange(len(logs))
     ratio, half = _interval(logs[at, roles[..., 0], roles[..., 2]])
@@ -121,7 +120,7 @@ def bars(logs: Floats, roles: NDArray[np.int64]) -> tuple[Floats, Floats]:
 
 
 def _interval(values: Floats) -> tuple[Floats, Floats]:
-    """Mean over the Trials and half the width of its interval, cast by cast."""
+    """Return the mean over Trials and half the width of its interval, for each relabelling."""
     from scipy.special import stdtrit
 
     trials = values.shape[1]

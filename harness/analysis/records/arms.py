@@ -1,10 +1,10 @@
-"""The events of each arm, and the tables made from them row by row: Blocks, calls, scores."""
+"""From events to the tables of Blocks, calls and scores, and to where the wall time went."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.store.arrays import unpack
+from harness.store.info import Times
 from harness.store.record import Block
 from harness.store.schema import values
 
@@ -82,3 +83,35 @@ def scores_columns(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
             samples.append(np.arange(len(found)))
             scores.append(found.astype(np.float64))
     return {"cell_id": cells, "sample": np.concatenate(samples), "score": np.concatenate(scores)}
+
+
+def times(events: Iterable[Event]) -> Times:
+    """Add up where the wall time of all sessions of the Run went."""
+    total = Times(wall_s=_wall_s(events))
+    for event in events:
+        match event["event"]:
+            case "builds-done":
+                total.build_s += event["seconds"]
+            case "evaluation":
+                total.evaluation_s += event["seconds"]
+            case "warm":
+                total.warmup_s += event["seconds"]
+            case "block":
+                total.timed_s += event["duration_ns"] / 1e9
+            case "ready":
+                total.start_s += event["import_s"]
+    return total
+
+
+def _wall_s(events: Iterable[Event]) -> float:
+    """Seconds of all sessions; one that was killed could not say its own, and took until its last event."""
+    total, began, last = 0.0, None, 0.0
+    for event in [*events, {"event": "session", "at": 0.0}]:
+        if event["event"] == "session":
+            total += max(last - began, 0.0) if began is not None else 0.0
+            began = event["at"]
+        elif event["event"] == "wall":
+            total += event["seconds"]
+            began = None
+        last = event.get("at", last)
+    return total

@@ -10,12 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.records.arms import Arm, ArmEvents, Event, block_row, calls_columns, scores_columns
-from harness.analysis.records.artifacts import add_artifact
-from harness.analysis.records.load import add_load, load_warnings
-from harness.analysis.records.process import add_audits, add_memory, add_threads, thread_warnings
+from harness.analysis.records.arms import (
+    Arm,
+    ArmEvents,
+    Event,
+    block_row,
+    calls_columns,
+    scores_columns,
+    times,
+)
+from harness.analysis.records.columns import (
+    add_artifact,
+    add_audits,
+    add_load,
+    add_memory,
+    add_threads,
+    load_warnings,
+    median,
+    thread_warnings,
+)
 from harness.analysis.records.roofline import Peaks, add_roofline, faster_than_peak, peaks_of
-from harness.analysis.records.wall_time import times
 from harness.stats import mean_interval, mixture, proportion
 from harness.store.arrays import unpack
 from harness.store.info import RunInfo, Times
@@ -168,9 +182,9 @@ def _deviation(trials: list[NDArray[np.float64]]) -> float | None:
 
 def _add_start(record: Record, kinds: dict[str, list[Event]]) -> None:
     warm = kinds["warm"]
-    record.import_s = _median(event["import_s"] for event in kinds["ready"])
-    record.load_s = _median(event["load_s"] for event in kinds["loaded"])
-    record.first_call_s = _median(event["first_call_s"] for event in kinds["loaded"])
+    record.import_s = median(event["import_s"] for event in kinds["ready"])
+    record.load_s = median(event["load_s"] for event in kinds["loaded"])
+    record.first_call_s = median(event["first_call_s"] for event in kinds["loaded"])
     record.warmup_calls = sum(event["calls"] for event in warm)
     record.steady = all(event["steady"] for event in warm) if warm else None
     record.worker_s = sum(event["worker_s"] for event in kinds["trial-end"])
@@ -226,8 +240,3 @@ def _warnings(record: Record, kinds: dict[str, list[Event]], info: RunInfo) -> l
     if any(not event["steady"]["exact"] for event in kinds["memory"]):
         found.append("this system shows memory peaks only at the ends of each phase")
     return found + thread_warnings(record.threads_used, record.threads)
-
-
-def _median(values: Iterable[float]) -> float | None:
-    known = list(values)
-    return float(np.median(known)) if known else None

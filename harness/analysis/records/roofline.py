@@ -1,4 +1,4 @@
-"""The roofline of each Record: what it computes and moves, against what this machine can.
+"""The roofline of each Record: what it computes and moves, compared with this machine's peaks.
 
 After Williams, Waterman & Patterson, "Roofline: an insightful visual performance model", 2009.
 """
@@ -13,22 +13,22 @@ from typing import Any
 from harness.store.record import Record
 
 TOLERANCE = 1.1
-"""A Record that multiplies faster than the measured roof times this cannot have done the work.
+"""A Record that computes faster than the measured peak times this cannot have done the work.
 
-Roofs are the best of many runs, sizes and libraries. Those of float32, int8 and bfloat16 differed by 1 %
-between the two committed Runs, and the fastest of their 115 Records reached 0.98 of its roof. The rest is
-room for clocks that rise later, and for kernels that fit a model's shapes better than square products."""
+Peaks are the best of many runs, sizes and libraries. The peaks of float32, int8 and bfloat16 differed by 1 %
+between the two committed Runs, and the fastest of their 115 Records reached 0.98 of its peak. The rest allows
+for clocks that rise later, and for kernels that fit a model's shapes better than square products."""
 FLOAT = "float32"
 OR = " or "
-"""Between the types of a runtime that does not tell which of them it takes under compressed weights."""
+"""Separates the dtypes of a runtime that does not say which one it computes compressed weights in."""
 
-NOTHING = 1e-9  # of a share: what sums of floats are off by
+NOTHING = 1e-9  # rounding error of a sum of shares
 
 Peaks = Mapping[str, Any]
 
 
 def peaks_of(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the measured roofs of a Run's journal, the last of each thread budget."""
+    """Return the measured peaks in a Run's journal, the last ones for each thread budget."""
     found = {event["threads"]: event for event in events if event["event"] == "peaks"}
     kept = (
         *(
@@ -73,17 +73,17 @@ def add_roofline(record: Record, all_peaks: Sequence[Peaks]) -> None:
 
 
 def busy_share(record: Record) -> float:
-    """Share of the time in which the Session worked: under a server's load it waits in between."""
+    """Return the share of the time in which the Session was busy; in a server it also waits for queries."""
     return min(record.utilization or 1.0, 1.0)
 
 
 def faster_than_peak(record: Record, all_peaks: Sequence[Peaks]) -> dict[str, Any]:
-    """Return the finding of the audit ``faster-than-roof``: nobody multiplies faster than the machine can.
+    """Return the finding of the audit ``faster-than-peak``: no Record computes faster than the machine can.
 
-    A roof that an earlier Run measured, or that was disturbed, may be too low, nobody knows how much (seen on
-    two cores with ten others at work: 18 times). It accuses nobody: the finding has a `note` then.
+    A peak that an earlier Run measured, or that was disturbed, may be much too low (18 times too low was seen
+    on two cores with ten other processes). Such a peak fails no Record: the finding then has a `note`.
     """
-    finding: dict[str, Any] = {"audit": "faster-than-roof", "state": None, "reasons": []}
+    finding: dict[str, Any] = {"audit": "faster-than-peak", "state": None, "reasons": []}
     share, peaks = record.compute_utilization, peaks_for(record, all_peaks)
     if share is None or peaks is None or record.achieved_flop_per_s is None:
         return finding
@@ -92,23 +92,26 @@ def faster_than_peak(record: Record, all_peaks: Sequence[Peaks]) -> dict[str, An
     rate = record.achieved_flop_per_s / busy_share(record)
     excess = (
         f"{rate / 1e9:.3g} GFLOP/s is {share:.3g} times what this machine was measured "
-        f"to multiply with {record.threads} threads"
+        f"to compute with {record.threads} threads"
     )
     if is_stale(peaks):
-        return {**finding, "note": f"{excess}, by an earlier Run: it may have been slower then"}
+        return {
+            **finding,
+            "note": f"{excess}; an earlier Run measured that, when the machine may have been slower",
+        }
     shares = flops_by_type(record) or {}
     if was_disturbed(peaks, shares):
-        return {**finding, "note": f"{excess}, but that measurement was disturbed: it may multiply faster"}
+        return {**finding, "note": f"{excess}, but that measurement was disturbed: the machine may be faster"}
     kinds = "" if set(shares) == {FLOAT} else f" in {' and '.join(shares)}"
     return {
         **finding,
         "state": "failed",
-        "reasons": [f"{excess}{kinds}: the work was not done, or is counted wrong"],
+        "reasons": [f"{excess}{kinds}: the work was not done or was counted incorrectly"],
     }
 
 
 def was_disturbed(peaks: Peaks, kinds: Collection[str]) -> bool:
-    """Whether a product of the number types `kinds` was disturbed; older Runs tell it of all together."""
+    """Return whether a peak of the dtypes `kinds` was disturbed; older Runs record this for all together."""
     if (disturbed := peaks.get("disturbed")) is None:
         return bool(peaks["notes"])
     single = {one for kind in kinds for one in kind.split(OR)}
@@ -116,12 +119,12 @@ def was_disturbed(peaks: Peaks, kinds: Collection[str]) -> bool:
 
 
 def is_stale(peaks: Peaks) -> bool:
-    """Whether an earlier Run measured them; Runs that do not tell are taken to have measured their own."""
+    """Return whether an earlier Run measured the peaks; if it is not recorded, the Run measured its own."""
     return peaks.get("fresh") is False
 
 
 def bytes_per_sample(record: Record) -> float | None:
-    """Bytes that one item moves: its activations, and the weights divided among the call's items."""
+    """Return the bytes that one sample moves: its activations, and its share of the call's weights."""
     weights, activations = record.weight_bytes, record.activation_bytes_per_sample
     if weights is None or activations is None or not record.batch:
         return None
@@ -129,10 +132,11 @@ def bytes_per_sample(record: Record) -> float | None:
 
 
 def flops_by_type(record: Record) -> dict[str, float] | None:
-    """Return the share of the FLOPs in each number type that is multiplied; None where it is not known.
+    """Return the share of the FLOPs in each dtype that is multiplied; None where it is unknown.
 
-    By what the steps report, else by the graph, where nothing is in low precision. What is float32 there is
-    computed in the runtime's own type; of ``float32 or int8`` it may take the second by compressed weights.
+    It comes from what the steps report, else from the graph, if nothing is in low precision. The runtime
+    computes float32 operators in its own dtype. With ``float32 or int8`` it may use the second for compressed
+    weights.
     """
     runtime = record.runtime_compute_dtype or FLOAT
     shares = _shares(record.flops_by_type)
@@ -150,7 +154,7 @@ def flops_by_type(record: Record) -> dict[str, float] | None:
 
 
 def _shares(text: Any) -> dict[str, float] | None:
-    """Read the column; None where it is missing, or its shares do not make up a whole."""
+    """Return the parsed column; None if it is missing or its shares do not add up to 1."""
     try:
         found = json.loads(text or "null")
         shares = {str(kind): float(share) for kind, share in found.items() if share}
@@ -161,10 +165,10 @@ def _shares(text: Any) -> dict[str, float] | None:
 
 
 def peak_of(shares: Mapping[str, float] | None, peaks: Peaks) -> float | None:
-    """Return the FLOP/s of work of which `shares` are in each number type: 1 / Σ (share / its roof).
+    """Return the peak FLOP/s of work with these `shares` of each dtype: 1 / Σ (share / peak of the dtype).
 
-    Of ``float32 or int8`` the higher roof counts, so that nobody is accused who took that. None where a type
-    has no roof.
+    For ``float32 or int8`` the higher peak counts, so that no Record that used it fails the audit. None where
+    a dtype has no peak.
     """
     rates = {rate["dtype"]: rate["flop_per_s"] for rate in peaks["rates"]}
     kinds = {kind: kind.split(OR) for kind in shares or ()}
@@ -174,7 +178,7 @@ def peak_of(shares: Mapping[str, float] | None, peaks: Peaks) -> float | None:
 
 
 def peaks_for(record: Record, all_peaks: Sequence[Peaks]) -> Peaks | None:
-    """Return the roofs of the Record's thread budget; a GPU has none yet."""
+    """Return the peaks for the Record's thread budget; there are none for a GPU yet."""
     if record.device != "cpu":
         return None
     return next((peaks for peaks in all_peaks if peaks["threads"] == record.threads), None)

@@ -1,6 +1,6 @@
-"""Why a Cell is as fast as it is, in sentences with figures: work, roofs, low precision, overhead, noise.
+"""Why a Cell is as fast as it is, in sentences with figures: work, peaks, low precision, overhead, noise.
 
-Each sentence follows from columns of the Record; where a column is missing, its sentence is left out.
+Each sentence follows from columns of the Record; without the column the sentence is left out.
 """
 
 from __future__ import annotations
@@ -16,23 +16,20 @@ from harness.analysis.words.payback import pay_back
 from harness.analysis.words.peaks import types_in_words, vector_ratios, vectors_in_words
 
 FAR = 0.10
-"""Below this share of both roofs a call is bound by neither compute nor memory."""
+"""Below this utilization of compute and of bandwidth, a call is bound by neither."""
 LONG_CALL_S = 2e-3
-"""Calls that take longer, far from both roofs, do not spend their time on starting operators: a runtime
-starts one in microseconds, and models have up to some hundreds."""
+"""Longer calls with low utilization do not spend their time on starting operators: a runtime starts one in
+microseconds, and models have at most some hundreds."""
 SAME_WORK = 0.02
-"""FLOPs that differ by less count as the same."""
+"""FLOPs that differ by less count as equal."""
 LITTLE = 1.25
-"""A roof less than so many times the float32 roof leaves little to gain by its arithmetic."""
+"""With a peak below this many times the float32 peak, the dtype can gain little by faster computation."""
 
 Teller = Callable[[Comparison, Comparison | None], Iterator[str]]
 
 
 def explain(row: Comparison, baseline: Comparison | None, all_peaks: Sequence[Peaks] = ()) -> list[str]:
-    """Return the sentences on a measured Record; `baseline` is its Group's, None where there is none.
-
-    `all_peaks` are the Run's, by thread budget.
-    """
+    """Return sentences about a measured Record; `baseline` is its Group's, `all_peaks` are the Run's."""
     tellers: tuple[Teller, ...] = (_speed, _work, _peaks, _precision)
     other = None if baseline is None or baseline.cell_id == row.cell_id else baseline
     told = [text for tell in tellers for text in tell(row, other)]
@@ -41,7 +38,7 @@ def explain(row: Comparison, baseline: Comparison | None, all_peaks: Sequence[Pe
 
 
 def counts(text: Any) -> str:
-    """Say a JSON mapping from operator type to number: 10 Conv, 1 Gemm; nothing where it is none."""
+    """Return a JSON mapping from operator type to number in words: 10 Conv, 1 Gemm; empty for other texts."""
     try:
         found = json.loads(text or "{}")
     except (TypeError, ValueError):
@@ -58,9 +55,9 @@ def _speed(row: Comparison, baseline: Comparison | None) -> Iterator[str]:
     verdict = {
         "faster": "faster",
         "slower": "slower",
-        "equivalent": "the same speed",
-        "inconclusive": "not told apart by this Run",
-    }.get(row.verdict or "", "not judged")
+        "equivalent": "equivalent",
+        "inconclusive": "inconclusive",
+    }.get(row.verdict or "", "no verdict")
     floor = row.floor
     noise = "" if floor is None else f"; identical code may differ by up to {say.percent(floor)}"
     yield (
@@ -73,16 +70,16 @@ def _work(row: Comparison, baseline: Comparison | None) -> Iterator[str]:
     flops = row.flops_per_sample
     if not flops:
         return
-    said = f"One item takes {say.quantity(flops, 'FLOP')}"
+    said = f"One sample takes {say.quantity(flops, 'FLOP')}"
     before = baseline.flops_per_sample if baseline else None
     if baseline is None or not before:
         yield f"{said}."
     elif abs(flops / before - 1) < SAME_WORK:
-        yield f"{said}, as in {baseline.technique}: what differs is how they are computed."
+        yield f"{said}, as in {baseline.technique}: only the way of computing differs."
     else:
         share = say.percent(flops / before)
-        left = f"{said}, {share} of the work of {baseline.technique}"
-        yield f"{left}; were speed all about work, it would be {say.factor(before / flops)} × as fast."
+        left = f"{said}, {share} of those of {baseline.technique}"
+        yield f"{left}; if speed depended on FLOPs alone, it would be {say.factor(before / flops)} × as fast."
 
 
 def _peaks(row: Comparison, _baseline: Comparison | None) -> Iterator[str]:
@@ -93,56 +90,58 @@ def _peaks(row: Comparison, _baseline: Comparison | None) -> Iterator[str]:
     if achieved and peak and compute is not None:
         yield (
             f"{opening} computes {say.quantity(achieved, 'FLOP/s')}, {say.percent(compute)} of the "
-            f"{say.quantity(peak, 'FLOP/s')} that this machine was measured to multiply in "
+            f"{say.quantity(peak, 'FLOP/s')} measured as this machine's peak for "
             f"{types_in_words(shares or {FLOAT: 1.0})} with {row.threads} threads."
         )
         if ratio := row.peak_over_float32:
-            yield f"That roof is {say.factor(ratio)} × this processor's float32 roof{_little(ratio)}."
+            yield f"That peak is {say.factor(ratio)} × this processor's float32 peak{_little(ratio)}."
     elif achieved:
-        why = "in which number types is not known, so it is held against no roof"
+        why = "the dtypes are unknown, so there is no peak to compare with"
         if shares:
-            why = f"no roof was measured for {types_in_words(shares)}"
+            why = f"no peak was measured for {types_in_words(shares)}"
         yield f"{opening} computes {say.quantity(achieved, 'FLOP/s')}; {why}."
     if memory is not None and intensity:
         yield (
-            f"{opening} computes {say.digits(intensity)} FLOP for each byte that it moves, and moves "
-            f"{say.percent(memory)} of what this machine was measured to copy in the same time."
+            f"{opening} computes {say.digits(intensity)} FLOP per byte that it moves, and uses "
+            f"{say.percent(memory)} of the measured memory bandwidth."
         )
     yield from _bound(row, compute, memory)
 
 
 def _at_work(row: Comparison) -> str:
-    """Whose figures the roofs are held against: under a server's load the waiting does not count."""
-    return "It" if row.utilization is None else "While it answers, it"
+    """Return the subject of a sentence about utilization: waiting for queries does not count."""
+    return "It" if row.utilization is None else "While it is busy, it"
 
 
 def _bound(row: Comparison, compute: float | None, memory: float | None) -> Iterator[str]:
     if compute is None or memory is None or row.bound is None:
         return
-    if row.utilization is not None:  # it waits for queries, which says nothing of the work
+    if row.utilization is not None:  # it waits for queries, which says nothing about the work
         return
     if max(compute, memory) < FAR:
         yield _far(row)
     elif row.bound == "memory":
         yield (
-            "By its intensity it is bound by memory: smaller weights help, faster arithmetic does not"
-            + (" (the caches serve what memory could not)." if memory > 1 else ".")
+            "By its arithmetic intensity it is bound by memory: "
+            "smaller weights help, faster computation does not"
+            + (" (caches serve what memory could not)." if memory > 1 else ".")
         )
     else:
-        yield "By its intensity it is bound by compute: less work or faster arithmetic helps."
+        yield "By its arithmetic intensity it is bound by compute: fewer FLOPs or faster computation help."
 
 
 def _far(row: Comparison) -> str:
-    """What keeps a call from both roofs: the starting of operators, or kernels that do their work slowly."""
+    """Return what keeps utilization low: the time to start operators, or slow kernels."""
     if (row.latency_mean_s or 0.0) > LONG_CALL_S:
         return (
-            "It is far from both roofs, and its calls are too long for that to be the starting of operators: "
-            "its kernels are slow ones here, such as those that unpack, scan or convert as they go. "
-            "Another runtime or method may have better ones."
+            "Both utilizations are low, and its calls are too long for operator starts to explain that: "
+            "its kernels are slow here, for example because they unpack, scan or convert data. "
+            "Another runtime or method may have better kernels."
         )
     return (
-        "It is far from both roofs: most of a call likely goes into starting operators, not into their work. "
-        "Fewer operators, or more items a call, help more than cheaper arithmetic."
+        "Both utilizations are low: "
+        "most of a call is probably spent on starting operators, not on their work. "
+        "Fewer operators or more samples per call help more than faster computation."
     )
 
 
@@ -154,36 +153,36 @@ def _precision(row: Comparison, _baseline: Comparison | None) -> Iterator[str]:
     if computed is not None:
         yield (
             f"{say.percent(computed)} of the FLOPs are computed in low precision, and "
-            f"{say.percent(stored)} of the weights' bytes are stored so{_by(row)}."
+            f"{say.percent(stored)} of the weights' bytes are stored in it{_by(row)}."
         )
     if unpacked:
         yield (
-            f"{say.percent(unpacked)} of the FLOPs take weights in low precision but are computed in float: "
-            "memory is saved, arithmetic is not."
+            f"{say.percent(unpacked)} of the FLOPs use weights in low precision but are computed in float: "
+            "this saves memory, not computation."
         )
     if left := counts(row.float_operators):
         yield f"Left in float: {left}."
     pairs, added = row.qdq_pairs, counts(row.overhead_operators)
     if pairs or added:
-        through = f"{int(pairs):,} activations go through quantize and dequantize" if pairs else ""
+        through = f"{pairs:,} activations are quantized and dequantized" if pairs else ""
         more = f"operators that the float model does not have: {added}" if added else ""
-        yield f"What it pays: {'; '.join(part for part in (through, more) if part)}."
+        yield f"Overhead: {'; '.join(part for part in (through, more) if part)}."
 
 
 def _little(ratio: float) -> str:
-    return ": its arithmetic can gain little" if ratio < LITTLE else ""
+    return ": faster computation can gain little" if ratio < LITTLE else ""
 
 
 def _weights(row: Comparison, peaks: Peaks | None) -> Iterator[str]:
-    """What fewer bits of weights can gain where they are read for one item, as this machine was measured."""
+    """What smaller weights can gain when they are read for one sample, as measured on this machine."""
     ratios = vector_ratios(peaks) if peaks else {}
     if not ratios or row.bound != "memory" or not row.low_precision_weight_share:
         return
     if row.batch != 1 or not FAR <= (row.bandwidth_utilization or 0.0) <= 1:
-        return  # more rows a call, weights from caches, or bound by something else: the limit does not hold
+        return  # more rows per call, weights from caches, or another bound: the limit does not apply
     yield (
-        "With one item a call, its dense layers spend their time reading weights from memory. "
-        f"Measured here, {vectors_in_words(ratios)}; those layers cannot gain more than that."
+        "With one sample per call, its dense layers spend their time reading weights from memory. "
+        f"As measured here, {vectors_in_words(ratios)}; those layers cannot gain more than that."
     )
 
 
@@ -197,7 +196,7 @@ def _costs(row: Comparison, baseline: Comparison | None) -> Iterator[str]:
     if row.build_s and row.break_even_samples and row.verdict == "faster":
         paid = pay_back(row)
         when = paid if paid == "at once" else f"after {paid}"
-        yield f"Building takes {say.quantity(row.build_s, 's')}, paid back {when}."
+        yield f"Its build takes {say.quantity(row.build_s, 's')} and is paid back {when}."
 
 
 def _doubts(row: Comparison, _baseline: Comparison | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A Run in words: per Group what is fastest and smallest at what cost in quality, and how far to trust it.
+"""A Run in words: the fastest and smallest Cell of each Group, their quality loss, and how far to trust it.
 
 Sentences are lists of parts, so that a page can set names and numbers in their own type: kinds are ``text``,
 ``code`` (a name) and ``strong`` (the number that matters).
@@ -25,11 +25,11 @@ class Sentence:
     parts: tuple[Part, ...]
 
     def plain(self) -> str:
-        """As plain text, names in backticks."""
+        """Return plain text, with names in backticks."""
         return "".join(f"`{text}`" if kind == "code" else text for kind, text in self.parts)
 
     def markdown(self) -> str:
-        """As GitHub Markdown; names cannot break out of their code span, nor add columns or lines."""
+        """Return GitHub Markdown; names cannot end their code span or add columns or lines."""
         return "".join(_markdown(kind, text) for kind, text in self.parts)
 
 
@@ -39,17 +39,17 @@ def sentence(*parts: str | Part) -> Sentence:
 
 
 def code(name: str) -> Part:
-    """A name."""
+    """Return a name as a part."""
     return ("code", name)
 
 
 def strong(text: str) -> Part:
-    """The number that matters."""
+    """Return the number that matters as a part."""
     return ("strong", text)
 
 
 def answers(board: Board) -> list[Sentence]:
-    """Say who is fastest and who is smallest within the budget, in one to three sentences."""
+    """Return what is fastest and what is smallest within the budget, in one to three sentences."""
     if not board.rows:
         return [sentence("Nothing was measured here.")]
     if board.baseline is None:
@@ -60,7 +60,7 @@ def answers(board: Board) -> list[Sentence]:
 
 
 def model_answers(boards: Sequence[Board], most: int = 3) -> list[Sentence]:
-    """Say of one model in at most three sentences what is fastest in its Groups, clearest gain first."""
+    """Return at most `most` sentences on what is fastest in a model's Groups, largest gain first."""
     told = [board for board in boards if board.rows]
     if not told:
         return [sentence("Nothing was measured here.")]
@@ -83,37 +83,37 @@ def _gain(board: Board) -> float:
 
 
 def about(row: Comparison, board: Board) -> Sentence:
-    """Say what one Cell is worth beside its baseline."""
+    """Return one Cell's speed, size and quality compared with its baseline."""
     if row.arm == "baseline":
-        return sentence("This is the baseline, which the others of its Group are compared with.")
+        return sentence("This is the baseline that the other Cells of its Group are compared with.")
     if row.speedup is None:
         return sentence("It has no speed-up: ", "; ".join(row.notes or ["not compared"]), ".")
     return sentence(code(row.technique), " — ", *_speed(row), *_costs(row, board), ".")
 
 
 def place(group: GroupInfo) -> str:
-    """Say which Group this is: cnn · online · cpu."""
+    """Return a Group's name: cnn · online · cpu."""
     return " · ".join(say.short(part, 40) for part in (group.model, group.workload, group.hardware))
 
 
 def conditions(group: GroupInfo) -> str:
-    """Say what a Group measures, in words."""
-    samples = "one item" if group.batch == 1 else f"{group.batch:,} items"
+    """Return what a Group measures, in words."""
+    samples = "one sample" if group.batch == 1 else f"{group.batch:,} samples"
     how = group.conditions or {
-        "single-stream": f"{samples} a call, one call after the other",
-        "offline": f"as many items as possible, {samples} a call",
-    }.get(group.scenario, f"{group.scenario or 'unknown scenario'}, {samples} a call")
+        "single-stream": f"{samples} per call, one call after the other",
+        "offline": f"as many samples as possible, {samples} per call",
+    }.get(group.scenario, f"{group.scenario or 'unknown scenario'}, {samples} per call")
     threads = f"{group.threads} thread{'' if group.threads == 1 else 's'}"
     return f"{how}; {group.device.upper() or 'unknown device'}, {threads}"
 
 
 def speed_of(group: GroupInfo) -> str:
-    """Return what stands for speed in a Group: latency, throughput or rate; older Runs do not say it."""
+    """Return what speed means in a Group: latency, throughput or rate; older Runs do not record it."""
     return group.speed or ("throughput" if group.scenario == "offline" else "latency")
 
 
 def sample_of(group: GroupInfo) -> str:
-    """Return what one timed Sample of a Group is; older Runs do not say it."""
+    """Return what one timed call of a Group is; older Runs do not record it."""
     older = {"server": "latency of one query since it was due", "multi-stream": "time of one query"}
     return group.call or older.get(group.scenario.removeprefix("loadgen-"), "time of one call")
 
@@ -121,13 +121,13 @@ def sample_of(group: GroupInfo) -> str:
 def speed_meaning(group: GroupInfo) -> str:
     """Return what a speed-up of a Group is, in words."""
     return {
-        "throughput": "items a second over the baseline’s",
-        "rate": "queries a second within the bound, over the baseline’s",
+        "throughput": "samples per second over the baseline’s",
+        "rate": "queries per second within the latency bound, over the baseline’s",
     }.get(speed_of(group), f"the baseline’s median over the Cell’s ({sample_of(group)})")
 
 
 def trust(info: RunInfo) -> str:
-    """Say how much of the wall time was measurement: measured 61 % of 4 m 02 s."""
+    """Return how much of the wall time was measurement: measured 61 % of 4 m 02 s."""
     if info.times.wall_s <= 0:
         return "no time was recorded"
     return f"measured {info.times.measured_share:.0%} of {say_seconds(info.times.wall_s)}".replace("%", " %")
@@ -145,7 +145,7 @@ def _fastest(board: Board) -> Sentence:
 
 def _tied(board: Board) -> tuple[str | Part, ...]:
     rival = board.row(board.rival)
-    return () if rival is None else ("; not told apart from ", code(rival.technique))
+    return () if rival is None else ("; this Run cannot distinguish it from ", code(rival.technique))
 
 
 def _within(board: Board) -> str:
@@ -163,7 +163,9 @@ def _costs(row: Comparison, board: Board) -> list[str]:
     parts = [f", {size}"] if (size := _size(row.size_ratio)) else []
     if row.quality_loss is None:
         if row.quality is None:
-            unknown = "some of its answers are no numbers" if row.quality_metric else "quality not measured"
+            unknown = (
+                "some of its scores are NaN or infinite" if row.quality_metric else "quality not measured"
+            )
             return [*parts, f", {unknown}"]
         quality = say.score(row.quality, row.quality_unit or "")
         return [*parts, f", quality {quality}, but the baseline’s is missing: no budget was applied"]
@@ -187,21 +189,21 @@ def _size(ratio: float | None) -> str:
 
 
 def _no_winner(board: Board) -> Sentence:
-    """Say honestly that nothing won, and what came closest."""
+    """Return that nothing is faster within the budget, and what is closest."""
     rest = [row for row in board.rows if row.arm != "baseline" and row.speedup is not None]
     allowed = [row for row in rest if not board.limited or row.within_budget]
     where = f" {_within(board)}" if board.limited else ""
     if not rest:
-        return sentence("No technique has a speed-up to show: their Blocks cannot be compared.")
+        return sentence("No technique has a speed-up: their Blocks cannot be compared.")
     if not allowed:
         return sentence(f"No technique stays{where}.")
     top = allowed[0]
     close = ("; closest is ", code(top.technique), " — ", *_speed(top))
     if top.verdict == "inconclusive":
-        end = ", which these measurements cannot tell from noise: inconclusive."
+        end = ", inconclusive: these measurements cannot distinguish it from noise."
         return sentence(f"Nothing is certainly faster than the baseline{where}", *close, end)
     if top.verdict == "equivalent":
-        return sentence(f"Nothing is faster than the baseline{where}", *close, ", as good as the same.")
+        return sentence(f"Nothing is faster than the baseline{where}", *close, ", equivalent.")
     return sentence(f"Nothing is faster than the baseline{where}", *close, ".")
 
 
@@ -213,7 +215,7 @@ def _smallest(board: Board) -> list[Sentence]:
         return [sentence("It is also the smallest.")]
     speed: list[str | Part] = []
     if row.speedup is not None:
-        known = "" if row.verdict in ("faster", "slower", "equivalent") else ", not told apart from it"
+        known = "" if row.verdict in ("faster", "slower", "equivalent") else ", inconclusive"
         interval = say.factors(row.speedup_low, row.speedup_high)
         speed = [", ", f"{say.factor(row.speedup)} × ({interval}) the baseline’s speed{known}"]
     if row.quality_loss is not None:
@@ -235,7 +237,7 @@ def _smallest(board: Board) -> list[Sentence]:
 
 
 def _beyond(board: Board) -> list[Sentence]:
-    """Name what is faster than the winner but costs more quality than allowed."""
+    """Return what is faster than the winner but loses more quality than allowed."""
     best = board.row(board.best)
     over = [row for row in board.rows if row.within_budget is False and row.verdict == "faster"]
     if not over or (best is not None and (over[0].speedup or 0.0) <= (best.speedup or 0.0)):

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: three significant digits, a unit, a true minus sign."""
+"""Numbers as text: three significant digits, a unit, a minus sign."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def steps(kind: str) -> tuple[tuple[float, str], ...]:
 
 
 def digits(value: float, significant: int = 3, most: int = 3) -> str:
-    """Return a number with so many significant digits, no exponent: 1234.5 → 1,234; 0.01234 → 0.012."""
+    """Return a number without exponent: 1234.5 → 1,234; 0.01234 → 0.012 with at most 3 decimals."""
     if value == 0:
         return "0"
     rounded = float(f"{value:.{significant - 1}e}")  # 9.996 becomes 10.0, not 10.00
@@ -70,7 +70,7 @@ def factor(ratio: float | None) -> str:
 
 
 def factors(low: float | None, high: float | None) -> str:
-    """Return an interval of ratios with as many decimals as tell its ends apart: 2.87–2.95."""
+    """Return an interval of ratios with enough decimals that its ends differ: 2.87–2.95."""
     if low is None or high is None or not (low > 0 and math.isfinite(high)):
         return "unknown"
     return "–".join(_alike(low, high))
@@ -130,7 +130,7 @@ def points(value: float, unit: str) -> str:
 
 
 def short(text: str, most: int) -> str:
-    """Cut a long name in its middle, so that what tells names apart at either end stays."""
+    """Shorten a long name in its middle: names mostly differ at their ends."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     if len(plain) <= most:
         return plain
@@ -139,8 +139,8 @@ def short(text: str, most: int) -> str:
 
 
 def _alike(low: float, high: float) -> tuple[str, str]:
-    """Write both ends with the same decimals: as many as three significant digits of the low one, or more
-    where the ends would look the same (three decimals at most). Ends far apart get three digits each.
+    """Return both ends with the same decimals: those of three significant digits of the low end, or more if
+    the ends would look equal (at most three). Ends far apart get three digits each.
     """
     if high / low > 1.6:
         return factor(low), factor(high)

@@ -1,4 +1,4 @@
-"""When a longer build has paid back, in words: only what is certainly faster ever does."""
+"""After how many calls a longer build is paid back: only if the Cell is certainly faster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from harness.analysis.words import numbers as say
 
 
 def break_even_calls(row: Comparison) -> float | None:
-    """Return the calls after which the build is paid back; None where it never is or nobody can tell."""
+    """Return the calls after which the build is paid back; None if it never is, or it is unknown."""
     samples = row.break_even_samples
     if samples is None or row.verdict != "faster":
         return None
@@ -15,7 +15,7 @@ def break_even_calls(row: Comparison) -> float | None:
 
 
 def pay_back(row: Comparison) -> str:
-    """Say after how many calls the longer build is paid back."""
+    """Return in words after how many calls the longer build is paid back."""
     if row.speedup is None or row.build_s is None:
         return "unknown"
     calls = break_even_calls(row)

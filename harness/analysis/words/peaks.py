@@ -1,4 +1,4 @@
-"""The machine's roofs in words: what other number types can gain over float32 here."""
+"""The machine's peaks in words: what other dtypes can gain over float32 here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.analysis.words import numbers as say
 
 
 def types_in_words(shares: Mapping[str, float]) -> str:
-    """Name number types with their shares: ``int8``, or ``97.0 % int8 and 3.0 % float32``."""
+    """Return dtypes with their shares: ``int8``, or ``97.0 % int8 and 3.0 % float32``."""
     if len(shares) == 1:
         return next(iter(shares))
     ordered = sorted(shares.items(), key=lambda pair: -pair[1])
@@ -18,7 +18,7 @@ def types_in_words(shares: Mapping[str, float]) -> str:
 
 
 def product_ratios(peaks: Peaks) -> dict[str, str]:
-    """Return each other type's roof over float32's, with what really is multiplied; none without float32."""
+    """Return each other dtype's peak over float32's, with its compute dtype; empty without float32."""
     rates = {rate["dtype"]: rate for rate in peaks["rates"]}
     base = rates.pop(FLOAT, None)
     if base is None:
@@ -30,7 +30,7 @@ def product_ratios(peaks: Peaks) -> dict[str, str]:
 
 
 def vector_ratios(peaks: Peaks) -> dict[str, float]:
-    """Return how many times as many weights as float32 ones one row of activations passes in a second."""
+    """Return how many times as many weights per second as in float32 a product with one row reads."""
     passed = {
         rate["dtype"]: rate["weight_bytes_per_s"] * 8 / rate["weight_bits"]
         for rate in peaks["rates"]
@@ -41,24 +41,22 @@ def vector_ratios(peaks: Peaks) -> dict[str, float]:
 
 
 def vectors_in_words(ratios: Mapping[str, float]) -> str:
-    """Say those ratios: a second is enough for 3.10 × as many int8 weights as float32 ones."""
+    """Return those ratios in words: one second is enough for 3.10 × as many int8 weights as float32 ones."""
     *most, last = [f"{say.factor(ratio)} × as many {kind}" for kind, ratio in ratios.items()]
     listed = f"{', '.join(most)} and {last}" if most else last
-    return f"a second is enough for {listed} weights as float32 ones"
+    return f"one second is enough for {listed} weights as float32 ones"
 
 
 def machine_in_words(peaks: Peaks) -> list[str]:
-    """Return sentences on what fewer bits can gain on this machine at all, at one thread budget."""
+    """Return sentences on what fewer bits can gain at most on this machine, for one thread budget."""
     told = []
     budget = f"{peaks['threads']} thread{'' if peaks['threads'] == 1 else 's'}"
     if products := product_ratios(peaks):
         listed = ", ".join(f"{kind} {text}" for kind, text in products.items())
-        told.append(
-            f"How fast this processor multiplies, measured with {budget}, compared with float32: {listed}."
-        )
+        told.append(f"Peak FLOP/s of this processor relative to float32, measured with {budget}: {listed}.")
     if vectors := vector_ratios(peaks):
         told.append(
-            "With one item a call, dense layers spend their time reading weights from memory: "
+            "With one sample per call, dense layers spend their time reading weights from memory: "
             f"{vectors_in_words(vectors)}."
         )
     return told
@@ -66,4 +64,4 @@ def machine_in_words(peaks: Peaks) -> list[str]:
 
 def _widened(rate: Mapping[str, Any]) -> str:
     compute_dtype = rate.get("compute_dtype") or rate["dtype"]
-    return "" if compute_dtype == rate["dtype"] else f" (multiplied in {compute_dtype})"
+    return "" if compute_dtype == rate["dtype"] else f" (computed in {compute_dtype})"

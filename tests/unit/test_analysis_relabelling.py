@@ -29,10 +29,12 @@ def experiment(rng: np.random.Generator, trials: int = 12, between: float = 0.00
 
 @pytest.mark.parametrize("trials", [2, 3, 12])
 @pytest.mark.parametrize("seed", range(5))
-def test_as_it_was_cast_the_bar_and_the_error_are_those_of_the_report(seed: int, trials: int) -> None:
+def test_with_the_measured_labels_the_bar_and_the_error_are_those_of_the_report(
+    seed: int, trials: int
+) -> None:
     made = experiment(np.random.default_rng(seed), trials)
     (judged,) = judge_experiment(made, {"identical": 0.0}, 0.02)
-    found = log_ratios(made, ALIKE)
+    found = log_ratios(made.timings, ALIKE)
     assert found is not None
     as_it_was = np.broadcast_to(np.array([0, 1, 2]), (1, trials, 3))
     bar, error = bars(found[1], as_it_was)
@@ -41,7 +43,7 @@ def test_as_it_was_cast_the_bar_and_the_error_are_those_of_the_report(seed: int,
 
 
 def test_the_shares_are_those_of_many_experiments() -> None:
-    """Four experiments, cast anew, tell on average what 2,000 that were made would be counted to."""
+    """Four relabelled experiments give on average the shares that 2,000 simulated ones give."""
     rng = np.random.default_rng(7)
     as_it_was = np.broadcast_to(np.array([0, 1, 2]), (1, 12, 3))
     counted = []
@@ -50,25 +52,27 @@ def test_the_shares_are_those_of_many_experiments() -> None:
         (bar,), (error,) = bars(arms[:, :, None] - arms[:, None, :], as_it_was)
         counted.append((abs(error) > bar, math.log1p(0.006) > bar + error))
     alarms, power = np.mean(counted, axis=0)
-    estimates = [relabel([experiment(rng) for _ in range(4)], ALIKE, [0.006], 0.95) for _ in range(12)]
+    estimates = [
+        relabel([experiment(rng).timings for _ in range(4)], ALIKE, [0.006], 0.95) for _ in range(12)
+    ]
     rates = np.array([[one.rate for one in found.called] for found in estimates if found])
     assert rates[:, 0].mean() == pytest.approx(alarms, abs=0.005)
     assert rates[:, 1].mean() == pytest.approx(power, abs=0.08)
 
 
-def test_two_trials_keep_one_cast_as_they_share_a_start_order() -> None:
+def test_two_trials_share_their_labels_as_they_share_a_start_order() -> None:
     trials = np.array([0, 1, 2, 3, 5, 6])
     roles = draw(trials, 3, 300, np.random.default_rng(0))
     assert roles.shape == (300, 6, 3)
     assert (roles[:, 0] == roles[:, 1]).all() and (roles[:, 2] == roles[:, 3]).all()
     assert (roles[:, 4] != roles[:, 5]).any() and (roles[:, 1] != roles[:, 2]).any()
-    assert {tuple(sorted(cast)) for cast in roles[:, 0].tolist()} == {(0, 1, 2)}
+    assert {tuple(sorted(labels)) for labels in roles[:, 0].tolist()} == {(0, 1, 2)}
 
 
 def test_a_larger_slow_down_is_called_more_often_and_the_extremes_are_the_experiments() -> None:
     rng = np.random.default_rng(3)
     quiet, loud = experiment(rng, between=0.001), experiment(rng, between=0.02)
-    found = relabel([quiet, loud], ALIKE, [0.01, 0.2], 0.95)
+    found = relabel([quiet.timings, loud.timings], ALIKE, [0.01, 0.2], 0.95)
     assert found is not None
     none, little, large = found.called
     assert (none.effect, little.effect, large.effect) == (0.0, 0.01, 0.2)
@@ -80,11 +84,11 @@ def test_a_larger_slow_down_is_called_more_often_and_the_extremes_are_the_experi
 def test_trials_that_an_arm_lacks_are_left_out_and_one_trial_tells_nothing() -> None:
     made = experiment(np.random.default_rng(0), 4)
     del made.timings["identical"].seconds[2]
-    found = log_ratios(made, ALIKE)
+    found = log_ratios(made.timings, ALIKE)
     assert found is not None and found[0].tolist() == [0, 1, 3]
     np.testing.assert_allclose(found[1], -found[1].transpose(0, 2, 1), atol=1e-12)
-    assert relabel([experiment(np.random.default_rng(0), 1)], ALIKE, [0.01], 0.95) is None
-    assert relabel([made], ALIKE[:2], [0.01], 0.95) is None
+    assert relabel([experiment(np.random.default_rng(0), 1).timings], ALIKE, [0.01], 0.95) is None
+    assert relabel([made.timings], ALIKE[:2], [0.01], 0.95) is None
 
 
 def test_where_arms_ended_by_their_own_luck_nothing_is_estimated() -> None:
