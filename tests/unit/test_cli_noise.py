@@ -18,7 +18,7 @@ from harness.errors import HarnessError, StoreError
 from harness.runner.noise_study.experiments import arms_for
 from harness.runner.noise_study.study import NoiseRun, baselines_of, read_experiments
 from harness.runner.plan import Place, make_plan
-from harness.runner.progress import Silent
+from harness.runner.progress import NoObserver
 from harness.runner.run.run import plan_here
 from harness.store.journal import FILE
 from harness.suite.validation import read_suite
@@ -139,7 +139,7 @@ def noise_run(tmp_path, effects=(0.02,)):
     found, machine = planned(tmp_path, baseline="ort", models={"mlp": {"zoo": "mnist-mlp"}})
     measure = found.plan.suite.spec.measure
     return NoiseRun(
-        found, machine, measure, arms_for(effects), tmp_path / "out", Cache(tmp_path / "cache"), Silent()
+        found, machine, measure, arms_for(effects), tmp_path / "out", Cache(tmp_path / "cache"), NoObserver()
     )
 
 

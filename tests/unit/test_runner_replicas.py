@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from test_runner_quality_data import WEIGHTS, source
+from test_runner_evaluation_data import WEIGHTS, source
 
 from harness import files as scratch
 from harness.artifacts.cache import Cache

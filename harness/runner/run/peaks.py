@@ -21,8 +21,7 @@ from harness.formats.target import Target
 from harness.packages import versions_of
 from harness.runner.plan import Plan
 from harness.runner.progress import Observer
-from harness.runner.workers.channel import Worker
-from harness.runner.workers.environment import worker_environment
+from harness.runner.workers.launch import Worker, worker_environment
 from harness.store.info import RunInfo
 from harness.store.journal import Event
 

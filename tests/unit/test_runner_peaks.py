@@ -14,7 +14,7 @@ from harness.devices.peaks.compute import Products, Rate
 from harness.devices.peaks.registry import GEMMS, Gemm
 from harness.errors import WorkerError
 from harness.formats.target import Target
-from harness.runner.progress import Silent
+from harness.runner.progress import NoObserver
 from harness.runner.run import peaks as measuring_roofs
 from harness.runner.run import peaks as module
 from harness.runner.run.peaks import find_peaks, higher, measure_peaks, with_notes
@@ -42,7 +42,7 @@ def plan(*targets: Target, peak_time: float = 0.1, huge_pages: bool = False) -> 
     return SimpleNamespace(cells=cells, suite=suite, place=SimpleNamespace(machine_id="m"))
 
 
-class Told(Silent):
+class Told(NoObserver):
     def __init__(self) -> None:
         self.notices: list[str] = []
 
@@ -70,11 +70,11 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_each_budget_is_measured_once_and_kept(measured: list[Any], tmp_path: Path) -> None:
     asked = measured[0]
     made = plan(Target(1, threads=1), Target(64, threads=1), Target(1, threads=2), Target(1, "cuda", 4))
-    first = find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
+    first = find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)
     assert asked == [1, 2]
     assert [one["threads"] for one in first] == [1, 2]
     assert [one["fresh"] for one in first] == [True, True]
-    again = find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
+    again = find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)
     assert again == [{**one, "fresh": False} for one in first]
     assert asked == [1, 2]
 
@@ -82,9 +82,9 @@ def test_each_budget_is_measured_once_and_kept(measured: list[Any], tmp_path: Pa
 def test_a_budget_in_doubt_is_measured_again_though_it_is_known(measured: list[Any], tmp_path: Path) -> None:
     asked, answers = measured
     made = plan(Target(1, threads=1), Target(1, threads=2))
-    find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)
     answers.append(peaks(3e9))
-    (found,) = find_peaks(made, Cache(tmp_path), Silent(), tmp_path, again={2})
+    (found,) = find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path, again={2})
     assert asked == [1, 2, 2]
     assert (found["fresh"], found["threads"], found["rates"][0]["flop_per_s"]) == (True, 2, 3e9)
 
@@ -93,12 +93,12 @@ def test_other_settings_and_other_products_have_other_roofs(
     measured: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = measured[0]
-    find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
-    find_peaks(plan(Target(1), huge_pages=True), Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
+    find_peaks(plan(Target(1), huge_pages=True), Cache(tmp_path), NoObserver(), tmp_path)
     monkeypatch.setattr(module, "that_shift_peaks", lambda _host: {"governor": "powersave"})
-    find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
     monkeypatch.setitem(GEMMS._items, "new/int8", Gemm("new", "int8", lambda r, s, t: print, (), "mm"))
-    find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
     assert len(asked) == 4
 
 
@@ -108,7 +108,7 @@ def test_disturbed_roofs_are_measured_again_a_few_times_and_the_higher_one_stays
     asked, answers = measured
     answers += [peaks(2e9, ("disturbed",)), peaks(1e9, ("disturbed",)), peaks(3e9), peaks(9e9)]
     made = plan(Target(1, threads=1))
-    found = [find_peaks(made, Cache(tmp_path), Silent(), tmp_path)[0] for _ in range(5)]
+    found = [find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)[0] for _ in range(5)]
     assert [one["rates"][0]["flop_per_s"] for one in found] == [2e9, 2e9, 3e9, 3e9, 3e9]
     assert [bool(one["notes"]) for one in found] == [True, True, False, False, False]
     assert len(asked) == 3
@@ -118,12 +118,12 @@ def test_what_stays_disturbed_is_taken_in_the_end(measured: list[Any], tmp_path:
     asked, answers = measured
     answers += [peaks(1e9, ("disturbed",))] * 9
     for _ in range(6):
-        find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+        find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
     assert len(asked) == module.MAX_TRIES
 
 
 def test_no_time_means_no_roofs(measured: list[Any], tmp_path: Path) -> None:
-    assert find_peaks(plan(Target(1), peak_time=0), Cache(tmp_path), Silent(), tmp_path) == []
+    assert find_peaks(plan(Target(1), peak_time=0), Cache(tmp_path), NoObserver(), tmp_path) == []
     assert measured[0] == []
 
 
@@ -138,10 +138,10 @@ def test_a_worker_that_fails_is_told_and_the_run_goes_on(measured: list[Any], tm
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"rates": []}'])
 def test_a_damaged_file_is_measured_anew(damage: str, measured: list[Any], tmp_path: Path) -> None:
     made = plan(Target(1, threads=1))
-    find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)
     (path,) = (tmp_path / module.FOLDER).iterdir()
     path.write_text(damage)
-    find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)
     assert measured[0] == [1, 1]
     assert json.loads(path.read_text())["rates"]
 
@@ -240,7 +240,7 @@ def test_without_copying_there_are_no_roofs(workers: type[FakeWorker], tmp_path:
 
 @pytest.mark.slow
 def test_a_real_worker_measures_real_roofs(tmp_path: Path) -> None:
-    (found,) = find_peaks(plan(Target(1, threads=1)), Cache(tmp_path), Silent(), tmp_path)
+    (found,) = find_peaks(plan(Target(1, threads=1)), Cache(tmp_path), NoObserver(), tmp_path)
     assert all(rate["flop_per_s"] > 1e6 for rate in found["rates"])
     assert {"float32", "int8", "int4", "bfloat16", "float16"} <= {rate["dtype"] for rate in found["rates"]}
     assert (
