@@ -27,9 +27,9 @@ def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> Non
         ("constant", "eager"): "failed",
     }
     (reason,) = cells.loc[("remembers", "eager"), "audit_reasons"]
-    assert reason.startswith("repeated-input: answers look cached")
+    assert reason.startswith("repeated-input: outputs look cached")
     (reason,) = cells.loc[("constant", "ort"), "audit_reasons"]
-    assert reason == "constant-output: 256 different inputs had one and the same answer"
+    assert reason == "constant-output: 256 different inputs gave the same output"
     board = next(board for board in boards(run) if board.group.model == "remembers")
     assert list(board.rows["technique"]) == ["ort"]
     assert list(board.off["technique"]) == ["eager"]

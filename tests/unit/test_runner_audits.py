@@ -9,9 +9,9 @@ import pytest
 
 from harness.measure.clock import FakeClock, PerfClock
 from harness.runner.workers.audits import repeated_input
-from harness.runner.workers.audits.constant_output import FEWEST_WHOLE, ConstantOutput
+from harness.runner.workers.audits.constant_output import MIN_WHOLE, ConstantOutput
 from harness.runner.workers.audits.registry import AUDITS, Audits, Subject
-from harness.runner.workers.audits.repeated_input import FEWEST_PAIRS, MAX_PAIRS, RepeatedInput, is_looked_up
+from harness.runner.workers.audits.repeated_input import MAX_PAIRS, MIN_PAIRS, RepeatedInput, is_cached
 from harness.runner.workers.audits.same_outputs import MAX_VALUES, RELATIVE, SameOutputs, difference, sampled
 
 ONES = np.ones((4, 3), np.float32)
@@ -29,7 +29,7 @@ def changed(value: float, array: np.ndarray = ONES) -> np.ndarray:
         (ONES, ONES, None),
         (changed(1 + RELATIVE / 2), ONES, None),
         (changed(1 + 2 * RELATIVE), ONES, "when timed off by 2.00e-03"),
-        (ONES[:2], ONES, "shape (2, 3) when timed, (4, 3) in the quality pass"),
+        (ONES[:2], ONES, "shape (2, 3) when timed, (4, 3) in the evaluation"),
         (changed(np.nan), ONES, "NaN or infinity in one"),
         (changed(np.nan), changed(np.nan), None),
         (changed(np.inf), changed(np.inf), None),
@@ -153,8 +153,8 @@ def test_equal_inputs_may_have_equal_answers() -> None:
 
 
 def test_a_few_equal_labels_are_no_fault_and_many_are() -> None:
-    inputs = np.arange(2.0 * FEWEST_WHOLE)[:, None]
-    assert constant(inputs[: FEWEST_WHOLE - 1], np.zeros(FEWEST_WHOLE - 1, np.int64)) is None
+    inputs = np.arange(2.0 * MIN_WHOLE)[:, None]
+    assert constant(inputs[: MIN_WHOLE - 1], np.zeros(MIN_WHOLE - 1, np.int64)) is None
     assert constant(inputs, np.zeros(len(inputs), np.int64)) == "failed"
     assert constant(inputs, np.arange(len(inputs)) // 100) == "passed"
 
@@ -208,7 +208,7 @@ def probed(session: Session, samples: int = 500, batch: int = 4) -> RepeatedInpu
 def test_a_session_that_remembers_answers_is_caught(memory: str) -> None:
     finding = probed(Session(FakeClock(), memory)).finding()
     assert finding.state == "failed"
-    assert "answers look cached: 40.0 µs for a repeated input, " in finding.reasons[0]
+    assert "outputs look cached: 40.0 µs for a repeated input, " in finding.reasons[0]
     assert finding.evidence["ratio"] > 20
 
 
@@ -220,7 +220,7 @@ def test_a_session_that_works_for_each_answer_passes() -> None:
 
 def test_long_calls_get_few_pairs_and_endless_ones_none() -> None:
     few = probed(Session(FakeClock(), work_s=0.5)).finding()
-    assert (few.state, few.evidence["looked_at"]) == ("passed", FEWEST_PAIRS)
+    assert (few.state, few.evidence["looked_at"]) == ("passed", MIN_PAIRS)
     assert probed(Session(FakeClock(), work_s=20.0)).finding().state is None
 
 
@@ -242,20 +242,20 @@ def noisy(kind: str, rng: np.random.Generator, pairs: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["log-normal", "bimodal", "stalls", "drift"])
-@pytest.mark.parametrize("pairs", [FEWEST_PAIRS, MAX_PAIRS])
+@pytest.mark.parametrize("pairs", [MIN_PAIRS, MAX_PAIRS])
 def test_noise_is_next_to_never_taken_for_a_cache(kind: str, pairs: int) -> None:
     rng = np.random.default_rng(7)
-    alarms = sum(is_looked_up(*(noisy(kind, rng, pairs).T * 1e3).round()) for _ in range(5_000))
+    alarms = sum(is_cached(*(noisy(kind, rng, pairs).T * 1e3).round()) for _ in range(5_000))
     assert alarms <= 5  # at most 1 in 1,000; most kinds of noise give none
 
 
 @pytest.mark.parametrize("kind", ["log-normal", "stalls", "drift"])
-@pytest.mark.parametrize("pairs", [FEWEST_PAIRS, MAX_PAIRS])
+@pytest.mark.parametrize("pairs", [MIN_PAIRS, MAX_PAIRS])
 def test_a_cache_that_saves_most_of_the_work_is_nearly_always_seen(kind: str, pairs: int) -> None:
     rng = np.random.default_rng(8)
     times = [noisy(kind, rng, pairs) * 1e3 * [1.0, 0.1] for _ in range(1_000)]
-    needed = {FEWEST_PAIRS: 700, MAX_PAIRS: 990}[pairs]  # nine pairs forgive one stall
-    assert sum(is_looked_up(*one.T.round()) for one in times) >= needed
+    needed = {MIN_PAIRS: 700, MAX_PAIRS: 990}[pairs]  # nine pairs forgive one stall
+    assert sum(is_cached(*one.T.round()) for one in times) >= needed
 
 
 def test_a_suspicion_that_a_second_series_does_not_share_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_a_suspicion_that_a_second_series_does_not_share_is_dropped(monkeypatch:
         asked.append(len(fresh))
         return len(asked) == 1
 
-    monkeypatch.setattr(repeated_input, "is_looked_up", first_only)
+    monkeypatch.setattr(repeated_input, "is_cached", first_only)
     finding = probed(Session(FakeClock())).finding()
     assert asked == [MAX_PAIRS, MAX_PAIRS]
     assert (finding.state, finding.evidence["looked_at"]) == ("passed", 2 * MAX_PAIRS)
@@ -276,13 +276,13 @@ def test_on_a_machine_where_chance_decides_next_to_none_is_accused() -> None:
     accused = 0
     for _ in range(3_000):
         series = [rng.lognormal(0, 4, (2, MAX_PAIRS)) * 1e6 for _ in range(2)]
-        accused += all(is_looked_up(*one.round()) for one in series)
+        accused += all(is_cached(*one.round()) for one in series)
     assert accused <= 3
 
 
 def test_the_cost_of_a_fresh_binding_is_no_cache() -> None:
-    assert not is_looked_up([3_900] * MAX_PAIRS, [1_000] * MAX_PAIRS)
-    assert is_looked_up([90_000] * MAX_PAIRS, [10_000] * MAX_PAIRS)
+    assert not is_cached([3_900] * MAX_PAIRS, [1_000] * MAX_PAIRS)
+    assert is_cached([90_000] * MAX_PAIRS, [10_000] * MAX_PAIRS)
 
 
 def test_real_work_on_a_real_clock_passes_and_a_real_cache_does_not() -> None:

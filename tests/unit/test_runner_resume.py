@@ -12,7 +12,7 @@ import pytest
 from harness.errors import StoreError
 from harness.packages import package_version
 from harness.runner.experiment.measurements import Measurements
-from harness.runner.run.groups import next_order
+from harness.runner.run.experiment import next_order
 from harness.runner.run.resume import began, refuse_other_cells, refuse_other_libraries
 from harness.store.arrays import pack
 from harness.store.info import RunInfo

@@ -16,10 +16,10 @@ from harness.artifacts.artifact import Artifact
 from harness.errors import HarnessError, StoreError, WorkerError
 from harness.formats.target import Target
 from harness.runner.experiment import sitting as module
-from harness.runner.experiment.arms import Arm
 from harness.runner.experiment.measurements import Measurements, ratio
 from harness.runner.experiment.sitting import MIN_ROUNDS, Sitting, cut_into_parts
 from harness.runner.experiment.stopping_rule import Allotment, stopping_rule
+from harness.runner.experiment.trial import Arm
 from harness.runner.progress import NoObserver
 from harness.runner.workers.launch import Code
 from harness.store.arrays import pack

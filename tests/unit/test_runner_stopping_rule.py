@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from harness.analysis.compare.timing import noise_floor
-from harness.runner.experiment.arms import Key
 from harness.runner.experiment.measurements import Measurements
 from harness.runner.experiment.stopping_rule import (
     AS_ASKED,
@@ -22,6 +21,7 @@ from harness.runner.experiment.stopping_rule import (
     Stop,
     stopping_rule,
 )
+from harness.runner.experiment.trial import Key
 from harness.stats.planning import MIN_TRIALS, PILOT_BLOCKS, WANTED_TRIALS, StopReason
 from harness.stats.verdict import Verdict, decide
 from harness.store.arrays import pack

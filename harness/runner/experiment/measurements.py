@@ -15,7 +15,7 @@ import pandas as pd
 from harness.analysis.compare.timing import Timing, ratio_of, timings
 from harness.analysis.records.arms import Event, block_row
 from harness.errors import HarnessError
-from harness.runner.experiment.arms import Key
+from harness.runner.experiment.trial import Key
 from harness.stats.checks import Array
 from harness.stats.ratio import Ratio, paired_ratios
 from harness.store.arrays import unpack

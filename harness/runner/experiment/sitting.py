@@ -15,10 +15,9 @@ from typing import Any
 import psutil
 
 from harness.errors import WorkerError
-from harness.runner.experiment.arms import Arm, Key
 from harness.runner.experiment.measurements import Measurements
 from harness.runner.experiment.stopping_rule import BASELINE_LOST, Allotment, Decision, StoppingRule
-from harness.runner.experiment.trial import Settings, Trial
+from harness.runner.experiment.trial import Arm, Key, Settings, Trial
 from harness.runner.progress import Observer
 from harness.store.journal import Event
 

@@ -13,9 +13,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from harness.runner.experiment.arms import Key
 from harness.runner.experiment.measurements import Measurements
-from harness.runner.experiment.trial import Settings
+from harness.runner.experiment.trial import Key, Settings
 from harness.stats.checks import Array
 from harness.stats.planning import (
     MAX_TRIALS,

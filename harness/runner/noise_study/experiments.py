@@ -12,8 +12,8 @@ from typing import Any
 
 from harness.analysis.noise_study.power import BASELINE, CONTROL
 from harness.errors import WorkerError
-from harness.runner.experiment.arms import Arm, Key
 from harness.runner.experiment.stopping_rule import stopping_rule
+from harness.runner.experiment.trial import Arm, Key
 from harness.runner.run.experiment import Experiment
 from harness.store.journal import Event
 from harness.suite.matrix import Cell

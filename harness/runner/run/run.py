@@ -130,8 +130,7 @@ class LocalRun:
         return finish(self.folder, info, self.events)
 
     def _measure_all(self, info: RunInfo, journal: Journal) -> None:
-        from harness.runner.run.experiment import Experiment  # brings pandas, which a dry run does not need
-        from harness.runner.run.groups import Groups
+        from harness.runner.run.experiment import Experiment, Groups  # needs pandas, which a dry run does not
 
         record = partial(self._record, journal)
         if not self.events:
