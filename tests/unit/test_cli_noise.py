@@ -147,13 +147,13 @@ def test_experiments_of_other_settings_are_not_pooled(tmp_path):
     settings = noise_run(tmp_path)._settings()
     journal(tmp_path / "out", {"event": "noise", "settings": settings})
     noise_run(tmp_path)  # the same
-    with pytest.raises(HarnessError, match="another effects; they cannot be pooled"):
+    with pytest.raises(HarnessError, match="another effects, which cannot be pooled with these"):
         noise_run(tmp_path, effects=(0.02, 0.05))
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     journal(tmp_path / "out", {"event": "run", "info": {}})
-    with pytest.raises(StoreError, match="a journal of something else"):
+    with pytest.raises(StoreError, match="another kind of journal"):
         noise_run(tmp_path)
 
 

@@ -5,7 +5,7 @@ baseline, shadow and candidate is a matter of naming. Named anew for each Trial,
 on, 12 Trials of three arms can be cast in 6^6 ways, and each is as likely as what was measured. So the share
 of casts that the report's rule calls is, on average over experiments, the share of comparisons that it calls
 (as in a permutation test, the Trials are given). Two Trials keep one cast, since the second starts its
-workers in the reverse order of the first (runner/experiment/interleaving.py).
+workers in the reverse order of the first (runner/experiment/sitting.py).
 
 A slow-down is reckoned, not measured: it lengthens every call of the candidate by exactly its share. Of an
 hour that no experiment fell into nothing is known: the more experiments, in more hours, the better.

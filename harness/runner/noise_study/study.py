@@ -30,7 +30,7 @@ from harness.suite.schema import Measure
 
 @dataclass(frozen=True)
 class Baselines:
-    """A Plan of the Groups' baselines and nothing else; `skipped` says why a Group (by name) is left out."""
+    """A Plan with the Groups' baselines only, also by Group; `skipped` has the reason by Group's name."""
 
     plan: Plan
     cells: dict[str, PlannedCell]
@@ -61,7 +61,7 @@ def baselines_of(plan: Plan) -> Baselines:
 
 
 def _unfit(baseline: Cell) -> str | None:
-    """Why no slow-down of a known size can be injected, if so."""
+    """Return why no slow-down of a known size can be injected; None where it can."""
     if baseline.pipeline.deployment:
         return "a slow-down cannot be injected into replicas"
     if not baseline.workload.follows_calls():
@@ -72,14 +72,14 @@ def _unfit(baseline: Cell) -> str | None:
 
 @dataclass
 class Findings:
-    """What is in a folder: whole experiments by Group, and Groups that failed, with the reason."""
+    """What a folder holds: whole experiments by Group, and Groups that failed, with the reason."""
 
     experiments: dict[str, list[Timed]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
 class NoiseRun:
-    """Experiments of a Suite in the folder `out`; `effects` are the candidates (experiments.arms_for)."""
+    """A Suite's experiments in the folder `out`; `effects` are the candidates (`experiments.arms_for`)."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class NoiseRun:
         return entry
 
     def _settings(self) -> dict[str, Any]:
-        """What must be the same for experiments to be of one kind."""
+        """Return what experiments must have in common to be pooled."""
         return {
             "suite": self.baselines.plan.suite.spec.suite,
             "machine": self.machine.id,
@@ -183,16 +183,16 @@ class NoiseRun:
         settings = self._settings()
         found = self.events[0].get("settings")
         if self.events[0]["event"] != "noise" or not isinstance(found, dict):
-            raise StoreError(f"{self.out} holds a journal of something else; name another folder with --out")
+            raise StoreError(f"{self.out} holds another kind of journal; name another folder with --out")
         if odd := [name for name, value in settings.items() if found.get(name) != value]:
             raise HarnessError(
-                f"{self.out} holds experiments with another {', '.join(odd)}; they cannot be pooled: "
-                "name another folder with --out"
+                f"{self.out} holds experiments with another {', '.join(odd)}, which cannot be pooled "
+                "with these: name another folder with --out"
             )
 
 
 def read_experiments(events: list[Event], group: str) -> list[Timed]:
-    """Return the Group's whole experiments; of one that was begun twice, the Trials of the second time."""
+    """Return the Group's whole experiments; of one that was started twice, the Trials of the second start."""
     whole: list[Timed] = []
     parts: dict[int, Timed] = {}
     for event in events:
