@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -46,7 +46,7 @@ class Arm:
     target: Target
     workload: Mapping[str, Any]
     runtime: Choice
-    deployment: Choice = field(default=("", {}))
+    deployment: Choice | None = None
     replicas: int = 1
     slowdown: float = 0.0
 
@@ -62,11 +62,12 @@ class Arm:
 
     def message(self, seed: int, trial: int, timeout_s: float) -> dict[str, Any]:
         """Return what a measuring worker is told (workers/measure.py), ready for JSON."""
+        deployment, deployment_config = self.deployment or (None, None)
         return {
             "runtime": self.runtime[0],
             "runtime_config": self.runtime[1],
-            "deployment": self.deployment[0] or None,
-            "deployment_config": self.deployment[1],
+            "deployment": deployment,
+            "deployment_config": deployment_config,
             "artifact": str(self.artifact.folder),
             "data": str(self.data),
             "target": self.target.to_dict(),
