@@ -1,4 +1,4 @@
-"""Records that must not stand: a Session that remembers answers, one that does not look at its inputs."""
+"""Records that must not stand: a Session that caches its outputs, one that ignores its inputs."""
 
 import pytest
 from bench import EAGER, ONE_THREAD, ORT, Bench

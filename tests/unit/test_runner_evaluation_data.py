@@ -106,9 +106,7 @@ def test_without_a_dataset_seeded_random_items_are_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("batch", "count", "kept"), [(4, 8, 8), (4, 11, 8), (5, 5, 5)])
-def test_a_graph_of_fixed_batch_answers_whole_batches(
-    tmp_path: Path, batch: int, count: int, kept: int
-) -> None:
+def test_a_graph_of_fixed_batch_runs_whole_batches(tmp_path: Path, batch: int, count: int, kept: int) -> None:
     data = made(tmp_path, source(tmp_path / "m", batch), Data((samples(count),)), "agreement")
     np.testing.assert_allclose(data.truth, (samples(count) @ WEIGHTS)[:kept], rtol=1e-5)
     assert len(data) == kept

@@ -51,19 +51,19 @@ class Told(NoObserver):
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was measured so far: threads; the answers to give come from its second list."""
+    """What was measured so far: threads; the replies to give come from its second list."""
     asked: list[Any] = []
-    answers: list[Any] = []
+    replies: list[Any] = []
 
     def fake(target: Target, seconds: float, logs: Path, *, huge_pages: bool) -> dict[str, Any]:
         asked.append(target.threads)
-        answer = answers.pop(0) if answers else peaks()
-        if isinstance(answer, Exception):
-            raise answer
-        return {**answer, "threads": target.threads}
+        reply = replies.pop(0) if replies else peaks()
+        if isinstance(reply, Exception):
+            raise reply
+        return {**reply, "threads": target.threads}
 
     monkeypatch.setattr(module, "measure_peaks", fake)
-    return [asked, answers]
+    return [asked, replies]
 
 
 def test_each_budget_is_measured_once_and_kept(measured: list[Any], tmp_path: Path) -> None:
@@ -79,10 +79,10 @@ def test_each_budget_is_measured_once_and_kept(measured: list[Any], tmp_path: Pa
 
 
 def test_a_budget_in_doubt_is_measured_again_though_it_is_known(measured: list[Any], tmp_path: Path) -> None:
-    asked, answers = measured
+    asked, replies = measured
     made = plan(Target(1, threads=1), Target(1, threads=2))
     find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)
-    answers.append(peaks(3e9))
+    replies.append(peaks(3e9))
     (found,) = find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path, again={2})
     assert asked == [1, 2, 2]
     assert (found["fresh"], found["threads"], found["rates"][0]["flop_per_s"]) == (True, 2, 3e9)
@@ -104,8 +104,8 @@ def test_other_settings_and_other_products_have_other_peaks(
 def test_disturbed_peaks_are_measured_again_a_few_times_and_the_higher_one_stays(
     measured: list[Any], tmp_path: Path
 ) -> None:
-    asked, answers = measured
-    answers += [peaks(2e9, ("disturbed",)), peaks(1e9, ("disturbed",)), peaks(3e9), peaks(9e9)]
+    asked, replies = measured
+    replies += [peaks(2e9, ("disturbed",)), peaks(1e9, ("disturbed",)), peaks(3e9), peaks(9e9)]
     made = plan(Target(1, threads=1))
     found = [find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)[0] for _ in range(5)]
     assert [one["rates"][0]["flop_per_s"] for one in found] == [2e9, 2e9, 3e9, 3e9, 3e9]
@@ -114,8 +114,8 @@ def test_disturbed_peaks_are_measured_again_a_few_times_and_the_higher_one_stays
 
 
 def test_what_stays_disturbed_is_taken_in_the_end(measured: list[Any], tmp_path: Path) -> None:
-    asked, answers = measured
-    answers += [peaks(1e9, ("disturbed",))] * 9
+    asked, replies = measured
+    replies += [peaks(1e9, ("disturbed",))] * 9
     for _ in range(6):
         find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
     assert len(asked) == module.MAX_TRIES

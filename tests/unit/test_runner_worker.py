@@ -19,7 +19,7 @@ from harness.runner.workers.measure import Trial
 from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig, Session
 from harness.zoo.registry import Data
 
-ITEMS = 64
+SAMPLES = 64
 WEIGHTS = np.random.default_rng(3).standard_normal((8, 4)).astype(np.float32)
 
 
@@ -55,7 +55,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     data.mkdir()
     built.mkdir()
     rng = np.random.default_rng(0)
-    inputs = (rng.standard_normal((ITEMS, 8)).astype(np.float32),)
+    inputs = (rng.standard_normal((SAMPLES, 8)).astype(np.float32),)
     labels = (inputs[0] @ WEIGHTS).argmax(1)
     source = Artifact("s", "any", built)
     write_evaluation_data(data, source, (TensorSpec(shape=(8,)),), Data(inputs, labels), "top-1", 0)
