@@ -125,3 +125,14 @@ def test_a_groups_arms_are_the_baseline_its_control_and_the_other_cells(tmp_path
     assert arms[1].title == f"{ort.name} (control)"
     assert arms[0].code.search_path == (str(tmp_path), str(Path.cwd()))
     assert arms[0].code.worktree is None
+
+
+def test_a_cell_that_cannot_run_here_is_added_with_its_reason_and_nothing_is_built(
+    tmp_path: Path, cells: Any
+) -> None:
+    (eager, *_), suite = cells
+    made = experiment(tmp_path, Plan(suite, Place((), "no GPU", frozenset(), "here")), [])
+    assert "wants 1 threads" in (made.add(eager).skip or "")
+    made.build([eager])
+    assert FakeBuilder.built == []
+    assert made.arms(made.plan.groups[0]) == []

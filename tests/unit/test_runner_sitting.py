@@ -416,11 +416,16 @@ def test_an_arm_can_be_added_after_others_were_measured(trials_: Any) -> None:
 
 def test_arms_that_were_not_interleaved_are_not_paired() -> None:
     bench = Bench()
+    bench.about = {"b": {"block_s": 0.025}}
     rule = stopping_rule(Measure(trials=2, max_time=0.4))
     bench.sitting.measure(arms("base", "a"), rule)
     made = bench.sitting.measure(arms("base", "b"), rule)
-    with pytest.raises(HarnessError, match=r"a \(subject\) and b \(subject\) were not interleaved"):
-        ratio(made, ("a", "subject"), ("b", "subject"))
+    apart = ratio(made, ("a", "subject"), ("b", "subject"))
+    assert apart.method == "Welch t over 2 and 2 Trials"
+    assert apart.estimate == pytest.approx(2.0)
+    assert ratio(made, ("base", "baseline"), ("b", "subject")).method == "t over 2 paired Trials"
+    with pytest.raises(HarnessError):
+        ratio(made, ("a", "subject"), ("never measured", "subject"))
     other = Bench(key="another sitting")
     for event in bench.events:
         other.measurements.note(event)
@@ -441,8 +446,7 @@ def test_parts_have_trials_of_their_own_and_their_arms_are_not_paired(
         (1, 2, 0), (2, 2, 1), (1, 2, 1), (2, 2, 2),
     ]  # fmt: skip
     assert ratio(made, ("base", "baseline"), ("a", "subject")).trials == 2
-    with pytest.raises(HarnessError, match="were not interleaved"):
-        ratio(made, ("a", "subject"), ("b", "subject"))
+    assert ratio(made, ("a", "subject"), ("b", "subject")).method == "Welch t over 2 and 2 Trials"
 
 
 def test_a_sitting_continues_from_its_events() -> None:

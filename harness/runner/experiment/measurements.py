@@ -14,10 +14,9 @@ import pandas as pd
 
 from harness.analysis.compare.timing import Timing, ratio_of, timings
 from harness.analysis.records.arms import Event, block_row
-from harness.errors import HarnessError
 from harness.runner.experiment.trial import Key
 from harness.stats.checks import Array
-from harness.stats.ratio import Ratio, paired_ratios
+from harness.stats.ratio import Ratio, paired_ratios, unpaired_ratio
 from harness.store.arrays import unpack
 
 
@@ -205,9 +204,9 @@ def ratio(measurements: Measurements, a: Key, b: Key) -> Ratio:
     """Return how many times faster arm `b` is than arm `a`; the Ratio's `method` says how.
 
     Trials pair up only where Blocks of both arms were interleaved: the same Trial of the same sitting, with a
-    round in common. Raises HarnessError where there is no such Trial.
+    round in common. Other arms are compared unpaired. Raises HarnessError where an arm has no Trial.
     """
-    if (found := measurements.interleaved_ratio(a, b)) is None:
-        names = " and ".join(f"{arm_id} ({role})" for arm_id, role in (a, b))
-        raise HarnessError(f"{names} were not interleaved in one sitting, so their Blocks cannot be paired")
-    return found
+    if (found := measurements.interleaved_ratio(a, b)) is not None:
+        return found
+    first, second = (list(measurements.arm(key).timing.seconds.values()) for key in (a, b))
+    return unpaired_ratio(first, second)

@@ -41,7 +41,7 @@ class Experiment:
         return self.plan.add(cell)
 
     def build(self, cells: Iterable[Cell] | None = None) -> None:
-        """Build what is missing for `cells`, by default for the whole Plan."""
+        """Build what is missing for `cells`, by default for the whole Plan; skipped Cells need nothing."""
         planned = None if cells is None else [self.plan.cells[cell.cell_id] for cell in cells]
         keys = self.plan.jobs if planned is None else dict.fromkeys(k for p in planned for k in self._keys(p))
         self.builds.build(keys)
@@ -89,7 +89,8 @@ class Experiment:
 
     def _keys(self, planned: PlannedCell) -> list[str]:
         """Return the addresses of all that a Cell needs, parents first."""
-        return [*(job.key for job in planned.jobs), self.plan.data_keys[planned.cell.model.name]]
+        jobs = [job.key for job in planned.jobs]
+        return [*jobs, self.plan.data_keys[planned.cell.model.name]] if jobs else []
 
     def _is_built(self, planned: PlannedCell) -> bool:
         return all(key in self.builds.artifacts for key in self._keys(planned)[-2:])
