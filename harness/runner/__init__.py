@@ -1,1 +1,1 @@
-"""The manager: plans, builds, starts workers, takes turns among them. It never imports an ML library."""
+"""The manager: plans, builds, and measures in worker processes. It imports no ML library."""

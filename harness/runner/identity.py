@@ -16,7 +16,7 @@ from harness.measure.scenarios.registry import SCENARIOS
 from harness.packages import versions_of
 from harness.runner.addresses import SOURCE_PACKAGES
 from harness.runner.plan import Plan, PlannedCell
-from harness.runner.workers.environment import worker_environment
+from harness.runner.workers.launch import worker_environment
 from harness.zoo.identities import training_version
 
 _SPEED = re.compile(

@@ -1,4 +1,4 @@
-"""Whoever watches a Run: a progress display, plain lines, or nobody."""
+"""What is told of a Run's progress: to a display, as plain lines, or to nobody."""
 
 from __future__ import annotations
 
@@ -6,43 +6,23 @@ from typing import Protocol
 
 
 class Observer(Protocol):
-    """Told what happens; must be quick, since it is called between Blocks."""
+    """Is told of progress; must be quick, since it is called between Blocks."""
 
     def phase(self, title: str, total: int) -> None:
         """Start a phase of `total` steps (build, measure)."""
-        ...
 
     def expect(self, total: int) -> None:
-        """The phase turns out to have `total` steps."""
-        ...
+        """Change the phase's number of steps to `total`."""
 
     def step(self, text: str) -> None:
-        """A step begins."""
-        ...
+        """Begin a step."""
 
     def done(self, text: str = "") -> None:
-        """A step is done; `text` is worth a line of its own."""
-        ...
+        """End a step; `text` is worth a line of its own."""
 
     def notice(self, text: str) -> None:
-        """Tell the person something that matters."""
-        ...
+        """Tell the person something important."""
 
 
-class Silent:
-    """Nobody watches."""
-
-    def phase(self, title: str, total: int) -> None:
-        """Ignore."""
-
-    def expect(self, total: int) -> None:
-        """Ignore."""
-
-    def step(self, text: str) -> None:
-        """Ignore."""
-
-    def done(self, text: str = "") -> None:
-        """Ignore."""
-
-    def notice(self, text: str) -> None:
-        """Ignore."""
+class NoObserver(Observer):
+    """Shows nothing."""

@@ -1,4 +1,4 @@
-"""Records that must not stand: a Session that remembers answers, one that does not look at its inputs."""
+"""Records that must not stand: a Session that caches its outputs, one that ignores its inputs."""
 
 import pytest
 from bench import EAGER, ONE_THREAD, ORT, Bench
@@ -27,9 +27,9 @@ def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> Non
         ("constant", "eager"): "failed",
     }
     (reason,) = cells.loc[("remembers", "eager"), "audit_reasons"]
-    assert reason.startswith("repeated-input: answers look cached")
+    assert reason.startswith("repeated-input: outputs look cached")
     (reason,) = cells.loc[("constant", "ort"), "audit_reasons"]
-    assert reason == "constant-output: 256 different inputs had one and the same answer"
+    assert reason == "constant-output: 256 different inputs gave the same output"
     board = next(board for board in boards(run) if board.group.model == "remembers")
     assert [row.technique for row in board.rows] == ["ort"]
     assert [row.technique for row in board.off] == ["eager"]

@@ -33,7 +33,7 @@ def test_bad_cells_fail_alone(bench: Bench) -> None:
         ("raises", "eager"): ("build", "RuntimeError: the weights are on another disk"),
         ("exits", "eager"): ("build", "SystemExit: no licence for this model"),
         ("segfaults", "eager"): ("load", "SIGSEGV"),
-        ("hangs", "x2"): ("load", "gave no answer for 25 s"),
+        ("hangs", "x2"): ("load", "sent nothing for 25 s"),
         ("is_killed", "eager"): ("load", "SIGKILL"),
         ("is_killed", "x2"): ("load", "SIGKILL"),
         ("nan", "eager"): ("load", "NaN"),

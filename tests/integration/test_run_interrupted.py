@@ -22,9 +22,9 @@ def trials_done(events: list[Event]) -> list[tuple[str, int]]:
     done, number = [], {}
     for event in events:
         if event["event"] == "trial-start":
-            number[event["group_id"]] = event["trial"]
+            number[event["sitting"]] = event["trial"]
         elif event["event"] == "trial-done":
-            done.append((event["group_id"], number[event["group_id"]]))
+            done.append((event["sitting"], number[event["sitting"]]))
     return done
 
 
@@ -42,7 +42,7 @@ def finish(bench: Bench, suite: Path, finished: list[tuple[str, int]], measured:
     assert len(cells) == measured
     assert cells["quality"].notna().all()
     assert len(run.blocks) > len(before)
-    starts = [(e["group_id"], e["trial"]) for e in events_of(run.folder) if e["event"] == "trial-start"]
+    starts = [(e["sitting"], e["trial"]) for e in events_of(run.folder) if e["event"] == "trial-start"]
     assert len(starts) == len(set(starts))
     assert set(finished) <= set(starts)
     assert 0 < run.info.times.measured_share < 1
@@ -82,9 +82,9 @@ def test_ctrl_c_in_mid_measurement_and_going_on(bench: Bench, onnx_file: Path) -
 
     changed = bench.folder / "changed.yaml"
     changed.write_text(suite.read_text().replace("trials: 2", "trials: 3"))
-    assert "the suite was changed since" in bench.harness("run", str(changed), "--resume", code=2)
+    assert "the suite has changed since" in bench.harness("run", str(changed), "--resume", code=2)
     onnx_file.write_bytes(onnx_file.read_bytes() + b"\x2a\x00")
-    assert "changed since" in bench.harness("run", str(suite), "--resume", code=2)
+    assert "has changed" in bench.harness("run", str(suite), "--resume", code=2)
     onnx_file.write_bytes(onnx_file.read_bytes()[:-2])
     assert bench.partials() == [partial]
     finish(bench, suite, finished, measured=2)

@@ -32,6 +32,6 @@ def test_a_known_amount_of_weights_is_seen_over_the_empty_worker(bench: Bench) -
         column = f"over_empty_{phase}_bytes"
         assert HELD - SLACK < (heavy[column] - light[column]) / MIB < HELD + SLACK, column
     assert heavy["over_empty_load_bytes"] > HELD * MIB
-    # weights are mapped from their file, and the baseline shares them with its shadow, which is alive too
+    # weights are mapped from their file, and the baseline shares them with its control, which is alive too
     assert HELD / 2 - SLACK < (heavy["pss_bytes"] - light["pss_bytes"]) / MIB < HELD + SLACK
     assert heavy["weight_bytes"] - light["weight_bytes"] == HELD * MIB

@@ -18,7 +18,7 @@ from harness.errors import HarnessError, StoreError
 from harness.runner.noise_study.experiments import arms_for
 from harness.runner.noise_study.study import NoiseRun, baselines_of, read_experiments
 from harness.runner.plan import Place, make_plan
-from harness.runner.progress import Silent
+from harness.runner.progress import NoObserver
 from harness.runner.run.run import plan_here
 from harness.store.journal import FILE
 from harness.suite.validation import read_suite
@@ -139,7 +139,7 @@ def noise_run(tmp_path, effects=(0.02,)):
     found, machine = planned(tmp_path, baseline="ort", models={"mlp": {"zoo": "mnist-mlp"}})
     measure = found.plan.suite.spec.measure
     return NoiseRun(
-        found, machine, measure, arms_for(effects), tmp_path / "out", Cache(tmp_path / "cache"), Silent()
+        found, machine, measure, arms_for(effects), tmp_path / "out", Cache(tmp_path / "cache"), NoObserver()
     )
 
 
@@ -147,13 +147,13 @@ def test_experiments_of_other_settings_are_not_pooled(tmp_path):
     settings = noise_run(tmp_path)._settings()
     journal(tmp_path / "out", {"event": "noise", "settings": settings})
     noise_run(tmp_path)  # the same
-    with pytest.raises(HarnessError, match="another effects; they cannot be pooled"):
+    with pytest.raises(HarnessError, match="another effects, which cannot be pooled with these"):
         noise_run(tmp_path, effects=(0.02, 0.05))
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     journal(tmp_path / "out", {"event": "run", "info": {}})
-    with pytest.raises(StoreError, match="a journal of something else"):
+    with pytest.raises(StoreError, match="another kind of journal"):
         noise_run(tmp_path)
 
 

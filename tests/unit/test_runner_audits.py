@@ -1,4 +1,4 @@
-"""Audits: a Record stands only on work that was done, for each input anew, with answers that are judged."""
+"""Audits: a Record stands only on work that was done, for each input anew, with outputs that are scored."""
 
 import hashlib
 import tracemalloc
@@ -9,9 +9,9 @@ import pytest
 
 from harness.measure.clock import FakeClock, PerfClock
 from harness.runner.workers.audits import repeated_input
-from harness.runner.workers.audits.constant_output import FEWEST_WHOLE, ConstantOutput
+from harness.runner.workers.audits.constant_output import MIN_WHOLE, ConstantOutput
 from harness.runner.workers.audits.registry import AUDITS, Audits, Subject
-from harness.runner.workers.audits.repeated_input import FEWEST_PAIRS, MAX_PAIRS, RepeatedInput, is_looked_up
+from harness.runner.workers.audits.repeated_input import MAX_PAIRS, MIN_PAIRS, RepeatedInput, is_cached
 from harness.runner.workers.audits.same_outputs import MAX_VALUES, RELATIVE, SameOutputs, difference, sampled
 
 ONES = np.ones((4, 3), np.float32)
@@ -29,7 +29,7 @@ def changed(value: float, array: np.ndarray = ONES) -> np.ndarray:
         (ONES, ONES, None),
         (changed(1 + RELATIVE / 2), ONES, None),
         (changed(1 + 2 * RELATIVE), ONES, "when timed off by 2.00e-03"),
-        (ONES[:2], ONES, "shape (2, 3) when timed, (4, 3) in the quality pass"),
+        (ONES[:2], ONES, "shape (2, 3) when timed, (4, 3) in the evaluation"),
         (changed(np.nan), ONES, "NaN or infinity in one"),
         (changed(np.nan), changed(np.nan), None),
         (changed(np.inf), changed(np.inf), None),
@@ -51,7 +51,7 @@ def test_infinities_of_opposite_signs_differ() -> None:
     assert difference(changed(np.inf), changed(-np.inf)) is not None
 
 
-def test_equal_answers_pass_and_unequal_ones_fail() -> None:
+def test_equal_outputs_pass_and_unequal_ones_fail() -> None:
     audit = SameOutputs()
     audit.timed(0, [ONES])
     audit.timed(1, [ONES])
@@ -72,14 +72,14 @@ def test_without_anything_to_compare_there_is_no_verdict() -> None:
 def test_padding_of_the_last_batch_does_not_count() -> None:
     audit = SameOutputs()
     audit.timed(0, [changed(5.0)])
-    audit.evaluated(0, 1, [], [ONES])  # the row that differs is no real item
+    audit.evaluated(0, 1, [], [ONES])  # the row that differs is no real sample
     assert audit.finding().state == "passed"
 
 
 def test_what_a_session_writes_over_is_kept_as_it_was() -> None:
-    audit, answer = SameOutputs(), ONES.copy()
-    audit.timed(0, [answer])
-    answer[:] = 0
+    audit, output = SameOutputs(), ONES.copy()
+    audit.timed(0, [output])
+    output[:] = 0
     audit.evaluated(0, 4, [], [ONES])
     assert audit.finding().state == "passed"
 
@@ -91,7 +91,7 @@ def test_another_number_of_outputs_is_a_fault_and_no_crash() -> None:
     assert audit.finding().state == "failed"
 
 
-def test_one_answer_is_kept_for_each_batch_that_was_timed() -> None:
+def test_one_output_is_kept_for_each_batch_that_was_timed() -> None:
     audit = SameOutputs()
     for block in range(640):
         audit.timed(block % 3, [ONES])
@@ -100,8 +100,8 @@ def test_one_answer_is_kept_for_each_batch_that_was_timed() -> None:
     assert audit.finding().evidence["looked_at"] == 3
 
 
-def test_large_answers_do_not_fill_the_memory_that_is_measured() -> None:
-    """Peaks of the timed Blocks are the model's: 16 batches of answers of 4 MB once came to 64 MB more."""
+def test_large_outputs_do_not_fill_the_memory_that_is_measured() -> None:
+    """Peaks of the timed Blocks are the model's: 16 batches of outputs of 4 MB once came to 64 MB more."""
     large = np.zeros((4, 512, 512), np.float32)
     tracemalloc.start()
     audit = SameOutputs()
@@ -112,20 +112,20 @@ def test_large_answers_do_not_fill_the_memory_that_is_measured() -> None:
     assert peak < 32 * MAX_VALUES * 4 < 16 * large.nbytes / 4
 
 
-def test_of_large_answers_values_of_every_item_are_compared() -> None:
-    answer = np.random.default_rng(0).standard_normal((5, 200, 300)).astype(np.float32)
+def test_of_large_outputs_values_of_every_sample_are_compared() -> None:
+    output = np.random.default_rng(0).standard_normal((5, 200, 300)).astype(np.float32)
     states = []
-    for item in range(5):
-        audit, other = SameOutputs(), answer.copy()
-        other[item] *= 1.01
-        audit.timed(0, [answer])
-        audit.evaluated(0, 4, [], [other])  # the last item is padding
+    for sample in range(5):
+        audit, other = SameOutputs(), output.copy()
+        other[sample] *= 1.01
+        audit.timed(0, [output])
+        audit.evaluated(0, 4, [], [other])  # the last sample is padding
         states.append(audit.finding().state)
     assert states == ["failed"] * 4 + ["passed"]
-    assert sampled(answer.transpose(0, 2, 1)).shape == (5, MAX_VALUES // 5)
+    assert sampled(output.transpose(0, 2, 1)).shape == (5, MAX_VALUES // 5)
     audit = SameOutputs()
-    audit.timed(0, [answer])
-    audit.evaluated(0, 4, [], [answer[:, :199]])
+    audit.timed(0, [output])
+    audit.evaluated(0, 4, [], [output[:, :199]])
     assert "shape (5, 200, 300) when timed, (5, 199, 300)" in audit.finding().reasons[0]
 
 
@@ -137,7 +137,7 @@ def constant(inputs: np.ndarray, outputs: np.ndarray, batch: int = 4) -> str | N
     return audit.finding().state
 
 
-def test_answers_that_do_not_follow_their_inputs_fail() -> None:
+def test_outputs_that_do_not_follow_their_inputs_fail() -> None:
     rng = np.random.default_rng(0)
     inputs = rng.standard_normal((64, 5)).astype(np.float32)
     same = np.repeat(rng.standard_normal((1, 3)), 64, axis=0)
@@ -148,13 +148,13 @@ def test_answers_that_do_not_follow_their_inputs_fail() -> None:
     assert constant(inputs, rng.standard_normal((64, 3))) == "passed"
 
 
-def test_equal_inputs_may_have_equal_answers() -> None:
+def test_equal_inputs_may_have_equal_outputs() -> None:
     assert constant(np.ones((8, 5)), np.ones((8, 3))) is None
 
 
 def test_a_few_equal_labels_are_no_fault_and_many_are() -> None:
-    inputs = np.arange(2.0 * FEWEST_WHOLE)[:, None]
-    assert constant(inputs[: FEWEST_WHOLE - 1], np.zeros(FEWEST_WHOLE - 1, np.int64)) is None
+    inputs = np.arange(2.0 * MIN_WHOLE)[:, None]
+    assert constant(inputs[: MIN_WHOLE - 1], np.zeros(MIN_WHOLE - 1, np.int64)) is None
     assert constant(inputs, np.zeros(len(inputs), np.int64)) == "failed"
     assert constant(inputs, np.arange(len(inputs)) // 100) == "passed"
 
@@ -166,7 +166,7 @@ def test_an_output_without_a_batch_is_not_judged() -> None:
 
 
 class Session:
-    """Answers by multiplying; takes `work_s` on its clock, or looks answers up as `memory` says."""
+    """Multiplies; takes `work_s` on its clock, or caches outputs as `memory` says."""
 
     def __init__(self, clock: FakeClock, memory: str = "none", work_s: float = 2e-3) -> None:
         self.clock, self.memory, self.work_ns = clock, memory, round(work_s * 1e9)
@@ -184,10 +184,10 @@ class Session:
                 self.clock.advance(self.work_ns // 50)
                 return (found,)
             self.clock.advance(round(self.work_ns * self.noise()))
-            answer = inputs[0] * 2.0
-            self.known[content] = answer
-            own.append(answer)
-            return (answer,)
+            output = inputs[0] * 2.0
+            self.known[content] = output
+            own.append(output)
+            return (output,)
 
         return call
 
@@ -205,14 +205,14 @@ def probed(session: Session, samples: int = 500, batch: int = 4) -> RepeatedInpu
 
 
 @pytest.mark.parametrize("memory", ["content", "call"])
-def test_a_session_that_remembers_answers_is_caught(memory: str) -> None:
+def test_a_session_that_caches_outputs_is_caught(memory: str) -> None:
     finding = probed(Session(FakeClock(), memory)).finding()
     assert finding.state == "failed"
-    assert "answers look cached: 40.0 µs for a repeated input, " in finding.reasons[0]
+    assert "outputs look cached: 40.0 µs for a repeated input, " in finding.reasons[0]
     assert finding.evidence["ratio"] > 20
 
 
-def test_a_session_that_works_for_each_answer_passes() -> None:
+def test_a_session_that_computes_each_output_passes() -> None:
     audit = probed(Session(FakeClock()))
     assert audit.finding().state == "passed"
     assert audit.finding().evidence["looked_at"] == MAX_PAIRS
@@ -220,7 +220,7 @@ def test_a_session_that_works_for_each_answer_passes() -> None:
 
 def test_long_calls_get_few_pairs_and_endless_ones_none() -> None:
     few = probed(Session(FakeClock(), work_s=0.5)).finding()
-    assert (few.state, few.evidence["looked_at"]) == ("passed", FEWEST_PAIRS)
+    assert (few.state, few.evidence["looked_at"]) == ("passed", MIN_PAIRS)
     assert probed(Session(FakeClock(), work_s=20.0)).finding().state is None
 
 
@@ -242,20 +242,20 @@ def noisy(kind: str, rng: np.random.Generator, pairs: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["log-normal", "bimodal", "stalls", "drift"])
-@pytest.mark.parametrize("pairs", [FEWEST_PAIRS, MAX_PAIRS])
+@pytest.mark.parametrize("pairs", [MIN_PAIRS, MAX_PAIRS])
 def test_noise_is_next_to_never_taken_for_a_cache(kind: str, pairs: int) -> None:
     rng = np.random.default_rng(7)
-    alarms = sum(is_looked_up(*(noisy(kind, rng, pairs).T * 1e3).round()) for _ in range(5_000))
+    alarms = sum(is_cached(*(noisy(kind, rng, pairs).T * 1e3).round()) for _ in range(5_000))
     assert alarms <= 5  # at most 1 in 1,000; most kinds of noise give none
 
 
 @pytest.mark.parametrize("kind", ["log-normal", "stalls", "drift"])
-@pytest.mark.parametrize("pairs", [FEWEST_PAIRS, MAX_PAIRS])
+@pytest.mark.parametrize("pairs", [MIN_PAIRS, MAX_PAIRS])
 def test_a_cache_that_saves_most_of_the_work_is_nearly_always_seen(kind: str, pairs: int) -> None:
     rng = np.random.default_rng(8)
     times = [noisy(kind, rng, pairs) * 1e3 * [1.0, 0.1] for _ in range(1_000)]
-    needed = {FEWEST_PAIRS: 700, MAX_PAIRS: 990}[pairs]  # nine pairs forgive one stall
-    assert sum(is_looked_up(*one.T.round()) for one in times) >= needed
+    needed = {MIN_PAIRS: 700, MAX_PAIRS: 990}[pairs]  # nine pairs forgive one stall
+    assert sum(is_cached(*one.T.round()) for one in times) >= needed
 
 
 def test_a_suspicion_that_a_second_series_does_not_share_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_a_suspicion_that_a_second_series_does_not_share_is_dropped(monkeypatch:
         asked.append(len(fresh))
         return len(asked) == 1
 
-    monkeypatch.setattr(repeated_input, "is_looked_up", first_only)
+    monkeypatch.setattr(repeated_input, "is_cached", first_only)
     finding = probed(Session(FakeClock())).finding()
     assert asked == [MAX_PAIRS, MAX_PAIRS]
     assert (finding.state, finding.evidence["looked_at"]) == ("passed", 2 * MAX_PAIRS)
@@ -276,13 +276,13 @@ def test_on_a_machine_where_chance_decides_next_to_none_is_accused() -> None:
     accused = 0
     for _ in range(3_000):
         series = [rng.lognormal(0, 4, (2, MAX_PAIRS)) * 1e6 for _ in range(2)]
-        accused += all(is_looked_up(*one.round()) for one in series)
+        accused += all(is_cached(*one.round()) for one in series)
     assert accused <= 3
 
 
 def test_the_cost_of_a_fresh_binding_is_no_cache() -> None:
-    assert not is_looked_up([3_900] * MAX_PAIRS, [1_000] * MAX_PAIRS)
-    assert is_looked_up([90_000] * MAX_PAIRS, [10_000] * MAX_PAIRS)
+    assert not is_cached([3_900] * MAX_PAIRS, [1_000] * MAX_PAIRS)
+    assert is_cached([90_000] * MAX_PAIRS, [10_000] * MAX_PAIRS)
 
 
 def test_real_work_on_a_real_clock_passes_and_a_real_cache_does_not() -> None:

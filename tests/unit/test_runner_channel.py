@@ -15,7 +15,9 @@ import psutil
 import pytest
 
 from harness.errors import StoreError, WorkerError
-from harness.runner.workers.channel import EVENTS_FD, SEARCH, Worker, explain_exit, wait_any
+from harness.runner.workers.channel import EVENTS_FD, SEARCH
+from harness.runner.workers.launch import Code, Worker, explain_exit
+from harness.runner.workers.replicas import wait_any
 from harness.store.arrays import pack, unpack
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -81,7 +83,7 @@ def test_no_deadlock_when_both_sides_write_more_than_a_pipe_holds(start: Start) 
 
 
 def test_a_worker_that_reads_nothing_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.runner.workers.channel.SEND_S", 0.2)
+    monkeypatch.setattr("harness.runner.workers.launch.SEND_S", 0.2)
     worker = start()
     ask(worker, "hang")
     with pytest.raises(WorkerError, match="took no command"):
@@ -107,7 +109,7 @@ def test_what_a_worker_prints_lands_in_its_log_and_not_in_the_protocol(start: St
         ("exit", {"code": 3}, "exit code 3"),
         ("exit", {"code": 0}, "exit code 0 before it was done"),
         ("segfault", {}, "SIGSEGV: a segmentation fault"),
-        ("kill", {}, "SIGKILL: killed from outside, most often by the kernel for want of memory"),
+        ("kill", {}, "SIGKILL: killed from outside, most often by the kernel because memory ran out"),
         ("garbage", {}, "no event"),
     ],
 )
@@ -133,10 +135,12 @@ def test_sending_to_a_dead_worker_says_how_it_died(start: Start) -> None:
         worker.send("echo", value=1)
 
 
-def test_a_worker_that_closes_its_pipe_and_goes_on(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_closes_its_pipe_and_keeps_running(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     worker = start()
     monkeypatch.setattr(worker._process, "wait", short_wait(worker._process))
-    with pytest.raises(WorkerError, match="closed its pipe and went on running"):
+    with pytest.raises(WorkerError, match="closed its pipe but kept running"):
         ask(worker, "close")
     monkeypatch.undo()
     worker.kill()
@@ -151,7 +155,7 @@ def short_wait(process: subprocess.Popen[bytes]) -> Callable[[float], int]:
 def test_a_timeout_ends_the_worker_and_its_children(start: Start) -> None:
     worker = start()
     child = ask(worker, "hang")["child"]
-    with pytest.raises(WorkerError, match=r"gave no answer for 0 s and was stopped \(timeout\)"):
+    with pytest.raises(WorkerError, match=r"sent nothing for 0 s and was stopped \(timeout\)"):
         worker.receive(0.05)
     assert gone(worker.pid)
     assert gone(child)
@@ -193,8 +197,25 @@ def test_a_worker_leads_a_group_of_its_own_so_that_ctrl_c_does_not_reach_it(star
     assert ask(follower, "environment")["group"] == os.getpgrp()
 
 
+def test_code_is_taken_from_another_worktree_with_another_interpreter(start: Start, tmp_path: Path) -> None:
+    """As when a commit is compared with one checked out elsewhere: its package hides the one that asks."""
+    package = tmp_path / "harness"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (tmp_path / "run_workers.py").write_text(
+        "import harness, json, os\n"
+        "with os.fdopen(int(os.environ['HARNESS_EVENTS_FD']), 'w') as events:\n"
+        "    events.write(json.dumps({'event': 'where', 'package': harness.__file__}) + '\\n')\n"
+    )
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    worker = start(code=Code(tmp_path, str(python), commit="0" * 40))
+    assert worker.receive(PATIENCE_S)["package"] == str(package / "__init__.py")
+    assert worker._process.args[0] == str(python)
+
+
 def test_users_modules_are_looked_for_last(start: Start, tmp_path: Path) -> None:
-    path = ask(start(search=(str(tmp_path),)), "environment")["path"]
+    path = ask(start(code=Code(search_path=(str(tmp_path),))), "environment")["path"]
     assert path[-1] == str(tmp_path)
 
 
@@ -209,7 +230,7 @@ def test_a_worker_below_a_worker_finds_users_modules_too(
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_worker_ends_when_its_manager_was_killed(tmp_path: Path, state: str, how: signal.Signals) -> None:
     code = (
-        "import sys, time\nfrom harness.runner.workers.channel import Worker\n"
+        "import sys, time\nfrom harness.runner.workers.launch import Worker\n"
         "worker = Worker('run_workers', None)\n"
         "worker.send(sys.argv[1], value=1)\nworker.receive(60)\n"
         "print(worker.pid, flush=True)\ntime.sleep(600)"
@@ -248,11 +269,10 @@ def test_many_workers_leave_no_zombie_and_no_open_file(start: Start) -> None:
     assert open_files() == before
 
 
-def test_a_worker_that_cannot_be_started_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_cannot_be_started_leaves_nothing_open() -> None:
     before = open_files()
-    monkeypatch.setattr(sys, "executable", "/no/such/python")
     with pytest.raises(WorkerError, match=r"could not be started: .*No such file"):
-        Worker("run_workers", None)
+        Worker("run_workers", None, code=Code(python="/no/such/python"))
     assert open_files() == before
 
 
@@ -316,7 +336,7 @@ def test_arrays_that_are_not_contiguous_survive_too() -> None:
     [
         (0, "ended by itself with exit code 0 before it was done"),
         (139, "ended by itself with exit code 139 before it was done"),
-        (-9, "was ended by SIGKILL: killed from outside, most often by the kernel for want of memory"),
+        (-9, "was ended by SIGKILL: killed from outside, most often by the kernel because memory ran out"),
         (-11, "was ended by SIGSEGV: a segmentation fault in native code"),
         (-6, "was ended by SIGABRT: aborted by native code"),
         (-4, "was ended by SIGILL: an instruction that this processor does not have"),

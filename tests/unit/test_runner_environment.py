@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.runner.workers.environment import POOLS, worker_environment
+from harness.runner.workers.launch import POOLS, worker_environment
 
 BIG = 64 * 2**20
 FILL = f"""

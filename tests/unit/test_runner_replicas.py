@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from test_runner_quality_data import WEIGHTS, source
+from test_runner_evaluation_data import WEIGHTS, source
 
 from harness import files as scratch
 from harness.artifacts.cache import Cache
@@ -97,7 +97,7 @@ def session(tmp_path: Path, places: list[Path]) -> Iterator[ReplicatedSession]:
     opened.close()
 
 
-def test_replicas_answer_and_leave_no_name_in_shared_memory(
+def test_replicas_compute_and_leave_no_name_in_shared_memory(
     session: ReplicatedSession, places: list[Path]
 ) -> None:
     assert [list(place.iterdir()) for place in places] == [[], []]
@@ -107,7 +107,7 @@ def test_replicas_answer_and_leave_no_name_in_shared_memory(
     np.testing.assert_allclose(session.run(outside)[0], outside[0] @ WEIGHTS, rtol=1e-4, atol=1e-5)
 
 
-def test_serving_many_times_each_and_gives_the_last_answer(session: ReplicatedSession) -> None:
+def test_serving_many_times_each_and_gives_the_last_output(session: ReplicatedSession) -> None:
     for count in [1, 2, 7, 8, 9, 100] * 3:
         block = session.serve(count, PerfClock())
         assert block.calls == count

@@ -14,12 +14,12 @@ from harness.formats.tensors import TensorSpec
 from harness.measure import procfs
 from harness.measure.clock import ClockError, FakeClock
 from harness.runner.workers import measure as module
-from harness.runner.workers.evaluation_data import write_evaluation_data
+from harness.runner.workers.evaluation_data import EvaluationData, write_evaluation_data
 from harness.runner.workers.measure import Trial
 from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig, Session
 from harness.zoo.registry import Data
 
-ITEMS = 64
+SAMPLES = 64
 WEIGHTS = np.random.default_rng(3).standard_normal((8, 4)).astype(np.float32)
 
 
@@ -55,7 +55,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     data.mkdir()
     built.mkdir()
     rng = np.random.default_rng(0)
-    inputs = (rng.standard_normal((ITEMS, 8)).astype(np.float32),)
+    inputs = (rng.standard_normal((SAMPLES, 8)).astype(np.float32),)
     labels = (inputs[0] @ WEIGHTS).argmax(1)
     source = Artifact("s", "any", built)
     write_evaluation_data(data, source, (TensorSpec(shape=(8,)),), Data(inputs, labels), "top-1", 0)
@@ -64,6 +64,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
         "runtime": "fake", "runtime_config": {}, "deployment": None, "deployment_config": None,
         "artifact": str(built), "data": str(data), "target": Target(batch=4).to_dict(),
         "workload": {"scenario": "single-stream", "batch": 4}, "timeout_s": 9.0, "seed": [0, 1],
+        "slowdown": 0.0,
     }  # fmt: skip
     return Trial(Channel(), spec)  # type: ignore[arg-type]
 
@@ -76,7 +77,7 @@ def run(trial: Trial, blocks: int = 2) -> Channel:
     for _ in range(blocks):
         trial.block({})
     trial.memory({})
-    trial.quality({"beat_s": 5.0})
+    trial.evaluation({"beat_s": 5.0})
     channel: Any = trial.channel
     return channel
 
@@ -84,9 +85,9 @@ def run(trial: Trial, blocks: int = 2) -> Channel:
 def test_a_whole_trial_tells_of_every_phase(trial: Trial) -> None:
     told = run(trial)
     assert [one["event"] for one in told.told if one["event"] != "alive"] == [
-        "ready", "loaded", "warm", "block", "block", "memory", "quality",
+        "ready", "loaded", "warm", "block", "block", "memory", "evaluation",
     ]  # fmt: skip
-    audits = {one["audit"]: one["state"] for one in told.last("quality")["audits"]}
+    audits = {one["audit"]: one["state"] for one in told.last("evaluation")["audits"]}
     assert audits == {"constant-output": "passed", "repeated-input": "passed", "same-outputs": "passed"}
     assert told.last("block")["samples"] > 0
 
@@ -94,13 +95,13 @@ def test_a_whole_trial_tells_of_every_phase(trial: Trial) -> None:
 def test_fetching_the_inputs_is_no_part_of_the_start(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock(tick_ns=1)
     monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter_ns=clock.now_ns))
-    fetch = trial._make_pool
+    fetch = EvaluationData.pool
 
-    def slow() -> list[tuple[Any, ...]]:
+    def slow(data: EvaluationData, size: int) -> list[tuple[Any, ...]]:
         clock.advance(10**10)
-        return fetch()
+        return fetch(data, size)
 
-    monkeypatch.setattr(trial, "_make_pool", slow)
+    monkeypatch.setattr(EvaluationData, "pool", slow)
     trial.ready()
     told: Any = trial.channel
     assert told.last("ready")["import_s"] < 1
@@ -122,7 +123,7 @@ def test_a_machine_without_proc_measures_with_less_evidence(
     steady = told.last("memory")["steady"]
     assert (steady["exact"], steady["pss_bytes"]) == (False, None)
     assert steady["peak_rss_bytes"] > 0
-    assert told.last("quality")["audits"]
+    assert told.last("evaluation")["audits"]
 
 
 def test_a_clock_that_goes_backwards_ends_the_trial_in_words(trial: Trial) -> None:

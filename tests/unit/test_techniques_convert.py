@@ -101,7 +101,7 @@ def test_torch_in_a_path_with_a_space_is_told_before_the_compiler_stumbles(monke
 
 
 def test_inductors_cache_avoids_a_path_with_a_space(tmp_path):
-    from harness.runner.experiment.builds import _inductor_cache
+    from harness.runner.run.builds import _inductor_cache
 
     assert _inductor_cache(tmp_path / "my cache") == {}
     assert _inductor_cache(tmp_path / "cache") == {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}

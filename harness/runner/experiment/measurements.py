@@ -1,9 +1,12 @@
-"""What was recorded of a Group so far: each arm's Trials, times and failures, and ratios between arms."""
+"""What one sitting has measured so far: each arm's Trials, times and failures, and ratios between arms.
+
+All of it follows from the sitting's events, so that an interrupted sitting continues from its journal.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,116 +14,199 @@ import pandas as pd
 
 from harness.analysis.compare.timing import Timing, ratio_of, timings
 from harness.analysis.records.arms import Event, block_row
-from harness.runner.experiment.group_progress import Key
+from harness.runner.experiment.trial import Key
 from harness.stats.checks import Array
-from harness.stats.ratio import Ratio, paired_ratios
+from harness.stats.ratio import Ratio, paired_ratios, unpaired_ratio
 from harness.store.arrays import unpack
 
 
 @dataclass
-class ArmHistory:
-    """One arm: `attempts` are Trials begun, `failures` those whose worker died."""
+class TrialTimes:
+    """One Trial of one arm; times are seconds. `finished`: it ran until the end of the Trial."""
 
-    attempts: int = 0
-    failures: int = 0
+    started: bool = False
+    failed: bool = False
+    finished: bool = False
     blocks: int = 0
     timed_s: float = 0.0
-    starting_s: float = 0.0
+    start_s: float = 0.0
+
+
+@dataclass
+class ArmHistory:
+    """All Trials of one arm, by number; `timing` holds the Blocks of those that statistics can use."""
+
+    trials: dict[int, TrialTimes] = field(default_factory=lambda: defaultdict(TrialTimes))
     peak_bytes: int = 0
     timing: Timing = field(default_factory=Timing)
 
     @property
+    def attempts(self) -> int:
+        """Trials whose process got ready."""
+        return sum(trial.started for trial in self.trials.values())
+
+    @property
+    def failures(self) -> int:
+        """Trials whose process died."""
+        return sum(trial.failed for trial in self.trials.values())
+
+    @property
+    def finished(self) -> int:
+        """Trials that came to their end, those with a dead process among them."""
+        return sum(trial.finished for trial in self.trials.values())
+
+    @property
+    def blocks(self) -> int:
+        """Blocks timed."""
+        return sum(trial.blocks for trial in self.trials.values())
+
+    @property
+    def timed_s(self) -> float:
+        """Seconds of all Blocks."""
+        return sum(trial.timed_s for trial in self.trials.values())
+
+    @property
     def start_s(self) -> float:
-        """Seconds from the start of a Trial's process until its first Block."""
-        return self.starting_s / self.attempts if self.attempts else 0.0
+        """Mean seconds from the start of a Trial's process until its first Block."""
+        return sum(trial.start_s for trial in self.trials.values()) / max(self.attempts, 1)
 
     @property
     def block_s(self) -> float:
-        """Seconds of a Block."""
-        return self.timed_s / self.blocks if self.blocks else 0.0
+        """Mean seconds of a Block."""
+        return self.timed_s / max(self.blocks, 1)
+
+    def among(self, trials: Collection[int]) -> ArmHistory:
+        """Return the history of the Trials whose numbers are among `trials`."""
+        kept = {number: trial for number, trial in self.trials.items() if number in trials}
+        return ArmHistory(defaultdict(TrialTimes, kept), self.peak_bytes, self.timing.of(trials))
 
 
-class History:
-    """All arms of one Group; `note` takes each event of the Run as it comes, those of other Groups too."""
+class Measurements:
+    """All arms of one sitting. `note` takes its events one by one and ignores those of other sittings.
 
-    def __init__(self, scenarios: dict[str, str], events: Iterable[Event] = (), finished: int = 0) -> None:
-        self._scenarios = scenarios
+    `finished` counts Trials that all arms have taken part in; `next_trial` is the number of the next one, and
+    where memory splits the arms into parts, each part has Trial numbers of its own. `scenarios` are those of
+    the arms, by id. `timed`, `evaluated` and `failed` are ids of arms; failed ones died before a Block.
+    """
+
+    def __init__(self, sitting: str, events: Iterable[Event] = ()) -> None:
+        self.sitting = sitting
+        self.scenarios: dict[str, str] = {}
+        self.finished = self.next_trial = 0
+        self.timed: set[str] = set()
+        self.evaluated: set[str] = set()
+        self.failed: set[str] = set()
+        self.stopped: set[Key] = set()
         self._arms: dict[Key, ArmHistory] = defaultdict(ArmHistory)
         self._rows: list[dict[str, object]] = []
-        self._current = True
-        self.finished = finished
+        self._arranged = True
         for event in events:
             self.note(event)
+        self.failed.clear()  # a full disk or lack of memory may have passed: the next session tries again
 
     def note(self, event: Event) -> None:
         """Take in one event."""
-        if event.get("cell_id") not in self._scenarios or "arm" not in event:
+        if event.get("sitting") != self.sitting:
             return
+        if event["event"] == "trial-start":
+            self.next_trial = event["trial"] + 1
+        elif event["event"] == "trial-done":
+            self.finished = event["finished"]
+            for cell_id, role in event["arms"]:
+                self._arms[cell_id, role].trials[event["trial"]].finished = True
+        elif event["event"] == "stop":
+            self.stopped.add((event["cell_id"], event["arm"]))
+        elif "trial" in event:
+            self._note_trial(event)
+
+    def _note_trial(self, event: Event) -> None:
         arm = self._arms[event["cell_id"], event["arm"]]
+        trial = arm.trials[event["trial"]]
         match event["event"]:
             case "ready":
-                arm.attempts += 1
-                arm.starting_s += event["import_s"]
+                trial.started = True
+                trial.start_s += event["import_s"]
             case "loaded":
-                arm.starting_s += event["load_s"] + event["first_call_s"]
+                trial.start_s += event["load_s"] + event["first_call_s"]
             case "warm":
-                arm.starting_s += event["seconds"]
+                trial.start_s += event["seconds"]
             case "block":
-                arm.blocks += 1
-                arm.timed_s += event["duration_ns"] / 1e9
+                trial.blocks += 1
+                trial.timed_s += event["duration_ns"] / 1e9
                 self._rows.append(block_row(event, unpack(event["calls_ns"]), 0, 0.0))
-                self._current = False
+                self._arranged = False
+                if event["arm"] != "control":
+                    self.timed.add(event["cell_id"])
             case "memory":
                 arm.peak_bytes = max(arm.peak_bytes, event["steady"]["peak_rss_bytes"])
+            case "evaluation":
+                self.evaluated.add(event["cell_id"])
             case "trial-failed":
-                arm.failures += 1
+                trial.failed = True
+                if event["arm"] != "control" and event["cell_id"] not in self.timed:
+                    self.failed.add(event["cell_id"])
 
     def arm(self, key: Key) -> ArmHistory:
-        """What is known of an arm; nothing yet is an empty history."""
-        if not self._current:
-            self._arrange()
+        """Return what is known of an arm; an unknown arm has an empty history."""
+        if not self._arranged:
+            for one, timing in timings(pd.DataFrame(self._rows), self.scenarios).items():
+                self._arms[one].timing = timing
+            self._arranged = True
         return self._arms[key]
 
-    def ratio(self, baseline: Key | None, key: Key, first: int | None = None) -> Ratio | None:
-        """How many times faster an arm is than the baseline, from the `first` Trials that both have.
+    def among(self, arms: Collection[Key]) -> Measurements:
+        """Return the measurements of those Trials that at least one of `arms` took part in.
 
-        Without a baseline: the arm's own speed, 1/s, of which only the interval's width matters.
+        So a baseline that was measured beside other arms before has its whole time for these.
         """
-        reference, mine = self._pair(baseline, key)
-        for timing in (reference, mine):
-            for trial in list(timing.seconds)[first:] if first is not None else ():
-                del timing.seconds[trial], timing.rounds[trial]
-        return ratio_of(reference, mine)
+        numbers = {number for key in arms for number in self.arm(key).trials}
+        kept = Measurements(self.sitting)
+        kept._arms |= {key: arm.among(numbers) for key, arm in self._arms.items()}
+        kept.finished = min(self.finished, max((kept.arm(key).finished for key in arms), default=0))
+        return kept
+
+    def interleaved_ratio(self, baseline: Key | None, key: Key, first: int | None = None) -> Ratio | None:
+        """Return how many times faster an arm is than the baseline, from the `first` Trials that both have.
+
+        None where no Blocks of the two were interleaved. Without a baseline: the arm's own speed, 1/s, where
+        only the width of the interval means something.
+        """
+        arms = self._pair(baseline, key)
+        if first is not None:
+            arms = [timing.of(list(timing.seconds)[:first]) for timing in arms]
+        return ratio_of(*arms)
 
     def ratios(self, baseline: Key | None, key: Key) -> list[Array]:
         """Return the ratio of each round, by Trials that both arms have: a pilot for `planning.plan`."""
         reference, mine = self._pair(baseline, key)
         if not mine.seconds:
             return []
-        sides = [[arm.seconds[trial] for trial in mine.seconds] for arm in (reference, mine)]
-        rounds = [[arm.rounds[trial] for trial in mine.seconds] for arm in (reference, mine)]
-        return paired_ratios(sides[0], sides[1], rounds=(rounds[0], rounds[1]))
+        seconds = [list(arm.seconds.values()) for arm in (reference, mine)]
+        rounds = [list(arm.rounds.values()) for arm in (reference, mine)]
+        return paired_ratios(seconds[0], seconds[1], (rounds[0], rounds[1]))
 
-    def _pair(self, baseline: Key | None, key: Key) -> tuple[Timing, Timing]:
-        """The Timings of both arms, cut down to Trials in which they share a round."""
+    def _pair(self, baseline: Key | None, key: Key) -> list[Timing]:
+        """Return the Timings of both arms, reduced to Trials in which they share a round."""
         mine = self.arm(key).timing
         if baseline is None:
             ones = {trial: np.ones_like(seconds) for trial, seconds in mine.seconds.items()}
-            return Timing(ones, dict(mine.rounds)), Timing(dict(mine.seconds), dict(mine.rounds))
+            return [Timing(ones, mine.rounds), mine]
         other = self.arm(baseline).timing
         common = [
             trial
             for trial in sorted(mine.seconds.keys() & other.seconds.keys())
             if np.intersect1d(mine.rounds[trial], other.rounds[trial]).size
         ]
-        first, second = (
-            Timing({t: arm.seconds[t] for t in common}, {t: arm.rounds[t] for t in common})
-            for arm in (other, mine)
-        )
-        return first, second
+        return [other.of(common), mine.of(common)]
 
-    def _arrange(self) -> None:
-        """Sort the Blocks by arm and Trial, once after new ones have come."""
-        for key, timing in timings(pd.DataFrame(self._rows), self._scenarios).items():
-            self._arms[key].timing = timing
-        self._current = True
+
+def ratio(measurements: Measurements, a: Key, b: Key) -> Ratio:
+    """Return how many times faster arm `b` is than arm `a`; the Ratio's `method` says how.
+
+    Trials pair up only where Blocks of both arms were interleaved: the same Trial of the same sitting, with a
+    round in common. Other arms are compared unpaired. Raises HarnessError where an arm has no Trial.
+    """
+    if (found := measurements.interleaved_ratio(a, b)) is not None:
+        return found
+    first, second = (list(measurements.arm(key).timing.seconds.values()) for key in (a, b))
+    return unpaired_ratio(first, second)

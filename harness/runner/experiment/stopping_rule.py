@@ -1,9 +1,9 @@
-"""Who takes part in a Group's next Trial, with how many Blocks; who is done, and why.
+"""Stopping rules: which arms take part in the next Trial, with how many Blocks; which are finished, and why.
 
-A Suite that names a number of Trials gets that number. Otherwise a pilot of a few Trials tells how much
-Trials and Blocks differ, the cheapest numbers for the wanted precision follow (stats/planning.py), and an arm
-is done when the interval of its speed-up is narrow enough or its time is up. All is worked out anew from what
-was recorded, so that a resumed Run goes on as it would have.
+A suite that names a number of Trials gets that number. Otherwise a pilot of a few Trials shows how much
+Trials and Blocks vary, the cheapest numbers for the target interval follow (stats/planning.py), and an arm
+stops when the interval of its speed-up is narrow enough or its time is used up. Each decision follows from
+the measurements alone, so that a resumed Run decides as if it had never been interrupted.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from harness.runner.experiment.group_progress import Key
-from harness.runner.experiment.measurements import History
+from harness.runner.experiment.measurements import Measurements
+from harness.runner.experiment.trial import Key, Settings
 from harness.stats.checks import Array
 from harness.stats.planning import (
     MAX_TRIALS,
@@ -27,12 +27,11 @@ from harness.stats.planning import (
     stop,
 )
 from harness.stats.ratio import Ratio
-from harness.suite.schema import Measure
 
 PILOT_SHARE = 0.5
-"""Most of `max_time` that the pilot may use."""
+"""Largest share of `max_time` that the pilot may use."""
 MAX_FAILURES = 3
-"""After so many Trials in which its worker died, an arm is not tried again."""
+"""An arm whose worker died in so many Trials is not tried again."""
 
 OUT_OF_STARTS = "starting fresh processes took as long as max_time"
 ENOUGH_TRIALS = f"{MAX_TRIALS} Trials made"
@@ -41,7 +40,6 @@ KEPT_FAILING = "its worker kept failing"
 BASELINE_OUT = "max_time reached by the baseline"
 BASELINE_LOST = "its baseline's worker kept failing"
 NOT_NEEDED = "no arm needs it any more"
-CONTROL = "control"
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Allotment:
 
 @dataclass(frozen=True)
 class Stop:
-    """An arm that is done: why, and the relative half-width of its interval, where there is one."""
+    """An arm that is finished: the reason, and the relative half-width of its interval, if it has one."""
 
     key: Key
     reason: str
@@ -64,61 +62,67 @@ class Stop:
 
 @dataclass(frozen=True)
 class Decision:
-    """The next Trial: a Turn for each arm in it (none: the Group is done), and who is done."""
+    """The next Trial: an Allotment for each arm in it (none: nothing is left to do), and the stopped arms.
+
+    `trials` is the total number of Trials that is expected so far.
+    """
 
     allotments: dict[Key, Allotment] = field(default_factory=dict)
     stops: tuple[Stop, ...] = ()
     trials: int = 0
-    """How many Trials the Group will take in all, as far as is known."""
 
 
 class StoppingRule(Protocol):
-    """Decides what a Group's next Trial is."""
+    """Decides what the next Trial is."""
 
     def decide(
-        self, history: History, keys: Sequence[Key], baseline: Key | None, done: Collection[Key] = ()
+        self, history: Measurements, keys: Sequence[Key], baseline: Key | None, done: Collection[Key] = ()
     ) -> Decision:
         """Return the next Trial of the arms `keys`, the baseline among them where there is one.
 
-        `done` are arms that were stopped before; they stay so.
+        `done` are arms that were stopped before; they stay stopped.
         """
         ...
 
 
-def stopping_rule(measure: Measure) -> StoppingRule:
-    """Return what the suite asks for: a fixed number of Trials, or as many as it takes."""
-    return Planned(measure) if measure.trials == "auto" else Fixed(measure, measure.trials)
+def stopping_rule(settings: Settings) -> StoppingRule:
+    """Return what the settings ask for: a fixed number of Trials, or as many as the target interval takes."""
+    return Planned(settings) if settings.trials == "auto" else Fixed(settings, settings.trials)
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """So many Trials, `max_time` spread evenly over them."""
+    """A fixed number of Trials, `max_time` spread evenly over them."""
 
-    measure: Measure
+    settings: Settings
     trials: int
 
     def decide(
-        self, history: History, keys: Sequence[Key], _baseline: Key | None, _done: Collection[Key] = ()
+        self, history: Measurements, keys: Sequence[Key], baseline: Key | None, done: Collection[Key] = ()
     ) -> Decision:
-        """Every arm takes part in every Trial."""
-        if history.finished >= self.trials:
-            return Decision(stops=tuple(Stop(key, AS_ASKED) for key in keys), trials=self.trials)
-        allotment = Allotment(math.inf, self.measure.max_time / self.trials)
-        return Decision(dict.fromkeys(keys, allotment), trials=self.trials)
+        """Each arm takes part until it has its Trials; the baseline and its control stay until all have."""
+        companions = _companions(keys, baseline)
+        others = [key for key in keys if key not in companions and key not in done]
+        left = {key: self.trials - history.arm(key).finished for key in others}
+        if max(left.values(), default=0) <= 0:
+            return Decision(stops=tuple(Stop(key, AS_ASKED) for key in keys), trials=history.finished)
+        allotment = Allotment(math.inf, self.settings.max_time / self.trials)
+        taking = [key for key in keys if key in companions or left.get(key, 0) > 0]
+        return Decision(dict.fromkeys(taking, allotment), trials=history.finished + max(left.values()))
 
 
 @dataclass(frozen=True)
 class Planned:
-    """As many Trials and Blocks as the wanted precision takes, arm by arm."""
+    """As many Trials and Blocks as the target interval takes, arm by arm."""
 
-    measure: Measure
+    settings: Settings
 
     def decide(
-        self, history: History, keys: Sequence[Key], baseline: Key | None, done: Collection[Key] = ()
+        self, history: Measurements, keys: Sequence[Key], baseline: Key | None, done: Collection[Key] = ()
     ) -> Decision:
-        """Arms that are done drop out; the baseline and its shadow stay for as long as another needs them.
+        """Stopped arms drop out; the baseline and its control stay for as long as another arm needs them.
 
-        The shadow too, since the noise floor has to come from the same Trials as the ratio that it judges.
+        The control too, because the noise floor must come from the same Trials as the ratio.
         """
         allotments: dict[Key, Allotment] = {}
         stops: list[Stop] = []
@@ -129,7 +133,7 @@ class Planned:
                 continue
             found = self._arm(history, key, baseline if key != baseline else None)
             if out and isinstance(found, Allotment):
-                found = Stop(key, out, _halfwidth(history.ratio(baseline, key)))
+                found = Stop(key, out, _halfwidth(history.interleaved_ratio(baseline, key)))
             if isinstance(found, Allotment):
                 allotments[key] = found
             else:
@@ -141,23 +145,22 @@ class Planned:
             stops += [Stop(key, NOT_NEEDED) for key in companions]
         return Decision(allotments, tuple(stops), self._trials(history, allotments))
 
-    def _baseline_is_out(self, history: History, baseline: Key | None) -> str | None:
-        """Say why there will be no more Trials of the baseline, if so."""
+    def _baseline_is_out(self, history: Measurements, baseline: Key | None) -> str | None:
+        """Return the reason why there will be no more Trials of the baseline, if there is one."""
         if baseline is None:
             return None
         if history.arm(baseline).failures >= MAX_FAILURES:
             return BASELINE_LOST
         return BASELINE_OUT if self._left(history, baseline) <= 0 else None
 
-    def _left(self, history: History, key: Key) -> float:
-        """Timed seconds that a companion has left: `max_time` for each part that the Group is cut into."""
-        arm = history.arm(key)
-        return self.measure.max_time * _parts(history, key) - arm.timed_s
+    def _left(self, history: Measurements, key: Key) -> float:
+        """Timed seconds that a companion has left: `max_time` for each part that the arms are split into."""
+        return self.settings.max_time * _parts(history, key) - history.arm(key).timed_s
 
-    def _arm(self, history: History, key: Key, baseline: Key | None) -> Allotment | Stop:
+    def _arm(self, history: Measurements, key: Key, baseline: Key | None) -> Allotment | Stop:
         arm = history.arm(key)
-        ratio = history.ratio(baseline, key)
-        limit = self.measure.max_time
+        ratio = history.interleaved_ratio(baseline, key)
+        limit = self.settings.max_time
         ends = {
             KEPT_FAILING: arm.failures >= MAX_FAILURES,
             StopReason.MAX_TIME: arm.timed_s >= limit,
@@ -177,11 +180,11 @@ class Planned:
         return Allotment(budget.blocks, left, budget)
 
     def _milestone(
-        self, history: History, key: Key, baseline: Key | None, pilot: list[Array]
+        self, history: Measurements, key: Key, baseline: Key | None, pilot: list[Array]
     ) -> Budget | None:
-        """Plan from the pilot; look at the interval only when the planned Trials are in, then plan again.
+        """Plan from the pilot; check the interval only after the planned Trials, then plan again.
 
-        Looking after each Trial would stop at intervals that are narrow by luck. None: it is narrow enough.
+        A check after each Trial would stop at intervals that are narrow by chance. None: it is narrow enough.
         """
         seen = MIN_TRIALS
         while True:
@@ -189,44 +192,42 @@ class Planned:
             target = min(max(budget.trials, seen + max(2, seen // 4), WANTED_TRIALS), MAX_TRIALS)
             if len(pilot) < target:
                 return replace(budget, trials=target)
-            ratio = history.ratio(baseline, key, first=target)
-            timed_s, limit = history.arm(key).timed_s, self.measure.max_time
-            if ratio is not None and stop(ratio, self.measure.target_ci, timed_s, limit, target):
+            ratio = history.interleaved_ratio(baseline, key, first=target)
+            timed_s, limit = history.arm(key).timed_s, self.settings.max_time
+            if ratio is not None and stop(ratio, self.settings.target_ci, timed_s, limit, target):
                 return None
             if target == MAX_TRIALS:
                 return budget
             seen = target
 
-    def _budget(self, history: History, key: Key, baseline: Key | None, pilot: list[Array]) -> Budget:
+    def _budget(self, history: Measurements, key: Key, baseline: Key | None, pilot: list[Array]) -> Budget:
         mine = history.arm(key)
         pair = [mine, history.arm(baseline)] if baseline is not None else [mine]
         both_s = sum(arm.block_s for arm in pair)
-        timed = self.measure.max_time * both_s / max(arm.block_s for arm in pair)
+        timed = self.settings.max_time * both_s / max(arm.block_s for arm in pair)
         return plan(
             pilot,
             start_s=sum(arm.start_s for arm in pair),
             block_s=both_s,
-            target_ci=self.measure.target_ci,
+            target_ci=self.settings.target_ci,
             max_time_s=timed * 2,
             max_timed_s=timed,
         )
 
-    def _companion(self, history: History, key: Key, others: Sequence[Allotment]) -> Allotment:
-        """The Turn of the baseline or its shadow: as many Blocks as any other arm gets, as time allows.
+    def _companion(self, history: Measurements, key: Key, others: Sequence[Allotment]) -> Allotment:
+        """Return the Allotment of the baseline or its control: as many Blocks as any other arm gets.
 
-        A slow one must not spend in the first Trials what later ones need.
+        Its time is spread over the Trials to come, so that a slow one has some left for the last of them.
         """
         blocks = max(allotment.blocks for allotment in others)
         left = self._left(history, key)
         if any(allotment.planned is None for allotment in others):
-            return Allotment(blocks, min(left, PILOT_SHARE * self.measure.max_time / MIN_TRIALS))
-        to_go = (
-            max(allotment.planned.trials for allotment in others if allotment.planned)
-            - history.arm(key).attempts
-        )
+            return Allotment(blocks, min(left, PILOT_SHARE * self.settings.max_time / MIN_TRIALS))
+        planned = max(allotment.planned.trials for allotment in others if allotment.planned)
+        to_go = planned - history.arm(key).attempts
         return Allotment(blocks, left / max(to_go, 1) / _parts(history, key))
 
-    def _trials(self, history: History, allotments: dict[Key, Allotment]) -> int:
+    def _trials(self, history: Measurements, allotments: dict[Key, Allotment]) -> int:
         if not allotments:
             return history.finished
         plans = [allotment.planned.trials for allotment in allotments.values() if allotment.planned]
@@ -234,15 +235,15 @@ class Planned:
 
 
 def _companions(keys: Sequence[Key], baseline: Key | None) -> list[Key]:
-    """The baseline and its shadow, where others are compared with them; else the baseline alone."""
+    """Return the baseline and its control, where others are compared with them; else the baseline alone."""
     if baseline not in keys or len(keys) == 1:
         return []
-    found = [key for key in keys if key == baseline or key[1] == CONTROL]
+    found = [key for key in keys if key == baseline or key[1] == "control"]
     return found if len(found) < len(keys) else [key for key in found if key == baseline]
 
 
-def _parts(history: History, companion: Key) -> int:
-    """Into how many parts a Group was cut so far: a companion takes part in each."""
+def _parts(history: Measurements, companion: Key) -> int:
+    """Return into how many parts the arms were split so far: a companion takes part in each."""
     return max(1, round(history.arm(companion).attempts / history.finished)) if history.finished else 1
 
 

@@ -1,121 +1,160 @@
-"""One arm of a Group in one Trial: the manager's handle on a measuring worker, every event journalled."""
+"""Arms, which an experiment measures side by side, and Trials: the manager's handle on one Arm's worker."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
+from harness.artifacts.artifact import Artifact
 from harness.errors import WorkerError
-from harness.runner.experiment.group_progress import Key
-from harness.runner.plan import PlannedCell
-from harness.runner.workers.channel import Message, Worker
-from harness.runner.workers.environment import worker_environment
+from harness.formats.target import Target
+from harness.runner.workers.channel import Message
+from harness.runner.workers.launch import Code, Worker, worker_environment
 from harness.runner.workers.replicas import sweep_shared_memory
-from harness.suite.schema import Measure
 
+Role = Literal["subject", "baseline", "control"]
+"""The baseline is what subjects are compared with; the control is an identical copy of it."""
+Key = tuple[str, str]
+"""What tells an Arm from the others of its sitting: id and role."""
+Choice = tuple[str, Mapping[str, Any]]
+"""A runtime or a deployment by its registered name, with its config ready for JSON."""
+
+BYTES_EMPTY, TIMES_ARTIFACT = 400_000_000, 3
+"""Memory expected of a worker that was never seen: its libraries, and a multiple of the Artifact's size."""
 BEAT_S = 5.0
-"""A worker in its quality pass gives a sign of life this often."""
+"""During its evaluation a worker reports this often that it is alive."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A Cell as it is measured: itself, as the Group's baseline, or as a copy of the baseline."""
+    """One arm. `id` is the Cell's id where the arm measures a Cell; the journal calls the role ``arm``.
 
-    planned: PlannedCell
-    kind: str  # cell, baseline or shadow; `harness noise` has more copies
+    `data` is the folder of the evaluation data, `log` the file that its workers print to. `slowdown` is a
+    share of a call's length that each timed call waits in addition; only `harness noise` uses it.
+    """
 
-    @property
-    def cell_id(self) -> str:
-        """The Cell's id; a copy has its baseline's."""
-        return self.planned.cell.cell_id
+    id: str
+    role: Role
+    title: str
+    code: Code
+    artifact: Artifact
+    data: Path
+    log: Path
+    target: Target
+    workload: Mapping[str, Any]
+    runtime: Choice
+    deployment: Choice | None = None
+    replicas: int = 1
+    slowdown: float = 0.0
 
     @property
     def key(self) -> Key:
-        """What tells it from the other arms of its Group."""
-        return self.cell_id, self.kind
+        """What tells it from the other arms of its sitting."""
+        return self.id, self.role
 
     @property
-    def title(self) -> str:
-        """For people."""
-        copy = "" if self.kind in ("subject", "baseline") else f" ({self.kind})"
-        return f"{self.planned.cell.name}{copy}"
+    def expected_bytes(self) -> int:
+        """Memory expected of its worker before one was seen."""
+        return (BYTES_EMPTY + TIMES_ARTIFACT * self.artifact.payload_bytes) * self.replicas
+
+    def message(self, seed: int, trial: int, timeout_s: float) -> dict[str, Any]:
+        """Return what a measuring worker is told (workers/measure.py), ready for JSON."""
+        deployment, deployment_config = self.deployment or (None, None)
+        return {
+            "runtime": self.runtime[0],
+            "runtime_config": self.runtime[1],
+            "deployment": deployment,
+            "deployment_config": deployment_config,
+            "artifact": str(self.artifact.folder),
+            "data": str(self.data),
+            "target": self.target.to_dict(),
+            "workload": self.workload,
+            "slowdown": self.slowdown,
+            "seed": (seed, trial),
+            "timeout_s": timeout_s,
+        }
 
 
-class LiveTrial:
-    """A worker that measures `arm`. Each method may raise WorkerError; `fail` records it and ends it."""
+class Settings(Protocol):
+    """How to measure. Times are seconds; suite/schema.py (`Measure`) says what each setting means."""
 
-    def __init__(
-        self,
-        arm: Arm,
-        trial: int,
-        spec: dict[str, Any],
-        measure: Measure,
-        log: Path,
-        search: tuple[str, ...],
-        record: Callable[..., Any],
-    ) -> None:
-        self.arm, self.trial, self.measure = arm, trial, measure
-        self.log = log
+    target_ci: float
+    max_time: float
+    trials: int | Literal["auto"]
+    block_time: float
+    warmup_time: float
+    huge_pages: bool
+    timeout: float
+    seed: int
+
+
+class Trial:
+    """A worker that measures `arm`. Each method may raise WorkerError; `fail` records it and ends the worker.
+
+    `timed_s` and `rounds` count what was timed so far; `stage` is the phase that the worker is in.
+    """
+
+    def __init__(self, arm: Arm, number: int, settings: Settings, record: Callable[..., Any]) -> None:
+        self.arm, self.number, self.settings = arm, number, settings
         self.timed_s = 0.0
         self.rounds = 0
         self.stage = "start"
         self._record = record
-        self._spec, self._search = spec, search
         self._started: Worker | None = None
 
     def launch(self) -> None:
-        """Start the process. Raises WorkerError where the system gives none."""
-        environment = worker_environment(self.arm.planned.target.threads, huge_pages=self.measure.huge_pages)
+        """Start the process. Raises WorkerError where the system cannot start one."""
+        environment = worker_environment(self.arm.target.threads, huge_pages=self.settings.huge_pages)
         self._started = Worker(
-            "harness.runner.workers.measure", self.log, environment=environment, search=self._search
+            "harness.runner.workers.measure", self.arm.log, code=self.arm.code, environment=environment
         )
-        with contextlib.suppress(WorkerError):  # one that died at once is noticed by wait_ready
-            self._worker.send("measure", **self._spec)
+        with contextlib.suppress(WorkerError):  # wait_ready reports a worker that died at once
+            message = self.arm.message(self.settings.seed, self.number, self.settings.timeout)
+            self._worker.send("measure", **message)
 
     def wait_ready(self) -> None:
         """Wait until the runtime is imported."""
-        self._keep("ready", self._worker.expect("ready", self.measure.timeout))
+        self._keep("ready", self._worker.expect("ready", self.settings.timeout))
 
     def load(self) -> None:
         """Load the Artifact, make the first call, warm up."""
         self.stage = "load"
         self._keep("loaded", self._ask("load", "loaded"))
         self.stage = "measure"
-        cap, block = self.measure.warmup_time, self.measure.block_time
-        answer = self._ask("warm", "warm", extra_s=cap, block_s=block, cap_s=cap)
-        self._keep("warm", answer)
+        cap_s, block_s = self.settings.warmup_time, self.settings.block_time
+        self._keep("warm", self._ask("warm", "warm", extra_s=cap_s, block_s=block_s, cap_s=cap_s))
 
     def block(self, round_: int, order: int) -> None:
         """Time one Block."""
-        answer = self._ask("block", "block", extra_s=self.measure.block_time)
-        self.timed_s += answer["duration_ns"] / 1e9
+        message = self._ask("block", "block", extra_s=self.settings.block_time)
+        self.timed_s += message["duration_ns"] / 1e9
         self.rounds += 1
-        self._keep("block", answer, round=round_, order=order)
+        self._keep("block", message, round=round_, order=order)
 
-    def finish(self, *, quality: bool) -> None:
-        """End the steady phase; answer the quality set if asked to; end the worker."""
+    def finish(self, *, evaluate: bool) -> None:
+        """End the steady phase; run the evaluation if asked to."""
         self._keep("memory", self._ask("memory", "memory"))
-        if quality:
-            self.stage = "quality"
-            self._keep("quality", self._ask("quality", "quality", beat_s=BEAT_S))
+        if evaluate:
+            self.stage = "evaluation"
+            self._keep("evaluation", self._ask("evaluation", "evaluation", beat_s=BEAT_S))
 
     def dismiss(self) -> None:
-        """Tell the worker that there is nothing more to do; it ends while others are told."""
+        """Ask the worker to end, without waiting for it."""
         self._worker.dismiss()
 
     def close(self) -> None:
-        """End the worker."""
+        """Wait until the worker has ended."""
         self._worker.close()
         self._record("trial-end", **self._names(), worker_s=self._worker.age_s)
 
     def fail(self, error: WorkerError) -> None:
         """Record that this Trial ended early, in its log too, and end the worker."""
         self.kill()
-        with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8") as log:
-            log.write(f"[harness] Trial {self.trial + 1} ({self.arm.kind}), {self.stage}: {error}\n")
+        with contextlib.suppress(OSError), self.arm.log.open("a", encoding="utf-8") as log:
+            log.write(f"[harness] Trial {self.number + 1} ({self.arm.role}), {self.stage}: {error}\n")
         self._record("trial-failed", **self._names(), stage=self.stage, reason=str(error), blocks=self.rounds)
 
     def kill(self) -> None:
@@ -131,36 +170,11 @@ class LiveTrial:
 
     def _ask(self, command: str, event: str, extra_s: float = 0.0, **content: Any) -> Message:
         self._worker.send(command, **content)
-        return self._worker.expect(event, self.measure.timeout + extra_s)
+        return self._worker.expect(event, self.settings.timeout + extra_s)
 
     def _keep(self, event: str, message: Message, **more: Any) -> None:
         content = {k: v for k, v in message.items() if k != "event"}
         self._record(event, **self._names(), **content, **more)
 
     def _names(self) -> dict[str, Any]:
-        return {"cell_id": self.arm.cell_id, "arm": self.arm.kind, "trial": self.trial}
-
-
-def trial_spec(
-    planned: PlannedCell, artifact: Path, data: Path, timeout_s: float, seed: tuple[int, int]
-) -> dict[str, Any]:
-    """What a measuring worker is told of its Cell; `seed` is the suite's and the Trial's number."""
-    pipeline = planned.cell.pipeline
-    deployment = pipeline.deployment_config
-    return {
-        "runtime": pipeline.runtime.name,
-        "runtime_config": pipeline.runtime_config.model_dump(mode="json"),
-        "deployment": pipeline.deployment.family if pipeline.deployment else None,
-        "deployment_config": deployment.model_dump(mode="json") if deployment else None,
-        "artifact": str(artifact),
-        "data": str(data),
-        "target": planned.target.to_dict(),
-        "workload": planned.cell.workload.model_dump(mode="json"),
-        "seed": seed,
-        "timeout_s": timeout_s,
-    }
-
-
-def search_path(folder: Path) -> tuple[str, ...]:
-    """Where a user's own modules are looked for, after everything installed."""
-    return (str(folder), str(Path.cwd()))
+        return {"cell_id": self.arm.id, "arm": self.arm.role, "trial": self.number}

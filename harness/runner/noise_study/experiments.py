@@ -1,29 +1,22 @@
-"""One experiment of `harness noise`: a comparison of a baseline with copies of itself whose truth is known.
+"""One experiment of `harness noise`: a baseline compared with copies of itself whose slow-down is known.
 
-Measured as a Run measures a Group: the same workers, schedule and steering. The arms are the baseline, its
-shadow, an identical copy, and copies with a slow-down injected, all interleaved.
+It is measured as a Run measures a Group. The arms are the baseline, its control, an identical copy, and
+copies with an injected slow-down, all interleaved.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness.analysis.noise_study.power import BASELINE, CONTROL
 from harness.errors import WorkerError
-from harness.runner.experiment.builds import Builds
-from harness.runner.experiment.group_progress import GroupProgress
-from harness.runner.experiment.interleaving import GroupSchedule, cut_into_parts
-from harness.runner.experiment.measurements import History
 from harness.runner.experiment.stopping_rule import stopping_rule
-from harness.runner.experiment.trial import Arm, LiveTrial, search_path, trial_spec
-from harness.runner.plan import Plan, PlannedCell
-from harness.runner.progress import Observer
-from harness.runner.run.groups import BYTES_EMPTY, TIMES_ARTIFACT
+from harness.runner.experiment.trial import Arm, Key
+from harness.runner.run.experiment import Experiment
 from harness.store.journal import Event
+from harness.suite.matrix import Cell
 from harness.suite.schema import Measure
 
 IDENTICAL = "identical"
@@ -35,114 +28,77 @@ def arms_for(effects: Iterable[float]) -> dict[str, float]:
 
 
 class Experiments:
-    """Makes experiments with one baseline. `record` writes an event to the journal."""
+    """Makes experiments with one baseline, whose Trials it records as events of the noise study."""
 
     def __init__(
         self,
-        plan: Plan,
-        planned: PlannedCell,
-        builds: Builds,
+        experiment: Experiment,
+        baseline: Cell,
         effects: dict[str, float],
         measure: Measure,
-        observer: Observer,
-        record: Callable[..., Event],
-        logs: Path,
+        **options: Any,
     ) -> None:
-        self.plan, self.planned, self.builds, self.effects = plan, planned, builds, effects
-        self.measure, self.observer, self.record, self.logs = measure, observer, record, logs
-        self._arms = [Arm(planned, kind) for kind in (BASELINE, CONTROL, *effects)]
-        self._waits_ns: dict[tuple[str, int], int] = {}
+        self.experiment, self.baseline, self.measure = experiment, baseline, measure
+        self._options = options
+        self._arms: dict[str, Arm] = {
+            BASELINE: experiment.arm(baseline, "baseline"),
+            CONTROL: experiment.arm(baseline, "control"),
+        }
+        for name, effect in effects.items():
+            content: dict[str, Any] = {
+                "id": f"{baseline.cell_id}/{name}",
+                "title": f"{baseline.name} ({name})",
+            }
+            self._arms[name] = experiment.arm(baseline, slowdown=effect, **content)
 
     def make(self, number: int) -> None:
         """Make one experiment and record each of its Trials. Raises WorkerError when an arm cannot run."""
-        cell = self.planned.cell
-        history = History({cell.cell_id: cell.workload.scenario})
-        progress = GroupProgress(evaluated={cell.cell_id})  # quality is not asked for
-        measure = self.measure.model_copy(update={"seed": self.measure.seed + number})
-        schedule = GroupSchedule(
-            measure, partial(self._start, history), self.observer, len(self.plan.place.cores)
-        )
-        rule = stopping_rule(measure)
         began = time.monotonic()
-        while True:
-            decision = rule.decide(history, [arm.key for arm in self._arms], self._arms[0].key)
-            if not decision.allotments:
-                break
-            taking = [arm for arm in self._arms if arm.key in decision.allotments]
-            for part in cut_into_parts(taking[2:], taking[:2], partial(self._bytes, history)):
-                trial, trial_began = progress.next_trial, time.monotonic()
-                progress.next_trial += 1
-                before_s = {arm.kind: history.arm(arm.key).timed_s for arm in part}
-                schedule.run_trial(part, trial, progress, decision.allotments)
-                if progress.failed:
-                    raise WorkerError(f"{cell.name}: a worker timed nothing; see {self._log}")
-                self._keep(history, part, number, trial, before_s, time.monotonic() - trial_began)
-            history.finished += 1
-        self.record(
-            "experiment",
-            group_id=cell.group_id,
-            experiment=number,
-            trials=history.finished,
-            wall_s=time.monotonic() - began,
+        cell, record = self.baseline, self.experiment.record
+        self._names = {"group_id": cell.group_id, "experiment": number}
+        self._sitting = self.experiment.sitting(
+            f"{number}/{cell.group_id}",
+            settings=self.measure,
+            record=self._record,
+            evaluate=False,
+            **self._options,
         )
-        self.observer.done(f"{cell.name}: {history.finished} Trials")
+        made = self._sitting.measure([*self._arms.values()], stopping_rule(self.measure))
+        record("experiment", **self._names, trials=made.finished, wall_s=time.monotonic() - began)
+        self.experiment.observer.done(f"{cell.name}: {made.finished} Trials")
 
-    @property
-    def _log(self) -> Path:
-        return self.logs / f"{self.planned.cell.cell_id}.log"
+    def _record(self, event: str, **content: Any) -> Event:
+        """Record a Trial as one event, without its single calls, and each failure."""
+        match event:
+            case "trial-start":
+                self._began, self._waits_ns = time.monotonic(), {}
+            case "warm":
+                self._waits_ns[content["cell_id"], content["arm"]] = content["wait_ns"]
+            case "trial-failed":
+                self.experiment.record(event, **content)
+            case "trial-done":
+                self._keep(content["trial"], content["arms"])
+        return {"event": event, **content}
 
-    def _start(self, history: History, arm: Arm, trial: int) -> LiveTrial:
-        cell = self.planned.cell
-        artifacts = self.builds.artifacts
-        data = artifacts[self.plan.data_keys[cell.model.name]]
-        artifact = artifacts[self.planned.artifact_key]
-        seed = (self.measure.seed, trial)
-        spec = trial_spec(self.planned, artifact.folder, data.folder, self.measure.timeout, seed)
-        if slowdown := self.effects.get(arm.kind, 0.0):
-            spec["slowdown"] = slowdown
-
-        def note(event: str, **content: Any) -> None:
-            history.note({"event": event, **content})
-            if event == "warm":
-                self._waits_ns[arm.kind, trial] = content["wait_ns"]
-            if event == "trial-failed":
-                self.record(event, **content)
-
-        search = search_path(self.plan.suite.folder)
-        return LiveTrial(arm, trial, spec, self.measure, self._log, search, note)
-
-    def _keep(
-        self,
-        history: History,
-        arms: list[Arm],
-        number: int,
-        trial: int,
-        before_s: dict[str, float],
-        wall_s: float,
-    ) -> None:
-        """Record one Trial: each arm's Blocks as rounds and seconds an item, by how much each call was
-        slowed down, and what it took.
-        """
+    def _keep(self, trial: int, keys: Sequence[Key]) -> None:
+        """Record one Trial: each arm's Blocks as rounds and seconds a sample, its wait a call, its times."""
+        measurements = self._sitting.measurements
+        if measurements.failed:
+            log = self._arms[BASELINE].log
+            raise WorkerError(f"{self.baseline.name}: a worker timed nothing; see {log}")
+        taking = {name: arm.key for name, arm in self._arms.items() if arm.key in keys}
         found: dict[str, Any] = {}
-        for arm in arms:
-            timing = history.arm(arm.key).timing
+        for name, key in taking.items():
+            timing = measurements.arm(key).timing
             if trial in timing.seconds:
                 rounds, seconds = timing.rounds[trial], timing.seconds[trial]
-                found[arm.kind] = [rounds.tolist(), [float(f"{value:.7g}") for value in seconds]]
-        waits_ns = {arm.kind: self._waits_ns.get((arm.kind, trial), 0) for arm in arms}
-        timed_s = {arm.kind: history.arm(arm.key).timed_s - before_s[arm.kind] for arm in arms}
-        self.record(
+                found[name] = [rounds.tolist(), [float(f"{value:.7g}") for value in seconds]]
+        self.experiment.record(
             "noise-trial",
-            group_id=self.planned.cell.group_id,
-            experiment=number,
+            **self._names,
             trial=trial,
             arms=found,
-            waits_ns=waits_ns,
-            timed_s=timed_s,
-            wall_s=wall_s,
+            waits_ns={name: self._waits_ns.get(key, 0) for name, key in taking.items()},
+            timed_s={name: measurements.arm(key).trials[trial].timed_s for name, key in taking.items()},
+            wall_s=time.monotonic() - self._began,
         )
-
-    def _bytes(self, history: History, arm: Arm) -> int:
-        """Memory that a worker needs: what it was seen to need, else a guess."""
-        payload = self.builds.artifacts[self.planned.artifact_key].payload_bytes
-        return history.arm(arm.key).peak_bytes or BYTES_EMPTY + TIMES_ARTIFACT * payload

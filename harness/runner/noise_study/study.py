@@ -1,7 +1,7 @@
-"""`harness noise`: many experiments with each Group's baseline, kept in a folder as they come.
+"""`harness noise`: many experiments with each Group's baseline, each recorded in a folder when it ends.
 
-The folder holds a journal (store/journal.py) and the workers' logs. The same command again goes on where it
-ended; an experiment that was cut short is made anew. Verdicts are not stored: they follow from the Trials.
+The folder holds a journal (store/journal.py) and the workers' logs. The same command continues where it
+stopped; an interrupted experiment is made again. Verdicts are not stored: they follow from the Trials.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.noise_study.power import Experiment
+from harness.analysis.noise_study.power import Experiment as Timed
 from harness.artifacts.cache import Cache
 from harness.devices.fingerprint import Machine
 from harness.errors import HarnessError, StoreError, WorkerError
 from harness.packages import versions_of
-from harness.runner.experiment.builds import Builds, build_all
 from harness.runner.noise_study.experiments import Experiments
 from harness.runner.plan import Plan, PlannedCell
 from harness.runner.progress import Observer
-from harness.runner.run.concurrent_runs import announced, others
+from harness.runner.run.concurrent_runs import announced, report_others
+from harness.runner.run.experiment import Experiment
 from harness.runner.run.provenance import current_commit
-from harness.runner.run.run import DISTURBED
 from harness.store.journal import FILE, Event, Journal, read_journal
 from harness.suite.matrix import Cell, Group
 from harness.suite.schema import Measure
@@ -31,7 +30,7 @@ from harness.suite.schema import Measure
 
 @dataclass(frozen=True)
 class Baselines:
-    """A Plan of the Groups' baselines and nothing else; `skipped` says why a Group (by name) is left out."""
+    """A Plan with the Groups' baselines only, also by Group; `skipped` has the reason by Group's name."""
 
     plan: Plan
     cells: dict[str, PlannedCell]
@@ -62,7 +61,7 @@ def baselines_of(plan: Plan) -> Baselines:
 
 
 def _unfit(baseline: Cell) -> str | None:
-    """Why no slow-down of a known size can be injected, if so."""
+    """Return why no slow-down of a known size can be injected; None where it can."""
     if baseline.pipeline.deployment:
         return "a slow-down cannot be injected into replicas"
     if not baseline.workload.follows_calls():
@@ -73,14 +72,14 @@ def _unfit(baseline: Cell) -> str | None:
 
 @dataclass
 class Findings:
-    """What is in a folder: whole experiments by Group, and Groups that failed, with the reason."""
+    """What a folder holds: whole experiments by Group, and Groups that failed, with the reason."""
 
-    experiments: dict[str, list[Experiment]] = field(default_factory=dict)
+    experiments: dict[str, list[Timed]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
 class NoiseRun:
-    """Experiments of a Suite in the folder `out`; `effects` are the candidates (experiments.arms_for)."""
+    """A Suite's experiments in the folder `out`; `effects` are the candidates (`experiments.arms_for`)."""
 
     def __init__(
         self,
@@ -126,34 +125,28 @@ class NoiseRun:
         if not self.events:
             commit = current_commit(Path.cwd())
             record("noise", settings=self._settings(), commit=commit.hash if commit else None)
-        logs = self.out / "logs"
-        builds = build_all(self.baselines.plan, self.cache, journal, self.observer, logs)
-        makers = self._makers(builds, record, logs)
-        self.observer.phase("noise", len(todo))
+        plan, observer = self.baselines.plan, self.observer
+        experiment = Experiment(plan, self.cache, record, observer, self.out / "logs")
+        experiment.build()
+        makers = self._makers(experiment)
+        observer.phase("noise", len(todo))
         for number, group in todo:
             if group not in makers or group in self.failed:
                 continue
-            if pids := others():
-                text = DISTURBED.format(pids=", ".join(map(str, pids)))
-                record("notice", text=text)
-                self.observer.notice(text)
+            report_others(record, observer)
             try:
                 makers[group].make(number)
             except WorkerError as error:
                 self._fail(group, str(error), record)
             journal.sync()
 
-    def _makers(self, builds: Builds, record: Callable[..., Event], logs: Path) -> dict[str, Experiments]:
+    def _makers(self, experiment: Experiment) -> dict[str, Experiments]:
         makers = {}
-        plan = self.baselines.plan
         for group, planned in self.baselines.cells.items():
-            keys = [*(job.key for job in planned.jobs), plan.data_keys[planned.cell.model.name]]
-            if failure := builds.failure(keys):
-                self._fail(group, failure[0], record)
-                continue
-            makers[group] = Experiments(
-                plan, planned, builds, self.effects, self.measure, self.observer, record, logs
-            )
+            if failure := experiment.failure(planned):
+                self._fail(group, failure[0], experiment.record)
+            else:
+                makers[group] = Experiments(experiment, planned.cell, self.effects, self.measure)
         return makers
 
     def _fail(self, group: str, reason: str, record: Callable[..., Event]) -> None:
@@ -170,7 +163,7 @@ class NoiseRun:
         return entry
 
     def _settings(self) -> dict[str, Any]:
-        """What must be the same for experiments to be of one kind."""
+        """Return what experiments must have in common to be pooled."""
         return {
             "suite": self.baselines.plan.suite.spec.suite,
             "machine": self.machine.id,
@@ -190,28 +183,28 @@ class NoiseRun:
         settings = self._settings()
         found = self.events[0].get("settings")
         if self.events[0]["event"] != "noise" or not isinstance(found, dict):
-            raise StoreError(f"{self.out} holds a journal of something else; name another folder with --out")
+            raise StoreError(f"{self.out} holds another kind of journal; name another folder with --out")
         if odd := [name for name, value in settings.items() if found.get(name) != value]:
             raise HarnessError(
-                f"{self.out} holds experiments with another {', '.join(odd)}; they cannot be pooled: "
-                "name another folder with --out"
+                f"{self.out} holds experiments with another {', '.join(odd)}, which cannot be pooled "
+                "with these: name another folder with --out"
             )
 
 
-def read_experiments(events: list[Event], group: str) -> list[Experiment]:
-    """Return the Group's whole experiments; of one that was begun twice, the Trials of the second time."""
-    whole: list[Experiment] = []
-    parts: dict[int, Experiment] = {}
+def read_experiments(events: list[Event], group: str) -> list[Timed]:
+    """Return the Group's whole experiments; of one that was started twice, the Trials of the second start."""
+    whole: list[Timed] = []
+    parts: dict[int, Timed] = {}
     for event in events:
         if event.get("group_id") != group:
             continue
         number = event.get("experiment", -1)
         if event["event"] == "noise-trial":
             if event["trial"] == 0:
-                parts[number] = Experiment()
+                parts[number] = Timed()
             took = {"timed_s": event["timed_s"].get("baseline", 0.0), "wall_s": event["wall_s"]}
             arms = {name: (rounds, seconds) for name, (rounds, seconds) in event["arms"].items()}
-            parts.setdefault(number, Experiment()).add(event["trial"], arms, **took)
+            parts.setdefault(number, Timed()).add(event["trial"], arms, **took)
         elif event["event"] == "experiment":
-            whole.append(parts.pop(number, Experiment()))
+            whole.append(parts.pop(number, Timed()))
     return whole

@@ -1,19 +1,26 @@
-"""Other Runs on this machine at the same time: each holds a lock on a file of its own while it lives."""
+"""Other Runs on this machine at the same time: each holds a lock on a file of its own while it runs."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from harness.runner.progress import Observer
 
 try:
     import fcntl
-except ImportError:  # no POSIX locks: neighbours are not seen
+except ImportError:  # no POSIX locks: concurrent Runs are not seen
     fcntl = None  # type: ignore[assignment]
+
+DISTURBED = (
+    "another Run of the harness is active on this machine (process {pids}): "
+    "the two disturb each other, and the figures of both are doubtful"
+)
 
 
 def _folder() -> Path:
@@ -22,7 +29,7 @@ def _folder() -> Path:
 
 @contextmanager
 def announced() -> Iterator[None]:
-    """Let other Runs know, for as long as the block lasts, that this one is measuring."""
+    """Let other Runs see, until the ``with`` block ends, that this one is measuring."""
     path = _folder() / f"{os.getpid()}.lock"
     try:
         file = _locked(path) if fcntl is not None else None
@@ -40,10 +47,10 @@ def announced() -> Iterator[None]:
 
 
 def _locked(path: Path) -> IO[str]:
-    """Make the file and lock it, so that nobody takes it for one left behind before it is locked."""
+    """Make the file and lock it; make it again where another Run removed it before it was locked."""
     with contextlib.suppress(FileExistsError):
         path.parent.mkdir()
-        path.parent.chmod(0o1777)  # for everybody on this machine, as the folder it is in
+        path.parent.chmod(0o1777)  # every user of this machine may write, as in the folder above
     while True:
         file = path.open("w")
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -54,7 +61,7 @@ def _locked(path: Path) -> IO[str]:
 
 
 def others() -> list[int]:
-    """Process ids of other Runs that are alive now."""
+    """Return the process ids of other Runs that are active now."""
     alive = []
     for path in _folder().glob("*.lock") if fcntl is not None else ():
         if path.stem == str(os.getpid()):
@@ -62,7 +69,15 @@ def others() -> list[int]:
         with contextlib.suppress(OSError), path.open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()  # left behind by a Run that was killed
+                path.unlink()  # its Run was killed
             except BlockingIOError:
                 alive.append(int(path.stem) if path.stem.isdigit() else 0)
     return alive
+
+
+def report_others(record: Callable[..., Any], observer: Observer) -> None:
+    """Record and tell that other Runs are active, if so."""
+    if pids := others():
+        text = DISTURBED.format(pids=", ".join(map(str, pids)))
+        record("notice", text=text)
+        observer.notice(text)

@@ -17,7 +17,7 @@ from harness.store.writing import publish, remove_empty_files, write_run
 
 
 def complete(info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, Tables]:
-    """Return `run.json`'s content with all that the journal says, and the tables."""
+    """Return `run.json`'s content, completed from the journal, and the tables."""
     tables = assemble(events, info)
     evidence = [Evidence.from_dict(event["evidence"]) for event in events if event["event"] == "block"]
     graded = grade(evidence)
@@ -42,7 +42,7 @@ def complete(info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, 
 
 
 def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:
-    """Write the tables into the Run's folder, drop the journal, give the folder its final name."""
+    """Write the tables into the Run's folder, remove the journal, give the folder its final name."""
     done, tables = complete(info, events, "complete")
     remove_empty_files(folder / "logs")
     for row in tables.cells:
@@ -57,13 +57,13 @@ def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:
 
 
 def outcome(folder: Path, tables: Tables) -> Outcome:
-    """Count what became of the Cells."""
+    """Count the measured, failed and skipped Cells."""
     counts = Counter(row.status for row in tables.cells if row.arm != "control")
     return Outcome(folder, counts["measured"], counts["failed"], counts["skipped"])
 
 
 def _group_notices(info: RunInfo, tables: Tables) -> list[str]:
-    """Groups whose Cells cannot be compared, since their baseline was not measured."""
+    """Name the Groups whose Cells cannot be compared, because their baseline was not measured."""
     status = {row.cell_id: row.status for row in tables.cells if row.arm != "control"}
     found = []
     for group in info.groups:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
@@ -13,7 +13,7 @@ from typing import Any
 from harness.artifacts.cache import Cache, digest
 from harness.devices.host import Host
 from harness.devices.peaks.compute import WITH_ONE_ROW, Rate, best, reason_of, work_s
-from harness.devices.peaks.registry import GEMMS, Gemm
+from harness.devices.peaks.registry import GEMMS
 from harness.devices.settings import that_shift_peaks
 from harness.errors import WorkerError
 from harness.files import replace_file
@@ -21,71 +21,77 @@ from harness.formats.target import Target
 from harness.packages import versions_of
 from harness.runner.plan import Plan
 from harness.runner.progress import Observer
-from harness.runner.workers.channel import Worker
-from harness.runner.workers.environment import worker_environment
+from harness.runner.workers.launch import Worker, worker_environment
 from harness.store.info import RunInfo
 from harness.store.journal import Event
 
 Peaks = dict[str, Any]
 PATIENCE_S = 120.0
 """What importing a library and making its matrices may take besides measuring."""
-COPY = "copy"
-"""Copying among what was disturbed; the others are products (devices/peaks/compute.py)."""
+MEMORY = "memory bandwidth"
+"""Its name among what was disturbed; the others are products (devices/peaks/compute.py)."""
+FOLDER, VERSION = "peaks", 5
+MAX_TRIES = 3
+"""Disturbed peaks are measured again in later Runs, so often in total."""
 
 
 def measure_peaks(target: Target, seconds: float, logs: Path, *, huge_pages: bool) -> Peaks:
     """Return the peaks with the target's thread budget, ready for JSON.
 
     `rates` are the best of each dtype (`Rate` in devices/peaks/compute.py), the others are the fields of
-    `Bandwidth` in devices/peaks/bandwidth.py. `disturbed` says what disturbed a product, or the copy, so that
-    its true rate may be higher; `notes` say the same in words. `left_out` says which
-    products were not measured, and why: a library that is missing or whose process dies loses only its own.
-    Raises WorkerError where not even copying works.
+    `Bandwidth` in devices/peaks/bandwidth.py. `disturbed` names what was disturbed, so that its true rate may
+    be higher, and by what; `notes` say the same in words. `left_out` lists the products that were not
+    measured, with the reason: a missing library, or a process that died, affects its own products only.
+    Raises WorkerError where the memory bandwidth could not be measured.
     """
-    question = {"threads": target.threads, "cores": target.cores, "seconds": seconds}
     environment = worker_environment(target.threads, huge_pages=huge_pages)
-    log = logs / "roofs.log"
-    bandwidth = _ask(log, environment, seconds + PATIENCE_S, {**question, "library": None})
-    disturbed: dict[str, str] = {COPY: bandwidth.pop("disturbed")}
+
+    def ask(library: str | None, work_s: float) -> Peaks:
+        worker = Worker("harness.runner.workers.peaks", logs / "peaks.log", environment=environment)
+        try:
+            content = {"threads": target.threads, "cores": target.cores, "seconds": seconds}
+            worker.send("measure", **content, library=library)
+            message = worker.expect("peaks", work_s + PATIENCE_S)
+            worker.close()
+        except BaseException:
+            worker.kill()
+            raise
+        return {name: value for name, value in message.items() if name != "event"}
+
+    bandwidth = ask(None, seconds)
+    disturbed: dict[str, str] = {MEMORY: bandwidth.pop("disturbed")}
     rates: list[Rate] = []
     left_out: list[str] = []
-    for library, gemms in _by_library().items():
+    entries = sorted(GEMMS.values(), key=lambda entry: entry.library)
+    for library, group in groupby(entries, key=lambda entry: entry.library):
+        gemms = list(group)
         missing = [reason for entry in gemms if (reason := entry.missing())]
         if len(missing) == len(gemms):
             left_out += missing
             continue
-        patience_s = work_s(seconds, len(gemms)) + PATIENCE_S
         try:
-            answer = _ask(log, environment, patience_s, {**question, "library": library})
+            products = ask(library, work_s(seconds, len(gemms)))
         except WorkerError as error:
             left_out += [reason_of(entry.name, error) for entry in gemms]
             continue
-        rates += [Rate(**rate) for rate in answer["rates"]]
-        disturbed |= answer["disturbed"]
-        left_out += answer["left_out"]
-    return with_notes(
-        {
-            "threads": target.threads,
-            "rates": [asdict(rate) for rate in best(rates)],
-            **bandwidth,
-            "disturbed": disturbed,
-            "left_out": left_out,
-        }
-    )
+        rates += [Rate(**rate) for rate in products["rates"]]
+        disturbed |= products["disturbed"]
+        left_out += products["left_out"]
+    found = {"threads": target.threads, "rates": [asdict(rate) for rate in best(rates)], **bandwidth}
+    return with_notes({**found, "disturbed": disturbed, "left_out": left_out})
 
 
 def higher(peaks: Peaks, known: Peaks) -> Peaks:
-    """Join two measurements of the same budget: each roof the higher one; undisturbed what once was."""
+    """Join two measurements of one thread budget: the higher of each peak, undisturbed where one was."""
     if not known:
         return peaks
     rates = best([Rate(**rate) for rate in [*known["rates"], *peaks["rates"]]])
+    bandwidth = "memory_bandwidth_bytes_per_s"
     return with_notes(
         {
             **peaks,
             "rates": [asdict(rate) for rate in rates],
-            "memory_bandwidth_bytes_per_s": max(
-                peaks["memory_bandwidth_bytes_per_s"], known["memory_bandwidth_bytes_per_s"]
-            ),
+            bandwidth: max(peaks[bandwidth], known[bandwidth]),
             "disturbed": _still_disturbed(known, peaks) | _still_disturbed(peaks, known),
             "left_out": [reason for reason in peaks["left_out"] if _name(reason) in _left_out(known)],
         }
@@ -93,7 +99,7 @@ def higher(peaks: Peaks, known: Peaks) -> Peaks:
 
 
 def _still_disturbed(peaks: Peaks, other: Peaks) -> dict[str, str]:
-    """What disturbed `roofs` where the `other` measurement was disturbed as well, or could not be made."""
+    """Return what disturbed `peaks` where the `other` measurement was disturbed as well or lacks it."""
     gone = _left_out(other)
     lacks = {name for name in peaks["disturbed"] if name in gone or name.removesuffix(WITH_ONE_ROW) in gone}
     return {k: v for k, v in peaks["disturbed"].items() if k in other["disturbed"] or k in lacks}
@@ -108,59 +114,37 @@ def _name(reason: str) -> str:
 
 
 def with_notes(peaks: Peaks) -> Peaks:
-    """Add the notes, and drop what nothing disturbed."""
+    """Add the notes, and remove what was not disturbed."""
     disturbed = {name: text for name, text in peaks["disturbed"].items() if text}
     names = {text: [name for name in disturbed if disturbed[name] == text] for text in disturbed.values()}
     notes = [f"disturbed: {text} ({', '.join(named)})" for text, named in names.items()]
     return {**peaks, "disturbed": disturbed, "notes": notes}
 
 
-def _by_library() -> dict[str, list[Gemm]]:
-    entries = sorted(GEMMS.values(), key=lambda entry: entry.library)
-    return {library: list(group) for library, group in groupby(entries, key=lambda entry: entry.library)}
-
-
-def _ask(log: Path, environment: dict[str, str], patience_s: float, question: Mapping[str, Any]) -> Peaks:
-    worker = Worker("harness.runner.workers.peaks", log, environment=environment)
-    try:
-        worker.send("measure", **question)
-        answer = worker.expect("peaks", patience_s)
-        worker.close()
-    except BaseException:
-        worker.kill()
-        raise
-    return {name: value for name, value in answer.items() if name != "event"}
-
-
-FOLDER, VERSION = "peaks", 4
-MAX_TRIES = 3
-"""Roofs that were disturbed are measured again in later Runs, so often in all."""
-
-
 def find_peaks(
     plan: Plan, cache: Cache, observer: Observer, logs: Path, again: Collection[int] | None = None
 ) -> list[Peaks]:
-    """Return the roofs of each thread budget on the processor that the Plan measures with.
+    """Return the peaks of each thread budget on the processor that the Plan measures with.
 
-    As `measuring_roofs.py` gives them, with `measured_at` and `fresh`: whether this call measured them.
-    `again` are the only budgets to look at, measured though they are known. A budget whose roofs cannot be
-    measured is told and left out.
+    They are those of `measure_peaks`, with `measured_at` and `fresh`: whether this call measured them. Where
+    `again` is given, its budgets are measured though they are known, and no others. A budget whose peaks
+    cannot be measured is reported to the observer and left out.
     """
-    seconds = plan.suite.spec.measure.peak_time
+    targets = [planned.target for planned in plan.cells.values() if planned.skip is None]
+    budgets = {target.threads: target for target in targets if target.device == "cpu"}
     found = []
-    for target in _budgets(plan) if seconds else ():
-        if again is not None and target.threads not in again:
+    for threads, target in budgets.items() if plan.suite.spec.measure.peak_time else ():
+        if again is not None and threads not in again:
             continue
-        keeper = _Keeper(target, plan, cache, observer, logs)
         try:
-            found.append(keeper.find(anew=again is not None))
+            found.append(_find(target, plan, cache, observer, logs, anew=again is not None))
         except WorkerError as error:
-            observer.notice(f"the roofs with {target.threads} threads could not be measured: {error}")
+            observer.notice(f"the peaks with {threads} threads could not be measured: {error}")
     return found
 
 
 def doubted_budgets(events: list[Event], info: RunInfo) -> set[int]:
-    """Return the thread budgets whose roofs a measured Record exceeds: to be measured again."""
+    """Return the thread budgets whose peaks a measured Record exceeds: to be measured again."""
     from harness.analysis.records.assemble import assemble
     from harness.analysis.records.roofline import faster_than_peak, peaks_of
 
@@ -172,61 +156,50 @@ def doubted_budgets(events: list[Event], info: RunInfo) -> set[int]:
     return found
 
 
-def _budgets(plan: Plan) -> list[Target]:
-    """One Target for each thread budget."""
-    targets = [planned.target for planned in plan.cells.values() if planned.skip is None]
-    return list({target.threads: target for target in targets if target.device == "cpu"}.values())
+def _find(target: Target, plan: Plan, cache: Cache, observer: Observer, logs: Path, *, anew: bool) -> Peaks:
+    """Return the peaks of one thread budget: those in the cache, or measured ones, which are put there."""
+    measure = plan.suite.spec.measure
+    path = cache.root / FOLDER / f"{_address(target, plan)}.json"
+    known = _read(path)
+    tries = int(known.get("tries", 0))
+    if known and not anew and (not known["disturbed"] or tries >= MAX_TRIES):
+        return {**known, "fresh": False}
+    observer.step(f"the machine's peaks with {target.threads} threads")
+    measured = measure_peaks(target, measure.peak_time, logs, huge_pages=measure.huge_pages)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    peaks = higher(measured, known) | {"tries": tries + 1, "measured_at": now}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, json.dumps(peaks, indent=1).encode())
+    except OSError as error:
+        observer.notice(f"the machine's peaks cannot be kept in {path}: {error.strerror or error}")
+    return {**peaks, "fresh": True}
 
 
-class _Keeper:
-    """The roofs of one thread budget: in the cache, or measured and put there."""
-
-    def __init__(self, target: Target, plan: Plan, cache: Cache, observer: Observer, logs: Path) -> None:
-        self.target, self.observer, self.logs = target, observer, logs
-        self.seconds = plan.suite.spec.measure.peak_time
-        self.huge_pages = plan.suite.spec.measure.huge_pages
-        self.path = cache.root / FOLDER / f"{digest(self._content(plan.place.machine_id))}.json"
-
-    def _content(self, machine_id: str) -> list[Any]:
-        """What makes roofs the same: machine and its settings, budget, products tried, their libraries."""
-        products = sorted((entry.name, entry.kernel) for entry in GEMMS.values())
-        libraries = {"numpy", *(module for entry in GEMMS.values() for module in entry.imports)}
-        return [
+def _address(target: Target, plan: Plan) -> str:
+    """Return a digest of what peaks depend on: machine, settings, thread budget, products, libraries."""
+    measure = plan.suite.spec.measure
+    libraries = {"numpy", *(module for entry in GEMMS.values() for module in entry.imports)}
+    return digest(
+        [
             VERSION,
-            machine_id,
+            plan.place.machine_id,
             that_shift_peaks(Host()),
-            self.huge_pages,
-            self.target.threads,
-            self.seconds,
-            products,
+            measure.huge_pages,
+            target.threads,
+            measure.peak_time,
+            sorted((entry.name, entry.kernel) for entry in GEMMS.values()),
             versions_of(tuple(libraries)),
         ]
-
-    def find(self, *, anew: bool) -> Peaks:
-        known = _read(self.path)
-        tries = int(known.get("tries", 0))
-        if known and not anew and (not known["disturbed"] or tries >= MAX_TRIES):
-            return {**known, "fresh": False}
-        self.observer.step(f"the machine's roofs with {self.target.threads} threads")
-        measured = measure_peaks(self.target, self.seconds, self.logs, huge_pages=self.huge_pages)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        peaks = higher(measured, known) | {"tries": tries + 1, "measured_at": now}
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self.path, json.dumps(peaks, indent=1).encode())
-        except OSError as error:
-            reason = error.strerror or error
-            self.observer.notice(f"the machine's roofs cannot be kept in {self.path}: {reason}")
-        return {**peaks, "fresh": True}
+    )
 
 
 def _read(path: Path) -> Peaks:
-    """Return what was kept, or nothing where it is missing or damaged."""
+    """Return the kept peaks, or nothing where the file is missing or damaged."""
     try:
         peaks: Peaks = json.loads(path.read_text(encoding="utf-8"))
         best([Rate(**rate) for rate in peaks["rates"]])
-        return (
-            peaks if peaks["rates"] and peaks["memory_bandwidth_bytes_per_s"] and "disturbed" in peaks else {}
-        )
+        whole = peaks["rates"] and peaks["memory_bandwidth_bytes_per_s"] and "disturbed" in peaks
+        return peaks if whole else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

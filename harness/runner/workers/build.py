@@ -1,6 +1,6 @@
-"""The build worker: turns jobs into Artifacts, one after the other, in a process apart from any measuring.
+"""The build worker: turns jobs into Artifacts, one after the other, in a process that measures nothing.
 
-Run as a module by `build.py`; talks JSON (channel.py). It may import any library that a step needs.
+run/builds.py starts it. It may import any library that a step needs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ INPUTS = "inputs.json"
 
 
 class Model:
-    """The model that this worker builds for."""
+    """The model that this worker builds."""
 
     def __init__(self, message: Message) -> None:
         self.source: Source = SOURCES.get(message["source"])
@@ -44,7 +44,7 @@ class Model:
         self.folder = Path(message["folder"])
 
     def training_data(self) -> Data:
-        """Training items. Raises BuildError when the model has none, or they are empty."""
+        """Return the training data. Raises BuildError when the model has none, or it is empty."""
         data = self.source.data(self.config, self.folder, "train")
         if data is None or len(data) == 0:
             raise BuildError("there is no training data: give the model a dataset")
@@ -52,7 +52,7 @@ class Model:
 
 
 class Context:
-    """What a step may ask for (techniques/registry.py, BuildContext)."""
+    """What a step may use (techniques/registry.py, BuildContext)."""
 
     def __init__(self, model: Model, message: Message, inputs: tuple[TensorSpec, ...]) -> None:
         self.seed = int(message["seed"])
@@ -62,16 +62,16 @@ class Context:
         self._model = model
 
     def training_data(self) -> Data:
-        """Training items of the model's dataset."""
+        """Return the training data of the model's dataset."""
         return self._model.training_data()
 
     def say(self, text: str) -> None:
-        """Put a line into the build log."""
+        """Write a line into the build log."""
         sys.stderr.write(f"{text}\n")
 
 
 def main() -> None:
-    """Serve the manager until it closes the pipe."""
+    """Build one job after the other until the manager closes the pipe."""
     channel = WorkerSide()
     model: Model | None = None
     for message in channel:
@@ -80,10 +80,10 @@ def main() -> None:
             continue
         try:
             if model is None:
-                raise BuildError("a job came before its model")
+                raise BuildError("a job arrived before its model")
             artifact = _build(model, message)
             channel.emit("built", key=artifact.key)
-        except (Exception, SystemExit) as error:  # whatever a step or a user's code raises ends that job only
+        except (Exception, SystemExit) as error:  # what a step or a user's code raises ends this job only
             traceback.print_exc()
             channel.emit("failed", key=message["key"], reason=describe(error))
         gc.collect()
@@ -92,7 +92,7 @@ def main() -> None:
 def _build(model: Model, message: Message) -> Artifact:
     cache = Cache(Path(message["cache"]))
     found = cache.get(message["key"])
-    if found is not None:  # another run was faster
+    if found is not None:  # another Run has built it
         return found
     build: Callable[[Cache, Model, Message], Artifact] = {
         "source": _build_source,
@@ -114,7 +114,7 @@ def _build_data(cache: Cache, model: Model, message: Message) -> Artifact:
     source = _parent(cache, message["parents"][0])
     inputs = read_inputs(source)
     data = model.source.data(model.config, model.folder, "test")
-    if data is not None and (faults := check_arrays(data.inputs, inputs, "quality data")):
+    if data is not None and (faults := check_arrays(data.inputs, inputs, "evaluation data")):
         raise BuildError("; ".join(faults))
     metric = model.source.metric(model.config)
     with cache.staging() as staged:
@@ -142,13 +142,13 @@ def _build_step(cache: Cache, model: Model, message: Message) -> Artifact:
 def _take_step(
     step: Transform, config: StepConfig, parent: Artifact, out: Path, context: Context
 ) -> dict[str, Any]:
-    """Take one step and return what is recorded of it: its time, its peak memory, what it says itself.
+    """Take one step and return its record: its time, its peak memory, its own details.
 
-    Its libraries are imported before. Else the first step of a model that needs one would pay seconds for its
-    import and those after it nothing, so that build times would follow the order in the suite.
+    Its libraries are imported before the time starts. Otherwise the first step that needs a library would pay
+    for the import, and build times would depend on the order of the suite.
     """
     for package in step.packages:
-        with contextlib.suppress(ImportError):  # the step says so itself
+        with contextlib.suppress(ImportError):  # the step reports a missing one
             importlib.import_module(module_of(package))
     _seed_everything(context.seed)
     meter = PhaseMeter()
@@ -165,14 +165,14 @@ def _take_step(
 
 
 def read_inputs(source: Artifact) -> tuple[TensorSpec, ...]:
-    """The model's inputs, as the source Artifact remembers them."""
+    """Return the model's inputs from its source Artifact."""
     return tuple(TensorSpec.model_validate(spec) for spec in json.loads(source.file(INPUTS).read_text()))
 
 
 def _parent(cache: Cache, key: str) -> Artifact:
     artifact = cache.get(key)
     if artifact is None:
-        raise BuildError("an earlier step's Artifact has gone from the cache; run again")
+        raise BuildError("an earlier step's Artifact is gone from the cache; run again")
     return artifact
 
 

@@ -1,4 +1,4 @@
-"""The quality set as plain .npy files, so that a measuring worker reads it without the dataset's code."""
+"""The evaluation data as plain .npy files, so that a measuring worker needs no code of the dataset."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from harness.runtimes.registry import RUNTIMES, Runtime
 from harness.zoo.registry import METRICS, Data
 
 RANDOM_SAMPLES = 256
-"""Items of the quality set where a model has no dataset: random inputs, answered by the model as given."""
+"""Samples of the evaluation data where a model has no dataset: random inputs, original model's outputs."""
+POOL_BYTES, MAX_POOL = 64_000_000, 16
+"""Distinct batches that timed calls take in rotation: at most so many and so many bytes, at least two."""
 DESCRIPTION = "data.json"
 
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """The quality set: inputs (items, *shape), memory-mapped; the truth is labels or reference outputs."""
+    """Inputs (samples, *shape), memory-mapped, and the truth: labels or reference outputs."""
 
     inputs: tuple[Array, ...]
     truth: Array
@@ -32,15 +34,23 @@ class EvaluationData:
         return len(self.truth)
 
     def batch(self, index: int, size: int) -> tuple[Array, ...]:
-        """Items ``[index·size, (index + 1)·size)``, wrapped around at the end, copied into memory."""
+        """Return a copy of samples ``[index·size, (index + 1)·size)``, wrapped around at the end."""
         chosen = np.arange(index * size, (index + 1) * size) % len(self)
-        return self._items(chosen)
+        return self._samples(chosen)
+
+    def pool(self, size: int) -> list[tuple[Array, ...]]:
+        """Return the distinct batches of `size` samples that timed calls take in rotation."""
+        first = self.batch(0, size)
+        n_bytes = max(sum(array.nbytes for array in first), 1)
+        distinct = -(-len(self) // size)
+        number = max(min(POOL_BYTES // n_bytes, MAX_POOL, distinct), min(2, distinct))
+        return [first, *(self.batch(i, size) for i in range(1, number))]
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
-        """Return `size` items at random, each at most once as long as there are enough."""
-        return self._items(rng.choice(len(self), size, replace=size > len(self)))
+        """Return `size` samples at random, each at most once as long as there are enough."""
+        return self._samples(rng.choice(len(self), size, replace=size > len(self)))
 
-    def _items(self, chosen: Array) -> tuple[Array, ...]:
+    def _samples(self, chosen: Array) -> tuple[Array, ...]:
         return tuple(np.ascontiguousarray(array[chosen]) for array in self.inputs)
 
 
@@ -52,7 +62,7 @@ def write_evaluation_data(
     metric: str,
     seed: int,
 ) -> None:
-    """Write inputs and truth. A metric that compares with reference outputs gets the source model's own."""
+    """Write inputs and truth; a metric that needs a reference gets the original model's outputs."""
     if data is None:
         rng = np.random.default_rng(seed)
         data = Data(tuple(spec.random(RANDOM_SAMPLES, rng) for spec in inputs))
@@ -70,23 +80,23 @@ def write_evaluation_data(
 
 
 def read_evaluation_data(folder: Path) -> EvaluationData:
-    """Open what `write_evaluation_data` wrote."""
+    """Open the files that `write_evaluation_data` wrote."""
     description = json.loads((folder / DESCRIPTION).read_text())
     arrays = tuple(np.load(folder / f"input_{i}.npy", mmap_mode="r") for i in range(description["inputs"]))
     return EvaluationData(arrays, np.load(folder / "truth.npy", mmap_mode="r"), description["metric"])
 
 
 def reference_runtime(format: str) -> Runtime | None:
-    """The runtime that answers for the model as given: the first that takes its form on the CPU."""
+    """Return the runtime for reference outputs: the first that takes this format on the CPU."""
     fit = (r for r in RUNTIMES.values() if format in r.takes and "cpu" in r.devices and not r.missing())
     return next(fit, None)
 
 
 def _reference_outputs(source: Artifact, data: Data) -> Array:
-    """First outputs of the model as given, on the CPU."""
+    """Return the original model's first output for each sample, computed on the CPU."""
     runtime = reference_runtime(source.format)
     if runtime is None:
-        raise BuildError(f"no runtime takes the form {source.format}: reference outputs cannot be computed")
+        raise BuildError(f"no runtime takes the format {source.format}: reference outputs cannot be computed")
     probe = runtime.open_session(runtime.config(), source, Target(batch=1))
     size = probe.fixed_batch or 32
     count = len(data) // size * size if probe.fixed_batch else len(data)
@@ -97,11 +107,11 @@ def _reference_outputs(source: Artifact, data: Data) -> Array:
     probe.close()
     if not rows:
         raise BuildError(
-            f"the quality set has fewer items ({len(data)}) than the model's fixed batch ({size})"
+            f"the evaluation data has fewer samples ({len(data)}) than the model's fixed batch ({size})"
         )
     if any(row.ndim == 0 for row in rows) or sum(map(len, rows)) != count:
         raise BuildError("the model's first output does not have the batch as its first dimension")
     outputs = np.concatenate(rows)
     if outputs.dtype.kind in "fc" and np.isnan(outputs).any():
-        raise BuildError("the model as given answers NaN, so nothing can be compared with it")
+        raise BuildError("the original model's output contains NaN, so nothing can be compared with it")
     return outputs

@@ -19,7 +19,8 @@ from harness.artifacts.code import code_of
 from harness.errors import DataError, WorkerError, describe
 from harness.files import replace_file
 from harness.packages import versions_of
-from harness.runner.workers.channel import Worker, WorkerSide
+from harness.runner.workers.channel import WorkerSide
+from harness.runner.workers.launch import Code, Worker
 from harness.suite.validation import Model
 from harness.zoo.source import SOURCES
 
@@ -76,7 +77,7 @@ class Inspector:
         if self._worker is None:
             self._log = tempfile.TemporaryDirectory(prefix="harness-inspect-")
             log = Path(self._log.name) / "log"
-            self._worker = Worker("harness.runner.workers.inspect", log, search=(str(self._folder),))
+            self._worker = Worker("harness.runner.workers.inspect", log, code=Code.here(self._folder))
         config = model.config.model_dump(mode="json")
         self._worker.send("inspect", source=model.source.key, config=config, folder=str(self._folder))
         message = self._worker.receive(TIMEOUT_S)

@@ -1,16 +1,14 @@
-"""The measuring worker: one fresh process, one Cell, one Trial. It imports its own runtime and no other.
+"""The measuring worker: one fresh process for one Trial of one arm. It imports its own runtime and no other.
 
-Run as a module by `trials.py`; talks JSON (channel.py). Its life: ready → load → warm → block … → quality.
-A waiting worker is blocked in a read and costs no CPU.
+experiment/trial.py starts it and sends the commands: load, warm, block …, memory, evaluation. A waiting
+worker is blocked in a read and uses no CPU.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.artifacts.artifact import read_artifact
-from harness.errors import HarnessError, describe
+from harness.errors import HarnessError
 from harness.formats.target import Target
 from harness.measure.blocks import set_aside_garbage, slow_down
 from harness.measure.clock import PerfClock, cost_ns
@@ -28,7 +26,7 @@ from harness.measure.memory import PhaseMeter, with_children
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
 from harness.measure.threads import ThreadMeter, pin, threads_used
 from harness.runner.workers.audits.registry import Audits, Subject
-from harness.runner.workers.channel import Message, WorkerSide
+from harness.runner.workers.channel import Message, WorkerSide, serve
 from harness.runner.workers.evaluation_data import read_evaluation_data
 from harness.runner.workers.replicas import Host, family_pids
 from harness.runtimes.registry import RUNTIMES, Session
@@ -36,14 +34,12 @@ from harness.store.arrays import pack
 from harness.techniques.registry import DEPLOYMENTS
 from harness.zoo.registry import METRICS
 
-POOL_BYTES, MAX_POOL = 64_000_000, 16
-"""Distinct batches that timed calls take in turn: at most so many, and so many bytes, but at least two."""
-SETTLE_S, SETTLE_CPU_S = 0.01, 0.001
-"""A worker has come to rest when it used less than SETTLE_CPU_S of CPU in SETTLE_S."""
+REST_S, REST_CPU_S, MAX_RESTS = 0.01, 0.001, 50
+"""A worker is at rest when it used less than REST_CPU_S of CPU in REST_S; so often it is checked at most."""
 
 
 class Trial:
-    """One Cell in this process."""
+    """One arm in this process."""
 
     def __init__(self, channel: WorkerSide, spec: Message) -> None:
         self.channel = channel
@@ -59,23 +55,16 @@ class Trial:
         self.calls: list[Callable[[], Any]] = []
         self.audits = Audits()
 
-    def _make_pool(self) -> list[tuple[Any, ...]]:
-        first = self.data.batch(0, self.target.batch)
-        size = max(sum(array.nbytes for array in first), 1)
-        distinct = -(-len(self.data) // self.target.batch)
-        number = max(min(POOL_BYTES // size, MAX_POOL, distinct), min(2, distinct))
-        return [first, *(self.data.batch(i, self.target.batch) for i in range(1, number))]
-
     def ready(self) -> None:
-        """Import the runtime and say how long that took since the process was asked for; then fetch inputs.
+        """Import the runtime, report how long that took since the process was requested, and fetch inputs.
 
-        They are no part of a start, which would have none yet, nor of what an empty worker grows by.
+        Fetching inputs counts neither as part of the start nor as memory that the model takes.
         """
         runtime = RUNTIMES.get(self.spec["runtime"])
         for module in runtime.imports:
             importlib.import_module(module)
         import_s = (time.perf_counter_ns() - self.channel.spawned_ns) / 1e9
-        self.pool = self._make_pool()
+        self.pool = self.data.pool(self.target.batch)
         self.meter.begin("empty")
         phase = self.meter.end()
         self.channel.emit(
@@ -87,7 +76,7 @@ class Trial:
         )
 
     def load(self, _message: Message) -> None:
-        """Artifact on disk → Session; then the first call."""
+        """Open a Session on the Artifact on disk, and make the first call."""
         runtime = RUNTIMES.get(self.spec["runtime"])
         artifact = read_artifact(Path(self.spec["artifact"]))
         config = runtime.config.model_validate(self.spec["runtime_config"])
@@ -109,10 +98,10 @@ class Trial:
         start = time.perf_counter()
         assert self.session is not None  # noqa: S101
         self.calls = [self.session.bind(self.pool[0])]
-        answer = self.calls[0]()
+        outputs = self.calls[0]()
         first_call_s = time.perf_counter() - start
-        if any(np.isnan(part).any() for part in map(np.asarray, answer) if part.dtype.kind in "fc"):
-            raise HarnessError("the first answer holds NaN: what computes nothing is not timed")
+        if any(np.isnan(part).any() for part in map(np.asarray, outputs) if part.dtype.kind in "fc"):
+            raise HarnessError("the first output contains NaN; this model is not benchmarked")
         self.calls += [self.session.bind(batch) for batch in self.pool[1:]]
         set_aside_garbage()
         first = self.meter.end()
@@ -128,17 +117,14 @@ class Trial:
         )
 
     def warm(self, message: Message) -> None:
-        """Call until steady; settle what makes a Block.
-
-        `slowdown`, a share of the call's length, is in no Suite's spec: `harness noise` puts it there.
-        """
+        """Call until times are steady; decide how many calls make a Block; inject the arm's slow-down."""
         self.load_on = self._load(message)
         warmth = self.load_on.warm()
-        if wait_ns := round(self.spec.get("slowdown", 0.0) * warmth.sample_s * self.target.batch * 1e9):
+        if wait_ns := round(self.spec["slowdown"] * warmth.sample_s * self.target.batch * 1e9):
             self.calls = slow_down(self.calls, wait_ns, self.clock)
             self.load_on = self._load(message)
             warmth = self.load_on.warm()
-        self._settle()
+        self._rest()
         self.channel.emit(
             "warm",
             calls=warmth.calls,
@@ -150,7 +136,7 @@ class Trial:
         )
 
     def block(self, _message: Message) -> None:
-        """Time one Block, noise evidence around it."""
+        """Time one Block, and read the noise evidence before and after it."""
         assert self.load_on is not None  # noqa: S101
         self.load_on.wake()
         threads, before = self.threads.read(), self.probe.read()
@@ -160,7 +146,7 @@ class Trial:
         worked_ns = int(block.arrivals.service_ns.sum()) if block.arrivals else block.duration_ns
         busy = threads_used(threads, self.threads.read(), worked_ns / 1e9)
         self.audits.timed(block.last_index, block.last)
-        self._settle()
+        self._rest()
         evidence = self.probe.between(before, after)
         self.channel.emit(
             "block",
@@ -176,18 +162,17 @@ class Trial:
         )
 
     def memory(self, _message: Message) -> None:
-        """End the steady phase and say what it needed."""
+        """End the steady phase and report the memory that it needed."""
         self.channel.emit("memory", steady=self.meter.end().to_dict())
 
-    def quality(self, message: Message) -> None:
-        """Answer the quality set with the Session that was timed, at the workload's batch."""
+    def evaluation(self, message: Message) -> None:
+        """Score the Session that was timed on the evaluation data, at the workload's batch."""
         assert self.session is not None  # noqa: S101
         metric = METRICS.get(self.data.metric)
         size = self.target.batch
         scores = []
         self.audits.probe(self._subject())
-        start = time.perf_counter()
-        last_beat = start
+        start = last_beat = time.perf_counter()
         for i in range(-(-len(self.data) // size)):
             inputs = self.data.batch(i, size)
             outputs = tuple(np.asarray(part) for part in self.session.run(inputs))
@@ -199,14 +184,13 @@ class Trial:
                 last_beat = time.perf_counter()
                 self.channel.emit("alive")
         seconds = time.perf_counter() - start
-        values = np.concatenate(scores)
         self.channel.emit(
-            "quality",
+            "evaluation",
             metric=metric.name,
             unit=metric.unit,
             higher_is_better=metric.higher_is_better,
             seconds=seconds,
-            scores=pack(values.astype(np.float32)),
+            scores=pack(np.concatenate(scores).astype(np.float32)),
             audits=self.audits.findings(),
         )
 
@@ -223,7 +207,7 @@ class Trial:
         return self.scenario.load(self.scenario.workload.model_validate(self.spec["workload"]), seat)
 
     def _subject(self) -> Subject:
-        """What audits may ask of the Session."""
+        """Return what audits may use of the Session."""
         assert self.session is not None  # noqa: S101
         return Subject(
             self.session.bind,
@@ -234,43 +218,39 @@ class Trial:
             lambda: self.channel.emit("alive"),
         )
 
-    def _settle(self) -> None:
+    def _rest(self) -> None:
         """Wait until the runtime's threads stop spinning, so that the next worker has the cores to itself."""
-        for _ in range(50):
+        for _ in range(MAX_RESTS):
             before = self._cpu_s()
-            time.sleep(SETTLE_S)
-            if self._cpu_s() - before < SETTLE_CPU_S:
+            time.sleep(REST_S)
+            if self._cpu_s() - before < REST_CPU_S:
                 return
 
     def _cpu_s(self) -> float:
-        """CPU time of those that answer calls: this process, or its replicas."""
+        """Return the CPU time of this process and its replicas."""
         return sum(self.threads.read().values()) or time.process_time()
 
 
 def main() -> None:
-    """Serve the manager until it closes the pipe."""
-    channel = WorkerSide()
-    spec = channel.receive()
-    if spec is None:
-        return
-    try:
-        pin(tuple(spec["target"]["cores"]))
-        trial = Trial(channel, spec)
-        trial.ready()
-        verbs = {
-            "load": trial.load,
-            "warm": trial.warm,
-            "block": trial.block,
-            "memory": trial.memory,
-            "quality": trial.quality,
-        }
-        for message in channel:
-            verbs[message["do"]](message)
-        if trial.session is not None:
-            trial.session.close()
-    except Exception as error:  # a runtime may raise anything; the manager records it and goes on
-        traceback.print_exc(file=sys.stderr)
-        channel.emit("error", reason=describe(error))
+    """Measure one Trial, command by command, until the manager closes the pipe."""
+    serve(_measure)
+
+
+def _measure(channel: WorkerSide, spec: Message) -> None:
+    pin(tuple(spec["target"]["cores"]))
+    trial = Trial(channel, spec)
+    trial.ready()
+    commands = {
+        "load": trial.load,
+        "warm": trial.warm,
+        "block": trial.block,
+        "memory": trial.memory,
+        "evaluation": trial.evaluation,
+    }
+    for message in channel:
+        commands[message["do"]](message)
+    if trial.session is not None:
+        trial.session.close()
 
 
 if __name__ == "__main__":

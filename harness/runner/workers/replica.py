@@ -1,9 +1,7 @@
-"""One replica: a Session that takes batches from shared memory and puts its answers there."""
+"""One replica: a Session that reads batches from shared memory and writes its outputs there."""
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,39 +9,34 @@ from typing import Any
 import numpy as np
 
 from harness.artifacts.artifact import read_artifact
-from harness.errors import describe
 from harness.formats.target import Target
 from harness.measure.blocks import set_aside_garbage, time_in_turn
 from harness.measure.clock import PerfClock
 from harness.measure.threads import pin
-from harness.runner.workers.channel import Message, WorkerSide
+from harness.runner.workers.channel import Message, WorkerSide, serve
 from harness.runtimes.registry import RUNTIMES
 from harness.store.arrays import pack
 
 
 def main() -> None:
-    """Open the Session, then serve until the parent closes the pipe."""
-    channel = WorkerSide()
-    spec = channel.receive()
-    if spec is None:
-        return
-    try:
-        calls, outputs = _open(spec)
-        channel.emit("opened", outputs=outputs)
-        clock, pool = PerfClock(), len(calls) - 1
-        for message in channel:
-            first, count = message["first"], message["count"]
-            order = [calls[first]] if first == pool else [*calls[first:pool], *calls[:first]]
-            block = time_in_turn(order, count, clock)
-            last = first if first == pool else (first + block.last_index) % pool
-            channel.emit("served", calls_ns=pack(block.calls_ns), last_slot=last)
-    except Exception as error:  # whatever the runtime raises is told to the parent
-        traceback.print_exc(file=sys.stderr)
-        channel.emit("error", reason=f"a replica failed: {describe(error)}")
+    """Open the Session, then time requests until the parent closes the pipe."""
+    serve(_replicate, "a replica failed: ")
+
+
+def _replicate(channel: WorkerSide, spec: Message) -> None:
+    calls, outputs = _open(spec)
+    channel.emit("opened", outputs=outputs)
+    clock, pool = PerfClock(), len(calls) - 1
+    for message in channel:
+        first, count = message["first"], message["count"]
+        order = [calls[first]] if first == pool else [*calls[first:pool], *calls[:first]]
+        block = time_in_turn(order, count, clock)
+        last = first if first == pool else (first + block.last_index) % pool
+        channel.emit("timed", calls_ns=pack(block.calls_ns), last_slot=last)
 
 
 def _open(spec: Message) -> tuple[list[Callable[[], None]], list[Any]]:
-    """Open the Session, answer the first batch to learn the outputs' shapes, and bind every slot."""
+    """Open the Session, run the first batch to learn the outputs' shapes, and bind every slot."""
     target = Target.from_dict(spec["target_share"])
     pin(target.cores)
     runtime = RUNTIMES.get(spec["runtime"])
@@ -61,11 +54,11 @@ def _open(spec: Message) -> tuple[list[Callable[[], None]], list[Any]]:
     ]
 
     def into_shared(call: Callable[[], Sequence[Any]]) -> Callable[[], None]:
-        def answer() -> None:
+        def copied() -> None:
             for shared, part in zip(outputs, call(), strict=True):
                 shared[...] = part
 
-        return answer
+        return copied
 
     calls = [
         into_shared(session.bind([np.asarray(shared[slot]) for shared in inputs]))

@@ -1,12 +1,13 @@
 """Replicas: Sessions in processes of their own that share batches through memory-mapped files.
 
-Inputs lie in shared memory before anything is timed, as they lie in a single process's memory; each answer is
-copied into shared memory within its call.
+This is the side of the measuring worker; replica.py is one replica. Inputs are in shared memory before
+anything is timed, as they are in a single process's memory; each call copies its outputs into shared memory.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -22,21 +23,19 @@ from harness.formats.tensors import Array
 from harness.measure.blocks import Block
 from harness.measure.clock import Clock, elapsed_ns
 from harness.measure.procfs import descendants
-from harness.runner.workers.channel import Message, Worker, wait_any
-from harness.runner.workers.environment import worker_environment
+from harness.runner.workers.channel import Message
+from harness.runner.workers.launch import Worker, worker_environment
 from harness.runtimes.registry import Call, Outputs, Session
 from harness.store.arrays import unpack
 
 CHUNKS = 4
-"""A replica gets its share of a Block in so many parts, so that a slow one does not hold up the end."""
+"""A replica gets its share of a Block in so many parts, so that a slow one does not delay the end."""
 ROOM = 4
-"""Shared memory is used where it has room for so many times the inputs: outputs must fit in, too."""
+"""Shared memory is used where it has room for so many times the inputs: outputs must fit, too."""
 AHEAD = 2
-"""Parts that wait at a replica, so that it never waits for the dispatcher."""
-
-
+"""Parts that are queued at a replica, so that it never waits for the dispatcher."""
 SHARED = "harness"
-"""What folders of shared memory are called, before the machine and the process."""
+"""Prefix of the names of folders in shared memory; machine and process follow."""
 
 
 def family_pids() -> tuple[int, ...]:
@@ -51,13 +50,13 @@ def sweep_shared_memory() -> None:
 
 
 def _places() -> list[Path]:
-    """Where batches can be shared: memory, where there is such a folder, else the disk."""
+    """Return where batches can be shared: in memory, where there is such a folder, and on the disk."""
     memory, disk = Path("/dev/shm"), Path(tempfile.gettempdir())  # noqa: S108
     return [memory, disk] if memory.is_dir() else [disk]
 
 
 class Host:
-    """What a deployment gets (techniques/registry.py, ReplicaHost)."""
+    """Opens the Sessions of a deployment (techniques/registry.py, ReplicaHost)."""
 
     def __init__(self, spec: Message, target: Target, pool: Sequence[tuple[Array, ...]]) -> None:
         self.target = target
@@ -70,13 +69,13 @@ class Host:
 
 
 class ReplicatedSession(Session):
-    """Spreads requests over replicas; `serve` answers many at once."""
+    """Spreads requests over replicas; `serve` times many at once."""
 
     def __init__(self, spec: Message, targets: list[Target], pool: Sequence[tuple[Array, ...]]) -> None:
         self.timeout_s = float(spec["timeout_s"])
         self.fixed_batch = targets[0].batch
         self._pool = list(pool)
-        self._turn = self._next = 0
+        self._replica = self._next = 0
         self._workers: list[Worker] = []
         needed = sum(array.nbytes for array in self._pool[0]) * (len(self._pool) + 1)
         places = [place for place in _places() if shutil.disk_usage(place).free > ROOM * needed]
@@ -88,12 +87,12 @@ class ReplicatedSession(Session):
             for worker in self._workers:
                 worker.kill()
             raise
-        finally:  # all have mapped the files, which live on without names until the last one ends
+        finally:  # all have mapped the files, which exist without names until the last process ends
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _open(self, spec: Message, targets: list[Target]) -> list[list[NDArray[Any]]]:
         """Start a worker for each target; return the maps of their outputs."""
-        environment = worker_environment(targets[0].threads)  # huge pages: inherited with the rest
+        environment = worker_environment(targets[0].threads)  # the setting of huge pages is inherited
         for _ in targets:
             self._workers.append(
                 Worker("harness.runner.workers.replica", None, environment=environment, leads=False)
@@ -107,37 +106,39 @@ class ReplicatedSession(Session):
                 folder=str(self._folder),
                 inputs=[[str(a.dtype), a.shape] for a in self._inputs],
             )
-        answers = [worker.expect("opened", self.timeout_s) for worker in self._workers]
-        return [self._map_outputs(i, answer["outputs"]) for i, answer in enumerate(answers)]
+        opened = [worker.expect("opened", self.timeout_s) for worker in self._workers]
+        return [self._map_outputs(i, message["outputs"]) for i, message in enumerate(opened)]
 
     def bind(self, inputs: Sequence[Array]) -> Call:
-        """Return a call that one replica answers, each replica in its turn."""
+        """Return a call that the replicas execute in rotation."""
         slot = next((i for i, batch in enumerate(self._pool) if batch is inputs), len(self._pool))
-        if slot == len(self._pool):  # one place for all from outside: bound now, and called before the next
+        if slot == len(
+            self._pool
+        ):  # the one slot for other batches: bound now, called before the next is bound
             for shared, array in zip(self._inputs, inputs, strict=True):
                 shared[slot] = array
 
         def call() -> Outputs:
-            replica = self._turn = (self._turn + 1) % len(self._workers)
-            self._workers[replica].send("serve", first=slot, count=1)
-            self._workers[replica].expect("served", self.timeout_s)
+            replica = self._replica = (self._replica + 1) % len(self._workers)
+            self._workers[replica].send("time", first=slot, count=1)
+            self._workers[replica].expect("timed", self.timeout_s)
             return tuple(np.array(part) for part in self._outputs[replica])
 
         return call
 
     @property
     def lanes(self) -> int:
-        """Requests that are answered side by side: one a replica."""
+        """Requests that run at the same time: one a replica."""
         return len(self._workers)
 
     def serve(self, count: int, clock: Clock) -> Block:
-        """Answer `count` requests from the pool, whichever replica is free."""
+        """Time `count` requests from the pool; each goes to a replica that is free."""
         size = max(count // (len(self._workers) * CHUNKS), 1)
         parts = [(self._next + first, min(size, count - first)) for first in range(0, count, size)]
         self._next = (self._next + count + 1) % len(self._pool)
         parts.reverse()
         waiting = dict.fromkeys(self._workers, 0)
-        samples: list[NDArray[np.int64]] = []
+        calls_ns: list[NDArray[np.int64]] = []
         last = (0, 0)
         start = clock.now_ns()
         for _ in range(AHEAD):
@@ -145,28 +146,28 @@ class ReplicatedSession(Session):
                 self._hand_out(worker, parts, waiting)
         while any(waiting.values()):
             for worker in wait_any([w for w in self._workers if waiting[w]], self.timeout_s):
-                message = worker.expect("served", self.timeout_s)
+                message = worker.expect("timed", self.timeout_s)
                 waiting[worker] -= 1
                 self._hand_out(worker, parts, waiting)
-                samples.append(unpack(message["calls_ns"]))
+                calls_ns.append(unpack(message["calls_ns"]))
                 last = (self._workers.index(worker), message["last_slot"])
         duration = elapsed_ns(start, clock.now_ns())
         output = tuple(np.array(part) for part in self._outputs[last[0]])
-        return Block(np.concatenate(samples), duration, output, last[1])
+        return Block(np.concatenate(calls_ns), duration, output, last[1])
 
     def close(self) -> None:
-        """End the replicas, and with them the shared memory."""
+        """End the replicas, which frees the shared memory."""
         for worker in self._workers:
             worker.close()
 
     def _hand_out(self, worker: Worker, parts: list[tuple[int, int]], waiting: dict[Worker, int]) -> None:
         if parts:
             first, count = parts.pop()
-            worker.send("serve", first=first % len(self._pool), count=count)
+            worker.send("time", first=first % len(self._pool), count=count)
             waiting[worker] += 1
 
     def _share_inputs(self) -> list[NDArray[Any]]:
-        """One file for each input: the pool's batches, and one slot for a batch from outside of it."""
+        """Share one file for each input: the pool's batches, and a slot for any other batch."""
         maps: list[NDArray[Any]] = []
         for i, first in enumerate(self._pool[0]):
             shape = (len(self._pool) + 1, *first.shape)
@@ -181,3 +182,11 @@ class ReplicatedSession(Session):
             np.memmap(self._folder / f"output_{replica}_{i}", dtype, "r", shape=tuple(shape))
             for i, (dtype, shape) in enumerate(outputs)
         ]
+
+
+def wait_any(workers: Sequence[Worker], timeout_s: float) -> list[Worker]:
+    """Wait until some of `workers` have something to read (an event, or their end); return those."""
+    waiting = {worker.fileno(): worker for worker in workers}
+    if ready := [worker for worker in workers if worker.has_event]:
+        return ready
+    return [waiting[fd] for fd in select.select(list(waiting), [], [], timeout_s)[0]]

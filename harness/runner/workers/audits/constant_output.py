@@ -1,4 +1,4 @@
-"""constant-output: different inputs must not all have the same answer."""
+"""constant-output: different inputs must not all give the same output."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ import numpy as np
 from harness.formats.tensors import Array
 from harness.runner.workers.audits.registry import Audit, Finding, Inputs, audit, verdict
 
-FEWEST_REAL, FEWEST_WHOLE = 2, 64
-"""Different inputs that must be answered before equal answers are a fault. Floating-point answers to two
-inputs are not equal to the last bit by chance; labels of a few inputs may well be."""
+MIN_REAL, MIN_WHOLE = 2, 64
+"""Different inputs from which on equal outputs are a fault, for real and for whole numbers: two real
+outputs are not equal to the last bit by chance, but the labels of a few inputs may be."""
 
 
 @audit
 class ConstantOutput(Audit):
-    """Counts different items and different answers in the quality pass, until two answers differ."""
+    """Counts different samples and different outputs of the evaluation, until two outputs differ."""
 
     name = "constant-output"
 
     def __init__(self) -> None:
-        self._items: set[bytes] = set()
-        self._answers: set[bytes] = set()
+        self._samples: set[bytes] = set()
+        self._outputs: set[bytes] = set()
         self._whole = True
 
     def evaluated(self, _batch: int, samples: int, inputs: Inputs, outputs: Sequence[Array]) -> None:
-        """Take in the answers to one batch."""
-        if len(self._answers) > 1:
+        """Take in the outputs of one batch."""
+        if len(self._outputs) > 1:
             return
         parts = [np.asarray(part) for part in outputs]
         self._whole &= all(part.dtype.kind not in "fc" for part in parts)
-        self._items |= _digests(inputs, samples)
-        self._answers |= _digests(parts, samples)
+        self._samples |= _digests(inputs, samples)
+        self._outputs |= _digests(parts, samples)
 
     def finding(self) -> Finding:
-        """Say whether answers follow their inputs."""
-        samples, answers = len(self._items), len(self._answers)
-        if answers > 1:
+        """Return whether outputs depend on their inputs."""
+        samples, outputs = len(self._samples), len(self._outputs)
+        if outputs > 1:
             return verdict(self.name, samples, ())
-        if not answers or samples < (FEWEST_WHOLE if self._whole else FEWEST_REAL):
+        if not outputs or samples < (MIN_WHOLE if self._whole else MIN_REAL):
             return verdict(self.name, 0, ())
-        return verdict(self.name, samples, [f"{samples:,} different inputs had one and the same answer"])
+        return verdict(self.name, samples, [f"{samples:,} different inputs gave the same output"])
 
 
 def _digests(arrays: Iterable[Array], samples: int) -> set[bytes]:
-    """Digest the first `items` items of a batch that lies in one or more arrays."""
+    """Return digests of the first `samples` samples of a batch, which may have several arrays."""
     known = [np.ascontiguousarray(array) for array in arrays]
     known = [array for array in known if array.ndim and len(array) >= samples]
     if not known:

@@ -1,4 +1,4 @@
-"""The seam of audits: what a measuring worker shows to each of them, and what they answer."""
+"""Registry of audits: what a measuring worker shows each audit, and what an audit returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.measure.clock import Clock
 from harness.registry import Registry
 
 MAX_REASONS = 3
-"""So many faults of one audit are told; more say nothing new."""
+"""So many faults of one audit are reported; more add nothing new."""
 
 Inputs = Sequence[Array]
 Call = Callable[[], Any]
@@ -23,8 +23,8 @@ Call = Callable[[], Any]
 class Subject:
     """The Session that was timed: how it binds inputs, and the calls that the Blocks repeated.
 
-    `draw(rng)` returns a batch of the quality set's items, which may be one that was seen before; `seen` are
-    the batches that the timed calls answer. `beat` tells the manager that the worker is alive.
+    `draw(rng)` returns a random batch of the evaluation data, perhaps one that was seen before; `seen` are
+    the batches of the timed calls. `beat` tells the manager that the worker is alive.
     """
 
     bind: Callable[[Inputs], Call]
@@ -37,7 +37,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Finding:
-    """What an audit found: `state` is passed, failed, or None where nothing could be looked at."""
+    """What an audit found: `state` is passed, failed, or None where there was nothing to check."""
 
     audit: str
     state: str | None
@@ -50,21 +50,21 @@ class Finding:
 
 
 class Audit:
-    """One audit of one Trial. What does not concern it, it leaves as it is here."""
+    """One audit of one Trial. It overrides the methods that it needs."""
 
     name = ""
 
     def timed(self, batch: int, outputs: Sequence[Any] | None) -> None:
-        """A timed call answered `outputs` to batch number `batch` of the quality set."""
+        """Take the `outputs` of a timed call on batch number `batch` of the evaluation data."""
 
     def probe(self, subject: Subject) -> None:
-        """All Blocks are timed, and the quality set is not answered yet."""
+        """Check the Session after the last Block and before the evaluation."""
 
     def evaluated(self, batch: int, samples: int, inputs: Inputs, outputs: Sequence[Array]) -> None:
-        """The quality pass answered `outputs` to batch number `batch`; its first `items` are real."""
+        """Take the evaluation's `outputs` for batch number `batch`; its first `samples` are real."""
 
     def finding(self) -> Finding:
-        """Say what was found."""
+        """Return what was found."""
         raise NotImplementedError
 
 
@@ -77,7 +77,7 @@ def audit(cls: type[Audit]) -> type[Audit]:
 
 
 def verdict(name: str, looked: int, faults: Sequence[str], **evidence: Any) -> Finding:
-    """Make the Finding of an audit that looked at so many things and found `faults`."""
+    """Return the Finding of an audit that checked `looked` things and found `faults`."""
     state = "failed" if faults else "passed" if looked else None
     return Finding(name, state, tuple(faults[:MAX_REASONS]), {"looked_at": looked, **evidence})
 
@@ -89,20 +89,20 @@ class Audits:
         self._audits = [cls() for cls in AUDITS.values()]
 
     def timed(self, batch: int, outputs: Sequence[Any] | None) -> None:
-        """A timed call answered `outputs` to batch number `batch` of the quality set."""
+        """Take the `outputs` of a timed call on batch number `batch` of the evaluation data."""
         for audit in self._audits:
             audit.timed(batch, outputs)
 
     def probe(self, subject: Subject) -> None:
-        """All Blocks are timed; the Session can be asked what else an audit wants to know."""
+        """Let each audit check the Session after the last Block."""
         for audit in self._audits:
             audit.probe(subject)
 
     def evaluated(self, batch: int, samples: int, inputs: Inputs, outputs: Sequence[Array]) -> None:
-        """The quality pass answered a batch of which the first `items` are real."""
+        """Take the evaluation's `outputs` for batch number `batch`; its first `samples` are real."""
         for audit in self._audits:
             audit.evaluated(batch, samples, inputs, outputs)
 
     def findings(self) -> list[dict[str, Any]]:
-        """What each audit found, ready for JSON."""
+        """Return what each audit found, ready for JSON."""
         return [audit.finding().to_dict() for audit in self._audits]

@@ -1,4 +1,4 @@
-"""same-outputs: what the timed calls answered must be what the quality pass answers for the same items."""
+"""same-outputs: timed calls must give the same outputs as the evaluation for the same samples."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from harness.runner.workers.audits.registry import Audit, Finding, Inputs, audit
 RELATIVE = 1e-3
 """Allowed difference, relative to the outputs' largest magnitude: threads may sum in another order."""
 MAX_VALUES = 1 << 16
-"""Of an output with more values so many are kept, as many of each item, always at the same random places.
-What is kept lies in the measured process: answers of a GPT-2 prefill, 16 times, are 300 MB."""
+"""Of a larger output so many values are kept, equally many of each sample, always at the same random places.
+They are kept in the measured process, where 16 whole outputs of a GPT-2 prefill would take 300 MB."""
 
 
 @audit
 class SameOutputs(Audit):
-    """Keeps what Blocks answered last, once for each batch that was timed, and compares it with the quality
-    pass's answer to that batch.
-    """
+    """Keeps the last output of each timed batch and compares it with the evaluation's for that batch."""
 
     name = "same-outputs"
 
@@ -31,38 +29,38 @@ class SameOutputs(Audit):
         self._faults: list[str] = []
 
     def timed(self, batch: int, outputs: Sequence[Any] | None) -> None:
-        """Remember what a timed call answered."""
+        """Keep the outputs of a timed call."""
         if outputs is not None:
             arrays = [np.asarray(part) for part in outputs]
             self._kept[batch] = [(array.shape, sampled(array)) for array in arrays]
 
     def evaluated(self, batch: int, samples: int, _inputs: Inputs, outputs: Sequence[Array]) -> None:
-        """Compare with the quality pass's answer to the same batch."""
+        """Compare with the evaluation's outputs for the same batch."""
         timed = self._kept.get(batch)
         if timed is None:
             return
         self._compared += 1
         if len(timed) != len(outputs):
-            found = f"{len(timed)} outputs when timed, {len(outputs)} in the quality pass"
+            found = f"{len(timed)} outputs when timed, {len(outputs)} in the evaluation"
             self._faults.append(f"batch {batch}: {found}")
             return
         for position, ((shape, ours), output) in enumerate(zip(timed, outputs, strict=True)):
             theirs = np.asarray(output)
-            fault: str | None = f"shape {shape} when timed, {theirs.shape} in the quality pass"
+            fault: str | None = f"shape {shape} when timed, {theirs.shape} in the evaluation"
             if shape == theirs.shape:
                 fault = difference(_real(ours, samples), _real(sampled(theirs), samples))
             if fault:
                 self._faults.append(f"batch {batch}, output {position}: {fault}")
 
     def finding(self) -> Finding:
-        """Say whether all that could be compared was equal."""
+        """Return whether all outputs that could be compared were equal."""
         return verdict(self.name, self._compared, self._faults)
 
 
 def sampled(output: Array) -> Array:
-    """Return a copy of an output (items, …); of a large one of MAX_VALUES values.
+    """Return a copy of an output (samples, …); of a large one, a copy of MAX_VALUES values.
 
-    Values are taken one by one, so that no second whole output is in memory even for a moment.
+    The values are indexed directly, so that no second whole output is ever in memory.
     """
     if output.ndim < 2 or output.size <= MAX_VALUES:
         return np.array(output, copy=True)
@@ -75,16 +73,16 @@ def sampled(output: Array) -> Array:
 
 
 def _real(output: Array, samples: int) -> Array:
-    """The part of an output that answers real items; one without an item axis is whole."""
+    """Return the part of an output for real samples; an output without a batch axis is returned whole."""
     return output[:samples] if output.ndim else output
 
 
 def difference(ours: Array, theirs: Array) -> str | None:
-    """Say how two outputs differ by more than rounding, or None."""
+    """Return how two outputs differ by more than rounding, or None."""
     if ours.shape != theirs.shape:
-        return f"shape {ours.shape} when timed, {theirs.shape} in the quality pass"
+        return f"shape {ours.shape} when timed, {theirs.shape} in the evaluation"
     if ours.dtype.kind not in "fc":
-        return None if np.array_equal(ours, theirs) else "other values when timed than in the quality pass"
+        return None if np.array_equal(ours, theirs) else "other values when timed than in the evaluation"
     wide = np.complex128 if ours.dtype.kind == "c" else np.float64
     a, b = ours.astype(wide), theirs.astype(wide)
     finite = np.isfinite(a)
@@ -94,4 +92,4 @@ def difference(ours: Array, theirs: Array) -> str | None:
     worst = float(np.max(np.abs(a[finite] - b[finite]), initial=0.0))
     if worst <= RELATIVE * scale:
         return None
-    return f"when timed off by {worst / scale:.2e} of the largest value of the quality pass"
+    return f"when timed off by {worst / scale:.2e} of the largest value of the evaluation"

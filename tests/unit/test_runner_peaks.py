@@ -14,8 +14,7 @@ from harness.devices.peaks.compute import Products, Rate
 from harness.devices.peaks.registry import GEMMS, Gemm
 from harness.errors import WorkerError
 from harness.formats.target import Target
-from harness.runner.progress import Silent
-from harness.runner.run import peaks as measuring_roofs
+from harness.runner.progress import NoObserver
 from harness.runner.run import peaks as module
 from harness.runner.run.peaks import find_peaks, higher, measure_peaks, with_notes
 
@@ -42,7 +41,7 @@ def plan(*targets: Target, peak_time: float = 0.1, huge_pages: bool = False) -> 
     return SimpleNamespace(cells=cells, suite=suite, place=SimpleNamespace(machine_id="m"))
 
 
-class Told(Silent):
+class Told(NoObserver):
     def __init__(self) -> None:
         self.notices: list[str] = []
 
@@ -52,78 +51,78 @@ class Told(Silent):
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was measured so far: threads; the answers to give come from its second list."""
+    """What was measured so far: threads; the replies to give come from its second list."""
     asked: list[Any] = []
-    answers: list[Any] = []
+    replies: list[Any] = []
 
     def fake(target: Target, seconds: float, logs: Path, *, huge_pages: bool) -> dict[str, Any]:
         asked.append(target.threads)
-        answer = answers.pop(0) if answers else peaks()
-        if isinstance(answer, Exception):
-            raise answer
-        return {**answer, "threads": target.threads}
+        reply = replies.pop(0) if replies else peaks()
+        if isinstance(reply, Exception):
+            raise reply
+        return {**reply, "threads": target.threads}
 
     monkeypatch.setattr(module, "measure_peaks", fake)
-    return [asked, answers]
+    return [asked, replies]
 
 
 def test_each_budget_is_measured_once_and_kept(measured: list[Any], tmp_path: Path) -> None:
     asked = measured[0]
     made = plan(Target(1, threads=1), Target(64, threads=1), Target(1, threads=2), Target(1, "cuda", 4))
-    first = find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
+    first = find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)
     assert asked == [1, 2]
     assert [one["threads"] for one in first] == [1, 2]
     assert [one["fresh"] for one in first] == [True, True]
-    again = find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
+    again = find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)
     assert again == [{**one, "fresh": False} for one in first]
     assert asked == [1, 2]
 
 
 def test_a_budget_in_doubt_is_measured_again_though_it_is_known(measured: list[Any], tmp_path: Path) -> None:
-    asked, answers = measured
+    asked, replies = measured
     made = plan(Target(1, threads=1), Target(1, threads=2))
-    find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
-    answers.append(peaks(3e9))
-    (found,) = find_peaks(made, Cache(tmp_path), Silent(), tmp_path, again={2})
+    find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)
+    replies.append(peaks(3e9))
+    (found,) = find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path, again={2})
     assert asked == [1, 2, 2]
     assert (found["fresh"], found["threads"], found["rates"][0]["flop_per_s"]) == (True, 2, 3e9)
 
 
-def test_other_settings_and_other_products_have_other_roofs(
+def test_other_settings_and_other_products_have_other_peaks(
     measured: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = measured[0]
-    find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
-    find_peaks(plan(Target(1), huge_pages=True), Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
+    find_peaks(plan(Target(1), huge_pages=True), Cache(tmp_path), NoObserver(), tmp_path)
     monkeypatch.setattr(module, "that_shift_peaks", lambda _host: {"governor": "powersave"})
-    find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
     monkeypatch.setitem(GEMMS._items, "new/int8", Gemm("new", "int8", lambda r, s, t: print, (), "mm"))
-    find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
     assert len(asked) == 4
 
 
-def test_disturbed_roofs_are_measured_again_a_few_times_and_the_higher_one_stays(
+def test_disturbed_peaks_are_measured_again_a_few_times_and_the_higher_one_stays(
     measured: list[Any], tmp_path: Path
 ) -> None:
-    asked, answers = measured
-    answers += [peaks(2e9, ("disturbed",)), peaks(1e9, ("disturbed",)), peaks(3e9), peaks(9e9)]
+    asked, replies = measured
+    replies += [peaks(2e9, ("disturbed",)), peaks(1e9, ("disturbed",)), peaks(3e9), peaks(9e9)]
     made = plan(Target(1, threads=1))
-    found = [find_peaks(made, Cache(tmp_path), Silent(), tmp_path)[0] for _ in range(5)]
+    found = [find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)[0] for _ in range(5)]
     assert [one["rates"][0]["flop_per_s"] for one in found] == [2e9, 2e9, 3e9, 3e9, 3e9]
     assert [bool(one["notes"]) for one in found] == [True, True, False, False, False]
     assert len(asked) == 3
 
 
 def test_what_stays_disturbed_is_taken_in_the_end(measured: list[Any], tmp_path: Path) -> None:
-    asked, answers = measured
-    answers += [peaks(1e9, ("disturbed",))] * 9
+    asked, replies = measured
+    replies += [peaks(1e9, ("disturbed",))] * 9
     for _ in range(6):
-        find_peaks(plan(Target(1)), Cache(tmp_path), Silent(), tmp_path)
+        find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
     assert len(asked) == module.MAX_TRIES
 
 
-def test_no_time_means_no_roofs(measured: list[Any], tmp_path: Path) -> None:
-    assert find_peaks(plan(Target(1), peak_time=0), Cache(tmp_path), Silent(), tmp_path) == []
+def test_no_time_means_no_peaks(measured: list[Any], tmp_path: Path) -> None:
+    assert find_peaks(plan(Target(1), peak_time=0), Cache(tmp_path), NoObserver(), tmp_path) == []
     assert measured[0] == []
 
 
@@ -132,16 +131,16 @@ def test_a_worker_that_fails_is_told_and_the_run_goes_on(measured: list[Any], tm
     told = Told()
     found = find_peaks(plan(Target(1, threads=1), Target(1, threads=2)), Cache(tmp_path), told, tmp_path)
     assert [one["threads"] for one in found] == [2]
-    assert told.notices == ["the roofs with 1 threads could not be measured: was ended by SIGKILL"]
+    assert told.notices == ["the peaks with 1 threads could not be measured: was ended by SIGKILL"]
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"rates": []}'])
 def test_a_damaged_file_is_measured_anew(damage: str, measured: list[Any], tmp_path: Path) -> None:
     made = plan(Target(1, threads=1))
-    find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)
     (path,) = (tmp_path / module.FOLDER).iterdir()
     path.write_text(damage)
-    find_peaks(made, Cache(tmp_path), Silent(), tmp_path)
+    find_peaks(made, Cache(tmp_path), NoObserver(), tmp_path)
     assert measured[0] == [1, 1]
     assert json.loads(path.read_text())["rates"]
 
@@ -153,7 +152,7 @@ def test_a_cache_that_cannot_be_written_is_told(measured: list[Any], tmp_path: P
     assert "cannot be kept" in told.notices[0]
 
 
-def test_the_higher_of_each_roof_counts() -> None:
+def test_the_higher_of_each_peak_counts() -> None:
     joined = higher(peaks(1e9, copy=5e9), peaks(2e9, ("numpy/float32",), copy=1e9))
     assert (joined["rates"][0]["flop_per_s"], joined["memory_bandwidth_bytes_per_s"], joined["notes"]) == (
         2e9,
@@ -165,10 +164,14 @@ def test_the_higher_of_each_roof_counts() -> None:
 
 def test_what_was_undisturbed_in_one_of_two_measurements_is_not_in_doubt() -> None:
     rows = "torch/int8 with one row"
-    first = peaks(1e9, ("torch/int8", "numpy/float32", "copy", rows))
-    joined = higher(peaks(1e9, ("copy",), left_out=("torch/int8: killed",)), first)
-    assert set(joined["disturbed"]) == {"copy", "torch/int8", rows}  # torch was not measured a second time
-    assert joined["notes"] == ["disturbed: noise (torch/int8, copy, torch/int8 with one row)"]
+    first = peaks(1e9, ("torch/int8", "numpy/float32", "memory bandwidth", rows))
+    joined = higher(peaks(1e9, ("memory bandwidth",), left_out=("torch/int8: killed",)), first)
+    assert set(joined["disturbed"]) == {
+        "memory bandwidth",
+        "torch/int8",
+        rows,
+    }  # torch was not measured a second time
+    assert joined["notes"] == ["disturbed: noise (torch/int8, memory bandwidth, torch/int8 with one row)"]
     assert joined["left_out"] == []  # its rate is known from the first
 
 
@@ -202,10 +205,10 @@ class FakeWorker:
 def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     monkeypatch.setattr(FakeWorker, "deaths", set())
     monkeypatch.setattr(FakeWorker, "asked", [])
-    monkeypatch.setattr(measuring_roofs, "Worker", FakeWorker)
+    monkeypatch.setattr(module, "Worker", FakeWorker)
     entries = [Gemm(*name, lambda r, s, t: print, (), "mm") for name in (("a", "x"), ("b", "x"), ("a", "y"))]
     entries.append(Gemm("gone", "x", lambda r, s, t: print, ("no_such",), "mm"))
-    monkeypatch.setattr(measuring_roofs.GEMMS, "values", lambda: entries)
+    monkeypatch.setattr(module.GEMMS, "values", lambda: entries)
     return FakeWorker
 
 
@@ -215,11 +218,11 @@ def test_each_library_has_a_process_of_its_own(workers: type[FakeWorker], tmp_pa
     assert [rate["library"] for rate in found["rates"]] == ["a", "b"]
     assert (found["threads"], found["memory_bandwidth_bytes_per_s"]) == (2, 1e9)
     assert found["left_out"] == ["gone/x: no_such is not installed"]
-    assert found["notes"] == ["disturbed: noise (copy, a/x, b/x)"]
+    assert found["notes"] == ["disturbed: noise (memory bandwidth, a/x, b/x)"]
     json.dumps(found)
 
 
-def test_a_library_whose_process_dies_loses_only_its_own_roofs(
+def test_a_library_whose_process_dies_loses_only_its_own_peaks(
     workers: type[FakeWorker], tmp_path: Path
 ) -> None:
     workers.deaths.add("a")
@@ -232,15 +235,15 @@ def test_a_library_whose_process_dies_loses_only_its_own_roofs(
     ]
 
 
-def test_without_copying_there_are_no_roofs(workers: type[FakeWorker], tmp_path: Path) -> None:
+def test_without_bandwidth_there_are_no_peaks(workers: type[FakeWorker], tmp_path: Path) -> None:
     workers.deaths.add(None)
     with pytest.raises(WorkerError, match="SIGSEGV"):
         measure_peaks(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
 
 
 @pytest.mark.slow
-def test_a_real_worker_measures_real_roofs(tmp_path: Path) -> None:
-    (found,) = find_peaks(plan(Target(1, threads=1)), Cache(tmp_path), Silent(), tmp_path)
+def test_a_real_worker_measures_real_peaks(tmp_path: Path) -> None:
+    (found,) = find_peaks(plan(Target(1, threads=1)), Cache(tmp_path), NoObserver(), tmp_path)
     assert all(rate["flop_per_s"] > 1e6 for rate in found["rates"])
     assert {"float32", "int8", "int4", "bfloat16", "float16"} <= {rate["dtype"] for rate in found["rates"]}
     assert (

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from harness.analysis.compare.timing import noise_floor
-from harness.runner.experiment.group_progress import Key
-from harness.runner.experiment.measurements import History
+from harness.runner.experiment.measurements import Measurements
 from harness.runner.experiment.stopping_rule import (
     AS_ASKED,
     BASELINE_LOST,
@@ -22,6 +21,7 @@ from harness.runner.experiment.stopping_rule import (
     Stop,
     stopping_rule,
 )
+from harness.runner.experiment.trial import Key
 from harness.stats.planning import MIN_TRIALS, PILOT_BLOCKS, WANTED_TRIALS, StopReason
 from harness.stats.verdict import Verdict, decide
 from harness.store.arrays import pack
@@ -32,7 +32,7 @@ CONTROL: Key = ("base", "control")
 
 
 class Simulation:
-    """A Group whose arms have known speeds and noise; runs what the steering decides until it is done.
+    """A Group whose arms have known speeds and noise; runs what the stopping rule decides until it is done.
 
     `arms`: seconds of a call. `between` and `within` are relative spreads of Trials and Blocks.
     """
@@ -51,12 +51,17 @@ class Simulation:
         self.rng = np.random.default_rng(seed)
         self.scenarios = {cell: "single-stream" for cell, _ in arms}
         self.events: list[dict[str, object]] = []
-        self.history = History(self.scenarios)
+        self.history = Measurements("g")
+        self.history.scenarios = self.scenarios
         self.stops: dict[Key, Stop] = {}
         self.dying: set[Key] = set()
+        self.number = 0
 
     def record(self, event: str, key: Key, **content: object) -> None:
-        entry = {"event": event, "cell_id": key[0], "arm": key[1], **content}
+        self.keep({"event": event, "cell_id": key[0], "arm": key[1], "trial": self.number, **content})
+
+    def keep(self, event: dict[str, object]) -> None:
+        entry = {"sitting": "g", **event}
         self.events.append(entry)
         self.history.note(entry)
 
@@ -65,7 +70,7 @@ class Simulation:
         return stopping_rule(self.measure).decide(self.history, list(self.arms), baseline)
 
     def trial(self, decision: Decision) -> None:
-        number = self.history.finished
+        number = self.number = self.history.finished
         for key in decision.allotments:
             self.record("ready", key, import_s=self.start_s)
             self.record("loaded", key, load_s=0.0, first_call_s=0.0)
@@ -82,7 +87,8 @@ class Simulation:
                     spent[key] = np.inf
                     continue
                 spent[key] += self._block(key, number, round_, speeds[key])
-        self.history.finished += 1
+        done = {"finished": number + 1, "arms": list(decision.allotments)}
+        self.keep({"event": "trial-done", "trial": number, **done})
 
     def _block(self, key: Key, trial: int, round_: int, speed: float) -> float:
         call_s = speed * np.exp(self.within * self.rng.standard_normal())
@@ -182,8 +188,9 @@ def test_a_group_in_parts_does_not_end_when_its_baseline_was_timed_once_for_each
     plain = simulation.trial
 
     def in_parts(decision: Decision) -> None:
-        """The baseline and its shadow take part twice in a Trial."""
+        """The baseline and its control take part twice in a Trial."""
         number = simulation.history.finished
+        simulation.number = 1000 + number
         for key in (BASE, CONTROL):
             simulation.record("ready", key, import_s=0.0)
             allotment, spent, round_ = decision.allotments[key], 0.0, 0
@@ -233,7 +240,7 @@ def test_identical_code_is_not_called_different_because_arms_stop_at_different_t
         ).run()
         base, control = (done.history.arm(key).timing for key in (BASE, CONTROL))
         for name in "ab":
-            ratio = done.history.ratio(BASE, (name, "subject"))
+            ratio = done.history.interleaved_ratio(BASE, (name, "subject"))
             assert ratio is not None
             floor = noise_floor(base, control, done.history.arm((name, "subject")).timing)
             wrong += decide(ratio, floor, 0.02) in (Verdict.FASTER, Verdict.SLOWER)
@@ -292,7 +299,7 @@ def test_looks_at_the_interval_only_when_the_planned_trials_are_in() -> None:
     narrow_before = 0
     while simulation.history.finished < target.trials:
         assert ("a", "subject") in simulation.decide().allotments
-        ratio = simulation.history.ratio(BASE, ("a", "subject"))
+        ratio = simulation.history.interleaved_ratio(BASE, ("a", "subject"))
         narrow_before += ratio is not None and ratio.halfwidth <= simulation.measure.target_ci
         simulation.trial(simulation.decide())
     assert narrow_before > 0
@@ -304,7 +311,9 @@ def test_a_resumed_run_decides_as_if_it_had_never_stopped(after: int) -> None:
     simulation = Simulation(group(a=5e-4, b=9e-4), between=0.01, max_time=30.0)
     for _ in range(after):
         simulation.trial(simulation.decide())
-    again = History(simulation.scenarios, simulation.events, after)
+    again = Measurements("g", simulation.events)
+    again.scenarios = simulation.scenarios
+    assert again.finished == after
     assert stopping_rule(simulation.measure).decide(again, list(simulation.arms), BASE) == simulation.decide()
 
 
@@ -321,7 +330,7 @@ def test_stopping_early_keeps_the_intervals_promise() -> None:
             max_time=60.0,
             block_time=0.01,
         ).run()
-        ratio = done.history.ratio(BASE, ("a", "subject"))
+        ratio = done.history.interleaved_ratio(BASE, ("a", "subject"))
         assert ratio is not None
         held.append(ratio.low <= 1.0 <= ratio.high)
     assert np.mean(held) >= 0.90

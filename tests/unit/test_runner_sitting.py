@@ -1,20 +1,28 @@
-"""Turn-taking, with Trials that only pretend: who runs when, who is left out, and what is asked of whom."""
+"""Sittings, with Trials that only pretend: which arm runs when, which is left out, which one is evaluated."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
-from harness.errors import StoreError, WorkerError
-from harness.runner.experiment import interleaving as module
-from harness.runner.experiment.group_progress import GroupProgress
-from harness.runner.experiment.interleaving import MIN_ROUNDS, GroupSchedule, cut_into_parts
-from harness.runner.experiment.stopping_rule import Allotment
+from harness.artifacts.artifact import Artifact
+from harness.errors import HarnessError, StoreError, WorkerError
+from harness.formats.target import Target
+from harness.runner.experiment import sitting as module
+from harness.runner.experiment.measurements import Measurements, ratio
+from harness.runner.experiment.sitting import MIN_ROUNDS, Sitting, cut_into_parts
+from harness.runner.experiment.stopping_rule import Allotment, stopping_rule
 from harness.runner.experiment.trial import Arm
-from harness.runner.progress import Silent
+from harness.runner.progress import NoObserver
+from harness.runner.workers.launch import Code
+from harness.store.arrays import pack
 from harness.suite.schema import Measure
 
 
@@ -28,17 +36,20 @@ class World:
 
 
 class Fake:
-    """A LiveTrial that pretends; `dies` names the step it fails in (a Block by its number: ``block 2``)."""
+    """A Trial that pretends; `dies` names the step it fails in (a Block by its number: ``block 2``)."""
 
     def __init__(
         self,
         world: World,
         arm: Arm,
+        number: int,
+        record: Callable[..., Any],
         block_s: float = 0.05,
         dies: str = "",
         error: BaseException | None = None,
     ) -> None:
         self.world, self.arm, self.block_s, self.dies = world, arm, block_s, dies
+        self.record = partial(record, cell_id=arm.id, arm=arm.role, trial=number)
         self.error = error or WorkerError("died")
         self.rounds, self.timed_s, self.stage = 0, 0.0, "start"
         self.ended = ""
@@ -58,6 +69,7 @@ class Fake:
     def load(self) -> None:
         self.stage = "load"
         self._happen("load")
+        self.record("ready", import_s=0.0)
         self.stage = "measure"
 
     def block(self, round_: int, order: int) -> None:
@@ -65,9 +77,15 @@ class Fake:
         self.world.blocks.append((round_, title(self.arm), order))
         self.rounds += 1
         self.timed_s += self.block_s
+        call_ns = round(self.block_s * 1e9)
+        about = {"round": round_, "order": order, "start_ns": 0, "duration_ns": call_ns, "samples": 1}
+        calls_ns = pack(np.array([call_ns]))
+        self.record("block", **about, calls_ns=calls_ns, tags=[], evidence={})
 
-    def finish(self, *, quality: bool) -> None:
-        self._happen("quality" if quality else "finish")
+    def finish(self, *, evaluate: bool) -> None:
+        self._happen("evaluation" if evaluate else "finish")
+        if evaluate:
+            self.record("evaluation")
 
     def dismiss(self) -> None:
         self._happen("dismiss")
@@ -78,45 +96,56 @@ class Fake:
 
     def fail(self, error: WorkerError) -> None:
         self.ended = "failed"
+        self.record("trial-failed", blocks=self.rounds)
 
     def kill(self) -> None:
         self.ended = "killed"
 
 
 def title(arm: Arm) -> str:
-    return arm.cell_id if arm.kind != "control" else "control"
+    return arm.id if arm.role != "control" else "control"
 
 
 def arms(*names: str) -> list[Arm]:
-    """`names` of Cells; base is the baseline, shadow its copy."""
+    """`names` of Cells; base is the baseline, control its copy."""
+    here = Path("nowhere")
     made = []
     for name in names:
-        cell = SimpleNamespace(cell_id="base" if name == "control" else name, group_id="g", name=name)
-        kind = {"base": "baseline", "control": "control"}.get(name, "subject")
-        made.append(Arm(SimpleNamespace(cell=cell), kind))  # type: ignore[arg-type]
+        role = {"base": "baseline", "control": "control"}.get(name, "subject")
+        cell_id = "base" if name == "control" else name
+        content = (Code(), Artifact("k", "onnx", here), here, here, Target(1), {"scenario": "single-stream"})
+        made.append(Arm(cell_id, role, name, *content, runtime=("fake", {})))  # type: ignore[arg-type]
     return made
 
 
 class Bench:
-    def __init__(self, cores: int = 2, **measure: Any) -> None:
+    def __init__(self, cores: int = 2, key: str = "g", **measure: Any) -> None:
         self.world = World()
         self.made: list[Fake] = []
         self.about: dict[str, dict[str, Any]] = {}
         self.allotments: dict[str, Allotment] = {}
-        self.progress = GroupProgress()
+        self.events: list[dict[str, Any]] = []
         settings = Measure(**{"max_time": 0.4, "trials": 2, **measure})
         self.allotment = Allotment(math.inf, settings.max_time / settings.trials)  # type: ignore[operator]
-        self.schedule = GroupSchedule(settings, self._start, Silent(), cores)  # type: ignore[arg-type]
+        self.sitting = Sitting(key, settings, self._record, NoObserver(), cores=cores, start=self._start)  # type: ignore[arg-type]
 
-    def _start(self, arm: Arm, _trial: int) -> Fake:
-        one = Fake(self.world, arm, **self.about.get(title(arm), {}))
+    def _start(self, arm: Arm, number: int, _settings: Measure, record: Callable[..., Any]) -> Fake:
+        one = Fake(self.world, arm, number, record, **self.about.get(title(arm), {}))
         self.made.append(one)
         return one
+
+    def _record(self, event: str, **content: Any) -> dict[str, Any]:
+        self.events.append({"event": event, **content})
+        return self.events[-1]
+
+    @property
+    def measurements(self) -> Measurements:
+        return self.sitting.measurements
 
     def trial(self, *names: str, number: int = 0) -> None:
         made = arms(*names)
         allotments = {arm.key: self.allotments.get(title(arm), self.allotment) for arm in made}
-        self.schedule.run_trial(made, number, self.progress, allotments)
+        self.sitting.run_trial(made, number, allotments)
 
     def rounds(self) -> dict[int, list[str]]:
         """Who ran in each round, in order."""
@@ -162,8 +191,7 @@ def test_order_differs_between_rounds_and_trials_and_follows_from_the_seed() -> 
 
 def test_who_starts_first_is_balanced_and_another_in_each_run() -> None:
     def starts(salt: str, number: int) -> list[str]:
-        bench = Bench()
-        bench.schedule.salt = salt
+        bench = Bench(key=salt)
         bench.trial(*NAMES, number=number)
         return bench.did("start")
 
@@ -177,7 +205,7 @@ def test_a_process_that_cannot_be_started_is_one_arms_failure_and_not_the_runs()
     bench.about = {"b": {"dies": "start"}}
     bench.trial(*NAMES)
     assert bench.ended() == {**dict.fromkeys(NAMES, "closed"), "b": "failed"}
-    assert bench.progress.failed == {"b"}
+    assert bench.measurements.failed == {"b"}
 
 
 def test_a_cell_that_was_timed_before_is_not_given_up_for_one_bad_start() -> None:
@@ -185,16 +213,16 @@ def test_a_cell_that_was_timed_before_is_not_given_up_for_one_bad_start() -> Non
     bench.trial(*NAMES)
     bench.about = {"base": {"dies": "load"}}
     bench.trial(*NAMES, number=1)
-    assert bench.progress.failed == set()
+    assert bench.measurements.failed == set()
 
 
-def test_all_are_loaded_before_any_is_timed_and_all_timed_before_any_answers() -> None:
+def test_all_are_loaded_before_any_is_timed_and_all_timed_before_any_is_evaluated() -> None:
     bench = Bench()
     bench.trial(*NAMES)
     kinds = [what.split()[0] for what, _ in bench.world.happened]
     assert kinds.index("block") > max(i for i, kind in enumerate(kinds) if kind in ("start", "ready", "load"))
     last_block = max(i for i, kind in enumerate(kinds) if kind == "block")
-    assert last_block < min(i for i, kind in enumerate(kinds) if kind in ("quality", "finish"))
+    assert last_block < min(i for i, kind in enumerate(kinds) if kind in ("evaluation", "finish"))
 
 
 @pytest.mark.parametrize(("cores", "most"), [(1, 1), (2, 2), (64, 2)])
@@ -209,7 +237,7 @@ def test_only_a_few_import_at_a_time(cores: int, most: int) -> None:
     assert sorted(bench.did("ready")) == sorted(NAMES)
 
 
-@pytest.mark.parametrize("step", ["ready", "load", "block 0", "block 1", "quality"])
+@pytest.mark.parametrize("step", ["ready", "load", "block 0", "block 1", "evaluation"])
 def test_one_that_dies_is_left_out_and_the_others_go_on(step: str) -> None:
     bench = Bench()
     bench.about["b"] = {"dies": step}
@@ -220,25 +248,25 @@ def test_one_that_dies_is_left_out_and_the_others_go_on(step: str) -> None:
     others = [[who for who in round_ if who != "b"] for round_ in bench.rounds().values()]
     assert all(len(round_) == 5 for round_ in others)
     assert len(others) == 4
-    assert "b" not in bench.progress.evaluated
+    assert "b" not in bench.measurements.evaluated
 
 
 @pytest.mark.parametrize(
     ("step", "again"),
-    [("ready", False), ("load", False), ("block 0", False), ("block 1", True), ("quality", True)],
+    [("ready", False), ("load", False), ("block 0", False), ("block 1", True), ("evaluation", True)],
 )
 def test_one_that_never_timed_a_block_is_not_started_again(step: str, again: bool) -> None:
     bench = Bench()
     bench.about["b"] = {"dies": step}
     bench.trial(*NAMES)
-    assert bench.progress.failed == (set() if again else {"b"})
+    assert bench.measurements.failed == (set() if again else {"b"})
 
 
-def test_a_shadow_that_dies_does_not_fail_the_baseline() -> None:
+def test_a_control_that_dies_does_not_fail_the_baseline() -> None:
     bench = Bench()
     bench.about["control"] = {"dies": "load"}
     bench.trial(*NAMES)
-    assert bench.progress.failed == set()
+    assert bench.measurements.failed == set()
     assert bench.ended()["base"] == "closed"
 
 
@@ -248,7 +276,7 @@ def test_all_may_die() -> None:
     bench.trial(*NAMES)
     assert set(bench.ended().values()) == {"failed"}
     assert bench.rounds() == {}
-    assert bench.progress.failed == {"base", "a", "b", "c", "d"}
+    assert bench.measurements.failed == {"base", "a", "b", "c", "d"}
 
 
 def test_blocks_longer_than_the_budget_still_get_their_least_number() -> None:
@@ -269,7 +297,7 @@ def test_one_with_long_blocks_stops_at_its_budget_and_the_others_go_on() -> None
     assert counts == {"base": 4, "a": 2, "b": 4}
 
 
-def test_an_arm_gets_as_many_blocks_as_its_turn_says() -> None:
+def test_an_arm_gets_as_many_blocks_as_its_allotment_says() -> None:
     bench = Bench()
     bench.allotments = {"a": Allotment(3, 60.0), "b": Allotment(1, 60.0)}
     bench.trial("base", "a", "b")
@@ -284,25 +312,25 @@ def test_all_workers_are_told_to_end_before_any_is_waited_for() -> None:
     assert ends == ["dismiss"] * len(NAMES) + ["close"] * len(NAMES)
 
 
-def test_quality_is_asked_once_a_cell_and_never_of_the_shadow() -> None:
+def test_each_cell_is_evaluated_once_and_the_control_never() -> None:
     bench = Bench()
     for number in range(3):
         bench.trial("base", "control", "a", number=number)
-    assert sorted(bench.did("quality")) == ["a", "base"]
+    assert sorted(bench.did("evaluation")) == ["a", "base"]
     assert sorted(bench.did("finish")) == ["a", "a", "base", "base", "control", "control", "control"]
 
 
-def test_quality_is_asked_again_where_it_was_not_answered() -> None:
+def test_an_evaluation_that_failed_is_made_again() -> None:
     bench = Bench()
-    bench.about["a"] = {"dies": "quality"}
+    bench.about["a"] = {"dies": "evaluation"}
     bench.trial("base", "a")
     bench.about.clear()
     bench.trial("base", "a", number=1)
-    assert bench.did("quality").count("a") == 2
-    assert bench.progress.evaluated == {"base", "a"}
+    assert bench.did("evaluation").count("a") == 2
+    assert bench.measurements.evaluated == {"base", "a"}
 
 
-@pytest.mark.parametrize("step", ["ready", "load", "block 0", "block 2", "quality", "close"])
+@pytest.mark.parametrize("step", ["ready", "load", "block 0", "block 2", "evaluation", "close"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), StoreError("the disk is full")])
 def test_when_the_run_ends_early_every_worker_is_ended(step: str, error: BaseException) -> None:
     bench = Bench()
@@ -334,8 +362,8 @@ def test_a_large_arm_takes_the_room_of_many(monkeypatch: pytest.MonkeyPatch) -> 
     free = 5.5e9 / module.MEMORY_SHARE
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     shared, others = arms("base", "control"), arms("a", "large", "b", "c")
-    parts = cut_into_parts(others, shared, lambda arm: 3 * 10**9 if arm.cell_id == "large" else 10**9)
-    assert [[arm.cell_id for arm in part[2:]] for part in parts] == [["a"], ["large"], ["b", "c"]]
+    parts = cut_into_parts(others, shared, lambda arm: 3 * 10**9 if arm.id == "large" else 10**9)
+    assert [[arm.id for arm in part[2:]] for part in parts] == [["a"], ["large"], ["b", "c"]]
 
 
 def test_parts_of_a_group_without_a_baseline_or_without_others() -> None:
@@ -343,3 +371,100 @@ def test_parts_of_a_group_without_a_baseline_or_without_others() -> None:
     assert cut_into_parts(others, [], lambda _arm: 1) == [others]
     assert cut_into_parts([], shared, lambda _arm: 1) == [shared]
     assert cut_into_parts([], [], lambda _arm: 1) == []
+
+
+# ------------------------------------------------------------------ whole sittings
+
+
+def trials(bench: Bench) -> list[list[str]]:
+    """Who took part in each Trial, in order."""
+    done = [event for event in bench.events if event["event"] == "trial-done"]
+    return [sorted(arm_id if role != "control" else "control" for arm_id, role in e["arms"]) for e in done]
+
+
+def test_a_sitting_measures_until_the_rule_ends_it_and_records_why() -> None:
+    bench = Bench(trials=3)
+    made = bench.sitting.measure(arms("base", "control", "a"), stopping_rule(Measure(trials=3, max_time=0.4)))
+    assert made is bench.measurements
+    assert trials(bench) == [["a", "base", "control"]] * 3
+    assert [e["trial"] for e in bench.events if e["event"] == "trial-start"] == [0, 1, 2]
+    assert [(e["cell_id"], e["arm"]) for e in bench.events if e["event"] == "stop"] == [
+        ("base", "baseline"), ("base", "control"), ("a", "subject"),
+    ]  # fmt: skip
+    assert all(event["sitting"] == "g" for event in bench.events)
+
+
+@pytest.mark.parametrize("trials_", [2, "auto"])
+def test_an_arm_can_be_added_after_others_were_measured(trials_: Any) -> None:
+    bench = Bench()
+    bench.about = {"a": {"block_s": 0.025}, "late": {"block_s": 0.1}}
+    rule = stopping_rule(Measure(trials=trials_, max_time=1.0))
+    bench.sitting.measure(arms("base", "control", "a"), rule)
+    before = trials(bench)
+    made = bench.sitting.measure(arms("base", "control", "a", "late"), rule)
+    after = trials(bench)[len(before) :]
+    assert after == [["base", "control", "late"]] * len(before)
+    assert made.finished == len(before) * 2
+    numbers = [e["trial"] for e in bench.events if e["event"] == "trial-start"]
+    assert numbers == list(range(len(numbers)))
+    base = ("base", "baseline")
+    assert ratio(made, base, ("a", "subject")).estimate == pytest.approx(2.0)
+    assert ratio(made, base, ("late", "subject")).estimate == pytest.approx(0.5)
+    assert ratio(made, base, ("late", "subject")).trials == len(after)
+    assert bench.did("evaluation").count("base") == 1  # once a Cell, not once a call
+
+
+def test_arms_that_were_not_interleaved_are_not_paired() -> None:
+    bench = Bench()
+    bench.about = {"b": {"block_s": 0.025}}
+    rule = stopping_rule(Measure(trials=2, max_time=0.4))
+    bench.sitting.measure(arms("base", "a"), rule)
+    made = bench.sitting.measure(arms("base", "b"), rule)
+    apart = ratio(made, ("a", "subject"), ("b", "subject"))
+    assert apart.method == "Welch t over 2 and 2 Trials"
+    assert apart.estimate == pytest.approx(2.0)
+    assert ratio(made, ("base", "baseline"), ("b", "subject")).method == "t over 2 paired Trials"
+    with pytest.raises(HarnessError):
+        ratio(made, ("a", "subject"), ("never measured", "subject"))
+    other = Bench(key="another sitting")
+    for event in bench.events:
+        other.measurements.note(event)
+    assert other.measurements.arm(("a", "subject")).blocks == 0
+
+
+def test_parts_have_trials_of_their_own_and_their_arms_are_not_paired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = 3.5 * arms("a")[0].expected_bytes / module.MEMORY_SHARE
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    bench = Bench()
+    made = bench.sitting.measure(
+        arms("base", "control", "a", "b"), stopping_rule(Measure(trials=2, max_time=0.4))
+    )
+    assert trials(bench) == [["a", "base", "control"], ["b", "base", "control"]] * 2
+    assert [(e["part"], e["parts"], e["finished"]) for e in bench.events if e["event"] == "trial-done"] == [
+        (1, 2, 0), (2, 2, 1), (1, 2, 1), (2, 2, 2),
+    ]  # fmt: skip
+    assert ratio(made, ("base", "baseline"), ("a", "subject")).trials == 2
+    assert ratio(made, ("a", "subject"), ("b", "subject")).method == "Welch t over 2 and 2 Trials"
+
+
+def test_a_sitting_continues_from_its_events() -> None:
+    whole = Bench()
+    rule = stopping_rule(Measure(trials=4, max_time=0.4))
+    whole.sitting.measure(arms("base", "control", "a"), stopping_rule(Measure(trials=2, max_time=0.4)))
+    events = [event for event in whole.events if event["event"] != "stop"]
+    again = Bench()
+    again.sitting.measurements = Measurements("g", events)
+    again.sitting.measure(arms("base", "control", "a"), rule)
+    assert [e["trial"] for e in again.events if e["event"] == "trial-start"] == [2, 3]
+    assert again.did("evaluation") == []
+    assert again.measurements.finished == 4
+
+
+def test_a_cell_that_failed_is_left_out_for_the_rest_of_the_session() -> None:
+    bench = Bench()
+    bench.about = {"b": {"dies": "load"}}
+    bench.sitting.measure(arms("base", "a", "b"), stopping_rule(Measure(trials=2, max_time=0.4)))
+    assert trials(bench) == [["a", "b", "base"], ["a", "base"]]
+    assert Measurements("g", bench.events).failed == set()  # the next session tries again

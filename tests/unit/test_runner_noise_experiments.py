@@ -1,4 +1,4 @@
-"""Experiments, with workers that only pretend: who is slowed down, what is kept, and who may die."""
+"""Noise experiments, with workers that only pretend: which arm is slow, what is recorded, which may die."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ import numpy as np
 import pytest
 from suite_texts import content, read
 
+from harness.artifacts.cache import Cache
 from harness.errors import WorkerError
-from harness.runner.experiment.builds import Builds
-from harness.runner.experiment.trial import trial_spec
-from harness.runner.noise_study import experiments as module
 from harness.runner.noise_study.experiments import Experiments, arms_for
 from harness.runner.noise_study.study import baselines_of, read_experiments
 from harness.runner.plan import Place, make_plan
-from harness.runner.progress import Silent
+from harness.runner.progress import NoObserver
+from harness.runner.run.experiment import Experiment
 from harness.store.arrays import pack
 
 CALL_NS = 1_000_000
 
 
 class Fake:
-    """A LiveTrial whose calls take 1 ms, and longer by the slow-down in its spec; `dies` by arm and step."""
+    """A Trial whose calls take 1 ms, and longer by its arm's slow-down; `dies` by arm and step."""
 
     dies: ClassVar[dict[tuple[str, str], int]] = {}
-    specs: ClassVar[dict[str, dict[str, Any]]] = {}
+    messages: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    def __init__(self, arm, trial, spec, measure, log, search, record) -> None:
-        self.arm, self.trial, self.spec, self.record = arm, trial, spec, record
+    def __init__(self, arm, number, settings, record) -> None:
+        self.arm, self.trial, self.record = arm, number, record
         self.rounds, self.timed_s, self.stage = 0, 0.0, "start"
-        Fake.specs[arm.kind] = spec
+        _, _, name = arm.id.partition("/")
+        self.name = name or arm.role
+        Fake.messages[self.name] = arm.message(settings.seed, number, settings.timeout)
 
     def _say(self, event: str, **more: Any) -> None:
-        if Fake.dies.get((self.arm.kind, event)) == self.trial:
+        if Fake.dies.get((self.name, event)) == self.trial:
             raise WorkerError("died")
-        self.record(event, cell_id=self.arm.cell_id, arm=self.arm.kind, trial=self.trial, **more)
+        self.record(event, cell_id=self.arm.id, arm=self.arm.role, trial=self.trial, **more)
 
     def launch(self) -> None:
         pass
@@ -47,11 +48,11 @@ class Fake:
 
     def load(self) -> None:
         self._say("loaded", load_s=0.1, first_call_s=0.1)
-        wait_ns = round(CALL_NS * self.spec.get("slowdown", 0.0))
+        wait_ns = round(CALL_NS * self.arm.slowdown)
         self._say("warm", seconds=0.1, wait_ns=wait_ns)
 
     def block(self, round_: int, order: int) -> None:
-        call_ns = round(CALL_NS * (1 + self.spec.get("slowdown", 0.0)))
+        call_ns = round(CALL_NS * (1 + self.arm.slowdown))
         samples = np.full(10, call_ns, np.int64)
         self._say(
             "block",
@@ -67,8 +68,8 @@ class Fake:
         self.rounds += 1
         self.timed_s += 10 * call_ns / 1e9
 
-    def finish(self, *, quality: bool) -> None:
-        assert not quality
+    def finish(self, *, evaluate: bool) -> None:
+        assert not evaluate
         self._say("memory", steady={"peak_rss_bytes": 1000})
 
     def dismiss(self) -> None: ...
@@ -89,13 +90,12 @@ class Bench:
         self.plan = baselines_of(make_plan(suite, place)).plan
         self.group = self.plan.groups[0].group_id
         artifact = SimpleNamespace(folder=folder, payload_bytes=1000)
-        self.builds = Builds(artifacts=dict.fromkeys(self.plan.jobs, artifact))  # type: ignore[arg-type]
         self.events: list[dict[str, Any]] = []
-        planned = self.plan.cells[self.plan.groups[0].cells[0].cell_id]
-        self.made = Experiments(
-            *(self.plan, planned, self.builds, arms_for([0.02, 0.5]), suite.spec.measure, Silent()),
-            *(self._record, folder),
-        )
+        self.experiment = Experiment(self.plan, Cache(folder), self._record, NoObserver(), folder)
+        self.experiment.builds.artifacts = dict.fromkeys(self.plan.jobs, artifact)  # type: ignore[arg-type]
+        self.cell = self.plan.groups[0].cells[0]
+        effects = arms_for([0.02, 0.5])
+        self.made = Experiments(self.experiment, self.cell, effects, suite.spec.measure, start=Fake)
 
     def _record(self, event: str, **more: Any) -> dict[str, Any]:
         self.events.append({"event": event, **more})
@@ -106,27 +106,25 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "LiveTrial", Fake)
-    Fake.dies, Fake.specs = {}, {}
+def bench(tmp_path):
+    Fake.dies, Fake.messages = {}, {}
     return Bench(tmp_path)
 
 
 def test_only_the_slowed_copies_are_told_to_be_slow(bench):
     bench.made.make(0)
-    told = {kind: spec.get("slowdown") for kind, spec in Fake.specs.items()}
+    told = {name: message["slowdown"] for name, message in Fake.messages.items()}
     assert told == {
-        "baseline": None,
-        "control": None,
-        "identical": None,
+        "baseline": 0.0,
+        "control": 0.0,
+        "identical": 0.0,
         "2% slower": 0.02,
         "50% slower": 0.5,
     }
 
 
-def test_no_suite_can_ask_for_a_slow_down(bench, tmp_path):
-    (planned,) = [bench.plan.cells[group.cells[0].cell_id] for group in bench.plan.groups[:1]]
-    assert "slowdown" not in trial_spec(planned, tmp_path, tmp_path, 1.0, (0, 0))
+def test_no_suite_can_ask_for_a_slow_down(bench):
+    assert bench.experiment.arm(bench.cell).message(0, 0, 1.0)["slowdown"] == 0.0
 
 
 def test_trials_are_recorded_with_what_was_injected_in_them(bench):
@@ -145,9 +143,8 @@ def test_trials_are_recorded_with_what_was_injected_in_them(bench):
     assert found.timed_s == pytest.approx(dict.fromkeys(range(3), 0.05))  # a third of max_time, not the sum
 
 
-def test_a_planned_number_of_trials_is_kept_to_as_in_a_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "LiveTrial", Fake)
-    Fake.dies, Fake.specs = {}, {}
+def test_a_planned_number_of_trials_is_kept_to_as_in_a_run(tmp_path):
+    Fake.dies, Fake.messages = {}, {}
     bench = Bench(tmp_path, trials="auto", max_time=5.0)
     bench.made.make(0)
     assert bench.events[-1]["trials"] == 5  # the fewest after which a narrow interval ends it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,60 +13,64 @@ from harness.devices.cuda import CUDA_ORDER
 from harness.errors import WorkerError
 from harness.formats.aoti.package import has_space
 from harness.formats.target import Target
-from harness.runner.experiment.trial import search_path
 from harness.runner.plan import Job, Plan
 from harness.runner.progress import Observer
-from harness.runner.workers.channel import Worker
-from harness.store.journal import Journal
+from harness.runner.workers.launch import Code, Worker
+from harness.store.journal import Event
 from harness.suite.validation import Model
 
 
-@dataclass
 class Builds:
-    """What came of the Plan's jobs: Artifacts by key, and for the others why not and the log's name."""
+    """Builds a Plan's jobs. `artifacts` holds what was built or cached, by key; `failures` reason and log."""
 
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-    failures: dict[str, tuple[str, str]] = field(default_factory=dict)
+    def __init__(
+        self, plan: Plan, cache: Cache, record: Callable[..., Event], observer: Observer, logs: Path
+    ) -> None:
+        self.plan, self.cache, self.observer, self.logs = plan, cache, observer, logs
+        self.artifacts: dict[str, Artifact] = {}
+        self.failures: dict[str, tuple[str, str]] = {}
+        self._record = record
 
-    def failure(self, keys: list[str]) -> tuple[str, str] | None:
+    def failure(self, keys: Iterable[str]) -> tuple[str, str] | None:
         """Return the first failure among `keys`: reason and log."""
         return next((self.failures[key] for key in keys if key in self.failures), None)
 
+    def build(self, keys: Iterable[str]) -> None:
+        """Build what the cache lacks, one job after the other, so that build times are undisturbed.
 
-def build_all(plan: Plan, cache: Cache, journal: Journal, observer: Observer, logs: Path) -> Builds:
-    """Build what the cache lacks, one job after the other, so that build times are undisturbed."""
-    builds = Builds()
-    for key in plan.jobs:
-        if (artifact := cache.get(key)) is not None:
-            builds.artifacts[key] = artifact
-    missing = [job for job in plan.jobs.values() if job.key not in builds.artifacts]
-    observer.phase("build", len(missing))
-    by_model: dict[str, list[Job]] = {}
-    for job in missing:
-        by_model.setdefault(job.model.name, []).append(job)
-    for jobs in by_model.values():
-        with _Builder(plan, cache, logs) as builder:
-            for job in jobs:
-                observer.step(job.title)
-                _build_one(builder, job, builds, journal)
-                failed = builds.failures.get(job.key)
-                observer.done(f"{job.title} failed: {failed[0]}" if failed else "")
-    return builds
+        `keys` are in an order in which parents come first. What failed in this session is not tried again.
+        """
+        jobs = [self.plan.jobs[key] for key in keys if key not in self.failures]
+        for job in jobs:
+            if job.key not in self.artifacts and (artifact := self.cache.get(job.key)) is not None:
+                self.artifacts[job.key] = artifact
+        missing = [job for job in jobs if job.key not in self.artifacts]
+        self.observer.phase("build", len(missing))
+        by_model: dict[str, list[Job]] = {}
+        for job in missing:
+            by_model.setdefault(job.model.name, []).append(job)
+        for jobs in by_model.values():
+            with _Builder(self.plan, self.cache, self.logs) as builder:
+                for job in jobs:
+                    self.observer.step(job.title)
+                    self._build_one(builder, job)
+                    failed = self.failures.get(job.key)
+                    self.observer.done(f"{job.title} failed: {failed[0]}" if failed else "")
 
-
-def _build_one(builder: _Builder, job: Job, builds: Builds, journal: Journal) -> None:
-    if inherited := builds.failure(list(job.parents)):
-        builds.failures[job.key] = inherited
-        return
-    try:
-        builds.artifacts[job.key] = builder.build(job)
-    except WorkerError as error:
-        builds.failures[job.key] = (f"{job.title}: {error}", builder.keep_log(job))
-        journal.append("build-failed", key=job.key, title=job.title, reason=str(error))
-    else:
-        artifact = builds.artifacts[job.key]
-        last = artifact.steps[-1] if artifact.steps else {"build_s": 0.0}
-        journal.append("built", key=job.key, title=job.title, build_s=last["build_s"])
+    def _build_one(self, builder: _Builder, job: Job) -> None:
+        if inherited := self.failure(job.parents):
+            self.failures[job.key] = inherited
+            return
+        names = {"key": job.key, "title": job.title}
+        try:
+            artifact = builder.build(job)
+        except WorkerError as error:
+            self.failures[job.key] = (f"{job.title}: {error}", builder.keep_log(job))
+            self._record("build-failed", **names, reason=str(error))
+        else:
+            self.artifacts[job.key] = artifact
+            build_s = artifact.steps[-1]["build_s"] if artifact.steps else 0.0
+            self._record("built", **names, build_s=build_s)
 
 
 class _Builder:
@@ -93,17 +97,17 @@ class _Builder:
         self._log_start = self._log.stat().st_size
         try:
             worker.send("build", **self._message(job))
-            answer = worker.receive(self._plan.suite.spec.measure.build_timeout)
+            reply = worker.receive(self._plan.suite.spec.measure.build_timeout)
         except BaseException:
             worker.kill()
             self._worker = None
             self._cache.sweep()
             raise
-        if answer["event"] == "failed":
-            raise WorkerError(answer["reason"])
+        if reply["event"] == "failed":
+            raise WorkerError(reply["reason"])
         artifact = self._cache.get(job.key)
         if artifact is None:
-            raise WorkerError("the Artifact has gone from the cache; was it cleared meanwhile?")
+            raise WorkerError("the Artifact is gone from the cache; was the cache cleared meanwhile?")
         return artifact
 
     def keep_log(self, job: Job) -> str:
@@ -121,17 +125,13 @@ class _Builder:
             **CUDA_ORDER,
             **_inductor_cache(self._cache.root / "inductor"),
         }
-        folder = str(self._plan.suite.folder)
+        folder = self._plan.suite.folder
         worker = Worker(
-            "harness.runner.workers.build",
-            self._log,
-            environment=environment,
-            search=search_path(self._plan.suite.folder),
+            "harness.runner.workers.build", self._log, code=Code.here(folder), environment=environment
         )
         self._worker = worker
-        worker.send(
-            "model", source=model.source.key, config=model.config.model_dump(mode="json"), folder=folder
-        )
+        config = model.config.model_dump(mode="json")
+        worker.send("model", source=model.source.key, config=config, folder=str(folder))
         return worker
 
     def _message(self, job: Job) -> dict[str, Any]:
@@ -153,5 +153,5 @@ class _Builder:
 
 
 def _inductor_cache(folder: Path) -> dict[str, str]:
-    """Where TorchInductor keeps its kernels: beside ours, unless it would trip over a space."""
+    """Put TorchInductor's kernels into our cache, unless its path has a space, which breaks TorchInductor."""
     return {} if has_space(folder) else {"TORCHINDUCTOR_CACHE_DIR": str(folder)}

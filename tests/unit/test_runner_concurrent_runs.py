@@ -26,7 +26,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def neighbour() -> Iterator[subprocess.Popen[str]]:
+def other_run() -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-c", CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -44,20 +44,20 @@ def test_alone_nobody_is_seen() -> None:
 
 
 def test_another_run_is_seen_while_it_lives_and_not_after_it_ended(
-    neighbour: subprocess.Popen[str], own_folder: Path
+    other_run: subprocess.Popen[str], own_folder: Path
 ) -> None:
     with announced():
-        assert others() == [neighbour.pid]
-        assert others() == [neighbour.pid]  # looking does no harm
-    neighbour.communicate("")
+        assert others() == [other_run.pid]
+        assert others() == [other_run.pid]  # looking does no harm
+    other_run.communicate("")
     assert others() == []
     assert list(own_folder.iterdir()) == []
 
 
-def test_what_a_killed_run_left_is_cleared_away(neighbour: subprocess.Popen[str], own_folder: Path) -> None:
-    neighbour.kill()
-    neighbour.communicate()
-    assert [path.stem for path in own_folder.iterdir()] == [str(neighbour.pid)]
+def test_what_a_killed_run_left_is_cleared_away(other_run: subprocess.Popen[str], own_folder: Path) -> None:
+    other_run.kill()
+    other_run.communicate()
+    assert [path.stem for path in own_folder.iterdir()] == [str(other_run.pid)]
     assert others() == []
     assert list(own_folder.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""The quality set: batches that wrap around, labels where they are needed, reference outputs where not."""
+"""The evaluation data: batches that wrap around; labels, or reference outputs where those are needed."""
 
 import json
 from pathlib import Path
@@ -106,16 +106,14 @@ def test_without_a_dataset_seeded_random_items_are_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("batch", "count", "kept"), [(4, 8, 8), (4, 11, 8), (5, 5, 5)])
-def test_a_graph_of_fixed_batch_answers_whole_batches(
-    tmp_path: Path, batch: int, count: int, kept: int
-) -> None:
+def test_a_graph_of_fixed_batch_runs_whole_batches(tmp_path: Path, batch: int, count: int, kept: int) -> None:
     data = made(tmp_path, source(tmp_path / "m", batch), Data((samples(count),)), "agreement")
     np.testing.assert_allclose(data.truth, (samples(count) @ WEIGHTS)[:kept], rtol=1e-5)
     assert len(data) == kept
 
 
-def test_fewer_items_than_the_fixed_batch_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match=r"fewer items \(3\) than the model's fixed batch \(4\)"):
+def test_fewer_samples_than_the_fixed_batch_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"fewer samples \(3\) than the model's fixed batch \(4\)"):
         made(tmp_path, source(tmp_path / "m", 4), Data((samples(3),)), "agreement")
 
 
@@ -125,13 +123,13 @@ def test_outputs_without_a_batch_cannot_be_compared(tmp_path: Path) -> None:
 
 
 def test_a_reference_with_nan_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="answers NaN"):
+    with pytest.raises(BuildError, match="output contains NaN"):
         made(tmp_path, source(tmp_path / "m", weights=WEIGHTS * np.nan), Data((samples(8),)), "agreement")
 
 
 def test_a_form_that_no_runtime_takes(tmp_path: Path) -> None:
     artifact = Artifact("k", "papyrus", tmp_path)
-    with pytest.raises(BuildError, match="no runtime takes the form papyrus"):
+    with pytest.raises(BuildError, match="no runtime takes the format papyrus"):
         made(tmp_path, artifact, Data((samples(3),)), "agreement")
 
 

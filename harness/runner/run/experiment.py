@@ -1,0 +1,144 @@
+"""An experiment: a Plan that can grow, its builds and Arms; and how a Run measures all its Groups with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from harness.artifacts.cache import Cache
+from harness.runner.experiment.measurements import Measurements
+from harness.runner.experiment.sitting import Sitting
+from harness.runner.experiment.stopping_rule import stopping_rule
+from harness.runner.experiment.trial import Arm, Role
+from harness.runner.plan import Plan, PlannedCell
+from harness.runner.progress import Observer
+from harness.runner.run.builds import Builds
+from harness.runner.workers.launch import Code
+from harness.stats.planning import WANTED_TRIALS
+from harness.store.journal import Event
+from harness.suite.matrix import Cell, Group
+
+BASELINE_ROLES: tuple[Role, ...] = ("baseline", "control")
+
+
+class Experiment:
+    """Plans, builds and measures Cells, all at once or one more at any time.
+
+    `record` writes an event to the journal and returns it; `logs` is the folder of the workers' logs.
+    """
+
+    def __init__(
+        self, plan: Plan, cache: Cache, record: Callable[..., Event], observer: Observer, logs: Path
+    ) -> None:
+        self.plan, self.record, self.observer, self.logs = plan, record, observer, logs
+        self.builds = Builds(plan, cache, record, observer, logs)
+
+    def add(self, cell: Cell) -> PlannedCell:
+        """Plan one Cell more."""
+        return self.plan.add(cell)
+
+    def build(self, cells: Iterable[Cell] | None = None) -> None:
+        """Build what is missing for `cells`, by default for the whole Plan; skipped Cells need nothing."""
+        planned = None if cells is None else [self.plan.cells[cell.cell_id] for cell in cells]
+        keys = self.plan.jobs if planned is None else dict.fromkeys(k for p in planned for k in self._keys(p))
+        self.builds.build(keys)
+
+    def failure(self, planned: PlannedCell) -> tuple[str, str] | None:
+        """Return why a Cell could not be built, and the log's name; None where it was built."""
+        return self.builds.failure(self._keys(planned))
+
+    def arm(self, cell: Cell, role: Role = "subject", **changes: Any) -> Arm:
+        """Return the Arm that measures a built Cell; `changes` are fields that differ, such as `slowdown`."""
+        planned, pipeline = self.plan.cells[cell.cell_id], cell.pipeline
+        artifacts, deployment = self.builds.artifacts, pipeline.deployment
+        content: dict[str, Any] = {
+            "id": cell.cell_id,
+            "role": role,
+            "title": f"{cell.name} (control)" if role == "control" else cell.name,
+            "code": Code.here(self.plan.suite.folder),
+            "artifact": artifacts[planned.artifact_key],
+            "data": artifacts[self.plan.data_keys[cell.model.name]].folder,
+            "log": self.logs / f"{cell.cell_id}.log",
+            "target": planned.target,
+            "workload": cell.workload.model_dump(mode="json"),
+            "runtime": (pipeline.runtime.name, pipeline.runtime_config.model_dump(mode="json")),
+            "replicas": pipeline.replicas,
+        }
+        if deployment and pipeline.deployment_config:
+            config = pipeline.deployment_config.model_dump(mode="json")
+            content["deployment"] = (deployment.family, config)
+        return Arm(**content | changes)
+
+    def arms(self, group: Group) -> list[Arm]:
+        """Return the Group's arms that can be measured, the baseline and its control first."""
+        cells = [planned.cell for planned in self.plan.runnable(group) if self._is_built(planned)]
+        first = [self.arm(cell, role) for cell in cells if cell == group.baseline for role in BASELINE_ROLES]
+        return [*first, *(self.arm(cell) for cell in cells if cell != group.baseline)]
+
+    def sitting(self, key: str, **options: Any) -> Sitting:
+        """Return a sitting with the suite's settings; `options` are those of Sitting."""
+        defaults = {
+            "settings": self.plan.suite.spec.measure,
+            "record": self.record,
+            "observer": self.observer,
+        }
+        return Sitting(key, **{**defaults, "cores": len(self.plan.place.cores), **options})
+
+    def _keys(self, planned: PlannedCell) -> list[str]:
+        """Return the addresses of all that a Cell needs, parents first."""
+        jobs = [job.key for job in planned.jobs]
+        return [*jobs, self.plan.data_keys[planned.cell.model.name]] if jobs else []
+
+    def _is_built(self, planned: PlannedCell) -> bool:
+        return all(key in self.builds.artifacts for key in self._keys(planned)[-2:])
+
+
+class Groups:
+    """All Groups of a Run, one sitting each. `after_trial` is called between Trials."""
+
+    def __init__(self, experiment: Experiment, run_id: str, after_trial: Callable[[], None]) -> None:
+        self.experiment, self.run_id, self.after_trial = experiment, run_id, after_trial
+        self._settings = experiment.plan.suite.spec.measure
+        self._expected: dict[str, int] = {}
+        self._before: dict[str, int] = {}
+
+    def measure_all(self, events: list[Event]) -> None:
+        """Measure what the `events` of earlier sessions do not hold yet."""
+        rule, orders = stopping_rule(self._settings), count(next_order(events))
+        wanted = WANTED_TRIALS if self._settings.trials == "auto" else self._settings.trials
+        sittings = []
+        for group in self.experiment.plan.groups:
+            arms = self.experiment.arms(group)
+            name = f"{self.run_id}/{group.group_id}"
+            known = Measurements(name, events)
+            record = partial(self._record, group)
+            sitting = self.experiment.sitting(name, measurements=known, orders=orders, record=record)
+            sittings.append((sitting, arms))
+            self._before[group.group_id] = known.finished
+            if sitting.decide(arms, rule).allotments:
+                self._expected[group.group_id] = max(wanted - known.finished, 0)
+        self.experiment.observer.phase("measure", sum(self._expected.values()))
+        for sitting, arms in sittings:
+            sitting.measure(arms, rule)
+
+    def _record(self, group: Group, event: str, **content: Any) -> Event:
+        """Journal an event of a Group's sitting, and show how far the Group is."""
+        entry = self.experiment.record(event, **content)
+        observer = self.experiment.observer
+        if event == "trial-start":
+            self._expected[group.group_id] = content["expected"] - self._before[group.group_id]
+            observer.expect(sum(self._expected.values()))
+        elif event == "trial-done" and content["part"] == content["parts"]:
+            self.after_trial()
+            about = "about " if self._settings.trials == "auto" else ""
+            total = max(self._expected[group.group_id] + self._before[group.group_id], content["finished"])
+            observer.done(f"{group.name}: Trial {content['finished']} of {about}{total}")
+        return entry
+
+
+def next_order(events: list[Event]) -> int:
+    """Return the number of the next Block in the Run's sequence."""
+    return max((event["order"] for event in events if event["event"] == "block"), default=-1) + 1

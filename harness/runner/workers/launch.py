@@ -1,0 +1,254 @@
+"""The manager's side of a worker: its code and environment, its start, commands, events and end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from harness.devices.cuda import CUDA_ORDER
+from harness.errors import StoreError, WorkerError
+from harness.runner.workers.channel import EVENTS_FD, PARENT, SEARCH, SPAWNED_NS, Message
+
+SEND_S = 60.0
+"""Longest time that a worker may leave a command unread; only a command larger than a pipe ever waits."""
+POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+TUNABLES, HUGE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
+"""malloc asks for transparent huge pages with madvise (glibc 2.35 or newer; others ignore the variable)."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """Where a worker's code comes from. By default: this interpreter and this package.
+
+    `worktree` is a folder that holds another `harness` package, `commit` the commit checked out there, where
+    it is known. `search_path` are folders of a user's modules, searched after everything installed.
+    """
+
+    worktree: Path | None = None
+    python: str = sys.executable
+    search_path: tuple[str, ...] = ()
+    commit: str | None = None
+
+    @classmethod
+    def here(cls, folder: Path) -> Code:
+        """Return this package's code; a user's modules are in `folder` or the working folder."""
+        return cls(search_path=(str(folder), str(Path.cwd())))
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make a process import this code."""
+        own = list(filter(None, [os.environ.get("PYTHONPATH")]))
+        here = str(Path(__file__).resolve().parents[3])
+        paths = [*own, here] if self.worktree is None else [str(self.worktree), *own]
+        search = {SEARCH: os.pathsep.join(self.search_path)} if self.search_path else {}
+        return {"PYTHONPATH": os.pathsep.join(paths), **search}
+
+
+def worker_environment(threads: int, *, huge_pages: bool = False) -> dict[str, str]:
+    """Return what a worker with `threads` intra-op threads gets besides this process's own environment."""
+    environment = dict.fromkeys(POOLS, str(threads)) | CUDA_ORDER
+    if huge_pages:
+        own = os.environ.get(TUNABLES)
+        environment[TUNABLES] = f"{own}:{HUGE}" if own else HUGE
+    return environment
+
+
+class Worker:
+    """A Python module run as a process in a session of its own.
+
+    Ctrl-C on the terminal reaches the manager only; `kill` ends the worker with all its children. A worker
+    that does not lead (a replica) stays in its parent's session and shares its parent's log and search path.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        log: Path | None,
+        *,
+        code: Code | None = None,
+        environment: dict[str, str] | None = None,
+        leads: bool = True,
+    ) -> None:
+        code = code or Code()
+        environment = {
+            **os.environ,
+            **(environment or {}),
+            **code.environment(),
+            PARENT: str(os.getpid()),
+            SPAWNED_NS: str(time.perf_counter_ns()),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONSAFEPATH": "1",
+        }
+        read, write = os.pipe()
+        try:
+            with _opened(log) as output:
+                self._process = subprocess.Popen(
+                    [code.python, "-m", module],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=(write,),
+                    env={**environment, EVENTS_FD: str(write)},
+                    start_new_session=leads,
+                    bufsize=0,
+                )
+        except StoreError:
+            os.close(read)
+            raise
+        except OSError as error:  # no memory, or no free process
+            os.close(read)
+            raise WorkerError(f"could not be started: {error}") from error
+        finally:
+            os.close(write)
+        assert self._process.stdin is not None  # noqa: S101
+        self._stdin = self._process.stdin
+        os.set_blocking(self._stdin.fileno(), False)
+        self._read = read
+        self._buffer = b""
+        self._leads = leads
+        self.log = log
+        self.pid = self._process.pid
+        self.started = time.monotonic()
+
+    def send(self, command: str, **content: Any) -> None:
+        """Send a command. Raises WorkerError when the worker has ended, or takes nothing for SEND_S."""
+        left = memoryview(json.dumps({"do": command, **content}).encode() + b"\n")
+        while left:
+            try:
+                left = left[os.write(self._stdin.fileno(), left) :]
+            except BlockingIOError:
+                self._make_room()
+            except (BrokenPipeError, ValueError) as error:
+                raise WorkerError(self._describe_end()) from error
+
+    def receive(self, timeout_s: float) -> Message:
+        """Wait for the next event. Raises WorkerError when it dies or is silent for `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            ready = select.select([self._read], [], [], max(0.0, left))[0]
+            if not ready:
+                self.kill()
+                raise WorkerError(f"sent nothing for {timeout_s:.0f} s and was stopped (timeout)")
+            self._read_more()
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            message: Message = json.loads(line)
+        except ValueError as error:
+            raise WorkerError(f"sent something that is no event: {line[:80]!r}") from error
+        return message
+
+    def expect(self, event: str, timeout_s: float) -> Message:
+        """Wait for `event`, past ``alive`` events; an ``error`` event in its place is raised as WorkerError.
+
+        An ``alive`` event may ask for ``patience_s`` seconds more until the next event.
+        """
+        message = self.receive(timeout_s)
+        while message["event"] == "alive":
+            message = self.receive(timeout_s + message.get("patience_s", 0.0))
+        if message["event"] == "error":
+            raise WorkerError(message["reason"])
+        if message["event"] != event:
+            raise WorkerError(f"sent {message['event']!r} where {event!r} was expected")
+        return message
+
+    def fileno(self) -> int:
+        """The pipe that events come from, for select."""
+        return self._read
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self.started
+
+    @property
+    def has_event(self) -> bool:
+        """Whether a whole event has been read already."""
+        return b"\n" in self._buffer
+
+    def dismiss(self) -> None:
+        """Ask the worker to end, without waiting for it."""
+        self._stdin.close()
+
+    def close(self, patience_s: float = 10.0) -> None:
+        """Ask the worker to end, and end it if it does not."""
+        self.dismiss()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the worker and its children at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._leads:
+                os.killpg(self.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        self._process.wait()
+        self._stdin.close()
+        if self._read >= 0:
+            os.close(self._read)
+            self._read = -1
+
+    def _read_more(self) -> None:
+        """Read what has arrived into the buffer. Raises WorkerError at the end of the pipe."""
+        chunk = os.read(self._read, 1 << 20)
+        if not chunk:
+            raise WorkerError(self._describe_end())
+        self._buffer += chunk
+
+    def _make_room(self) -> None:
+        """Wait until the worker takes more; read meanwhile, because it may wait for that."""
+        readable, writable, _ = select.select([self._read], [self._stdin], [], SEND_S)
+        if readable:
+            self._read_more()
+        elif not writable:
+            self.kill()
+            raise WorkerError(f"took no command for {SEND_S:.0f} s and was stopped (timeout)")
+
+    def _describe_end(self) -> str:
+        """Describe how the worker ended."""
+        try:
+            code = self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            return "closed its pipe but kept running"
+        return explain_exit(code)
+
+
+def _opened(log: Path | None) -> AbstractContextManager[IO[bytes] | None]:
+    """Open the log to append to it. Raises StoreError, because a full disk is not a failure of the Cell."""
+    if log is None:
+        return contextlib.nullcontext()
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError as error:
+        raise StoreError(f"cannot write {log}: {error.strerror or error}") from error
+
+
+def explain_exit(code: int) -> str:
+    """Describe an exit status; a negative one is the signal that ended the process."""
+    if code >= 0:
+        return f"ended by itself with exit code {code} before it was done"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hints = {
+        signal.SIGKILL: "killed from outside, most often by the kernel because memory ran out",
+        signal.SIGSEGV: "a segmentation fault in native code",
+        signal.SIGABRT: "aborted by native code",
+        signal.SIGILL: "an instruction that this processor does not have",
+        signal.SIGBUS: "a memory-mapped file that could not grow: is the disk or /dev/shm full?",
+    }
+    hint = hints.get(signal.Signals(-code)) if name.startswith("SIG") else None
+    return f"was ended by {name}" + (f": {hint}" if hint else "")

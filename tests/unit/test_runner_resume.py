@@ -1,0 +1,76 @@
+"""When a Run can be resumed, and when not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.errors import StoreError
+from harness.packages import package_version
+from harness.runner.experiment.measurements import Measurements
+from harness.runner.run.experiment import next_order
+from harness.runner.run.resume import began, refuse_other_cells, refuse_other_libraries
+from harness.store.arrays import pack
+from harness.store.info import RunInfo
+
+
+def plan(*cells: str) -> Any:
+    planned = {name: SimpleNamespace(cell=SimpleNamespace(cell_id=name, group_id="g")) for name in cells}
+    return SimpleNamespace(groups=[SimpleNamespace(group_id="g")], cells=planned)
+
+
+def test_what_was_done_is_known_and_what_failed_is_tried_again() -> None:
+    about = {"arm": "subject", "trial": 0, "sitting": "r/g"}
+    block = {"start_ns": 0, "duration_ns": 10, "samples": 1, "calls_ns": pack(np.array([10])), "evidence": {}}
+    events = [
+        {"event": "trial-start", "trial": 0, "sitting": "r/g"},
+        {"event": "block", "cell_id": "a", "round": 0, "order": 7, "tags": [], **block, **about},
+        {"event": "trial-failed", "cell_id": "b", "blocks": 0, **about},
+        {"event": "evaluation", "cell_id": "a", **about},
+        {"event": "trial-done", "trial": 0, "finished": 1, "arms": [["a", "subject"]], "sitting": "r/g"},
+        {"event": "trial-start", "trial": 1, "sitting": "r/g"},
+        {"event": "trial-start", "trial": 5, "sitting": "r/other"},
+    ]
+    found = Measurements("r/g", events)
+    assert (found.finished, found.next_trial, next_order(events)) == (1, 2, 8)
+    assert found.timed == found.evaluated == {"a"}
+    assert found.failed == set()
+    assert found.arm(("a", "subject")).finished == 1
+    assert found.arm(("b", "subject")).failures == 1
+
+
+def info(**versions: str) -> RunInfo:
+    return RunInfo(
+        run_id="r",
+        suite="s",
+        started_at="2026-01-01T00:00:00+00:00",
+        harness_version=package_version("accel-harness"),
+        versions=versions,
+    )
+
+
+def test_a_run_goes_on_with_the_libraries_it_began_with_only() -> None:
+    refuse_other_libraries(info(onnxruntime="1.2"), Path("run"), {"onnxruntime": "1.2", "torch": "2"})
+    with pytest.raises(StoreError, match=r"run cannot be resumed: onnxruntime 1\.2 → 1\.3; start a new Run"):
+        refuse_other_libraries(info(onnxruntime="1.2"), Path("run"), {"onnxruntime": "1.3"})
+
+
+def test_a_run_of_other_cells_is_not_resumed() -> None:
+    known = [{"event": "run"}, {"event": "trial-start", "trial": 0}, {"event": "block", "cell_id": "a"}]
+    refuse_other_cells(plan("a"), Path("run"), known)
+    for other in ({"event": "artifact", "cell_id": "b"}, {"event": "cell", "cell_id": "b"}):
+        with pytest.raises(StoreError, match="run cannot be resumed: the suite now has other Cells"):
+            refuse_other_cells(plan("a"), Path("run"), [*known, other])
+
+
+def test_a_journal_whose_first_line_is_damaged_is_named() -> None:
+    assert began(Path("run"), []) is None
+    assert began(Path("run"), [{"event": "noise"}]) is None
+    assert began(Path("run"), [{"event": "run", "info": info().model_dump(mode="json")}]) == info()
+    for damaged in ({"event": "run"}, {"event": "run", "info": {"run_id": 5}}):
+        with pytest.raises(StoreError, match="run cannot be read: its first line does not describe a Run"):
+            began(Path("run"), [damaged])
