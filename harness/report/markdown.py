@@ -1,4 +1,4 @@
-"""A Run as GitHub Markdown, for a pull request or a README: the answers, then one table a Group."""
+"""A Run as GitHub Markdown, for a pull request or a README: the answers, then one table per Group."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board, boards
-from harness.analysis.words import headline as words
+from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import markdown_code, markdown_text
 from harness.report.columns import peak_memory, tokens_per_s
@@ -37,12 +37,12 @@ def summary(run: Run) -> str:
         f"### {markdown_text(info.suite)}",
         "",
         f"{markdown_text(machine_name(info.machine))}{commit}, {markdown_text(info.started_at[:10])}; "
-        f"{words.trust(info)}{grade}.",
+        f"{headline.trust(info)}{grade}.",
         "",
     ]
     for board in all_boards:
-        said = " ".join(sentence.markdown() for sentence in words.answers(board))
-        lines.append(f"- **{markdown_text(words.place(board.group))}**: {said}")
+        said = " ".join(sentence.markdown() for sentence in headline.answers(board))
+        lines.append(f"- **{markdown_text(headline.place(board.group))}**: {said}")
     for board in all_boards:
         if board.rows:
             lines += ["", *_table(board)]
@@ -52,7 +52,8 @@ def summary(run: Run) -> str:
 
 def _table(board: Board) -> list[str]:
     floor = "unknown" if board.floor is None else f"±{say.percent(board.floor)}"
-    title = f"**{markdown_text(words.place(board.group))}** — {markdown_text(words.conditions(board.group))}"
+    place, conditions = headline.place(board.group), headline.conditions(board.group)
+    title = f"**{markdown_text(place)}** — {markdown_text(conditions)}"
     aligned = "|:--|--:|:--|:--|" + "--:|" * 6
     heads = "| " + " | ".join(HEADS) + " |"
     rows = [_line(row, board) for row in board.rows]
@@ -84,7 +85,7 @@ def _line(row: Comparison, board: Board) -> str:
 
 
 def _absent(all_boards: list[Board]) -> list[str]:
-    """Name what is not on the boards, once for each technique and reason."""
+    """List the Cells that are not on a leaderboard, once for each technique and reason."""
     found: Counter[tuple[str, str, str]] = Counter()
     for board in all_boards:
         for row in board.left_out:
@@ -98,4 +99,4 @@ def _absent(all_boards: list[Board]) -> list[str]:
         f"- {markdown_code(name)} {status} ({count} Cell{'' if count == 1 else 's'}): {markdown_text(reason)}"
         for (name, status, reason), count in found.items()
     ]
-    return ["", "Not on the board:", "", *lines]
+    return ["", "Not on the leaderboard:", "", *lines]

@@ -1,4 +1,4 @@
-"""Documents to HTML: the templates, what all of them know, and the styles and scripts that they share."""
+"""HTML from templates, and the style sheet and script that all pages share."""
 
 from __future__ import annotations
 
@@ -19,50 +19,49 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
-LAID_OUT = 100
-"""Rows of a leaderboard that are laid out at once, the others on request: laying rows out is most of what a
-filter takes, and nobody reads more of them."""
+MAX_SHOWN = 100
+"""Rows of a leaderboard that are shown at first; a button shows the others. Showing many rows is slow."""
 _BREAKS = re.compile(r"(?<=\d) (?=[^\s\d(])|(?<=\d [hm]) (?=\d\d [ms]\b)|(?<=\d [kM]) (?=\w+/s)")
-"""Spaces at which no line may end: 95 %, 5 m 39 s, 28.4 k samples/s."""
+"""Spaces that must not break a line: 95 %, 5 m 39 s, 28.4 k samples/s."""
 STYLE, SCRIPT = "assets/site.css", "assets/site.js"
 
 
 def html(document: Document, data: Mapping[str, Any], **known: Any) -> str:
-    """Return a document's text, made of its data; `known` is what every page of the site is given."""
+    """Render a document with its data; `known` is the data that all pages get."""
     template = _environment().get_template(document.template)
     return template.render(document=document, root=links.root_of(document.path), **known, **data)
 
 
 def style() -> str:
-    """Return the one style sheet: colours of both themes, then all `.css` files, the page's own first."""
+    """Return the style sheet: colors of both themes, then all `.css` files, page.css first."""
     light, dark = variables("light"), variables("dark")
     screen = "@media screen"
     system = f"{screen} and (prefers-color-scheme:dark)"
-    colours = (
+    colors = (
         f":root{{color-scheme:light;{light}}}\n"
         f"{system}{{:root:not([data-theme=light]){{color-scheme:dark;{dark}}}}}\n"
         f"{screen}{{:root[data-theme=dark]{{color-scheme:dark;{dark}}}}}\n"
     )
-    return colours + _joined("css", first="page.css", last="print.css")
+    return colors + _joined("css", last="print.css")
 
 
 def script() -> str:
-    """Return the one script."""
-    return _joined("js", first="theme.js", last="links.js")
+    """Return the script: all `.js` files."""
+    return _joined("js")
 
 
 def tight(text: str) -> str:
-    """Keep a number and its unit on one line, and a duration of two parts."""
+    """Keep a number and its unit on one line, and a duration too."""
     return _BREAKS.sub("\N{NO-BREAK SPACE}", text)
 
 
 def brief(value: float | None) -> str:
-    """Return a number that scripts sort and compare by: more digits than anybody sees, and no more."""
+    """Return a number for scripts to sort and compare by, with nine significant digits."""
     return "" if value is None else f"{value:.9g}"
 
 
-def _joined(kind: str, first: str, last: str) -> str:
-    order = {first: -1, last: 1}
+def _joined(kind: str, last: str = "") -> str:
+    order = {f"page.{kind}": -1, last: 1}
     paths: Sequence[Path] = sorted(TEMPLATES.glob(f"*.{kind}"), key=lambda p: (order.get(p.name, 0), p.name))
     return "\n".join(path.read_text("utf-8") for path in paths)
 
@@ -81,7 +80,7 @@ def _environment() -> Environment:
     environment.filters |= {"tight": tight, "brief": brief}
     paths = {name: getattr(links, name) for name in ("board_path", "cell_path", "model_path", "family_path")}
     environment.globals |= paths | {
-        "laid_out": LAID_OUT,
+        "max_shown": MAX_SHOWN,
         "verdicts": VERDICTS,
         "percent": percent,
         "unit_word": unit_word,

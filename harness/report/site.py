@@ -1,4 +1,4 @@
-"""The report: a folder of pages that open from files, their figures and downloads. No network, ever."""
+"""The report: a folder of HTML pages with figures and downloads. It needs no server and no network."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from harness.store.reading import Run
 from harness.store.writing import write_atomic
 
 MANIFEST = "site.json"
-"""What was written last time: what of it is written no more is removed, and nothing else ever is."""
+"""The files of the last report. The next report removes those that it does not write again, and no others."""
 
 
 def write(runs: Sequence[Run], out: Path, faults: Sequence[str] = (), *, png: bool = False) -> Path:
     """Write the report of the Runs into the folder `out`; return its front page.
 
-    The newest Run of each suite and machine is shown in full, one by one and never pooled. `faults` are
-    sentences about Runs that could not be read; with `png` figures are files of that kind too. Raises
-    StoreError when `out` cannot be written.
+    The newest Run of each suite and machine is shown in full; Runs are never pooled. `faults`: sentences on
+    Runs that cannot be read. `png`: write figures as PNG too. Raises StoreError if `out` cannot be written.
     """
     site = gather(runs, faults, png=png)
     names: list[str] = []
@@ -40,7 +39,7 @@ def write(runs: Sequence[Run], out: Path, faults: Sequence[str] = (), *, png: bo
 
 
 def _files(site: Site) -> Iterator[tuple[str, bytes]]:
-    """Make every file of the site, one at a time: name and content."""
+    """Yield name and content of each file of the site, one at a time."""
     kept = [(view.run, view.boards) for view in site.views]
     yield STYLE, style().encode()
     yield SCRIPT, script().encode()
@@ -62,7 +61,7 @@ def _files(site: Site) -> Iterator[tuple[str, bytes]]:
 
 
 def _tidy(out: Path, names: Sequence[str]) -> None:
-    """Remove what an earlier report wrote here and this one did not."""
+    """Remove the files that an earlier report wrote here and this one did not."""
     try:
         before = json.loads((out / MANIFEST).read_bytes())
     except (OSError, ValueError):

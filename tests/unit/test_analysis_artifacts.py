@@ -8,7 +8,7 @@ import pytest
 from runs import record
 
 from harness.analysis.records.artifacts import LOW_PRECISION, add_artifact
-from harness.report.precision import low_precision
+from harness.report.compute import low_precision
 from harness.store.record import Record
 from harness.store.schema import columns
 

@@ -8,7 +8,7 @@ import pytest
 from pages import whole
 from runs import GROUPS, MACHINE, TECHNIQUES, Group, Technique, make_run, vary
 
-from harness.report.pages.family import told_apart
+from harness.report.pages.family import common_end
 
 
 def table(tmp_path, runs):
@@ -76,4 +76,4 @@ def test_machines_have_a_table_each(tmp_path):
     ],
 )
 def test_what_all_groups_share_is_said_once(places, shared, heads):
-    assert told_apart(places) == (shared, heads)
+    assert common_end(places) == (shared, heads)

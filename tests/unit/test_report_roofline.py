@@ -5,7 +5,7 @@ from typing import Any
 
 from runs import comparison
 
-from harness.report.roofline import roofline
+from harness.report.compute import roofline
 from harness.store.info import RunInfo
 
 PEAKS = [{"threads": 2, "rates": [], "memory_bandwidth_bytes_per_s": 10e9, "notes": []}]

@@ -17,7 +17,7 @@ from harness.errors import StoreError
 from harness.report.figures.payback import spread
 from harness.report.gathering import newest
 from harness.report.links import unique
-from harness.report.logs import excerpt
+from harness.report.absent import excerpt
 from harness.report.rendering import tight
 from harness.report.site import write
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from runs import TECHNIQUES, Group, make_run
 
 from harness.analysis.compare.leaderboard import boards
-from harness.report.sliders import STOPS, limits, sliders
+from harness.report.pages.board import MAX_STOPS, limits, sliders
 
 MIXED = (
     Group("cnn"),
@@ -44,7 +44,7 @@ def test_stops_are_few_and_hold_both_ends(tmp_path):
     found = boards(make_run(tmp_path / "run", groups, TECHNIQUES[:8], trials=2, rounds=2))
     latency = next(slider for slider in sliders(found) if slider.key == "p50")
     taken = [limits(row)["p50"] for board in found for row in board.rows]
-    assert len(latency.values) == STOPS < len(taken)
+    assert len(latency.values) == MAX_STOPS < len(taken)
     assert (latency.values[0], latency.values[-1]) == (min(taken), max(taken))
 
 

@@ -1,4 +1,4 @@
-"""A figure of rows: one technique a row, in the table's order, its name on the left, values to the right."""
+"""Figures with one row per technique, in the order of the table: name on the left, values on the right."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.words import numbers as say
-from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, write
+from harness.report.drawing.canvas import SMALL, axis_title, canvas, log_ticks, text_size, write
 from harness.report.drawing.palette import Family, color, family_of
 from harness.report.drawing.svg import MARK
 
@@ -24,7 +24,7 @@ NAME_SHARE = 0.42
 
 @dataclass(frozen=True)
 class Rows:
-    """The drawn scaffold: the figure, its axes (row i lies at y = i, downwards), and the rows' families."""
+    """A figure with named rows: row i is at y = i, from the top."""
 
     figure: Figure
     axes: Axes
@@ -32,12 +32,12 @@ class Rows:
     families: list[Family]
 
     def gid(self, index: int) -> str:
-        """The mark that links an artist to its row in the table."""
+        """Return the gid that links an artist to its row in the table."""
         return f"{MARK}{self.rows[index].cell_id}"
 
 
 def rows_figure(rows: Sequence[Comparison], title: str, *, key: float = 0.0, room: float = 14.0) -> Rows:
-    """Return a scaffold for the rows; `key` pixels above are kept for a key, `room` pixels at the right."""
+    """Return a figure with the rows' names, `key` free pixels above for a legend, and `room` at the right."""
     names = [say.short(row.technique, MAX_NAME) for row in rows]
     widest = max(text_size(name)[0] for name in names)
     left = min(widest + 16, WIDTH * NAME_SHARE)
@@ -67,8 +67,18 @@ def rows_figure(rows: Sequence[Comparison], title: str, *, key: float = 0.0, roo
     return made
 
 
+def log_axis(made: Rows, low: float, high: float, most: int) -> list[float]:
+    """Make the x axis logarithmic, with at most `most` ticks; return the ticks."""
+    ticks = log_ticks(low, high, most)
+    made.axes.set_xscale("log")
+    made.axes.set_xlim(low, high)
+    made.axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+    made.axes.set_xticks([], minor=True)
+    return ticks
+
+
 def end_label(made: Rows, index: int, value: float, text: str) -> None:
-    """Write a value behind its mark."""
+    """Write a value to the right of its mark."""
     label = write(made.axes, value, index, text, fontsize=SMALL, color=color("ink"), gid=made.gid(index))
     label.set_transform(label.get_transform() + _shift(made.figure, 7))
 

@@ -1,4 +1,4 @@
-"""Speed-up against size: what a family makes of both, for one Group."""
+"""Speed-up against size of a family's techniques in one Group."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ WIDTH, HEIGHT = 440.0, 300.0
 @figure(
     "speedsize",
     "Speed against size",
-    "Up is faster, left is smaller; both against the baseline, both logarithmic. Hollow: over the quality "
+    "Up is faster, left is smaller, both relative to the baseline and logarithmic. Hollow: over the quality "
     "budget, or the baseline. Bars are 95 % intervals.",
     order=10,
     of="family",
 )
 def draw(board: Board) -> Figure | None:
-    """Scatter of speed-up against the share of the baseline's size."""
+    """Draw points of speed-up against the share of the baseline's size."""
     points = [(r, (r.size_ratio, r.speedup)) for r in board.rows if r.speedup and r.size_ratio]
     if len(points) < 2:
         return None
@@ -47,7 +47,7 @@ def draw(board: Board) -> Figure | None:
     _axis(axes, "x", [size for _, (size, _) in points], "%")
     speeds = [speed for _, (_, speed) in points]
     ends = [end for row, (_, y) in points for end in (row.speedup_low or y, row.speedup_high or y)]
-    # An interval that knows nothing must not squeeze the others: ends count up to twice the estimates.
+    # A very wide interval must not squeeze the others: ends count up to twice the estimates.
     low, high = min(speeds) / 2, max(speeds) * 2
     _axis(axes, "y", [min(max(end, low), high) for end in ends], "×")
     axis_title(axes, "size, share of the baseline’s (logarithmic)")

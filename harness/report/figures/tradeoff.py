@@ -1,4 +1,4 @@
-"""Speed-up against what it costs in quality, with the Pareto front and the budget."""
+"""Speed-up against the change in quality, with the Pareto front and the budget."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WIDTH, HEIGHT = 450.0, 420.0
 
 @dataclass(frozen=True)
 class Point:
-    """A row's place: its speed-up, and the change of its quality, positive where it is better."""
+    """A row's speed-up and change in quality; a positive change is better."""
 
     row: Comparison
     speedup: float
@@ -44,20 +44,20 @@ class Point:
 
     @property
     def at(self) -> tuple[float, float]:
-        """Its coordinates in the figure."""
+        """Return its coordinates in the figure."""
         return self.speedup, self.change
 
 
 @figure(
     "tradeoff",
     "Speed against quality",
-    "Up and to the right is better. The stepped line is the Pareto front: nothing measured here is both "
-    "faster and better than the points on it. Bars are 95 % intervals.",
+    "Up and to the right is better. The stepped line is the Pareto front: no other technique is both faster "
+    "and better than a point on it. Bars are 95 % intervals.",
     order=10,
     wide=True,
 )
 def draw(board: Board) -> Figure | None:
-    """Scatter of speed-up (logarithmic) against the change in quality."""
+    """Draw points of speed-up (logarithmic) against the change in quality."""
     points = [
         Point(row, row.speedup, -row.quality_loss)
         for row in board.rows
@@ -91,9 +91,9 @@ def _x_axis(axes: Axes, points: list[Point]) -> None:
 
 
 def _y_axis(axes: Axes, points: list[Point], board: Board) -> None:
-    """Linear where all is near the baseline; else logarithmic beyond the budget, on both sides of zero."""
+    """Scale the y axis: linear if all changes are small, else logarithmic beyond the budget."""
     changes = [point.change for point in points]
-    # Half a point is what people ask for; other units have no such number: the changes set the scale.
+    # Without a budget: half a point for points; for other units, the largest change.
     largest = max(abs(change) for change in changes)
     allowed = board.max_drop or (0.5 if board.unit == POINTS else largest or 1e-3)
     low, high = min([*changes, -1.25 * allowed]), max([*changes, 0.25 * allowed])
@@ -130,7 +130,7 @@ def _change(value: float) -> str:
 
 
 def _regions(axes: Axes, board: Board) -> None:
-    """The baseline's lines, the noise floor around 1 ×, and what is over the budget."""
+    """Draw the baseline's lines, the noise floor around 1 ×, and the area over the budget."""
     axes.axhline(0, color=color("line"), linewidth=1, zorder=1)
     axes.axvline(1, color=color("line"), linewidth=1, zorder=1)
     if board.floor and board.floor < 10:
@@ -143,9 +143,9 @@ def _regions(axes: Axes, board: Board) -> None:
 
 
 def _name_budget(axes: Axes, points: list[Point], board: Board) -> list[Box]:
-    """Name the budget's line at an end, below or above it, where it covers the fewest points and bars.
+    """Write the budget's name at an end of its line, where it covers the fewest points and bars.
 
-    Returns the box of that text in pixels, none without a budget.
+    Return the box of that text in pixels; no box without a budget.
     """
     if board.max_drop is None:
         return []
@@ -164,7 +164,7 @@ def _name_budget(axes: Axes, points: list[Point], board: Board) -> list[Box]:
 
 
 def _covered(axes: Axes, point: Point) -> list[Box]:
-    """What a point and its bars cover, in pixels."""
+    """Return the boxes that a point and its bars cover, in pixels."""
     row = point.row
     worst = point.change if row.quality_loss_high is None else -row.quality_loss_high
     best = point.change if row.quality_loss_low is None else -row.quality_loss_low
@@ -175,10 +175,7 @@ def _covered(axes: Axes, point: Point) -> list[Box]:
 
 
 def _front(axes: Axes, front: list[Point]) -> list[Box]:
-    """The staircase of what can be had: going faster from one point costs the next point's quality.
-
-    Returns what it covers, in pixels.
-    """
+    """Draw the Pareto front as steps; return the boxes that it covers, in pixels."""
     if len(front) < 2:
         return []
     ordered = sorted(front, key=lambda point: (point.speedup, -point.change))
@@ -223,7 +220,7 @@ def _point(axes: Axes, point: Point, *, best: bool) -> None:
 
 
 def _labels(axes: Axes, points: list[Point], board: Board, front: list[Box], taken: list[Box]) -> None:
-    """Name the points: the winner and the front choose their places first."""
+    """Write the names of the points; the best point and the Pareto front get their places first."""
     order = sorted(
         points, key=lambda p: (p.row.cell_id != board.best, not p.row.pareto, p.row.arm != "baseline")
     )
