@@ -38,7 +38,7 @@ def low_precision(row: Comparison) -> Properties:
         ("weight-only FLOPs", _share(weight_only, "of the FLOPs, computed in float")),
         ("low-precision weights", _share(row.low_precision_weight_share, "of the weights' bytes")),
         ("left in float", counts(row.float_operators) or "no matrix product, no convolution"),
-        ("quantize and dequantize", f"{pairs:,} activation{'' if pairs == 1 else 's'}" if pairs else ""),
+        ("QDQ pairs", f"{pairs:,} activation{'' if pairs == 1 else 's'}" if pairs else ""),
         ("added operators", counts(row.overhead_operators)),
     ]
     return [(name, text) for name, text in found if text]

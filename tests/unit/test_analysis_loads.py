@@ -101,10 +101,10 @@ def test_the_page_tells_how_the_rate_was_found() -> None:
     row = record(qps=104.0, over_bound_share=0.01, utilization=0.8, search=json.dumps(searches))
     assert queries(row) == [
         ("rate", "104 queries/s"),
-        ("over the bound", "1.0 % of queries"),
-        ("busy", "80 % of the time"),
+        ("over the bound", "1.0 % of the queries"),
+        ("utilization", "80 % of the time"),
         ("search, Trial 1", "90.0 queries/s → 110 queries/s"),
-        ("search, Trial 2", "50.0 queries/s, not settled"),
+        ("search, Trial 2", "50.0 queries/s, did not converge"),
     ]
     assert queries(replace(row, search="{torn"))[3:] == []
 

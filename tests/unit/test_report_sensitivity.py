@@ -17,7 +17,7 @@ def test_a_long_list_shows_the_worst_and_says_what_it_leaves_out():
     assert found is not None
     assert "layer000" in found
     assert found.count("layer0") == MAX_LAYERS
-    assert f"{100 - MAX_LAYERS} less sensitive not shown" in found
+    assert f"{100 - MAX_LAYERS} less sensitive layers not shown" in found
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def _slider(budget: Budget, name: str, rows: Sequence[Comparison], metric: str) 
     known = {value: row for row in rows if (value := _value(budget, row)) is not None}
     values = _thinned(sorted(known))
     texts = [budget.text(value, known[value]) for value in values]
-    label = f"Loss of {say.short(metric, 24)}" if metric else budget.label
+    label = f"Quality loss, {say.short(metric, 24)}" if metric else budget.label
     return Slider(name, budget.key, label, values, texts, metric)
 
 
