@@ -20,6 +20,7 @@ MAX_LISTED = 24
 MAX_TEXT = 120
 
 _NAMES = {
+    "ci": "CI",
     "cpu": "CPU",
     "db": "dB",
     "flop": "FLOP",

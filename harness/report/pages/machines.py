@@ -19,6 +19,9 @@ from harness.report.tables import Line
 from harness.store.info import RunInfo
 
 
+PEAK_HEADS = ("Peak of", "Threads", "Measured", "Kernel", "Weights read at batch 1")
+
+
 @dataclass(frozen=True)
 class Machine:
     """One machine as its newest Run recorded it, and all its Runs, newest first.
@@ -32,7 +35,7 @@ class Machine:
     identity: list[tuple[str, str]]
     state: list[tuple[str, str]]
     runs: list[RunInfo]
-    peaks: list[tuple[str, str]]
+    peaks: list[tuple[str, ...]]
     findings: list[dict[str, Any]]
     fine: list[str]
     unread: list[str]
@@ -81,6 +84,7 @@ def _data(site: Site) -> dict[str, Any]:
         "machines": [_machine(site.machines[key], infos) for key, infos in found.items()],
         "beside": beside(site.views),
         "unlike": unlike(site.views),
+        "peak_heads": PEAK_HEADS,
     }
 
 
@@ -106,27 +110,27 @@ def _findings(infos: list[RunInfo]) -> tuple[list[dict[str, Any]], list[str], li
     return [finding for finding in found if finding.get("level") not in ("ok", "unknown")], fine, unread
 
 
-def _peaks(infos: list[RunInfo]) -> list[tuple[str, str]]:
-    """Return the newest measured peaks: FLOP/s of each dtype and memory bandwidth, by number of threads."""
-    pairs = []
+def _peaks(infos: list[RunInfo]) -> list[tuple[str, ...]]:
+    """Return the newest measured peaks as rows of `PEAK_HEADS`."""
+    rows = []
     for peaks in next((info.peaks for info in infos if info.peaks), []):
-        budget = f"{peaks['threads']} thread{'' if peaks['threads'] == 1 else 's'}"
-        rates = [(rate["dtype"], _rate(rate)) for rate in peaks["rates"]]
-        bandwidth = ("memory bandwidth", f"{say.quantity(peaks['memory_bandwidth_bytes_per_s'], 'bytes')}/s")
-        pairs += [(f"{what}, {budget}", much) for what, much in (*rates, bandwidth)]
-    return pairs
+        threads = str(peaks["threads"])
+        rows += [(rate["dtype"], threads, *_rate(rate)) for rate in peaks["rates"]]
+        bandwidth = f"{say.quantity(peaks['memory_bandwidth_bytes_per_s'], 'bytes')}/s"
+        rows.append(("memory bandwidth", threads, bandwidth, "–", "–"))
+    return rows
 
 
-def _rate(rate: dict[str, Any]) -> str:
-    """Write a dtype's peak, the kernel that reached it, and how fast it reads weights."""
-    text = say.quantity(rate["flop_per_s"], "FLOP/s")
-    if kernel := rate.get("kernel"):
+def _rate(rate: dict[str, Any]) -> tuple[str, str, str]:
+    """Return a dtype's peak, the kernel that reached it, and how fast it reads weights."""
+    kernel, weights = "–", "–"
+    if rate.get("kernel"):
         compute_dtype = rate["compute_dtype"]
-        widened = f", multiplied in {compute_dtype}" if compute_dtype != rate["dtype"] else ""
-        text += f" ({rate['library']} {kernel}{widened})"
-    if weights := rate.get("weight_bytes_per_s"):
-        text += f"; reads weights at {say.quantity(weights, 'bytes')}/s at batch 1 ({rate['weight_kernel']})"
-    return text
+        converted = f", computed in {compute_dtype}" if compute_dtype != rate["dtype"] else ""
+        kernel = f"{rate['library']} {rate['kernel']}{converted}"
+    if rate.get("weight_bytes_per_s"):
+        weights = f"{say.quantity(rate['weight_bytes_per_s'], 'bytes')}/s ({rate['weight_kernel']})"
+    return say.quantity(rate["flop_per_s"], "FLOP/s"), kernel, weights
 
 
 def _pairs(given: Any) -> Properties:

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.report.gathering import Site
 from harness.report.pages.registry import Document, page
+from harness.report.properties import key_in_words
 from harness.suite.schema import Measure
 from harness.units import parse_seconds, parse_share
 
@@ -20,7 +21,7 @@ def make(site: Site) -> Iterator[Document]:
 
 def settings_in_words(settings: Mapping[str, Any]) -> list[str]:
     """Return a Run's settings with the units of the suite file: max time 2.3 s."""
-    return [f"{name.replace('_', ' ')} {_value(name, value)}" for name, value in settings.items()]
+    return [f"{key_in_words(name)} {_value(name, value)}" for name, value in settings.items()]
 
 
 def _value(name: str, value: Any) -> str:
