@@ -14,10 +14,10 @@ from pages import page, whole
 from runs import GROUPS, MACHINE, TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
 from harness.errors import StoreError
+from harness.report.absent import excerpt
 from harness.report.figures.payback import spread
 from harness.report.gathering import newest
 from harness.report.links import unique
-from harness.report.absent import excerpt
 from harness.report.rendering import tight
 from harness.report.site import write
 

@@ -18,7 +18,6 @@ from harness.report.properties import Properties, properties
 from harness.report.tables import Line
 from harness.store.info import RunInfo
 
-
 PEAK_HEADS = ("Peak of", "Threads", "Measured", "Kernel", "Weights read at batch 1")
 
 
