@@ -63,7 +63,6 @@ def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:
                 "verdict": VERDICTS.get(row.verdict or ""),
                 "best": line.best,
                 "over": row.within_budget is False,
-                "baseline": row.arm == "baseline",
                 "heat": _heat(view, row),
             }
     return None

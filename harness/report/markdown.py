@@ -11,7 +11,7 @@ from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import markdown_code, markdown_text
 from harness.report.columns import peak_memory, tokens_per_s
 from harness.report.page import machine_name
-from harness.report.tables import VERDICTS
+from harness.report.tables import VERDICTS, interval_text, speedup_text
 from harness.store.reading import Run
 
 HEADS = (
@@ -61,10 +61,8 @@ def _table(board: Board) -> list[str]:
 
 
 def _line(row: Comparison, board: Board) -> str:
-    baseline = row.arm == "baseline"
     name = markdown_code(say.short(row.technique, 60))
-    speed = "–" if row.speedup is None else f"{'1' if baseline else say.factor(row.speedup)} ×"
-    interval = "" if row.speedup is None or baseline else say.factors(row.speedup_low, row.speedup_high)
+    speed = f"{speedup} ×" if (speedup := speedup_text(row)) else "–"
     change = say.change_text(row, row.quality_loss) or "–"
     over = " (over the budget)" if row.within_budget is False else ""
     throughput, rate = row.throughput_samples_per_s, tokens_per_s(row)
@@ -72,7 +70,7 @@ def _line(row: Comparison, board: Board) -> str:
     cells = [
         f"**{name}**" if row.cell_id == board.best else name,
         f"**{speed}**" if row.cell_id == board.best else speed,
-        interval,
+        interval_text(row),
         VERDICTS[row.verdict][1] if row.verdict in VERDICTS else "–",
         say.quantity(row.latency_p50_s, "s"),
         ", ".join([say.quantity(throughput, "samples/s"), *tokens]),

@@ -104,8 +104,8 @@ def table(board: Board) -> Table:
             family_of(row.families, row.arm),
             row.cell_id == board.best,
             row.cell_id == board.smallest,
-            "" if row.speedup is None else say.factor(row.speedup),
-            _interval(row),
+            speedup_text(row),
+            interval_text(row),
             VERDICTS.get(row.verdict or ""),
             spans[index],
             qualities[index],
@@ -150,7 +150,15 @@ def _shared_units(rows: Sequence[Comparison]) -> dict[str, tuple[float, str]]:
     }
 
 
-def _interval(row: Comparison) -> str:
+def speedup_text(row: Comparison) -> str:
+    """Return a speed-up's number: 1 for the baseline, empty if unknown."""
+    if row.speedup is None:
+        return ""
+    return "1" if row.arm == "baseline" else say.factor(row.speedup)
+
+
+def interval_text(row: Comparison) -> str:
+    """Return the 95 % interval of a speed-up; empty for the baseline and if unknown."""
     if row.speedup is None or row.arm == "baseline":
         return ""
     return say.factors(row.speedup_low, row.speedup_high)

@@ -11,7 +11,7 @@ from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import answers, conditions, place, speed_of
 from harness.report.columns import peak_memory, scaled, tokens_per_s
-from harness.report.tables import VERDICTS
+from harness.report.tables import VERDICTS, interval_text, speedup_text
 from harness.store.reading import Run
 
 if TYPE_CHECKING:
@@ -112,15 +112,13 @@ def _cells(row: Comparison, board: Board, numbers: list[str]) -> list[Text]:
 
     best, over = row.cell_id == board.best, row.within_budget is False
     tone = "bold" if best else "dim" if over else ""
-    baseline = row.arm == "baseline"
-    speed = "–" if row.speedup is None else f"{'1' if baseline else say.factor(row.speedup)}×"
-    interval = "" if row.speedup is None or baseline else say.factors(row.speedup_low, row.speedup_high)
+    speedup = speedup_text(row)
     change = say.change_text(row, row.quality_loss) or "–"
     verdict = VERDICTS.get(row.verdict or "")
     shown = f"{verdict[0]} {verdict[1]}" if verdict else "–"
     return [
-        Text(speed, style=tone),
-        Text(interval, style="dim"),
+        Text(f"{speedup}×" if speedup else "–", style=tone),
+        Text(interval_text(row), style="dim"),
         *[Text(number) for number in numbers],
         Text(f"{change}{'!' if over else ' '}", style="red" if over else ""),
         Text(shown, style=STYLES.get(row.verdict or "", "")),

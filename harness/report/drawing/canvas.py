@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from harness.report.drawing.labels import Placed, nearest_edge
 from harness.report.drawing.palette import color
 
 if TYPE_CHECKING:
@@ -79,25 +78,29 @@ def write(axes: Axes, x: float, y: float, text: str, **style: Any) -> Any:
     return axes.text(x, y, text, **style)
 
 
-def name_point(axes: Axes, point: tuple[float, float], spot: Placed, text: str, **style: Any) -> None:
-    """Write a point's name at the place from `labels.place`, with a line to the point if it is far."""
-    back = axes.transData.inverted()
-    if spot.leads:
-        pixel = axes.transData.transform(point)
-        end = back.transform(nearest_edge((float(pixel[0]), float(pixel[1])), spot.box))
-        axes.plot([point[0], end[0]], [point[1], end[1]], color=color("muted"), linewidth=0.7, zorder=5.5)
-    x, y = back.transform(spot.center)
-    write(axes, x, y, text, ha="center", **style)
-
-
-def rim(axes: Axes, point: tuple[float, float], marker: str) -> None:
-    """Draw a light rim below the next point, so that overlapping points stay visible."""
-    axes.plot([point[0]], [point[1]], marker, markersize=12, color=color("paper"), zorder=5)
-
-
-def axis_title(axes: Axes, text: str) -> None:
+def x_title(axes: Axes, text: str) -> None:
     """Write the title of the x axis below its left end."""
     axes.set_xlabel(text, loc="left", fontsize=SMALL, color=color("muted"), labelpad=4)
+
+
+def y_title(axes: Axes, text: str, left: float) -> None:
+    """Write the title of the y axis above it; `left` is how far it starts left of the plot, pixels."""
+    area = axes.get_window_extent()
+    write(axes, -left / area.width, 1 + 14 / area.height, text, transform=axes.transAxes,
+          fontsize=SMALL, color=color("muted"))  # fmt: skip
+
+
+def log_axis(axes: Axes, which: str, low: float, high: float, most: int, unit: str = "") -> list[float]:
+    """Make the axis ``x`` or ``y`` logarithmic, with at most `most` ticks; return the ticks.
+
+    With the `unit` ``%``, ticks are shares.
+    """
+    ticks = log_ticks(low, high, most)
+    texts = [f"{100 * tick:g} %" if unit == "%" else f"{tick:,g} {unit}".rstrip() for tick in ticks]
+    for name, given in (("scale", ("log",)), ("lim", (low, high)), ("ticks", (ticks, texts))):
+        getattr(axes, f"set_{which}{name}")(*given)
+    getattr(axes, f"set_{which}ticks")([], minor=True)
+    return ticks
 
 
 def log_ticks(low: float, high: float, most: int = 6) -> list[float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.words import numbers as say
-from harness.report.drawing.canvas import SMALL, axis_title, canvas, log_ticks, text_size, write
+from harness.report.drawing.canvas import SMALL, canvas, text_size, write, x_title
 from harness.report.drawing.palette import Family, color, family_of
 from harness.report.drawing.svg import MARK
 
@@ -45,7 +45,7 @@ def rows_figure(rows: Sequence[Comparison], title: str, *, key: float = 0.0, roo
     figure, axes = canvas(WIDTH, height, left, 38, room, 6 + key)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks([])
-    axis_title(axes, title)
+    x_title(axes, title)
     made = Rows(figure, axes, list(rows), [family_of(row.families, row.arm) for row in rows])
     for index, (row, name) in enumerate(zip(rows, names, strict=True)):
         muted = row.arm == "baseline"
@@ -65,16 +65,6 @@ def rows_figure(rows: Sequence[Comparison], title: str, *, key: float = 0.0, roo
         )
         axes.axhline(index, color=color("faint"), linewidth=1, zorder=0)
     return made
-
-
-def log_axis(made: Rows, low: float, high: float, most: int) -> list[float]:
-    """Make the x axis logarithmic, with at most `most` ticks; return the ticks."""
-    ticks = log_ticks(low, high, most)
-    made.axes.set_xscale("log")
-    made.axes.set_xlim(low, high)
-    made.axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
-    made.axes.set_xticks([], minor=True)
-    return ticks
 
 
 def end_label(made: Rows, index: int, value: float, text: str) -> None:

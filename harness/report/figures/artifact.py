@@ -8,8 +8,8 @@ from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
 from harness.analysis.words.payback import pay_back
 from harness.report.columns import best_unit
-from harness.report.drawing.canvas import few_ticks
-from harness.report.drawing.rows import end_label, log_axis, rows_figure
+from harness.report.drawing.canvas import few_ticks, log_axis
+from harness.report.drawing.rows import end_label, rows_figure
 from harness.report.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def draw_build(board: Board) -> Figure | None:
     low, high = min(values) / 1.6, max(values) * 1.15
     unit, name = say.step(max(values), "s")
     made = rows_figure([row for row, _ in rows], f"build time, {name} (logarithmic)", room=104)
-    log_axis(made, low / unit, high / unit, 3)
+    log_axis(made.axes, "x", low / unit, high / unit, 3)
     for index, (row, build_s) in enumerate(rows):
         value, family, gid = build_s / unit, made.families[index], made.gid(index)
         hue = family.role.light

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words.headline import sample_of
 from harness.report.columns import best_unit
-from harness.report.drawing.canvas import SMALL, write
+from harness.report.drawing.canvas import SMALL, log_axis, write
 from harness.report.drawing.palette import color
-from harness.report.drawing.rows import ROW, Rows, log_axis, rows_figure
+from harness.report.drawing.rows import ROW, Rows, rows_figure
 from harness.report.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def draw(board: Board) -> Figure | None:
     ]
     unit, name = best_unit(values, "s")
     made = rows_figure(rows, f"{sample_of(board.group)}, {name} (logarithmic)", key=18)
-    for tick in log_axis(made, min(values) / 1.12 / unit, max(values) * 1.12 / unit, 5):
+    for tick in log_axis(made.axes, "x", min(values) / 1.12 / unit, max(values) * 1.12 / unit, 5):
         made.axes.axvline(tick, color=color("faint"), linewidth=1, zorder=0)
     for index in range(len(rows)):
         _percentiles(made, index, unit)

@@ -10,7 +10,7 @@ from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
 from harness.analysis.words.payback import break_even_calls
-from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, write
+from harness.report.drawing.canvas import SMALL, canvas, text_size, write, x_title, y_title
 from harness.report.drawing.palette import color, family_of
 from harness.report.drawing.svg import MARK
 from harness.report.figures.registry import figure
@@ -59,14 +59,11 @@ def draw(board: Board) -> Figure | None:
     low, high = min(float(t[0]) for t in totals) / 1.3, max(float(t[-1]) for t in totals) * 1.3
     axes.set_ylim(low, high)
     _ticks(axes, (calls[0], calls[-1]), (low, high))
-    axis_title(axes, "calls (logarithmic)")
-    title = "total time with the build (logarithmic)"
-    wide = WIDTH - LEFT - right
-    write(axes, -42 / wide, 1 + 14 / (HEIGHT - 64), title, transform=axes.transAxes,
-          fontsize=SMALL, color=color("muted"))  # fmt: skip
+    x_title(axes, "calls (logarithmic)")
+    y_title(axes, "total time with the build (logarithmic)", 42)
     for row, total in zip(rows, totals, strict=True):
         _line(axes, row, base, calls, total)
-    _names(axes, rows, names, totals, wide)
+    _names(axes, rows, names, totals)
     return made
 
 
@@ -132,12 +129,11 @@ def _name(row: Comparison) -> str:
     return name
 
 
-def _names(
-    axes: Axes, rows: list[Comparison], names: list[str], totals: list[np.ndarray], wide: float
-) -> None:
+def _names(axes: Axes, rows: list[Comparison], names: list[str], totals: list[np.ndarray]) -> None:
     """Write the names at the right ends of the lines, so that they do not overlap."""
     order = sorted(range(len(rows)), key=lambda index: float(totals[index][-1]))
-    height = axes.get_window_extent().height
+    area = axes.get_window_extent()
+    height, wide = area.height, area.width
     wanted = [
         float(axes.transAxes.inverted().transform(axes.transData.transform((1e3, totals[i][-1])))[1])
         for i in order

@@ -111,7 +111,7 @@ def _findings(infos: list[RunInfo]) -> tuple[list[dict[str, Any]], list[str], li
 
 def _peaks(infos: list[RunInfo]) -> list[tuple[str, ...]]:
     """Return the newest measured peaks as rows of `PEAK_HEADS`."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for peaks in next((info.peaks for info in infos if info.peaks), []):
         threads = str(peaks["threads"])
         rows += [(rate["dtype"], threads, *_rate(rate)) for rate in peaks["rates"]]
