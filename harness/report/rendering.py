@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_SHOWN = 100
 """Rows of a leaderboard that are shown at first; a button shows the others. Showing many rows is slow."""
-_BREAKS = re.compile(r"(?<=\d) (?=[^\s\d(])|(?<=\d [hm]) (?=\d\d [ms]\b)|(?<=\d [kM]) (?=\w+/s)")
+_BREAKS = re.compile(r"(?<=\d) (?=[^\s\d(])|(?<=\d [hm]) (?=\d\d [ms]\b)|(?<= [kM]) (?=\w+/s)")
 """Spaces that must not break a line: 95 %, 5 m 39 s, 28.4 k samples/s."""
 STYLE, SCRIPT = "assets/site.css", "assets/site.js"
 

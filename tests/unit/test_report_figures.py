@@ -265,7 +265,7 @@ def test_the_roofline_says_the_share_of_the_peak(tmp_path):
     shown = words(drawing("roofline", cell(tmp_path / "b", **KNOWN)))
     assert "int8-static: 5.0 %" in shown
     assert "float32 peak 200 GFLOP/s" in shown
-    assert "arithmetic intensity, FLOP a byte (logarithmic)" in shown
+    assert "arithmetic intensity, FLOP/byte (logarithmic)" in shown
     waiting = words(drawing("roofline", cell(tmp_path / "c", **KNOWN, utilization=0.25)))
     assert "int8-static: 20 %" in waiting  # of the time in which there was a query to answer
 

@@ -16,7 +16,7 @@ from harness.suite.schema import Measure
 def test_settings_are_said_with_their_units():
     given = Measure(target_ci="2%", max_time="2.3s", block_time="80ms", trials=4).model_dump(mode="json")
     said = settings_in_words(given)
-    assert said[:4] == ["target ci 2 %", "max time 2.3 s", "trials 4", "block time 80 ms"]
+    assert said[:4] == ["target CI 2 %", "max time 2.3 s", "trials 4", "block time 80 ms"]
     assert {"huge pages no", "timeout 120 s", "build timeout 1,800 s", "seed 0"} <= set(said)
 
 
