@@ -39,12 +39,12 @@ def glance(groups: list[GroupView], wanted: Callable[[Comparison], bool] = lambd
         names.setdefault(line.record.technique, family_of(line.record.families, line.record.arm))
     first = [line.record.technique for line in lines if line.best or line.record.arm == "baseline"]
     chosen = set(list(dict.fromkeys([*first, *names]))[:MAX_TECHNIQUES])
-    absences = [_absences(view) for view in groups]
+    missing = [_missing(view) for view in groups]
     rows = [
         (
             name,
             family,
-            [_glimpse(view, name) or gone.get(name) for view, gone in zip(groups, absences, strict=True)],
+            [_entry(view, name) or absent.get(name) for view, absent in zip(groups, missing, strict=True)],
         )
         for name, family in names.items()
         if name in chosen
@@ -52,7 +52,7 @@ def glance(groups: list[GroupView], wanted: Callable[[Comparison], bool] = lambd
     return Glance(list(groups), rows, len(names) - len(rows))
 
 
-def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:
+def _entry(view: GroupView, technique: str) -> dict[str, Any] | None:
     for line in view.table.lines:
         row = line.record
         if row.technique == technique:
@@ -68,7 +68,7 @@ def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:
     return None
 
 
-def _absences(view: GroupView) -> dict[str, dict[str, Any]]:
+def _missing(view: GroupView) -> dict[str, dict[str, Any]]:
     """Return why techniques of the Group have no speed-up, by their names."""
     off = [(row, "off the board", "failed an audit") for row in view.board.off]
     out = [(row, row.status, row.reason or "") for row in view.board.left_out]

@@ -8,8 +8,7 @@ from html import unescape
 from runs import make_run
 
 from harness.report.pages.method import settings_in_words
-from harness.report.rendering import tight
-from harness.report.site import write
+from harness.report.site import tight, write
 from harness.suite.schema import Measure
 
 

@@ -18,8 +18,7 @@ from harness.report.absent import excerpt
 from harness.report.figures.payback import spread
 from harness.report.gathering import newest
 from harness.report.links import unique
-from harness.report.rendering import tight
-from harness.report.site import write
+from harness.report.site import tight, write
 
 
 def usual(tmp_path, **kwargs):
