@@ -1,4 +1,4 @@
-"""What the site shows of one Cell: its Record, its board, Blocks and timed calls of it and its baseline."""
+"""The data of one Cell for its page and its figures: Record, board, Blocks and timed calls."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.records.roofline import peaks_for
 from harness.analysis.words import numbers as say
-from harness.report.statistics import value_in_words
+from harness.report.properties import value_in_words
 from harness.store.record import Record
 from harness.store.schema import columns
 
 Calls = Mapping[tuple[str, str], Sequence[NDArray[np.int64]]]
-"""Timed calls in nanoseconds, by (cell_id, arm): one array a Trial."""
+"""Timed calls in nanoseconds, by (cell_id, arm): one array per Trial."""
 
-ELSEWHERE = {
+SHOWN_ELSEWHERE = {
     "pipeline",
     "build_details",
     "warnings",
@@ -37,7 +37,7 @@ ELSEWHERE = {
 
 @dataclass(frozen=True)
 class Arm:
-    """One line of a Cell's figures: name, its colour's role, calls in seconds by Trial, and Blocks."""
+    """One arm in a Cell's figures: name, color role, calls in seconds by Trial, and Blocks."""
 
     name: str
     role: str
@@ -46,15 +46,15 @@ class Arm:
 
     @property
     def calls(self) -> int:
-        """Timed calls of all Trials."""
+        """Return the number of timed calls of all Trials."""
         return sum(part.size for part in self.trials_s)
 
 
 @dataclass(frozen=True)
 class CellView:
-    """One Cell; `arms` has the Cell first, then what it is compared with.
+    """One Cell. `arms`: the Cell, then the arm that it is compared with.
 
-    `memory_bandwidth_bytes_per_s` was measured with the Cell's thread budget; None where unknown.
+    `memory_bandwidth_bytes_per_s` was measured with the Cell's number of threads; None if unknown.
     """
 
     row: Comparison
@@ -70,12 +70,12 @@ def cell_view(
     calls: Calls,
     peaks: Sequence[Mapping[str, Any]] = (),
 ) -> CellView:
-    """Gather what was recorded of a Cell and of its Group's baseline; arms without Blocks are left out."""
+    """Return the data of a Cell and of its Group's baseline; arms without Blocks are left out."""
     base = board.group.baseline
     mine = (row.cell_id, row.arm)
     wanted = [(mine, say.short(row.technique, 28), "accent")]
     if row.arm == "baseline":
-        wanted.append(((base, "control"), "its second copy (shadow)", "muted"))
+        wanted.append(((base, "control"), "control (same code)", "muted"))
     else:
         name = board.baseline.technique if board.baseline else "baseline"
         wanted.append(((base, "baseline"), f"{say.short(name, 20)} (baseline)", "muted"))
@@ -96,18 +96,18 @@ def by_arm(blocks: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     }
 
 
-def figures_of_record(row: Comparison) -> list[tuple[str, str, str]]:
-    """Return every figure of a Record as name, text and meaning; what is not known is left out."""
+def columns_of_record(row: Comparison) -> list[tuple[str, str, str]]:
+    """Return every column of a Record as name, text and meaning, without unknown values."""
     found = []
     for column in columns(Record):
         value = getattr(row, column.name)
-        if column.name not in ELSEWHERE and (text := _text(column.name, column.kind, value)):
+        if column.name not in SHOWN_ELSEWHERE and (text := _text(column.name, column.kind, value)):
             found.append((column.name, text, column.meaning))
     return found
 
 
 def _text(name: str, kind: str, value: Any) -> str:
-    """Say a column's value with its unit; a JSON column in words, empty where it holds nothing."""
+    """Write a column's value with its unit, a JSON column in words; empty if there is no value."""
     if kind != "json":
         return value if isinstance(value, str) else value_in_words(name, value)
     try:

@@ -1,4 +1,4 @@
-"""The leaderboard's columns: data plus one function each, so that a new column is one entry of a list."""
+"""The columns of a leaderboard. A new column is one more entry in the list `COLUMNS`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.stats.quantiles import min_calls
 
 @dataclass(frozen=True)
 class Column:
-    """A column of numbers: what it is called, in what unit it counts, what it says, and how to get it.
+    """A column of numbers.
 
-    `about` may hold ``{sample}``, what one timed Sample is; `paced` is said instead where queries come by
-    themselves. `kind` is a kind of `wording.step`. `more` says whether more is better. Columns of the same
-    `unit_of` are written in the same unit. `missing` says why a value is not there.
+    `kind`: its unit, one of `numbers.step`. `about`: its meaning; ``{call}`` becomes what a timed call is in
+    the Group. `paced` replaces `about` if the scenario sends queries on a schedule. `more`: whether more is
+    better. Columns with the same `unit_of` use the same unit. `missing`: why a value is not known.
     """
 
     key: str
@@ -32,34 +32,34 @@ class Column:
 
 @dataclass(frozen=True)
 class Scaled:
-    """A column's values in one unit, written so that their decimal points stand below each other."""
+    """The values of a column in one unit, padded so that the decimal points are aligned."""
 
     unit: str
     texts: list[str | None]
 
 
 def cold_start(row: Comparison) -> float | None:
-    """Start of the process until the first answer: import, load and first call; None if one is unknown."""
+    """Return the time from process start to the first output in seconds; None if a part is unknown."""
     parts = [part for part in (row.import_s, row.load_s, row.first_call_s) if part is not None]
     return sum(parts) if len(parts) == 3 else None
 
 
 def tokens_per_s(row: Comparison) -> float | None:
-    """Tokens answered a second: throughput × tokens of an item; None where items are no tokens."""
+    """Return throughput × tokens per sample; None if samples have no tokens."""
     samples, tokens = row.throughput_samples_per_s, row.tokens_per_sample
     return None if samples is None or tokens is None else float(samples * tokens)
 
 
 def peak_memory(row: Comparison) -> float | None:
-    """Highest resident memory of any phase, bytes."""
+    """Return the highest resident memory of all phases in bytes."""
     phases = (row.peak_rss_load_bytes, row.peak_rss_first_call_bytes, row.peak_rss_steady_bytes)
     return max((peak for peak in phases if peak is not None), default=None)
 
 
 def too_few(row: Comparison, share: float) -> str:
-    """Say why the percentile of this share is not shown."""
+    """Say why a percentile is not shown; `share` is 0.99 for the 99th."""
     needed = min_calls(share)
-    return f"n too small: it needs {needed:,} timed calls, this Cell has {int(row.calls or 0):,}"
+    return f"too few calls: it needs {needed:,} timed calls, this Cell has {row.calls or 0:,}"
 
 
 def _percentile(label: str, share: float, about: str, value: Callable[[Comparison], float | None]) -> Column:
@@ -71,61 +71,61 @@ COLUMNS = (
         "throughput",
         "Throughput",
         "samples/s",
-        "items answered over the Blocks’ time, mean over Trials",
+        "samples over the Blocks’ time, mean over Trials",
         lambda row: row.throughput_samples_per_s,
         more=True,
-        paced="items answered over the Blocks’ time: as many as came, not as many as it could answer",
+        paced="samples over the Blocks’ time: limited by the query rate, not the maximum",
     ),
     Column(
         "tokens",
         "Tokens",
         "tokens/s",
-        "throughput × tokens that one item holds",
+        "throughput × tokens per sample",
         tokens_per_s,
         more=True,
-        paced="tokens of the items that came, not as many as it could answer",
+        paced="throughput × tokens per sample: limited by the query rate, not the maximum",
     ),
     Column(
         "qps",
         "Queries",
         "queries/s",
-        "queries a second: as given, or the highest that holds the latency bound",
+        "query rate: as given, or the highest that held the latency bound",
         lambda row: row.qps,
         more=True,
     ),
-    _percentile("p50", 0.5, "median {sample}", lambda row: row.latency_p50_s),
-    _percentile("p90", 0.9, "nine of ten take less: {sample}", lambda row: row.latency_p90_s),
-    _percentile("p99", 0.99, "99 of 100 take less: {sample}", lambda row: row.latency_p99_s),
-    Column("cold", "Cold start", "s", "start of the process until the first answer", cold_start),
-    Column("rss", "Peak RSS", "bytes", "highest resident memory of any phase", peak_memory),
-    Column("size", "Size", "bytes", "the Artifact's files on disk", lambda row: row.artifact_bytes),
-    Column("build", "Build", "s", "time to build the Artifact, all steps", lambda row: row.build_s),
+    _percentile("p50", 0.5, "median: {call}", lambda row: row.latency_p50_s),
+    _percentile("p90", 0.9, "90th percentile: {call}", lambda row: row.latency_p90_s),
+    _percentile("p99", 0.99, "99th percentile: {call}", lambda row: row.latency_p99_s),
+    Column("cold", "Cold start", "s", "from process start to the first output", cold_start),
+    Column("rss", "Peak RSS", "bytes", "highest resident memory of all phases", peak_memory),
+    Column("size", "Size", "bytes", "size of the Artifact’s files", lambda row: row.artifact_bytes),
+    Column("build", "Build", "s", "time of all build steps", lambda row: row.build_s),
     Column(
-        "flops", "Work", "FLOP", "FLOPs of one item, counted from the graph", lambda row: row.flops_per_sample
+        "flops", "Work", "FLOP", "FLOPs per sample, counted from the graph", lambda row: row.flops_per_sample
     ),
     Column(
         "rate",
         "Achieved",
         "FLOP/s",
-        "FLOPs of one item × throughput",
+        "FLOPs per sample × throughput",
         lambda row: row.achieved_flop_per_s,
         more=True,
-        paced="FLOPs of one item × throughput; the time between queries counts too",
+        paced="FLOPs per sample × throughput; includes the time between queries",
     ),
 )
 
 
 def scaled(values: list[float | None], kind: str, unit: tuple[float, str] | None = None) -> Scaled:
-    """Write a column's values in one unit, by default the best for them, three significant digits each."""
+    """Write values in one unit (by default the most suitable one), with three significant digits each."""
     factor, name = unit or best_unit(values, kind)
     texts = [None if value is None else say.digits(value / factor) for value in values]
     return Scaled(name, aligned(texts))
 
 
 def best_unit(values: Sequence[float | None], kind: str) -> tuple[float, str]:
-    """Return the unit that suits the middle value, or the next to it that keeps all between 0.01 and 9,999.
+    """Return the unit closest to the median value that keeps all values between 0.01 and 9,999.
 
-    Where no unit can, the largest value decides.
+    If no unit can, the largest value decides.
     """
     known = sorted(abs(value) for value in values if value)
     if not known:
@@ -139,7 +139,7 @@ def best_unit(values: Sequence[float | None], kind: str) -> tuple[float, str]:
 
 
 def aligned(texts: list[str | None]) -> list[str | None]:
-    """Pad numbers behind with spaces as wide as a digit, so that right-aligned decimal points line up."""
+    """Append spaces as wide as a digit, so that the decimal points of right-aligned numbers line up."""
     widths = [_decimals(text) for text in texts if text is not None]
     most = max(widths, default=0)
     return [None if text is None else text + _padding(most, _decimals(text)) for text in texts]

@@ -1,4 +1,4 @@
-"""All that a Record holds, for the fold below its row: in sections, in words, with its command."""
+"""A Record in words: sections of its values for the Cell's page, its pipeline, and the command of its Run."""
 
 from __future__ import annotations
 
@@ -10,56 +10,78 @@ from typing import Any
 from harness.analysis.compare.comparison import Comparison, target_ci
 from harness.analysis.words import numbers as say
 from harness.analysis.words.payback import pay_back
-from harness.report.arrivals import arrivals
-from harness.report.precision import low_precision
-from harness.report.roofline import roofline
-from harness.report.statistics import statistics
+from harness.report.compute import low_precision, roofline
+from harness.report.properties import Properties, properties
 from harness.store.info import RunInfo
-
-Pairs = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Section:
-    """A titled list of facts."""
+    """A title and the values below it, as name and text."""
 
     title: str
-    statistics: Pairs
+    properties: Properties
 
 
 def sections(row: Comparison, info: RunInfo) -> list[Section]:
-    """Return the facts of a measured Record by subject; what is not known is left out."""
-    found = [
-        Section("Speed", _speed(row, info)),
-        Section("Arrivals", _known(arrivals(row))),
-        Section("Start and memory", _start(row)),
-        Section("Compute", _known(roofline(row, info))),
-        Section("Quality", _quality(row)),
-        Section("Artifact", _artifact(row)),
-        Section("Low precision", low_precision(row)),
-    ]
-    return [section for section in found if section.statistics]
+    """Return the values of a measured Record by subject, without those that are unknown."""
+    found = {
+        "Speed": _speed(row, info),
+        "Queries": queries(row),
+        "Start and memory": _start(row),
+        "Compute": roofline(row, info),
+        "Quality": _quality(row),
+        "Artifact": _artifact(row),
+        "Low precision": low_precision(row),
+    }
+    known = {title: [pair for pair in pairs if pair[1]] for title, pairs in found.items()}
+    return [Section(title, pairs) for title, pairs in known.items() if pairs]
 
 
 def steps(row: Comparison) -> list[Section]:
-    """Return the pipeline, a section a step: its name, then what was set."""
-    return [_step(step) for step in _json(row.pipeline, list) if isinstance(step, dict)]
+    """Return the pipeline: one section per step, with its settings."""
+    return [_step(step) for step in _list(row.pipeline) if isinstance(step, dict)]
 
 
 def build_steps(row: Comparison) -> list[Section]:
-    """Return what the build steps tell of themselves, a section each."""
-    return [_step(step, named=True) for step in _json(row.build_details, list) if isinstance(step, dict)]
+    """Return what the build steps reported: one section per step."""
+    return [_step(step, named=True) for step in _list(row.build_details) if isinstance(step, dict)]
 
 
 def command(info: RunInfo) -> str:
-    """Return what repeats this Run, commit first."""
+    """Return the commands that repeat this Run: check out its commit, then run its suite."""
     given = getattr(info, "command", "") or f"harness run {shlex.quote('suites/' + info.suite_file)}"
     checkout = f"git checkout {info.commit.hash[:12]}\n" if info.commit else ""
     return f"{checkout}{given}" if info.suite_file or getattr(info, "command", "") else ""
 
 
-def _speed(row: Comparison, info: RunInfo) -> Pairs:
-    pairs = [
+def queries(row: Comparison) -> Properties:
+    """Return what a Record holds of its query rate as name and text; nothing without a query schedule."""
+    if row.qps is None:
+        return []
+    return [
+        ("rate", say.quantity(row.qps, "queries/s")),
+        ("over the bound", _share(row.over_bound_share, "of the queries")),
+        ("utilization", _share(row.utilization, "of the time")),
+        *_searches(row.search),
+    ]
+
+
+def _searches(text: str | None) -> Properties:
+    """Say which rates each Trial predicted; its first Block began at the last one."""
+    return [
+        (
+            f"search, Trial {number}",
+            " → ".join(say.quantity(rate, "queries/s") for rate in search.get("rates_per_s", ()))
+            + ("" if search.get("resolved", True) else ", did not converge"),
+        )
+        for number, search in enumerate(_list(text), start=1)
+        if isinstance(search, dict)
+    ]
+
+
+def _speed(row: Comparison, info: RunInfo) -> Properties:
+    return [
         ("mean", _s(row.latency_mean_s)),
         ("fastest", _s(row.latency_min_s)),
         ("95th percentile", _s(row.latency_p95_s)),
@@ -68,119 +90,113 @@ def _speed(row: Comparison, info: RunInfo) -> Pairs:
         ("timed", _timed(row)),
         ("warm-up", _warmup(row)),
         ("threads", _threads(row)),
-        ("ratio", row.speedup_method or ""),
-        ("p, corrected", _p(row.speedup_p_adjusted)),
+        ("method", row.speedup_method or ""),
+        ("adjusted p-value", _p(row.speedup_p_adjusted)),
         ("noise floor", "" if row.floor is None else f"±{say.percent(row.floor)}"),
-        ("wanted", f"±{say.percent(target_ci(info))}" if row.speedup_method else ""),
-        ("ended", _stopped(row)),
+        ("target CI", f"±{say.percent(target_ci(info))}" if row.speedup_method else ""),
+        ("stopped by", _stopped(row)),
         ("pays back after", "" if row.arm == "baseline" else pay_back(row)),
     ]
-    return _known(pairs)
 
 
 def _threads(row: Comparison) -> str:
-    """Say how many threads worked, and how many cores' worth of time they used."""
+    """Say how many threads worked, and how many cores were busy on average."""
     used, cores = row.threads_used, row.cpu_utilization
     parts = [f"{used} of {row.threads} worked"] if used is not None else []
     return ", ".join([*parts, *([f"{say.digits(cores)} cores busy"] if cores is not None else [])])
 
 
 def _stopped(row: Comparison) -> str:
-    """Say why measuring ended, and how far it came."""
-    reason = row.stop_reason or ""
-    width = row.stop_halfwidth
+    """Say why measuring ended, and how wide the interval was then."""
+    reason, width = row.stop_reason or "", row.stop_halfwidth
     return f"{reason}, at ±{say.percent(width)}" if reason and width is not None else reason
 
 
-def _start(row: Comparison) -> Pairs:
-    pairs = [
+def _start(row: Comparison) -> Properties:
+    return [
         ("import", _s(row.import_s)),
         ("load", _s(row.load_s)),
         ("first call", _s(row.first_call_s)),
         ("empty process", _b(row.rss_empty_bytes)),
         ("peak, load", _b(row.peak_rss_load_bytes)),
         ("peak, first call", _b(row.peak_rss_first_call_bytes)),
-        ("peak, steady", _b(row.peak_rss_steady_bytes)),
-        ("over the empty process", _b(row.over_empty_steady_bytes)),
+        ("peak, Blocks", _b(row.peak_rss_steady_bytes)),
+        ("above empty process", _b(row.over_empty_steady_bytes)),
         ("proportional (PSS)", _b(row.pss_bytes)),
         ("in huge pages", _b(row.huge_page_bytes)),
         ("memory ratio", "" if row.memory_ratio is None else f"{say.factor(row.memory_ratio)} ×"),
         ("replicas", str(row.replicas) if (row.replicas or 1) > 1 else ""),
     ]
-    return _known(pairs)
 
 
-def _quality(row: Comparison) -> Pairs:
-    changed = "" if row.discordant is None else f"{int(row.discordant):,} items answered otherwise"
-    pairs = [
+def _quality(row: Comparison) -> Properties:
+    changed = "" if row.discordant is None else f"{row.discordant:,} samples with another score"
+    return [
         ("metric", row.quality_metric or ""),
         ("samples", "" if row.evaluation_samples is None else f"{row.evaluation_samples:,}"),
         ("against baseline", changed),
-        ("p, corrected", _p(row.quality_loss_p_adjusted)),
+        ("adjusted p-value", _p(row.quality_loss_p_adjusted)),
         ("audit", row.audit or ""),
     ]
-    return _known(pairs)
 
 
-def _artifact(row: Comparison) -> Pairs:
+def _artifact(row: Comparison) -> Properties:
     nonzero = row.nonzero_parameters
     weights = "" if row.parameters is None else f"{row.parameters:,}"
     if nonzero is not None and row.parameters and nonzero != row.parameters:
         weights += f", {say.percent(nonzero / row.parameters)} not zero"
-    pairs = [
+    return [
         ("format", row.artifact_format or ""),
         ("parameters", weights),
         ("build peak memory", _b(row.build_peak_rss_bytes)),
-        ("content", (row.artifact_key or "")[:16]),
+        ("cache key", (row.artifact_key or "")[:16]),
         ("Cell", row.cell_id),
     ]
-    return _known(pairs)
 
 
-def _known(pairs: Pairs) -> Pairs:
-    return [(name, text) for name, text in pairs if text]
-
-
-def _s(seconds: Any) -> str:
+def _s(seconds: float | None) -> str:
     return "" if seconds is None else say.quantity(seconds, "s")
 
 
-def _b(size: Any) -> str:
+def _b(size: float | None) -> str:
     return "" if size is None else say.quantity(size, "bytes")
 
 
-def _p(value: Any) -> str:
+def _share(share: float | None, of: str) -> str:
+    return "" if share is None else f"{say.percent(share)} {of}"
+
+
+def _p(value: float | None) -> str:
     if value is None:
         return ""
-    return "below 0.001" if value < 0.001 else say.digits(float(value), 2, 3)
+    return "below 0.001" if value < 0.001 else say.digits(value, 2, 3)
 
 
 def _timed(row: Comparison) -> str:
     if row.calls is None:
         return ""
-    return f"{int(row.calls):,} calls, {row.blocks or 0} Blocks, {row.trials or 0} Trials"
+    return f"{row.calls:,} calls, {row.blocks or 0} Blocks, {row.trials or 0} Trials"
 
 
 def _warmup(row: Comparison) -> str:
     if row.warmup_calls is None:
         return ""
     unsteady = ", not steady in every Trial" if row.steady is False else ""
-    return f"{int(row.warmup_calls):,} calls{unsteady}"
+    return f"{row.warmup_calls:,} calls{unsteady}"
 
 
 def _step(step: dict[str, Any], *, named: bool = False) -> Section:
     name = step.get("step") or step.get("runtime") or step.get("name") or "step"
     known = {**step, **told} if isinstance(told := step.get("details"), dict) else step
-    hidden = ("version", "details", "sensitivity")  # the last is a figure of its own
-    return Section(
-        str(name),
-        statistics({k: v for k, v in known.items() if v is not name and k not in hidden}, named=named),
-    )
+    hidden = ("version", "details", "sensitivity")  # sensitivity has its own figure
+    shown = {key: value for key, value in known.items() if value is not name and key not in hidden}
+    return Section(str(name), properties(shown, named=named))
 
 
-def _json(text: Any, kind: type) -> Any:
+def _list(text: Any) -> list[Any]:
+    """Read a JSON list; empty where the text is something else."""
     try:
         value = json.loads(text or "null")
     except (TypeError, ValueError):
-        return kind()
-    return value if isinstance(value, kind) else kind()
+        return []
+    return value if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""What the site shows: the newest Run of each suite and machine in full, all others as a line in a list."""
+"""Which Runs the site shows: the newest of each suite and machine in full, the others in a list."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from harness.report.page import RunView, machine_name, run_view
 from harness.store.info import RunInfo
 from harness.store.reading import Run
 
-MAXIMUM = 12
-"""Runs shown in full at most, newest first: a site of hundreds of machines would be read by nobody."""
+MAX_RUNS = 12
+"""Runs shown in full, newest first."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """All that pages are made of.
+    """The data of all pages.
 
-    `views`: Runs shown in full, newest first. `infos`: every Run that can be read, newest first. `machines`:
-    what each machine is called, by its key. `faults`: a sentence for each Run that cannot be read.
-    `png`: whether figures are PNG files too.
+    `views`: Runs shown in full, newest first. `infos`: all Runs that can be read, newest first. `machines`:
+    names of machines by key. `faults`: a sentence for each Run that cannot be read. `png`: whether to write
+    figures as PNG too.
     """
 
     views: list[RunView]
@@ -34,53 +34,53 @@ class Site:
 
     @cached_property
     def suites(self) -> list[str]:
-        """Names of the suites shown."""
+        """Return the names of the suites shown."""
         return sorted({view.run.info.suite for view in self.views})
 
     @property
     def title(self) -> str:
-        """What the site is about."""
-        return " · ".join(self.suites) or "nothing measured"
+        """Return the title of the front page."""
+        return " · ".join(self.suites) or "no Runs"
 
     @property
     def mixed(self) -> bool:
-        """Whether the site holds more than one Run in full."""
+        """Whether more than one Run is shown in full."""
         return len(self.views) > 1
 
     def machine_of(self, info: RunInfo) -> str:
-        """What a Run's machine is called."""
+        """Return the name of a Run's machine."""
         return self.machines[machine_key(info)]
 
     def placed(self, view: RunView, place: str) -> str:
-        """Name something of a shown Run, so that it is told from the same of another."""
+        """Add the Run to the name of a place if the site shows several Runs."""
         return f"{place} · {self.named(view)}" if self.mixed else place
 
     def named(self, view: RunView) -> str:
-        """Tell a shown Run from the others: its machine, and its suite where there are several."""
+        """Name a Run by its machine, and by its suite if there are several suites."""
         return f"{view.run.info.suite} · {view.machine}" if len(self.suites) > 1 else view.machine
 
 
 def gather(runs: Sequence[Run], faults: Sequence[str] = (), *, png: bool = False) -> Site:
-    """Prepare the site. A Run that turns out damaged is named, and the one before it takes its place."""
+    """Prepare the site. If a Run is damaged, report it and show the one before it instead."""
     views: list[RunView] = []
-    told = list(faults)
+    problems = list(faults)
     infos = sorted((run.info for run in runs), key=lambda info: info.started_at, reverse=True)
     machines = machine_names(infos)
-    for history in newest(runs)[:MAXIMUM]:
+    for history in newest(runs)[:MAX_RUNS]:
         for index, run in enumerate(history):
             machine = machines[machine_key(run.info)]
             try:
                 earlier = len(history) - 1 - index
                 views.append(run_view(run, run_key(run.info), machine, earlier, png=png))
             except StoreError as error:
-                told.append(str(error))
+                problems.append(str(error))
                 continue
             break
-    return Site(views, infos, machines, told, png)
+    return Site(views, infos, machines, problems, png)
 
 
 def newest(runs: Sequence[Run]) -> list[list[Run]]:
-    """Return the Runs of each suite and machine, newest first; what was measured last comes first."""
+    """Return the Runs of each suite and machine, newest first."""
     found: dict[tuple[str, str], list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.info.started_at, reverse=True):
         found.setdefault((run.info.suite, machine_key(run.info)), []).append(run)
@@ -88,17 +88,17 @@ def newest(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def machine_key(info: RunInfo) -> str:
-    """What tells machines apart."""
+    """Return the key of a Run's machine."""
     return str(info.machine.get("id") or info.machine.get("slug") or "unknown")
 
 
 def machine_names(infos: Sequence[RunInfo]) -> dict[str, str]:
-    """Name all machines; those that would be called the same have their key behind the name."""
+    """Return the names of all machines by key; equal names get the key in parentheses."""
     names = {machine_key(info): machine_name(info.machine) for info in reversed(infos)}
     often = Counter(names.values())
     return {key: name if often[name] == 1 else f"{name} ({key})" for key, name in names.items()}
 
 
 def run_key(info: RunInfo) -> str:
-    """Return a name for the pages of a suite on a machine that is the same in every site."""
+    """Return the name of a Run's pages: it depends on suite and machine only."""
     return unique(info.suite, machine_key(info))

@@ -1,4 +1,4 @@
-"""All Groups on one screen: technique × Group, the speed-up of each."""
+"""The overview of all Groups: a table of speed-ups, technique × Group."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from harness.report.drawing.palette import Family, family_of
 from harness.report.group import GroupView
 from harness.report.tables import VERDICTS
 
-MAXIMUM = 24
-"""Techniques at most: an overview of hundreds is none."""
+MAX_TECHNIQUES = 24
 
 
 @dataclass(frozen=True)
 class Glance:
-    """Technique × Group: the speed-up of each, with its Verdict, or why it has none.
+    """Technique × Group: the speed-up with its Verdict, or why there is none.
 
-    `more` techniques are not shown.
+    `more`: the number of techniques that are not shown.
     """
 
     places: list[GroupView]
@@ -30,22 +29,22 @@ class Glance:
 
 
 def glance(groups: list[GroupView], wanted: Callable[[Comparison], bool] = lambda _row: True) -> Glance:
-    """Return the overview of a Run's Groups, of the `wanted` rows alone.
+    """Return the overview of the `wanted` rows of a Run's Groups.
 
-    Where it is cut, winners and baselines stay.
+    If there are too many techniques, the fastest ones and the baselines stay.
     """
     lines = [line for view in groups for line in view.table.lines if wanted(line.record)]
     names: dict[str, Family] = {}
     for line in lines:
         names.setdefault(line.record.technique, family_of(line.record.families, line.record.arm))
     first = [line.record.technique for line in lines if line.best or line.record.arm == "baseline"]
-    chosen = set(list(dict.fromkeys([*first, *names]))[:MAXIMUM])
-    absences = [_absences(view) for view in groups]
+    chosen = set(list(dict.fromkeys([*first, *names]))[:MAX_TECHNIQUES])
+    missing = [_missing(view) for view in groups]
     rows = [
         (
             name,
             family,
-            [_glimpse(view, name) or gone.get(name) for view, gone in zip(groups, absences, strict=True)],
+            [_entry(view, name) or absent.get(name) for view, absent in zip(groups, missing, strict=True)],
         )
         for name, family in names.items()
         if name in chosen
@@ -53,7 +52,7 @@ def glance(groups: list[GroupView], wanted: Callable[[Comparison], bool] = lambd
     return Glance(list(groups), rows, len(names) - len(rows))
 
 
-def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:
+def _entry(view: GroupView, technique: str) -> dict[str, Any] | None:
     for line in view.table.lines:
         row = line.record
         if row.technique == technique:
@@ -64,15 +63,14 @@ def _glimpse(view: GroupView, technique: str) -> dict[str, Any] | None:
                 "verdict": VERDICTS.get(row.verdict or ""),
                 "best": line.best,
                 "over": row.within_budget is False,
-                "baseline": row.arm == "baseline",
                 "heat": _heat(view, row),
             }
     return None
 
 
-def _absences(view: GroupView) -> dict[str, dict[str, Any]]:
-    """Why techniques that the Group asked for have no figure in it, by their names."""
-    off = [(row, "off the board", "it failed an audit") for row in view.board.off]
+def _missing(view: GroupView) -> dict[str, dict[str, Any]]:
+    """Return why techniques of the Group have no speed-up, by their names."""
+    off = [(row, "off the board", "failed an audit") for row in view.board.off]
     out = [(row, row.status, row.reason or "") for row in view.board.left_out]
     return {
         row.technique: {"cell": row.cell_id, "speedup": "", "state": state, "why": say.short(why, 200)}
@@ -81,7 +79,7 @@ def _absences(view: GroupView) -> dict[str, dict[str, Any]]:
 
 
 def _heat(view: GroupView, row: Comparison) -> int:
-    """How strongly a speed-up is tinted, percent: the Group's fastest the most, by logarithm."""
+    """Return the tint of a speed-up in percent, on a logarithmic scale up to the Group's fastest."""
     fastest = max((line.record.speedup or 1.0) for line in view.table.lines)
     if row.verdict != "faster" or not row.speedup or fastest <= 1:
         return 0

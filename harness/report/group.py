@@ -1,4 +1,4 @@
-"""What the page shows of one Group, as plain data for the templates."""
+"""The data of one Group, prepared for the templates."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from harness.analysis.compare.comparison import LOUD, Comparison
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.words import headline as summary
+from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import Sentence
 from harness.analysis.words.payback import pay_back
-from harness.report.drawing.light import standalone
 from harness.report.drawing.palette import Family
+from harness.report.drawing.plot import standalone
 from harness.report.drawing.svg import drawn, inlined, raster
 from harness.report.figures.registry import figures
 from harness.report.links import unique
@@ -19,12 +19,12 @@ from harness.report.tables import Table, table
 from harness.units import POINTS
 
 MAX_DRAWN = 30
-"""Rows of a figure at most: more are read in the table."""
+"""Rows of a figure; the table has them all."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure on the page, and its files by name: what is downloaded."""
+    """A figure on the page, and its files for download, by name."""
 
     name: str
     title: str
@@ -36,7 +36,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class GroupView:
-    """One Group's section."""
+    """One Group. `floor`: its noise floor as text."""
 
     key: str
     board: Board
@@ -50,33 +50,33 @@ class GroupView:
     floor: str
 
     def drawing(self, name: str) -> Drawing | None:
-        """Return one of the Group's figures, where it has it."""
+        """Return one of the Group's figures, or None."""
         return next((item for item in self.drawings if item.name == name), None)
 
     @property
     def speed(self) -> str:
-        """What its speed-ups are."""
-        return summary.speed_meaning(self.board.group)
+        """Return what a speed-up of this Group is."""
+        return headline.speed_meaning(self.board.group)
 
     @property
-    def judged(self) -> bool:
+    def has_quality(self) -> bool:
         """Whether any Cell of the Group has a quality."""
         return any(line.record.quality is not None for line in self.table.lines)
 
     @property
     def big(self) -> str:
-        """The number to see first: the winner's speed-up."""
+        """Return the speed-up of the fastest Cell."""
         return say.factor(self.best.speedup) if self.best else ""
 
     @property
     def against(self) -> str:
-        """What the winner is compared with."""
+        """Return the name of the baseline."""
         baseline = self.board.baseline
         return say.short(baseline.technique if baseline else "the baseline", 28)
 
     @property
     def gains(self) -> list[tuple[str, str]]:
-        """What the winner costs or saves beside its speed: size, quality, build."""
+        """Return size, quality change and pay-back of the fastest Cell."""
         best = self.best
         if best is None:
             return []
@@ -93,38 +93,35 @@ class GroupView:
 
     @property
     def no_winner(self) -> str:
-        """What stands in the place of a winner's name."""
+        """Return why there is no fastest Cell."""
         if not self.board.rows:
             return "nothing measured"
         if self.board.baseline is None:
             return "no baseline"
-        return "nothing to compare" if len(self.board.rows) == 1 else "no clear winner"
+        return "nothing to compare" if len(self.board.rows) == 1 else "nothing is faster than the baseline"
 
     @property
-    def loud(self) -> bool:
-        """Whether identical code differs so much that little can be told apart."""
+    def noisy(self) -> bool:
+        """Whether the noise floor hides most differences."""
         return self.board.floor is not None and self.board.floor > LOUD
 
     @property
     def big_interval(self) -> str:
-        """The interval of that number."""
+        """Return the interval of that speed-up."""
         return say.factors(self.best.speedup_low, self.best.speedup_high) if self.best else ""
 
 
 def group_view(board: Board, run: str, *, png: bool = False) -> GroupView:
-    """Prepare a Group of the Run whose key is `run`; its ids do not depend on what else is in the suite.
-
-    With `png` its figures are files of that kind too.
-    """
+    """Prepare a Group. `run` is the key of the Run; `png` adds PNG files of the figures."""
     key = f"g-{unique(board.group.group_id)}-{run}"
     made = table(board)
     families = {line.family.key: line.family for line in made.lines}
     return GroupView(
         key,
         board,
-        summary.place(board.group),
-        summary.conditions(board.group),
-        summary.answers(board),
+        headline.place(board.group),
+        headline.conditions(board.group),
+        headline.answers(board),
         board.row(board.best),
         made,
         list(families.values()),
@@ -134,13 +131,13 @@ def group_view(board: Board, run: str, *, png: bool = False) -> GroupView:
 
 
 def group_stem(board: Board) -> str:
-    """Return what a Group's files begin with."""
+    """Return the prefix of a Group's file names."""
     group = board.group
     return unique(group.model, group.workload, group.hardware)
 
 
 def drawings(board: Board, of: str, key: str, stem: str, *, png: bool = False) -> list[Drawing]:
-    """Draw all figures of a board; `key` makes their ids unique on the page, `stem` their files."""
+    """Draw all figures of a board. `key`: prefix of their ids on the page. `stem`: prefix of their files."""
     found = []
     board = board.leading(MAX_DRAWN)
     titles = {row.cell_id: point_title(row) for row in board.rows}
@@ -153,7 +150,7 @@ def drawings(board: Board, of: str, key: str, stem: str, *, png: bool = False) -
             files = {f"{file}.svg": standalone(figure).encode()}
             found.append(Drawing(item.name, item.title, item.note, item.wide, figure, files))
             continue
-        label = f"{item.title}, {summary.place(board.group)}. The table holds the same numbers."
+        label = f"{item.title}, {headline.place(board.group)}. The table shows the same numbers."
         content = drawn(figure, file)
         svg = inlined(content, f"{key}-{item.name}", label, titles)
         files = {f"{file}.svg": content.encode()} | ({f"{file}.png": raster(figure)} if png else {})
@@ -162,7 +159,7 @@ def drawings(board: Board, of: str, key: str, stem: str, *, png: bool = False) -
 
 
 def point_title(row: Comparison) -> str:
-    """What a point says when it is pointed at."""
+    """Return the text of a point's tooltip."""
     parts = [say.short(row.technique, 60)]
     if row.speedup is not None:
         parts.append(f"{say.factor(row.speedup)} × the baseline’s speed")

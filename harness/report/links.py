@@ -1,4 +1,4 @@
-"""Where each page of the site lies, relative to its folder. Names become file names that no other has."""
+"""The paths of the site's pages, and unique file names for names of any kind."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 
 
 def slugged(text: str) -> str:
-    """Return what is left of a name for a file or an id."""
+    """Return a name reduced to lower-case letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]
 
 
 def unique(*names: str) -> str:
-    """Return a file's stem for names: readable where they are plain, with a hash where they are not."""
+    """Return a file stem for names: readable, with a hash if letters had to be replaced."""
     slug = ".".join(filter(None, (slugged(name) for name in names)))
     if slug and slug == ".".join(names):
         return slug
@@ -21,25 +21,25 @@ def unique(*names: str) -> str:
 
 
 def board_path(run: str, workload: str, hardware: str) -> str:
-    """The leaderboard of one workload on one hardware of the Run whose key is `run`."""
+    """Return the path of a leaderboard; `run` is the key of the Run."""
     return f"boards/{unique(workload, hardware)}-{run}.html"
 
 
 def cell_path(run: str, cell_id: str) -> str:
-    """The page of one Cell."""
+    """Return the path of a Cell's page."""
     return f"cells/{unique(cell_id)}-{run}.html"
 
 
 def model_path(model: str) -> str:
-    """The page of one model, all machines."""
+    """Return the path of a model's page."""
     return f"models/{unique(model)}.html"
 
 
 def family_path(family: str) -> str:
-    """The page of one technique family."""
+    """Return the path of a technique family's page."""
     return f"families/{unique(family)}.html"
 
 
 def root_of(path: str) -> str:
-    """What leads from a page back to the site's folder."""
+    """Return the relative path from a page to the site's folder."""
     return "../" * path.count("/")

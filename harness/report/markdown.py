@@ -1,4 +1,4 @@
-"""A Run as GitHub Markdown, for a pull request or a README: the answers, then one table a Group."""
+"""A Run as GitHub Markdown, for a pull request or a README: the answers, then one table per Group."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import Counter
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board, boards
-from harness.analysis.words import headline as words
+from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import markdown_code, markdown_text
 from harness.report.columns import peak_memory, tokens_per_s
 from harness.report.page import machine_name
-from harness.report.tables import VERDICTS
+from harness.report.tables import VERDICTS, interval_text, speedup_text
 from harness.store.reading import Run
 
 HEADS = (
@@ -37,12 +37,12 @@ def summary(run: Run) -> str:
         f"### {markdown_text(info.suite)}",
         "",
         f"{markdown_text(machine_name(info.machine))}{commit}, {markdown_text(info.started_at[:10])}; "
-        f"{words.trust(info)}{grade}.",
+        f"{headline.trust(info)}{grade}.",
         "",
     ]
     for board in all_boards:
-        said = " ".join(sentence.markdown() for sentence in words.answers(board))
-        lines.append(f"- **{markdown_text(words.place(board.group))}**: {said}")
+        said = " ".join(sentence.markdown() for sentence in headline.answers(board))
+        lines.append(f"- **{markdown_text(headline.place(board.group))}**: {said}")
     for board in all_boards:
         if board.rows:
             lines += ["", *_table(board)]
@@ -52,7 +52,8 @@ def summary(run: Run) -> str:
 
 def _table(board: Board) -> list[str]:
     floor = "unknown" if board.floor is None else f"±{say.percent(board.floor)}"
-    title = f"**{markdown_text(words.place(board.group))}** — {markdown_text(words.conditions(board.group))}"
+    place, conditions = headline.place(board.group), headline.conditions(board.group)
+    title = f"**{markdown_text(place)}** — {markdown_text(conditions)}"
     aligned = "|:--|--:|:--|:--|" + "--:|" * 6
     heads = "| " + " | ".join(HEADS) + " |"
     rows = [_line(row, board) for row in board.rows]
@@ -60,10 +61,8 @@ def _table(board: Board) -> list[str]:
 
 
 def _line(row: Comparison, board: Board) -> str:
-    baseline = row.arm == "baseline"
     name = markdown_code(say.short(row.technique, 60))
-    speed = "–" if row.speedup is None else f"{'1' if baseline else say.factor(row.speedup)} ×"
-    interval = "" if row.speedup is None or baseline else say.factors(row.speedup_low, row.speedup_high)
+    speed = f"{speedup} ×" if (speedup := speedup_text(row)) else "–"
     change = say.change_text(row, row.quality_loss) or "–"
     over = " (over the budget)" if row.within_budget is False else ""
     throughput, rate = row.throughput_samples_per_s, tokens_per_s(row)
@@ -71,7 +70,7 @@ def _line(row: Comparison, board: Board) -> str:
     cells = [
         f"**{name}**" if row.cell_id == board.best else name,
         f"**{speed}**" if row.cell_id == board.best else speed,
-        interval,
+        interval_text(row),
         VERDICTS[row.verdict][1] if row.verdict in VERDICTS else "–",
         say.quantity(row.latency_p50_s, "s"),
         ", ".join([say.quantity(throughput, "samples/s"), *tokens]),
@@ -84,7 +83,7 @@ def _line(row: Comparison, board: Board) -> str:
 
 
 def _absent(all_boards: list[Board]) -> list[str]:
-    """Name what is not on the boards, once for each technique and reason."""
+    """List the Cells that are not on a leaderboard, once for each technique and reason."""
     found: Counter[tuple[str, str, str]] = Counter()
     for board in all_boards:
         for row in board.left_out:
@@ -98,4 +97,4 @@ def _absent(all_boards: list[Board]) -> list[str]:
         f"- {markdown_code(name)} {status} ({count} Cell{'' if count == 1 else 's'}): {markdown_text(reason)}"
         for (name, status, reason), count in found.items()
     ]
-    return ["", "Not on the board:", "", *lines]
+    return ["", "Not on the leaderboard:", "", *lines]

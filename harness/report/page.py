@@ -1,4 +1,4 @@
-"""What the site shows of one Run, as plain data for the templates."""
+"""The data of one Run and of its models, prepared for the templates."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.compare.leaderboard import Board, boards
-from harness.analysis.words import headline as summary
+from harness.analysis.words import headline
+from harness.analysis.words.headline import Sentence
 from harness.report import details
 from harness.report.absent import Absent, absent
 from harness.report.glance import Glance, glance
 from harness.report.group import GroupView, group_view
+from harness.report.properties import Properties
 from harness.store.reading import Run
 
 
 @dataclass(frozen=True)
 class RunView:
-    """One Run's part of the page."""
+    """One Run. `earlier`: how many older Runs of its suite and machine are not shown."""
 
     key: str
     run: Run
     boards: list[Board]
     machine: str
-    statistics: list[tuple[str, str]]
+    properties: Properties
     notices: list[str]
     groups: list[GroupView]
     glance: Glance
@@ -34,7 +36,7 @@ class RunView:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the Run's own evidence warns of its figures."""
+        """Whether the trust grade is C or D."""
         return self.run.info.grade.get("letter") in ("C", "D")
 
     @property
@@ -45,24 +47,39 @@ class RunView:
 
     @property
     def has_budget(self) -> bool:
-        """Whether anything on the boards is within or over a budget."""
+        """Whether any Cell has a quality budget."""
         lines = [line.record for view in self.groups for line in view.table.lines]
         return any(row.within_budget is not None for row in lines)
 
 
+@dataclass(frozen=True)
+class ModelView:
+    """One model of one Run. `lead`: the Group with the largest gain. `answers`: at most three sentences."""
+
+    name: str
+    groups: list[GroupView]
+    lead: GroupView
+    answers: list[Sentence]
+
+    @property
+    def glance(self) -> Glance:
+        """Return the speed-ups of this model: technique × Group."""
+        return glance(self.groups)
+
+
 def run_view(run: Run, key: str, machine: str, earlier: int = 0, *, png: bool = False) -> RunView:
-    """Prepare one Run for the page; `key` makes ids unique, `earlier` Runs of its machine are not shown."""
+    """Prepare one Run. `key` makes its ids unique on the site."""
     all_boards = boards(run)
     groups = [group_view(board, key, png=png) for board in all_boards]
     notices = list(run.info.notices)
     if run.info.status != "complete":
-        notices.insert(0, f"this Run is {run.info.status}: what is not there yet is shown as skipped")
+        notices.insert(0, f"this Run is {run.info.status}: Cells without results are shown as skipped")
     return RunView(
         key,
         run,
         all_boards,
         machine,
-        statistics(run, machine),
+        run_properties(run, machine),
         notices,
         groups,
         glance(groups),
@@ -72,8 +89,21 @@ def run_view(run: Run, key: str, machine: str, earlier: int = 0, *, png: bool = 
     )
 
 
+def model_views(view: RunView) -> list[ModelView]:
+    """Return the models of a Run in the suite's order."""
+    models: dict[str, list[GroupView]] = {}
+    for group in view.groups:
+        models.setdefault(group.board.group.model, []).append(group)
+    return [_model(name, groups) for name, groups in models.items()]
+
+
+def _model(name: str, groups: list[GroupView]) -> ModelView:
+    lead = max(groups, key=lambda group: (group.best.speedup or 0.0) if group.best else 0.0)
+    return ModelView(name, groups, lead, headline.model_answers([group.board for group in groups]))
+
+
 def machine_name(machine: dict[str, Any]) -> str:
-    """Name a machine in words: processor, cores, memory, GPUs."""
+    """Name a machine by its processor, cores, memory and GPUs."""
     identity: dict[str, Any] = machine.get("identity") or {}
     cores, memory = identity.get("cores"), identity.get("memory_gib")
     parts = [
@@ -85,26 +115,25 @@ def machine_name(machine: dict[str, Any]) -> str:
     return ", ".join(part for part in parts if part) or str(machine.get("slug") or "unknown machine")
 
 
-def statistics(run: Run, machine: str) -> list[tuple[str, str]]:
-    """Return when, where and at which commit, and how much of the time was measurement."""
+def run_properties(run: Run, machine: str) -> Properties:
+    """Return date, machine, commit, number of Cells, share of measured time and library versions."""
     info = run.info
     state = info.machine.get("state") or {}
     commit = ""
     if info.commit:
         changed = " with uncommitted changes" if info.commit.dirty else ""
-        commit = f"{info.commit.hash[:10]}{changed}" + (
-            f" · {info.commit.subject}" if info.commit.subject else ""
-        )
-    counts = Counter(run.cells[run.cells["arm"] != "control"]["status"])
+        subject = f" · {info.commit.subject}" if info.commit.subject else ""
+        commit = f"{info.commit.hash[:10]}{changed}{subject}"
+    counts = Counter(record.status for record in run.records if record.arm != "control")
     cells = ", ".join(f"{counts[s]} {s}" for s in ("measured", "skipped", "failed") if counts[s])
     system = ", ".join(str(state[name]) for name in ("os", "kernel", "python") if state.get(name))
     pairs = [
-        ("When", info.started_at.replace("T", " ").replace("+00:00", " UTC")),
+        ("Date", info.started_at.replace("T", " ").replace("+00:00", " UTC")),
         ("Machine", machine),
         ("System", system),
         ("Commit", commit),
         ("Cells", cells or "none"),
-        ("Time", summary.trust(info)),
+        ("Time", headline.trust(info)),
         ("Libraries", ", ".join(f"{name} {version}" for name, version in sorted(info.versions.items()))),
     ]
     return [(name, text) for name, text in pairs if text]

@@ -1,29 +1,44 @@
-"""The report: a folder of pages that open from files, their figures and downloads. No network, ever."""
+"""The report: a folder of HTML pages with figures and downloads. It needs no server and no network."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from harness.analysis.words.numbers import percent, unit_word
 from harness.errors import StoreError
+from harness.report import links
+from harness.report.drawing.palette import variables
 from harness.report.exports.tables import board_json, cells_csv
 from harness.report.gathering import Site, gather
-from harness.report.pages.registry import pages
-from harness.report.rendering import SCRIPT, STYLE, html, script, style
+from harness.report.pages.registry import Document, pages
+from harness.report.tables import VERDICTS
+from harness.stats.quantiles import min_calls
 from harness.store.reading import Run
 from harness.store.writing import write_atomic
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_SHOWN = 100
+"""Rows of a leaderboard that are shown at first; a button shows the others. Showing many rows is slow."""
+_BREAKS = re.compile(r"(?<=\d) (?=[^\s\d(])|(?<=\d [hm]) (?=\d\d [ms]\b)|(?<= [kM]) (?=\w+/s)")
+"""Spaces that must not break a line: 95 %, 5 m 39 s, 28.4 k samples/s."""
+STYLE, SCRIPT = "assets/site.css", "assets/site.js"
 MANIFEST = "site.json"
-"""What was written last time: what of it is written no more is removed, and nothing else ever is."""
+"""The files of the last report. The next report removes those that it does not write again, and no others."""
 
 
 def write(runs: Sequence[Run], out: Path, faults: Sequence[str] = (), *, png: bool = False) -> Path:
     """Write the report of the Runs into the folder `out`; return its front page.
 
-    The newest Run of each suite and machine is shown in full, one by one and never pooled. `faults` are
-    sentences about Runs that could not be read; with `png` figures are files of that kind too. Raises
-    StoreError when `out` cannot be written.
+    The newest Run of each suite and machine is shown in full; Runs are never pooled. `faults`: sentences on
+    Runs that cannot be read. `png`: write figures as PNG too. Raises StoreError if `out` cannot be written.
     """
     site = gather(runs, faults, png=png)
     names: list[str] = []
@@ -40,7 +55,7 @@ def write(runs: Sequence[Run], out: Path, faults: Sequence[str] = (), *, png: bo
 
 
 def _files(site: Site) -> Iterator[tuple[str, bytes]]:
-    """Make every file of the site, one at a time: name and content."""
+    """Yield name and content of each file of the site, one at a time."""
     kept = [(view.run, view.boards) for view in site.views]
     yield STYLE, style().encode()
     yield SCRIPT, script().encode()
@@ -62,7 +77,7 @@ def _files(site: Site) -> Iterator[tuple[str, bytes]]:
 
 
 def _tidy(out: Path, names: Sequence[str]) -> None:
-    """Remove what an earlier report wrote here and this one did not."""
+    """Remove the files that an earlier report wrote here and this one did not."""
     try:
         before = json.loads((out / MANIFEST).read_bytes())
     except (OSError, ValueError):
@@ -72,3 +87,66 @@ def _tidy(out: Path, names: Sequence[str]) -> None:
         if path.is_relative_to(out.resolve()):
             path.unlink(missing_ok=True)
     write_atomic(out / MANIFEST, json.dumps(sorted(names)).encode())
+
+
+def html(document: Document, data: Mapping[str, Any], **known: Any) -> str:
+    """Render a document with its data; `known` is the data that all pages get."""
+    template = _environment().get_template(document.template)
+    return template.render(document=document, root=links.root_of(document.path), **known, **data)
+
+
+def style() -> str:
+    """Return the style sheet: colors of both themes, then all `.css` files, page.css first."""
+    light, dark = variables("light"), variables("dark")
+    screen = "@media screen"
+    system = f"{screen} and (prefers-color-scheme:dark)"
+    colors = (
+        f":root{{color-scheme:light;{light}}}\n"
+        f"{system}{{:root:not([data-theme=light]){{color-scheme:dark;{dark}}}}}\n"
+        f"{screen}{{:root[data-theme=dark]{{color-scheme:dark;{dark}}}}}\n"
+    )
+    return colors + _joined("css", last="print.css")
+
+
+def script() -> str:
+    """Return the script: all `.js` files."""
+    return _joined("js")
+
+
+def tight(text: str) -> str:
+    """Keep a number and its unit on one line, and a duration too."""
+    return _BREAKS.sub("\N{NO-BREAK SPACE}", text)
+
+
+def brief(value: float | None) -> str:
+    """Return a number for scripts to sort and compare by, with nine significant digits."""
+    return "" if value is None else f"{value:.9g}"
+
+
+def _joined(kind: str, last: str = "") -> str:
+    order = {f"page.{kind}": -1, last: 1}
+    paths: Sequence[Path] = sorted(TEMPLATES.glob(f"*.{kind}"), key=lambda p: (order.get(p.name, 0), p.name))
+    return "\n".join(path.read_text("utf-8") for path in paths)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"tight": tight, "brief": brief}
+    paths = {name: getattr(links, name) for name in ("board_path", "cell_path", "model_path", "family_path")}
+    environment.globals |= paths | {
+        "max_shown": MAX_SHOWN,
+        "verdicts": VERDICTS,
+        "percent": percent,
+        "unit_word": unit_word,
+        "needed": {q: min_calls(q) for q in (0.9, 0.99)},
+    }
+    return environment

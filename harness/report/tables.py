@@ -1,4 +1,4 @@
-"""A Group's leaderboard as the page shows it: headers with units, and rows of text with what they sort by."""
+"""The table of a leaderboard: headers with units, and rows of texts with the values to sort by."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from dataclasses import dataclass
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.words import headline as summary
+from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.report.columns import COLUMNS, aligned, best_unit, scaled
 from harness.report.drawing.palette import Family, family_of
 
 VERDICTS = {
-    "faster": ("▲", "faster", "faster than the baseline, beyond noise"),
-    "slower": ("▼", "slower", "slower than the baseline, beyond noise"),
-    "equivalent": ("=", "equivalent", "as fast as the baseline, within the precision or the noise floor"),
+    "faster": ("▲", "faster", "faster than the baseline, by more than the noise"),
+    "slower": ("▼", "slower", "slower than the baseline, by more than the noise"),
+    "equivalent": ("=", "equivalent", "as fast as the baseline, within the target CI or the noise floor"),
     "inconclusive": (
         "?",
         "inconclusive",
-        "these measurements cannot tell it from the baseline; more Trials may",
+        "the data do not show a difference to the baseline; more Trials may",
     ),
-    "baseline": ("◦", "baseline", "what the others are compared with"),
+    "baseline": ("◦", "baseline", "the other Cells are compared with it"),
 }
-"""Sign, word and meaning of each Verdict: never by colour alone."""
+"""Sign, word and meaning of each Verdict. The sign makes it readable without color."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """A column's header. `first` is the direction a first click sorts in."""
+    """A column's header. `first`: the sort direction of the first click."""
 
     key: str
     label: str
@@ -40,7 +40,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Value:
-    """A cell: its text (None: missing, with the reason in `note`), what it sorts by, and its interval."""
+    """A table cell: text (None if missing; `note` has the reason), value to sort by, interval."""
 
     key: str
     label: str
@@ -52,7 +52,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Span:
-    """A speed-up's bar, all in percent of the track: from `one` (the baseline) to `at`, interval, floor."""
+    """A speed-up's bar in percent of the track: from `one` (the baseline) to `at`; interval; noise floor."""
 
     one: float
     at: float
@@ -80,7 +80,7 @@ class Line:
 
     @property
     def build(self) -> str:
-        """The build's time with its unit; empty where none is known."""
+        """Return the build time with its unit; empty if unknown."""
         return "" if self.record.build_s is None else say.quantity(self.record.build_s, "s")
 
 
@@ -93,9 +93,9 @@ class Table:
 
 
 def table(board: Board) -> Table:
-    """Return a Group's leaderboard, ready for the page."""
+    """Return the table of a Group's leaderboard."""
     rows = board.rows
-    heads, columns = _columns(rows, summary.sample_of(board.group))
+    heads, columns = _columns(rows, headline.sample_of(board.group))
     values = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
     spans, changes, qualities = _spans(rows), _changes(rows, board.unit), _qualities(rows, board.unit)
     lines = [
@@ -104,8 +104,8 @@ def table(board: Board) -> Table:
             family_of(row.families, row.arm),
             row.cell_id == board.best,
             row.cell_id == board.smallest,
-            "" if row.speedup is None else say.factor(row.speedup),
-            _interval(row),
+            speedup_text(row),
+            interval_text(row),
             VERDICTS.get(row.verdict or ""),
             spans[index],
             qualities[index],
@@ -117,8 +117,8 @@ def table(board: Board) -> Table:
     return Table(tuple(heads), tuple(lines))
 
 
-def _columns(rows: Sequence[Comparison], sample: str) -> tuple[list[Head], list[list[Value]]]:
-    """Write the columns of numbers; those that nobody has are left out, but for the percentiles."""
+def _columns(rows: Sequence[Comparison], call: str) -> tuple[list[Head], list[list[Value]]]:
+    """Return headers and columns of numbers, without empty columns; percentiles always stay."""
     heads, columns, units = [], [], _shared_units(rows)
     paced = any(row.qps is not None for row in rows)
     for column in COLUMNS:
@@ -128,7 +128,7 @@ def _columns(rows: Sequence[Comparison], sample: str) -> tuple[list[Head], list[
         written = scaled(numbers, column.kind, units.get(column.unit_of))
         label = f"{column.label}, {written.unit}" if written.unit else column.label
         first = "descending" if column.more else "ascending"
-        about = (column.paced if paced and column.paced else column.about).format(sample=sample)
+        about = (column.paced if paced and column.paced else column.about).format(call=call)
         heads.append(Head(column.key, column.label, written.unit, about, first))
         columns.append(
             [
@@ -140,7 +140,7 @@ def _columns(rows: Sequence[Comparison], sample: str) -> tuple[list[Head], list[
 
 
 def _shared_units(rows: Sequence[Comparison]) -> dict[str, tuple[float, str]]:
-    """Units of the columns that are read beside each other."""
+    """Return the units of columns that share one unit."""
     shared = {column.unit_of: column.kind for column in COLUMNS if column.unit_of}
     return {
         name: best_unit(
@@ -150,7 +150,15 @@ def _shared_units(rows: Sequence[Comparison]) -> dict[str, tuple[float, str]]:
     }
 
 
-def _interval(row: Comparison) -> str:
+def speedup_text(row: Comparison) -> str:
+    """Return a speed-up's number: 1 for the baseline, empty if unknown."""
+    if row.speedup is None:
+        return ""
+    return "1" if row.arm == "baseline" else say.factor(row.speedup)
+
+
+def interval_text(row: Comparison) -> str:
+    """Return the 95 % interval of a speed-up; empty for the baseline and if unknown."""
     if row.speedup is None or row.arm == "baseline":
         return ""
     return say.factors(row.speedup_low, row.speedup_high)
@@ -168,7 +176,7 @@ def _changes(rows: Sequence[Comparison], unit: str) -> list[Value]:
     label = f"Change, {say.unit_word(unit) or 'score'}"
     sorts = [None if row.quality_loss is None else -row.quality_loss for row in rows]
     return [
-        Value("change", label, text, by, "" if text else "no paired answers", _change_interval(row))
+        Value("change", label, text, by, "" if text else "no paired scores", _change_interval(row))
         for row, text, by in zip(rows, texts, sorts, strict=True)
     ]
 
@@ -177,11 +185,13 @@ def _qualities(rows: Sequence[Comparison], unit: str) -> list[Value]:
     found = []
     for row in rows:
         text = None if row.quality is None else say.score(row.quality, unit)
-        unknown = "some of its answers are no numbers" if row.quality_metric else "quality was not measured"
+        unknown = (
+            "some of its outputs are NaN or infinite" if row.quality_metric else "quality was not measured"
+        )
         note, interval = unknown, ""
         if text is not None and row.quality_low is not None and row.quality_high is not None:
             low, high = say.score(row.quality_low, unit), say.score(row.quality_high, unit)
-            note = f"95 % interval {low} to {high}, {int(row.evaluation_samples or 0):,} items"
+            note = f"95 % interval {low} to {high}, {int(row.evaluation_samples or 0):,} samples"
             mark = f" {'%' if unit == 'pt' else unit}"
             interval = f"{low.removesuffix(mark)}–{high.removesuffix(mark)}"
         found.append(Value("quality", "Quality", text, row.quality, note, interval))
@@ -189,12 +199,12 @@ def _qualities(rows: Sequence[Comparison], unit: str) -> list[Value]:
 
 
 def _spans(rows: Sequence[Comparison]) -> list[Span | None]:
-    """Lay all speed-ups of the Group on one logarithmic track that holds the baseline too."""
+    """Place all speed-ups of the Group on one logarithmic track, with the baseline."""
     known = [row.speedup for row in rows if row.speedup]
     ends = [end for row in rows for end in (row.speedup_low, row.speedup_high) if end]
     if not known:
         return [None] * len(rows)
-    # An interval that knows nothing must not squeeze the others: ends count up to twice the estimates.
+    # A very wide interval must not squeeze the others: ends count up to twice the estimates.
     low = max(min([*known, *ends, 1.0]), min([*known, 1.0]) / 2)
     high = min(max([*known, *ends, 1.0]), max([*known, 1.0]) * 2)
     start, width = math.log(low), max(math.log(high / low), math.log(1.1))

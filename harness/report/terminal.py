@@ -1,4 +1,4 @@
-"""A Run as the terminal shows it at the end of `harness run`: a table a Group, then the answers."""
+"""A Run in the terminal, at the end of `harness run`: one table per Group, then the answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import answers, conditions, place, speed_of
 from harness.report.columns import peak_memory, scaled, tokens_per_s
-from harness.report.tables import VERDICTS
+from harness.report.tables import VERDICTS, interval_text, speedup_text
 from harness.store.reading import Run
 
 if TYPE_CHECKING:
@@ -25,18 +25,18 @@ SPEEDS: dict[str, tuple[Callable[[Comparison], float | None], str, str]] = {
     "throughput": (lambda row: row.throughput_samples_per_s, "samples/s", "samples"),
     "rate": (lambda row: row.qps, "queries/s", "queries"),
 }
-"""What stands for speed: the Record's value, its kind of unit, and what it is called beside the unit."""
+"""The column of speed: the Record's value, its kind of unit, and its header."""
 STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", "baseline": "dim", "equivalent": ""}
 
 
 @dataclass(frozen=True)
 class Tables:
-    """One table a Group and its answers, made for the width of the console: 80 columns or more."""
+    """One table per Group and its answers, for a console of 80 columns or more."""
 
     run: Run
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Make the parts (rich's protocol)."""
+        """Return the parts (rich's protocol)."""
         from rich.text import Text
 
         found = boards(self.run)
@@ -52,7 +52,7 @@ class Tables:
                 yield _off(row)
             yield Text("")
         if not found:
-            yield Text("This Run holds no Cell.")
+            yield Text("This Run has no Cells.")
 
 
 def table(run: Run) -> Tables:
@@ -98,7 +98,7 @@ def _table(board: Board, width: int) -> Table:
 
 
 def _name(row: Comparison, board: Board, room: int) -> Text:
-    """The technique's name in at most `room` characters; texts, not markup: a name may hold brackets."""
+    """Return the technique's name in at most `room` characters, as text without markup."""
     from rich.text import Text
 
     best, over = row.cell_id == board.best, row.within_budget is False
@@ -107,20 +107,18 @@ def _name(row: Comparison, board: Board, room: int) -> Text:
 
 
 def _cells(row: Comparison, board: Board, numbers: list[str]) -> list[Text]:
-    """What stands behind the name."""
+    """Return the row's other cells."""
     from rich.text import Text
 
     best, over = row.cell_id == board.best, row.within_budget is False
     tone = "bold" if best else "dim" if over else ""
-    baseline = row.arm == "baseline"
-    speed = "–" if row.speedup is None else f"{'1' if baseline else say.factor(row.speedup)}×"
-    interval = "" if row.speedup is None or baseline else say.factors(row.speedup_low, row.speedup_high)
+    speedup = speedup_text(row)
     change = say.change_text(row, row.quality_loss) or "–"
     verdict = VERDICTS.get(row.verdict or "")
     shown = f"{verdict[0]} {verdict[1]}" if verdict else "–"
     return [
-        Text(speed, style=tone),
-        Text(interval, style="dim"),
+        Text(f"{speedup}×" if speedup else "–", style=tone),
+        Text(interval_text(row), style="dim"),
         *[Text(number) for number in numbers],
         Text(f"{change}{'!' if over else ' '}", style="red" if over else ""),
         Text(shown, style=STYLES.get(row.verdict or "", "")),
@@ -128,7 +126,7 @@ def _cells(row: Comparison, board: Board, numbers: list[str]) -> list[Text]:
 
 
 def _off(row: Comparison) -> Text:
-    """A Cell that failed its audit, and why."""
+    """Name a Cell that failed its audit, and say why."""
     from rich.text import Text
 
     text = Text("off the board: ", style="red")

@@ -53,7 +53,7 @@ def set_value(page, name, value):
 
 
 def open_machine(page, index):
-    """The click changes the address; the page answers to that in a later turn of its event loop."""
+    """The click changes the address; the page answers to that in a later step of its event loop."""
     page.execute_script("arguments[0].click()", page.find_elements(By.CSS_SELECTOR, ".machines a")[index])
     WebDriverWait(page, 60).until(lambda p: p.find_elements(By.CSS_SELECTOR, ".run")[index].is_displayed())
 
@@ -150,7 +150,7 @@ def test_a_filter_that_nothing_fits_says_so_and_fades_the_points(page):
     assert len(names(page)) == len(TECHNIQUES)
 
 
-@pytest.mark.parametrize("key", ["drop", "p50", "rss", "size"])
+@pytest.mark.parametrize("key", ["loss", "p50", "rss", "size"])
 def test_a_slider_leaves_what_holds_its_budget_and_says_how_much_it_is(page, key):
     taken = page.execute_script(
         "return Object.fromEntries([...document.querySelectorAll('.entry')].map("
@@ -173,7 +173,7 @@ def test_a_slider_leaves_what_holds_its_budget_and_says_how_much_it_is(page, key
 def test_a_budget_of_one_metric_leaves_models_of_another_alone(driver, site):
     page = opened(driver, board_of(site, "ffff"))
     metrics = page.execute_script(
-        "return [...document.querySelectorAll('input[data-key=drop]')].map(e => [e.name, e.dataset.metric])"
+        "return [...document.querySelectorAll('input[data-key=loss]')].map(e => [e.name, e.dataset.metric])"
     )
     assert [metric for _, metric in metrics] == ["top1", "cosine"]
     for turn, (name, _) in enumerate(metrics):
@@ -182,7 +182,7 @@ def test_a_budget_of_one_metric_leaves_models_of_another_alone(driver, site):
         assert names(page, 1 - turn) == before
         kept = page.execute_script(
             "return [...document.querySelectorAll('table.board')[arguments[0]].tBodies]"
-            ".filter(b => !b.hidden).map(b => Number(b.dataset.drop))",
+            ".filter(b => !b.hidden).map(b => Number(b.dataset.loss))",
             turn,
         )
         assert set(kept) == {0}
@@ -190,10 +190,10 @@ def test_a_budget_of_one_metric_leaves_models_of_another_alone(driver, site):
 
 
 def test_budgets_and_filters_hold_together(page):
-    set_value(page, "limit-drop", 0)
+    set_value(page, "limit-loss", 0)
     set_value(page, "family", "quantized")
     assert names(page) == []
-    set_value(page, "limit-drop", 99)
+    set_value(page, "limit-loss", 99)
     assert set(names(page)) == {"int8-dynamic", "int8-static"}
 
 
@@ -259,7 +259,7 @@ def test_dark_follows_the_system_and_the_button(page):
     assert background(page) != light
     button = page.find_element(By.ID, "theme")
     button.click()
-    assert button.get_attribute("aria-label") == "Colours: light"
+    assert button.get_attribute("aria-label") == "Theme: light"
     assert background(page) == light
     media(page, "light")
     button.click()

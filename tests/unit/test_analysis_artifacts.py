@@ -8,7 +8,7 @@ import pytest
 from runs import record
 
 from harness.analysis.records.columns import LOW_PRECISION, add_artifact
-from harness.report.precision import low_precision
+from harness.report.compute import low_precision
 from harness.store.record import Record
 from harness.store.schema import columns
 
@@ -60,27 +60,27 @@ def test_a_step_that_tells_nothing_of_use_leaves_the_columns_out(details):
 
 def test_the_page_says_it_in_words():
     assert low_precision(built(TOLD)) == [
-        ("compute_dtype", "uint8 × int8, one weight scale a channel; weights in 8 bits"),
-        ("computed low", "98.7 % of the FLOPs"),
-        ("stored low", "97.0 % of the weights' bytes"),
+        ("compute dtype", "uint8 × int8, one weight scale a channel; weights in 8 bits"),
+        ("low-precision FLOPs", "98.7 % of the FLOPs"),
+        ("low-precision weights", "97.0 % of the weights' bytes"),
         ("left in float", "2 Conv, 1 Gemm"),
-        ("quantize and dequantize", "17 activations"),
-        ("operators added", "39 DequantizeLinear, 17 QuantizeLinear"),
+        ("QDQ pairs", "17 activations"),
+        ("added operators", "39 DequantizeLinear, 17 QuantizeLinear"),
     ]
 
 
 def test_weights_alone_and_nothing_left_in_float():
     told = {**TOLD, "weight_only_flops_share": 1.0, "low_precision_flops_share": 0.0, "float_operators": {}}
     found = dict(low_precision(built(told)))
-    assert found["weights only"] == "100 % of the FLOPs, computed in float"
-    assert found["computed low"] == "0.0 % of the FLOPs"
-    assert found["left in float"] == "no product or convolution"
+    assert found["weight-only FLOPs"] == "100 % of the FLOPs, computed in float"
+    assert found["low-precision FLOPs"] == "0.0 % of the FLOPs"
+    assert found["left in float"] == "no matrix product, no convolution"
 
 
 def test_a_cell_in_full_precision_and_a_damaged_text_say_nothing():
     assert low_precision(record()) == []
     found = low_precision(record(low_precision_weight_share=1.0, overhead_operators="{"))
-    assert "operators added" not in dict(found)
+    assert "added operators" not in dict(found)
 
 
 def test_the_digest_of_the_content_is_kept():

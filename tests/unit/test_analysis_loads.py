@@ -14,7 +14,7 @@ from runs import record
 from harness.analysis.compare.timing import ratio_of, timings
 from harness.analysis.records.arms import block_row
 from harness.analysis.records.columns import add_load, load_warnings
-from harness.report.arrivals import arrivals
+from harness.report.details import queries
 from harness.store.arrays import pack
 
 
@@ -56,7 +56,7 @@ def test_nothing_is_said_where_queries_wait_for_each_other() -> None:
     add_load(made, [block(None)], [{"search": {}}])
     assert made == record()
     assert load_warnings(made, [], [{"search": {}}]) == []
-    assert arrivals(made) == []
+    assert queries(made) == []
 
 
 def test_a_reader_is_warned() -> None:
@@ -99,14 +99,14 @@ def test_a_server_arms_speed_up_is_the_ratio_of_its_rates() -> None:
 def test_the_page_tells_how_the_rate_was_found() -> None:
     searches = [{"rates_per_s": [90.0, 110.0], "resolved": True}, {"rates_per_s": [50.0], "resolved": False}]
     row = record(qps=104.0, over_bound_share=0.01, utilization=0.8, search=json.dumps(searches))
-    assert arrivals(row) == [
+    assert queries(row) == [
         ("rate", "104 queries/s"),
-        ("over the bound", "1.0 % of queries"),
-        ("busy", "80 % of the time"),
+        ("over the bound", "1.0 % of the queries"),
+        ("utilization", "80 % of the time"),
         ("search, Trial 1", "90.0 queries/s → 110 queries/s"),
-        ("search, Trial 2", "50.0 queries/s, not settled"),
+        ("search, Trial 2", "50.0 queries/s, did not converge"),
     ]
-    assert arrivals(replace(row, search="{torn"))[3:] == []
+    assert queries(replace(row, search="{torn"))[3:] == []
 
 
 @pytest.mark.parametrize(("over", "told"), [(0.012, False), (0.03, True), (None, False)])

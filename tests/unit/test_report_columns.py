@@ -53,7 +53,7 @@ def test_a_missing_percentile_says_how_many_calls_it_needs(tmp_path):
     line = made(tmp_path, TECHNIQUES[:2], trials=1, rounds=2).lines[0]
     values = {value.key: value for value in line.values}
     assert values["p99"].text is None
-    assert values["p99"].note == "n too small: it needs 662 timed calls, this Cell has 80"
+    assert values["p99"].note == "too few calls: it needs 662 timed calls, this Cell has 80"
 
 
 def test_columns_that_nobody_has_are_left_out_but_latency_stays(tmp_path):
@@ -134,10 +134,10 @@ def test_headers_say_what_was_timed_in_this_scenario(tmp_path):
         )
         return {head.key: head.about for head in made(tmp_path / group.scenario, techniques, group).heads}
 
-    assert about(Group())["p99"] == "99 of 100 take less: time of one call"
+    assert about(Group())["p99"] == "99th percentile: time of one call"
     server = about(Group(scenario="server"), qps=900.0)
-    assert server["p50"] == "median latency of one query since it was due"
-    assert "as many as came" in server["throughput"]
+    assert server["p50"] == "median: latency of one query since it was due"
+    assert "limited by the query rate" in server["throughput"]
 
 
 def test_quality_and_its_change_have_their_intervals_beside_them(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from pages import whole
 from runs import GROUPS, MACHINE, TECHNIQUES, Group, Technique, make_run, vary
 
-from harness.report.pages.family import told_apart
+from harness.report.pages.family import common_end
 
 
 def table(tmp_path, runs):
@@ -34,7 +34,7 @@ def test_the_family_stands_on_top_in_all_groups_and_no_other_family(tmp_path):
     assert set(rows) == {"int8-dynamic", "int8-static", "pruned-int8", "int4"}
     assert all(len(cells) == 3 for cells in rows.values())
     assert all("▼" in cell and 'class="sr"> slower' in cell for cell in rows["int8-dynamic"])
-    assert all(" over" in cell and "over the budget</span>" in cell for cell in rows["pruned-int8"])
+    assert all(" over" in cell and "over budget</span>" in cell for cell in rows["pruned-int8"])
     assert not any("over" in cell for cell in rows["int8-static"])
     assert ["skipped" in cell for cell in rows["int4"]] == [False, False, True]
     assert 'title="no &lt;kernel&gt; for it"' in rows["int4"][2]
@@ -49,13 +49,13 @@ def test_who_has_no_figure_anywhere_is_named_with_the_reason(tmp_path):
         Technique("trt", status="skipped", reason="not of this family"),
     )
     html, ((_, rows),) = table(tmp_path, [make_run(tmp_path / "run", techniques=(*TECHNIQUES, *absent))])
-    told = html.partition("Without a figure in any Group: ")[2].partition("</p>")[0]
+    told = html.partition("No result in any Group: ")[2].partition("</p>")[0]
     assert "trt-int8</a>" in told
     assert "(skipped: needs an NVIDIA &lt;GPU&gt;)" in told
     assert told.count("</a>") == 1
     assert "trt-int8" not in rows
     alone, _ = table(tmp_path / "alone", [make_run(tmp_path / "other")])
-    assert "Without a figure" not in alone
+    assert "No result" not in alone
 
 
 def test_machines_have_a_table_each(tmp_path):
@@ -76,4 +76,4 @@ def test_machines_have_a_table_each(tmp_path):
     ],
 )
 def test_what_all_groups_share_is_said_once(places, shared, heads):
-    assert told_apart(places) == (shared, heads)
+    assert common_end(places) == (shared, heads)

@@ -225,9 +225,9 @@ def test_disturbed_blocks_are_ringed_and_no_others(tmp_path):
     assert sorted(ring.attrib["d"].count("M") for ring in rings) == sorted(tagged) == [3, 3]
 
 
-def test_a_baseline_stands_beside_its_shadow(tmp_path):
+def test_a_baseline_stands_beside_its_control(tmp_path):
     found = cell(tmp_path, "eager")
-    assert [arm.name for arm in found.arms] == ["eager", "its second copy (shadow)"]
+    assert [arm.name for arm in found.arms] == ["eager", "control (same code)"]
 
 
 def test_too_few_calls_have_no_distribution(tmp_path):
@@ -260,12 +260,12 @@ def test_axes_name_what_was_timed(tmp_path):
     )
 
 
-def test_the_roofline_says_the_share_of_the_roof(tmp_path):
+def test_the_roofline_says_the_share_of_the_peak(tmp_path):
     assert drawing("roofline", cell(tmp_path / "a")) is None  # nothing known of its bytes
     shown = words(drawing("roofline", cell(tmp_path / "b", **KNOWN)))
     assert "int8-static: 5.0 %" in shown
-    assert "float32 roof 200 GFLOP/s" in shown
-    assert "arithmetic intensity, FLOP a byte (logarithmic)" in shown
+    assert "float32 peak 200 GFLOP/s" in shown
+    assert "arithmetic intensity, FLOP/byte (logarithmic)" in shown
     waiting = words(drawing("roofline", cell(tmp_path / "c", **KNOWN, utilization=0.25)))
     assert "int8-static: 20 %" in waiting  # of the time in which there was a query to answer
 

@@ -1,4 +1,4 @@
-"""Machines: told apart by what they are, side by side by content, at addresses that stay."""
+"""The machines page: names of machines, Groups compared by content, stable paths."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def test_a_machines_check_up_is_shown_and_an_older_run_without_one_too(tmp_path)
     text = whole(tmp_path / "out", [run])["machines.html"].text
     assert "badsteal12 % <stolen>others had the coresmove away" in text
     assert "noteswaponpages may be fetched–" in text
-    assert "Found in order: load. This system does not tell: turbo." in text
+    assert "Passed: load. Not available on this system: turbo." in text
     older = make_run(tmp_path / "b", GROUPS[:1], TECHNIQUES[:3])
     content = json.loads((older.folder / "run.json").read_text("utf-8"))
     del content["doctor"]
     (older.folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
     text = whole(tmp_path / "older", [load(older.folder)])["machines.html"].text
-    assert "Its Runs hold no check-up" in text
+    assert "Its Runs have no results of harness doctor." in text
 
 
 def test_a_machine_is_told_in_words(tmp_path):
@@ -111,7 +111,7 @@ def test_a_row_is_led_only_beyond_the_intervals_of_all_others():
     assert leaders(slow, fast) == [1]
     assert leaders(fast, slow, Speed("–")) == [0]
     assert leaders(slow, fast, near) == []  # their intervals meet
-    assert leaders(fast, Speed("9, over the budget", "d")) == []  # one figure that counts is no comparison
+    assert leaders(fast, Speed("9, over budget", "d")) == []  # one figure that counts is no comparison
     assert leaders(Speed("0.5", "e", 0.4, 0.6), Speed("0.8", "f", 0.7, 0.9)) == []  # nobody gains
     assert leaders(fast, Speed("1", "g", 0.9, None)) == []  # an end that is not known may be anywhere
     assert leaders() == leaders(fast) == []
@@ -133,6 +133,6 @@ def test_the_leader_of_a_row_is_bold_with_a_sign_and_told_to_those_who_do_not_se
     assert row.count('<span class="sr"> gains most</span>') == 1
     baseline = html.partition(">eager</th>")[2].partition("</tr>")[0]
     assert "leads" not in baseline
-    assert "over the budget" in html.partition(">compile</th>")[2].partition("</tr>")[0]
+    assert "over budget" in html.partition(">compile</th>")[2].partition("</tr>")[0]
     alone = whole(tmp_path / "alone", runs[:1])["machines.html"]
     assert "Side by side" not in alone.text

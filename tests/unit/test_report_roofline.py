@@ -1,11 +1,11 @@
-"""The roofline in words: figures with units, and nothing where nothing is known."""
+"""The roofline in words: values with units; unknown values are left out."""
 
 import json
 from typing import Any
 
 from runs import comparison
 
-from harness.report.roofline import roofline
+from harness.report.compute import roofline
 from harness.store.info import RunInfo
 
 PEAKS = [{"threads": 2, "rates": [], "memory_bandwidth_bytes_per_s": 10e9, "notes": []}]
@@ -31,24 +31,24 @@ def words(**changes: Any) -> dict[str, str]:
 
 def test_a_memory_bound_record() -> None:
     found = words()
-    assert found["of this machine’s roof"] == "20 % of 100 GFLOP/s, float32"
-    assert found["intensity"] == "4.90 FLOP a byte"
-    assert found["of the copy rate"] == "41 % of 10.0 GB/s"
-    assert found["bound by"] == "memory: its intensity is below the ridge point of 10.0 FLOP a byte"
-    assert found["weights"] == "8.00 MB a call"
+    assert found["compute utilization"] == "20 % of 100 GFLOP/s, the peak in float32"
+    assert found["arithmetic intensity"] == "4.90 FLOP/byte"
+    assert found["bandwidth utilization"] == "41 % of 10.0 GB/s"
+    assert found["bound by"] == "memory: its arithmetic intensity is below the ridge point of 10.0 FLOP/byte"
+    assert found["weights"] == "8.00 MB per call"
 
 
-def test_a_roof_of_another_type_is_named_beside_the_float32_roof() -> None:
+def test_the_peak_of_another_dtype_is_given_relative_to_float32() -> None:
     shares = json.dumps({"int8": 0.97, "float32": 0.03})
     found = words(flops_by_type=shares, peak_over_float32=1.05)
-    assert found["of this machine’s roof"] == (
-        "20 % of 100 GFLOP/s, 97.0 % int8 and 3.0 % float32 (1.05 × the float32 roof)"
+    assert found["compute utilization"] == (
+        "20 % of 100 GFLOP/s, the peak in 97.0 % int8 and 3.0 % float32 (1.05 × the float32 peak)"
     )
 
 
-def test_a_rate_that_memory_cannot_have_served_is_explained() -> None:
+def test_a_utilization_above_1_is_explained_by_caches() -> None:
     assert (
-        words(bandwidth_utilization=2.5)["of the copy rate"] == "250 % of 10.0 GB/s, so in part from caches"
+        words(bandwidth_utilization=2.5)["bandwidth utilization"] == "250 % of 10.0 GB/s, partly from caches"
     )
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from runs import comparison
 
-from harness.report.figures.sensitivity import MAXIMUM, layers_figure, measured_layers
+from harness.report.figures.sensitivity import MAX_LAYERS, layers_figure, measured_layers
 
 
 def test_a_long_list_shows_the_worst_and_says_what_it_leaves_out():
@@ -16,8 +16,8 @@ def test_a_long_list_shows_the_worst_and_says_what_it_leaves_out():
     found = layers_figure(comparison(technique="mixed", build_details=json.dumps(steps)))
     assert found is not None
     assert "layer000" in found
-    assert found.count("layer0") == MAXIMUM
-    assert f"{100 - MAXIMUM} less sensitive not shown" in found
+    assert found.count("layer0") == MAX_LAYERS
+    assert f"{100 - MAX_LAYERS} less sensitive layers not shown" in found
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,11 @@ from pages import page, whole
 from runs import GROUPS, MACHINE, TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
 from harness.errors import StoreError
+from harness.report.absent import excerpt
 from harness.report.figures.payback import spread
 from harness.report.gathering import newest
 from harness.report.links import unique
-from harness.report.logs import excerpt
-from harness.report.rendering import tight
-from harness.report.site import write
+from harness.report.site import tight, write
 
 
 def usual(tmp_path, **kwargs):
@@ -131,7 +130,7 @@ def test_a_cells_page_tells_its_record_its_steps_and_how_to_repeat_it(site):
         "faster than the baseline",
         "quantize: dtype int8",
         "git checkout 4be1d8c0a93f",
-        "Seen in its 36 Blocks: steal in 3",
+        "Noise in its 36 Blocks: steal in 3",
         "latency_p50_s",
         "peak in the timed Blocks",
     ):
@@ -145,8 +144,8 @@ def test_a_cells_page_tells_its_record_its_steps_and_how_to_repeat_it(site):
 def test_a_family_page_says_after_how_many_calls_a_build_pays_back(tmp_path):
     pages = whole(tmp_path / "out", [make_run(tmp_path / "run")])
     text = pages["families/quantize.html"].text.replace("\u202f", " ").replace("\u00a0", " ")
-    assert "6 of 6 Cells are certainly faster than their baseline, 2 of them over the quality budget." in text
-    assert re.search(r"The largest gain: int8-static — 3\.\d\d ×", text)
+    assert "6 of 6 Cells are faster than their baseline; 2 of them exceed the quality budget." in text
+    assert re.search(r"The largest speed-up: int8-static — 3\.\d\d ×", text)
     assert "int8-static" in text
     assert "pruned-int8" in text
     assert "pruned-50" not in text
@@ -223,7 +222,7 @@ def test_several_machines_are_shown_apart_and_only_their_newest_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["empty", "all-failed", "no-quality", "no-shadow", "one", "no-baseline", "bare", "missing"]
+    "kind", ["empty", "all-failed", "no-quality", "no-control", "one", "no-baseline", "bare", "missing"]
 )
 def test_odd_runs_make_a_page(tmp_path, kind):
     run = {
@@ -232,7 +231,7 @@ def test_odd_runs_make_a_page(tmp_path, kind):
             p, GROUPS, tuple(replace(t, status="failed", reason="boom") for t in TECHNIQUES)
         ),
         "no-quality": lambda p: make_run(p, (Group(quality=None),)),
-        "no-shadow": lambda p: make_run(p, control=False),
+        "no-control": lambda p: make_run(p, control=False),
         "one": lambda p: make_run(p, GROUPS, TECHNIQUES[:1]),
         "no-baseline": lambda p: make_run(p, GROUPS, vary("eager", status="failed", reason="boom")),
         "bare": lambda p: make_run(
@@ -265,7 +264,7 @@ def test_no_runs_and_damaged_ones_are_said_so(tmp_path):
 def test_a_doubtful_run_warns_above_its_answers(tmp_path, site):
     run = make_run(tmp_path / "run", grade={"letter": "D", "reasons": ["72 % was lost"], "remedies": []})
     found = page(tmp_path / "out", [run])
-    assert "Trust grade D. The machine was disturbed while this was measured (72 % was lost)" in found.text
+    assert "Trust grade D. Noise disturbed this Run (72 % was lost)" in found.text
     assert "Trust grade" not in site[1]["index.html"].text
 
 

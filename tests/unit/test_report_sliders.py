@@ -1,11 +1,11 @@
-"""Sliders: one for each quality metric, since units do not mix; stops are what rows take."""
+"""Sliders: one for each quality metric, because their units differ; they stop at the values of rows."""
 
 from __future__ import annotations
 
 from runs import TECHNIQUES, Group, make_run
 
 from harness.analysis.compare.leaderboard import boards
-from harness.report.sliders import STOPS, limits, sliders
+from harness.report.pages.board import MAX_STOPS, limits, sliders
 
 MIXED = (
     Group("cnn"),
@@ -16,16 +16,16 @@ MIXED = (
 
 def test_each_metric_has_a_slider_of_its_own_unit_and_rows(tmp_path):
     found = boards(make_run(tmp_path / "run", MIXED))
-    quality = {slider.metric: slider for slider in sliders(found) if slider.key == "drop"}
+    quality = {slider.metric: slider for slider in sliders(found) if slider.key == "loss"}
     assert {metric: slider.label for metric, slider in quality.items()} == {
-        "top1": "Drop in top1",
-        "cosine": "Drop in cosine",
-        "max-error": "Rise in max-error",
+        "top1": "Quality loss, top1",
+        "cosine": "Quality loss, cosine",
+        "max-error": "Quality loss, max-error",
     }
     assert len({slider.name for slider in sliders(found)}) == len(sliders(found))
     for board in found:
         own = quality[board.metric]
-        assert own.values == sorted({limits(row)["drop"] for row in board.rows})
+        assert own.values == sorted({limits(row)["loss"] for row in board.rows})
         assert own.texts[-1].endswith(" points") == (board.unit == "pt")
     assert max(quality["top1"].values) > 0.5  # points
     assert max(quality["cosine"].values) < 0.02  # a difference of scores
@@ -44,7 +44,7 @@ def test_stops_are_few_and_hold_both_ends(tmp_path):
     found = boards(make_run(tmp_path / "run", groups, TECHNIQUES[:8], trials=2, rounds=2))
     latency = next(slider for slider in sliders(found) if slider.key == "p50")
     taken = [limits(row)["p50"] for board in found for row in board.rows]
-    assert len(latency.values) == STOPS < len(taken)
+    assert len(latency.values) == MAX_STOPS < len(taken)
     assert (latency.values[0], latency.values[-1]) == (min(taken), max(taken))
 
 

@@ -10,7 +10,7 @@ from pages import whole
 from runs import GROUPS, comparison, make_run, vary
 
 from harness.report.details import build_steps, steps
-from harness.report.statistics import key_in_words, statistics, value_in_words
+from harness.report.properties import key_in_words, properties, value_in_words
 
 
 @pytest.mark.parametrize(
@@ -38,17 +38,17 @@ def test_a_key_is_words_and_its_ending_the_unit(key, value, name, text):
 
 @pytest.mark.parametrize("value", [None, "", [], {}, {"names": []}, [None, ""]])
 def test_what_is_empty_is_not_told(value):
-    assert statistics({"float_operator_names": value, "left": 0}) == [("left", "0")]
+    assert properties({"float_operator_names": value, "left": 0}) == [("left", "0")]
 
 
 def test_settings_inside_settings_are_words_and_names_inside_reports_are_not():
-    assert statistics({"finetune": {"learning_rate": 0.004, "max_time_s": 2}}) == [
+    assert properties({"finetune": {"learning_rate": 0.004, "max_time_s": 2}}) == [
         ("finetune", "learning rate 0.004, max time 2.00 s")
     ]
-    assert statistics({"zero_share": {"fc_out_s": 0.8, "conv_1": 0.5}}, named=True) == [
+    assert properties({"zero_share": {"fc_out_s": 0.8, "conv_1": 0.5}}, named=True) == [
         ("zero", "fc_out_s 80 %, conv_1 50 %")
     ]
-    assert statistics({"channels_left": {f"layer_{i}": 8 for i in range(40)}}, named=True)[0][1].endswith(
+    assert properties({"channels_left": {f"layer_{i}": 8 for i in range(40)}}, named=True)[0][1].endswith(
         "layer_23 8 and 16 more"
     )
 
@@ -66,13 +66,13 @@ BUILD = json.dumps([{"step": "quantize/static", "build_s": 3.2, "version": 4, "d
 def test_a_build_step_tells_what_it_reports_without_knowing_the_technique():
     (step,) = build_steps(comparison(build_details=BUILD))
     assert step.title == "quantize/static"
-    assert dict(step.statistics) == {
+    assert dict(step.properties) == {
         "build time": "3.20 s",
         "FLOPs by type": "int8 97.0 %, float32 3.0 %",
         "low precision FLOPs": "97.0 %",
         "new cache": "2.00 MB",
     }
-    assert steps(comparison(pipeline='[{"runtime": "onnxruntime"}]'))[0].statistics == []
+    assert steps(comparison(pipeline='[{"runtime": "onnxruntime"}]'))[0].properties == []
     assert build_steps(comparison(build_details="damaged")) == []
 
 

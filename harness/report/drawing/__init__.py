@@ -1,1 +1,1 @@
-"""What every figure needs: colours and type, labels that keep clear of each other, SVG fit for the page."""
+"""Tools for figures: colors and text, labels that do not overlap, SVG for the page."""

@@ -1,4 +1,4 @@
-"""A blank figure in the house style, and how wide a text will be. One unit is one pixel of the SVG."""
+"""An empty figure in the site's style, and the size of texts. One unit is one pixel of the SVG."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from harness.report.drawing.labels import Placed, nearest_edge
 from harness.report.drawing.palette import color
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ SMALL = 10.0
 def canvas(
     width: float, height: float, left: float, bottom: float, right: float = 10.0, top: float = 10.0
 ) -> tuple[Figure, Axes]:
-    """Return a figure of `width` × `height` pixels with one plot that leaves the given margins."""
+    """Return a figure of `width` × `height` pixels with one plot inside the given margins."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -51,7 +50,7 @@ def canvas(
 
 @cache
 def text_size(text: str, size: float = TEXT, weight: str = "normal") -> tuple[float, float]:
-    """Return width and height of a text in pixels, as DejaVu Sans sets it: wider than most screen fonts."""
+    """Return width and height of a text in pixels in DejaVu Sans, which is wider than most screen fonts."""
     import logging
     import warnings
 
@@ -68,40 +67,44 @@ def text_size(text: str, size: float = TEXT, weight: str = "normal") -> tuple[fl
 
 @cache
 def _probe() -> tuple[Figure, Any]:
-    """A figure to measure texts with, made once."""
+    """Return a figure for measuring texts."""
     figure, _ = canvas(100, 100, 10, 10)
     return figure, figure.canvas.get_renderer()  # type: ignore[attr-defined]
 
 
 def write(axes: Axes, x: float, y: float, text: str, **style: Any) -> Any:
-    """Write plain text: a dollar sign in a name is no formula."""
+    """Write plain text; a dollar sign does not start a formula."""
     style = {"fontsize": TEXT, "color": color("ink"), "va": "center", "parse_math": False, **style}
     return axes.text(x, y, text, **style)
 
 
-def name_point(axes: Axes, point: tuple[float, float], spot: Placed, text: str, **style: Any) -> None:
-    """Write a point's name where `labels.place` found room, with a line to the point if that is far."""
-    back = axes.transData.inverted()
-    if spot.leads:
-        pixel = axes.transData.transform(point)
-        end = back.transform(nearest_edge((float(pixel[0]), float(pixel[1])), spot.box))
-        axes.plot([point[0], end[0]], [point[1], end[1]], color=color("muted"), linewidth=0.7, zorder=5.5)
-    x, y = back.transform(spot.center)
-    write(axes, x, y, text, ha="center", **style)
-
-
-def rim(axes: Axes, point: tuple[float, float], marker: str) -> None:
-    """Set a point that is drawn next off from what lies below it: points that meet stay two."""
-    axes.plot([point[0]], [point[1]], marker, markersize=12, color=color("paper"), zorder=5)
-
-
-def axis_title(axes: Axes, text: str) -> None:
-    """Name the x axis, with its unit, below its left end."""
+def x_title(axes: Axes, text: str) -> None:
+    """Write the title of the x axis below its left end."""
     axes.set_xlabel(text, loc="left", fontsize=SMALL, color=color("muted"), labelpad=4)
 
 
+def y_title(axes: Axes, text: str, left: float) -> None:
+    """Write the title of the y axis above it; `left` is how far it starts left of the plot, pixels."""
+    area = axes.get_window_extent()
+    write(axes, -left / area.width, 1 + 14 / area.height, text, transform=axes.transAxes,
+          fontsize=SMALL, color=color("muted"))  # fmt: skip
+
+
+def log_axis(axes: Axes, which: str, low: float, high: float, most: int, unit: str = "") -> list[float]:
+    """Make the axis ``x`` or ``y`` logarithmic, with at most `most` ticks; return the ticks.
+
+    With the `unit` ``%``, ticks are shares.
+    """
+    ticks = log_ticks(low, high, most)
+    texts = [f"{100 * tick:g} %" if unit == "%" else f"{tick:,g} {unit}".rstrip() for tick in ticks]
+    for name, given in (("scale", ("log",)), ("lim", (low, high)), ("ticks", (ticks, texts))):
+        getattr(axes, f"set_{which}{name}")(*given)
+    getattr(axes, f"set_{which}ticks")([], minor=True)
+    return ticks
+
+
 def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Return round numbers between the ends of a logarithmic axis, about `most` at most, 1 among them."""
+    """Return at most `most` round numbers for a logarithmic axis."""
     for steps in (
         (1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
         (1, 1.5, 2, 3, 4, 5, 7),
@@ -117,13 +120,13 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def thinned(values: Sequence[float], most: int) -> list[float]:
-    """Leave out values evenly until at most `most` are left."""
+    """Return at most `most` of the values, evenly chosen."""
     every = -(-len(values) // most)
     return list(values)[::every]
 
 
 def few_ticks() -> Locator:
-    """A handful of round numbers on a linear axis."""
+    """Return a locator for a few round numbers on a linear axis."""
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])

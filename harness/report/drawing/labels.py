@@ -1,4 +1,4 @@
-"""Labels beside points that cover neither each other nor a point: greedy, deterministic, in pixels."""
+"""Place labels beside points, without overlaps: a greedy, deterministic search in pixels."""
 
 from __future__ import annotations
 
@@ -10,34 +10,33 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top
 Line = tuple[float, float, float, float]  # from x, y to x, y
 
 RINGS = (7.0, 12.0, 20.0, 32.0, 46.0, 62.0, 80.0, 100.0)
-"""Distances from the point that are tried, nearest first, pixels."""
+"""Distances from the point that are tried, pixels."""
 
 DIRECTIONS = (0, 180, 90, 270, 35, 325, 145, 215, 60, 300, 120, 240, 75, 285, 105, 255)
-"""Directions that are tried, degrees: right, left, above, below, then between."""
+"""Directions that are tried, degrees: right, left, above, below, then diagonals."""
 
 SLIDES = (0.0, -0.4, 0.4, -0.8, 0.8)
-"""How far a label above or below is moved sideways, in halves of its width: no other fits at an edge."""
+"""Sideways shifts of a label above or below its point, in halves of its width, for points at an edge."""
 
 TRIES, MAX_TRIES = 8, 24
-"""How often all labels are placed anew for better places, and as long as one found no room."""
+"""How often all labels are placed again: usually, and as long as a label has no place."""
 
 GAP = 2.0
-"""Room left free around a label, pixels."""
-
+"""Free space around a label, pixels."""
 
 DETOUR = 14.0
-"""What covering something that should be avoided counts, pixels of distance."""
+"""Cost of covering a box of `avoid`, in pixels of distance."""
 
 DOUBT = 9.0
-"""What lying as near to another point counts, pixels of distance; twice that without a line to its own."""
+"""Cost of being as near to another point, in pixels of distance; doubled without a leader line."""
 
 NO_ROOM = 1000.0
-"""What no label at all counts."""
+"""Cost of a missing label."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a label goes: its box, how far off it is (pixels), and whether a line must lead to the point."""
+    """A label's place: its box, its cost in pixels, and whether it needs a leader line to the point."""
 
     box: Box
     cost: float
@@ -45,7 +44,7 @@ class Placed:
 
     @property
     def center(self) -> tuple[float, float]:
-        """The middle of the box."""
+        """Return the middle of the box."""
         return _middle(self.box)
 
 
@@ -57,29 +56,29 @@ def place(
     avoid: Sequence[Box] = (),
     radius: float = 5.0,
 ) -> list[Placed | None]:
-    """Return a place for each label, None where there is no room; earlier points choose first.
+    """Return a place for each label, or None if there is no room; earlier points choose first.
 
-    `points` and `sizes` (width, height) are in pixels, `bounds` is where labels may be, `taken` where not,
-    `avoid` where only if all else is far. The label with the worst place then goes to the head of the queue,
-    and all start again, a few times; the arrangement with the least distance in all is the answer.
+    `points` and `sizes` (width, height) are in pixels. Labels stay inside `bounds` and never cover `taken`.
+    They cover `avoid` only if other places are far. Then the label with the worst place chooses first, and
+    all are placed again, a few times. The arrangement with the lowest total cost is returned.
     """
     marks = [(x - radius, y - radius, x + radius, y + radius) for x, y in points]
     spots = []
     for point, size in zip(points, sizes, strict=True):
         fitting = [spot for spot in _candidates(point, size) if _may_be(spot.box, bounds, (*taken, *marks))]
-        told = [way for spot in fitting for way in _told(spot, point, points)]
-        spots.append(sorted(told, key=lambda spot: spot.cost))
+        clear = [way for spot in fitting for way in _unambiguous(spot, point, points)]
+        spots.append(sorted(clear, key=lambda spot: spot.cost))
     order = list(range(len(points)))
     best: list[Placed | None] = []
     least = math.inf
-    for turn in range(MAX_TRIES):
-        found = _in_turn(order, points, spots, (taken, avoid), marks)
+    for attempt in range(MAX_TRIES):
+        found = _placed_in_order(order, points, spots, (taken, avoid), marks)
         costs = [NO_ROOM if spot is None else spot.cost for spot in found]
         if found and found[0] is None:
-            costs[0] += NO_ROOM  # the first is the one to see: better two others without a name
+            costs[0] += NO_ROOM  # the first label matters most
         if sum(costs) < least:
             best, least = found, sum(costs)
-        if not costs or max(costs) <= RINGS[1] or (turn + 1 >= TRIES and least < NO_ROOM):
+        if not costs or max(costs) <= RINGS[1] or (attempt + 1 >= TRIES and least < NO_ROOM):
             break
         worst = costs.index(max(costs))
         if order[0] == worst:
@@ -88,14 +87,14 @@ def place(
     return best
 
 
-def _in_turn(
+def _placed_in_order(
     order: Sequence[int],
     points: Sequence[tuple[float, float]],
     spots: Sequence[Sequence[Placed]],
     busy: tuple[Sequence[Box], Sequence[Box]],
     marks: Sequence[Box],
 ) -> list[Placed | None]:
-    """Give each label, in this order, the best of its spots that is still free."""
+    """Give each label, in this order, its best free place."""
     occupied: list[Box] = []
     result: list[Placed | None] = [None] * len(points)
     leaders: list[Line] = []
@@ -120,7 +119,7 @@ def _in_turn(
 
 
 def _may_be(box: Box, bounds: Box, fixed: Sequence[Box]) -> bool:
-    """Whether a label may ever go there: within the bounds, and over nothing that stays where it is."""
+    """Whether a label may be there: inside the bounds, and not over a fixed box."""
     room = grown(box)
     return inside(box, bounds) and not any(overlap(room, other) for other in fixed)
 
@@ -131,7 +130,7 @@ def _free(
     busy: tuple[Sequence[Box], Sequence[Box], Sequence[Box]],
     leaders: Sequence[Line],
 ) -> bool:
-    """Whether a label may go there beside those that are placed; `busy` is taken, labels and marks."""
+    """Whether a place is free; `busy` holds the taken boxes, the placed labels and the points' marks."""
     taken, occupied, marks = busy
     room = grown(spot.box)
     return (
@@ -162,12 +161,12 @@ def nearest_edge(point: tuple[float, float], box: Box) -> tuple[float, float]:
 
 
 def _candidates(point: tuple[float, float], size: tuple[float, float]) -> list[Placed]:
-    """All spots of one label, best first: near before far, beside before above."""
+    """Return all places of one label: near before far, beside before above."""
     found = []
     for ring in RINGS:
         for degrees in DIRECTIONS:
             dx, dy = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-            # The label's nearest edge or corner touches the ring; the steeper, the more it is centered.
+            # The label's nearest edge or corner touches the ring; steep directions center it.
             shift_x, shift_y = max(-1.0, min(1.0, 1.6 * dx)), max(-1.0, min(1.0, 1.6 * dy))
             y = point[1] + ring * dy + shift_y * size[1] / 2
             for slide in SLIDES if degrees in (90, 270) else (0.0,):
@@ -177,8 +176,10 @@ def _candidates(point: tuple[float, float], size: tuple[float, float]) -> list[P
     return found
 
 
-def _told(spot: Placed, own: tuple[float, float], points: Sequence[tuple[float, float]]) -> list[Placed]:
-    """A label that lies as near to another point is worse; better with a line to its own than without."""
+def _unambiguous(
+    spot: Placed, own: tuple[float, float], points: Sequence[tuple[float, float]]
+) -> list[Placed]:
+    """Raise the cost of a label that is as near to another point; a leader line raises it less."""
     mine = math.dist(own, nearest_edge(own, spot.box)) + GAP
     if not any(point != own and math.dist(point, nearest_edge(point, spot.box)) <= mine for point in points):
         return [spot]
@@ -190,7 +191,7 @@ def _leader_blocked(
     point: tuple[float, float], spot: Placed, marks: Sequence[Box], occupied: Sequence[Box]
 ) -> bool:
     line = (*point, *nearest_edge(point, spot.box))
-    # Out of a crowd there is no way but over its members, so they do not count: it ends on its own point.
+    # Close neighbors do not count, because a line out of a crowd must cross them.
     others = [mark for mark in marks if math.dist(point, _middle(mark)) > 1.5 * (mark[2] - mark[0])]
     return any(_crosses(line, box) for box in (*others, *occupied))
 

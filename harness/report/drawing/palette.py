@@ -1,8 +1,8 @@
-"""Colours by role and by technique family, for light and dark: told apart by colour-blind readers too.
+"""Colors by role and by technique family, for both themes, safe for color-blind readers.
 
-Figures are drawn in the light colours; on the page each becomes the CSS variable of its role, so that one
-drawing serves both themes. Family hues follow Okabe & Ito (2008, "Color Universal Design"), darkened for
-3 : 1 against white; every family has a marker of its own besides.
+Figures are drawn in the light colors. On the page, each becomes the CSS variable of its role, so that one
+drawing works in both themes. Family colors follow Okabe & Ito (2008, "Color Universal Design"), darkened
+to a contrast of 3 : 1 against white. Each family also has its own marker.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Role:
-    """A colour's CSS variable and its value on a light and on a dark page."""
+    """A color: its CSS variable, and its values in the light and in the dark theme."""
 
     name: str
     light: str
@@ -22,9 +22,9 @@ class Role:
 
 @dataclass(frozen=True)
 class Family:
-    """How a technique family looks: key, legend, colour, matplotlib marker, and the marker's outline.
+    """The look of a technique family: legend, color, matplotlib marker, and the marker as an SVG path.
 
-    `outline` is an SVG path in a box from -5 to 5, for legends on the page.
+    `outline` is that path, in a box from -5 to 5, for legends on the page.
     """
 
     key: str
@@ -86,12 +86,12 @@ BY_KEY = {family.key: family for family in FAMILIES}
 
 
 def color(role: str) -> str:
-    """Return the light colour of a role: what figures draw with."""
+    """Return the light color of a role, which figures are drawn in."""
     return ROLES[role].light
 
 
 def family_of(families: Sequence[str] | None, arm: str = "subject") -> Family:
-    """Return how a technique of these step families is drawn."""
+    """Return the family that a technique with steps of these families is drawn as."""
     if arm == "baseline":
         return BY_KEY["baseline"]
     distinct = sorted(set(families or ()))
@@ -103,12 +103,12 @@ def family_of(families: Sequence[str] | None, arm: str = "subject") -> Family:
 
 
 def variables(theme: str) -> str:
-    """Return the CSS declarations of all colours for the theme ``light`` or ``dark``."""
+    """Return the CSS declarations of all colors for the theme ``light`` or ``dark``."""
     roles = [*ROLES.values(), *(family.role for family in FAMILIES)]
     return "".join(f"--{role.name}:{getattr(role, theme)};" for role in roles)
 
 
 def substitutions() -> dict[str, str]:
-    """Return each light colour with the CSS variable that replaces it on the page."""
+    """Return the CSS variable that replaces each light color on the page."""
     roles = [*ROLES.values(), *(family.role for family in FAMILIES)]
     return {role.light: f"var(--{role.name})" for role in roles}

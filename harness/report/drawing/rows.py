@@ -1,4 +1,4 @@
-"""A figure of rows: one technique a row, in the table's order, its name on the left, values to the right."""
+"""Figures with one row per technique, in the order of the table: name on the left, values on the right."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.words import numbers as say
-from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, write
+from harness.report.drawing.canvas import SMALL, canvas, text_size, write, x_title
 from harness.report.drawing.palette import Family, color, family_of
 from harness.report.drawing.svg import MARK
 
@@ -24,7 +24,7 @@ NAME_SHARE = 0.42
 
 @dataclass(frozen=True)
 class Rows:
-    """The drawn scaffold: the figure, its axes (row i lies at y = i, downwards), and the rows' families."""
+    """A figure with named rows: row i is at y = i, from the top."""
 
     figure: Figure
     axes: Axes
@@ -32,12 +32,12 @@ class Rows:
     families: list[Family]
 
     def gid(self, index: int) -> str:
-        """The mark that links an artist to its row in the table."""
+        """Return the gid that links an artist to its row in the table."""
         return f"{MARK}{self.rows[index].cell_id}"
 
 
 def rows_figure(rows: Sequence[Comparison], title: str, *, key: float = 0.0, room: float = 14.0) -> Rows:
-    """Return a scaffold for the rows; `key` pixels above are kept for a key, `room` pixels at the right."""
+    """Return a figure with the rows' names, `key` free pixels above for a legend, and `room` at the right."""
     names = [say.short(row.technique, MAX_NAME) for row in rows]
     widest = max(text_size(name)[0] for name in names)
     left = min(widest + 16, WIDTH * NAME_SHARE)
@@ -45,7 +45,7 @@ def rows_figure(rows: Sequence[Comparison], title: str, *, key: float = 0.0, roo
     figure, axes = canvas(WIDTH, height, left, 38, room, 6 + key)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks([])
-    axis_title(axes, title)
+    x_title(axes, title)
     made = Rows(figure, axes, list(rows), [family_of(row.families, row.arm) for row in rows])
     for index, (row, name) in enumerate(zip(rows, names, strict=True)):
         muted = row.arm == "baseline"
@@ -68,7 +68,7 @@ def rows_figure(rows: Sequence[Comparison], title: str, *, key: float = 0.0, roo
 
 
 def end_label(made: Rows, index: int, value: float, text: str) -> None:
-    """Write a value behind its mark."""
+    """Write a value to the right of its mark."""
     label = write(made.axes, value, index, text, fontsize=SMALL, color=color("ink"), gid=made.gid(index))
     label.set_transform(label.get_transform() + _shift(made.figure, 7))
 

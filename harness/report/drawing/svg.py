@@ -1,6 +1,6 @@
-"""matplotlib's SVG made fit for the page: text stays text, colours follow the theme, points know their Cell.
+"""matplotlib's SVG adapted to the page: text stays text, colors follow the theme, points link to their Cell.
 
-Artists whose gid is ``cell:ID`` become groups with ``data-cell="ID"`` and a title that names them.
+An artist with the gid ``cell:ID`` becomes a group with ``data-cell="ID"`` and a title.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ET.register_namespace("xlink", XLINK)
 
 
 def drawn(figure: Figure, name: str) -> str:
-    """Return a figure as a standalone SVG file's text, in light colours; the same figure, the same text."""
+    """Return the text of an SVG file in light colors; equal figures give equal texts."""
     import matplotlib as mpl
 
     buffer = io.StringIO()
@@ -45,7 +45,7 @@ def drawn(figure: Figure, name: str) -> str:
 
 
 def raster(figure: Figure) -> bytes:
-    """Return a figure as a PNG file, three pixels for each of the SVG's, on white."""
+    """Return a PNG file on white, with three pixels for each pixel of the SVG."""
     buffer = io.BytesIO()
     with _any_letters():
         figure.savefig(
@@ -56,7 +56,7 @@ def raster(figure: Figure) -> bytes:
 
 @contextmanager
 def _any_letters() -> Iterator[None]:
-    """A name may hold letters that DejaVu lacks; of an SVG the browser has them, since text stays text."""
+    """Ignore letters that DejaVu Sans lacks; in an SVG, the browser draws them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
@@ -64,10 +64,9 @@ def _any_letters() -> Iterator[None]:
 
 
 def inlined(svg: str, prefix: str, label: str, titles: Mapping[str, str]) -> str:
-    """Return a drawn figure for use inside an HTML page.
+    """Return a drawn figure as part of an HTML page.
 
-    Ids get a `prefix`, so that many figures share a page; `label` is what a screen reader says; `titles`
-    are shown for a Cell's points.
+    `prefix` makes its ids unique on the page. Screen readers read `label`. `titles`: tooltips by Cell.
     """
     root = ET.fromstring(svg)  # noqa: S314 - our own output
     _drop(root, f"{{{SVG}}}metadata")
@@ -88,7 +87,7 @@ def inlined(svg: str, prefix: str, label: str, titles: Mapping[str, str]) -> str
 
 
 def _thin_out(element: ET.Element) -> None:
-    """Drop what draws nothing: indentation, turns by no angle."""
+    """Remove indentation and rotations by zero degrees."""
     if element.tag not in (f"{{{SVG}}}text", f"{{{SVG}}}title"):
         element.text = element.text and element.text.strip()
     element.tail = None
@@ -100,7 +99,7 @@ def _thin_out(element: ET.Element) -> None:
 
 
 def _identify(element: ET.Element, prefix: str, titles: Mapping[str, str]) -> None:
-    """Make ids unique to the page; mark the groups of Cells."""
+    """Make ids unique on the page; mark the groups of Cells."""
     identity = element.attrib.pop("id", None)
     if identity is not None and identity.startswith(MARK):
         cell = identity.removeprefix(MARK)
@@ -135,6 +134,6 @@ def _drop(root: ET.Element, tag: str) -> None:
 
 
 def _trimmed(svg: str) -> str:
-    """Cut coordinates to hundredths of a pixel: nobody sees more, and it is half of the bytes."""
+    """Round coordinates to hundredths of a pixel, which halves the file."""
     short = _ATTRIBUTE.sub(lambda match: _LONG_NUMBER.sub(r"\1", match[0]), svg)
     return _FONTS.sub(f"font-family: {FONT}", short)

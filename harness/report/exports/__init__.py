@@ -1,1 +1,1 @@
-"""A Run in formats that other programs read: one file each, found by the registry."""
+"""A Run in formats that other programs read. A new export needs no edit in other files."""

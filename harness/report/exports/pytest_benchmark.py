@@ -1,6 +1,6 @@
-"""pytest-benchmark's JSON: its `compare`, and trackers that read it, see every Cell as a benchmark.
+"""The JSON of pytest-benchmark 5 (`storage` files): each Cell is a benchmark.
 
-Statistics are of all timed calls, seconds, pooled over Trials. Format: pytest-benchmark 5, `storage` files.
+Statistics are of all timed calls in seconds, pooled over Trials.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ EXTRA = (
 """Columns of the Record that go along as `extra_info`."""
 
 
-@export("pytest-benchmark", "what `pytest-benchmark compare` reads; every Cell is a benchmark")
+@export("pytest-benchmark", "for `pytest-benchmark compare`; each Cell is a benchmark")
 def convert(run: Run) -> str:
-    """Return the Run's Cells in good standing as benchmarks; a Group of ours is a group of theirs."""
+    """Return the Cells on the leaderboards as benchmarks, grouped by Group."""
     calls = read_calls(run)
     found = [
         _benchmark(row, board, seconds)
@@ -63,7 +63,7 @@ def _benchmark(row: Comparison, board: Board, seconds: NDArray[np.float64]) -> d
 
 
 def stats(seconds: NDArray[np.float64]) -> dict[str, Any]:
-    """Return pytest-benchmark's statistics of at least one time."""
+    """Return the statistics that pytest-benchmark stores; `seconds` holds at least one call."""
     (first, third), middle = _quartiles(np.sort(seconds)), float(np.median(seconds))
     mean, spread = float(seconds.mean()), float(seconds.std(ddof=1)) if len(seconds) > 1 else 0.0
     low, high = first - 1.5 * (third - first), third + 1.5 * (third - first)
@@ -92,9 +92,9 @@ def stats(seconds: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _quartiles(times: NDArray[np.float64]) -> tuple[float, float]:
-    """First and third quartile of sorted times by pytest-benchmark's rule, which is not numpy's.
+    """Return first and third quartile of sorted times by pytest-benchmark's rule, which differs from numpy's.
 
-    Medians of both halves; where the number is odd, a quarter's way between two times.
+    They are the medians of both halves; for an odd number of times, points between two times.
     """
     n, rest = divmod(len(times), 4)
     if len(times) == 1:
@@ -103,12 +103,12 @@ def _quartiles(times: NDArray[np.float64]) -> tuple[float, float]:
         half = len(times) // 2
         return float(np.median(times[:half])), float(np.median(times[half:]))
     places = ((n - 1, 0.75), (3 * n, 0.25)) if rest == 1 else ((n, 0.25), (3 * n + 1, 0.75))
-    first, third = (float(times[at] + way * (times[at + 1] - times[at])) for at, way in places)
+    first, third = (float(times[at] + share * (times[at + 1] - times[at])) for at, share in places)
     return first, third
 
 
 def _machine(info: RunInfo) -> dict[str, Any]:
-    """What pytest-benchmark looks at to tell whether two files are of one machine."""
+    """Return what pytest-benchmark compares to see whether two files come from one machine."""
     identity, state = info.machine.get("identity") or {}, info.machine.get("state") or {}
     return {
         "node": str(info.machine.get("slug") or "unknown"),
@@ -125,7 +125,7 @@ def _commit(info: RunInfo) -> dict[str, Any]:
     commit = info.commit
     return {
         "id": commit.hash if commit else "unknown",
-        "time": None,  # of the commit, which a Run does not know
+        "time": None,  # a Run does not know the time of the commit
         "author_time": None,
         "dirty": commit.dirty if commit else False,
         "project": info.suite,

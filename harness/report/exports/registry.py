@@ -1,4 +1,4 @@
-"""What an export is: a format's name, what reads it, and a function from a Run to its text."""
+"""Export formats: a name, a summary, and a function from a Run to text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Convert = Callable[[Run], str]
 
 @dataclass(frozen=True)
 class Export:
-    """One format. `convert` raises StoreError when the Run's tables cannot be read."""
+    """One export format. `convert` raises StoreError if the Run's tables cannot be read."""
 
     name: str
     summary: str

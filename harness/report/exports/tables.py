@@ -1,4 +1,4 @@
-"""What lies beside the page for other programs: all Records as CSV, the boards as JSON."""
+"""Exports for other programs: all Records as CSV, the leaderboards as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board, boards
-from harness.analysis.words import headline as summary
+from harness.analysis.words import headline
 from harness.report.exports.registry import export
 from harness.store.reading import Run
 from harness.store.schema import columns, values
@@ -22,7 +22,7 @@ RISKY = ("=", "+", "-", "@", "\t", "\r")
 
 
 def cells_csv(runs: Sequence[Boarded]) -> str:
-    """Return every Record of the Runs, with what was concluded from it, one a row."""
+    """Return all Records of the Runs with their comparison, one per row."""
     names = [*FIRST, *(column.name for column in columns(Comparison) if column.name not in FIRST)]
     rows = [row for run, all_boards in runs for row in _rows(run, all_boards)]
     text = io.StringIO()
@@ -33,7 +33,7 @@ def cells_csv(runs: Sequence[Boarded]) -> str:
 
 
 def board_json(runs: Sequence[Boarded]) -> str:
-    """Return the boards of the Runs: machine, Groups, ranked rows, and the answers in words."""
+    """Return the leaderboards of the Runs: machine, Groups, ranked rows, and the answers in words."""
     content = [
         {
             "suite": run.info.suite,
@@ -42,7 +42,7 @@ def board_json(runs: Sequence[Boarded]) -> str:
             "commit": run.info.commit.model_dump() if run.info.commit else None,
             "machine": run.info.machine,
             "grade": run.info.grade,
-            "trust": summary.trust(run.info),
+            "trust": headline.trust(run.info),
             "groups": [_board(board) for board in all_boards],
         }
         for run, all_boards in runs
@@ -57,7 +57,7 @@ def _board(board: Board) -> dict[str, Any]:
         "noise_floor": board.floor,
         "best": board.best,
         "smallest": board.smallest,
-        "answers": [sentence.plain() for sentence in summary.answers(board)],
+        "answers": [sentence.plain() for sentence in headline.answers(board)],
         "rows": [values(row) for row in board.rows],
         "off_board": [values(row) for row in board.off],
         "left_out": [values(row) for row in board.left_out],
@@ -65,7 +65,7 @@ def _board(board: Board) -> dict[str, Any]:
 
 
 def _rows(run: Run, all_boards: list[Board]) -> list[dict[str, Any]]:
-    """Return the rows of a Run's boards, with what tells the Run from others."""
+    """Return the rows of a Run's leaderboards, with suite, Run id, date and machine."""
     known = {
         "suite": run.info.suite,
         "run_id": run.info.run_id,
@@ -76,7 +76,7 @@ def _rows(run: Run, all_boards: list[Board]) -> list[dict[str, Any]]:
 
 
 def _flat(value: Any) -> Any:
-    """One cell of the CSV: lists joined; text that a spreadsheet would run as a formula is quoted."""
+    """Return one cell of the CSV: lists joined; text that a spreadsheet would run as a formula is quoted."""
     if isinstance(value, list):
         value = "; ".join(str(part) for part in value)
     if isinstance(value, str) and value.startswith(RISKY):
@@ -84,13 +84,13 @@ def _flat(value: Any) -> Any:
     return value
 
 
-@export("csv", "every Record with its verdict, one a row")
+@export("csv", "all Records with their verdicts, one per row")
 def as_csv(run: Run) -> str:
     """Return the Records as CSV."""
     return cells_csv([(run, boards(run))])
 
 
-@export("json", "the ranked boards with their answers in words")
+@export("json", "the leaderboards, with the answers in words")
 def as_json(run: Run) -> str:
-    """Return the boards as JSON."""
+    """Return the leaderboards as JSON."""
     return board_json([(run, boards(run))])

@@ -1,1 +1,1 @@
-"""The figures of a Group: one file each, registered where it is defined; adding one edits no other."""
+"""The figures: registered where they are defined. A new figure needs no edit in other files."""

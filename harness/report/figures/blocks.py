@@ -1,4 +1,4 @@
-"""The Blocks of a Cell one after the other, beside its baseline's, with what disturbed them."""
+"""The Blocks of a Cell and of its baseline in the order of measurement, with noise marked."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from harness.analysis.words.headline import sample_of
 from harness.report.cell import Arm, CellView
 from harness.report.columns import best_unit
 from harness.report.drawing.canvas import log_ticks
-from harness.report.drawing.light import Light, Scale
+from harness.report.drawing.plot import Plot, Scale
 from harness.report.figures.registry import figure
 
-NAMED = 8
-"""Trials that are named below the axis at most."""
+MAX_NAMED = 8
+"""With more Trials, the axis does not name them."""
 
 
 @figure(
     "blocks",
     "Block by Block",
-    "Each dot is a Block’s median; dots above each other ran in the same round. Ringed: something "
-    "disturbed the machine. Lines part the Trials. Logarithmic.",
+    "Each dot is the median of a Block. Dots above each other ran in the same round. Ringed: a Block with "
+    "noise. Vertical lines separate Trials. Logarithmic.",
     order=20,
     of="cell",
 )
 def draw(view: CellView) -> str | None:
-    """Dots of Block medians by round, Trials beside each other."""
+    """Draw dots of Block medians by round, one Trial after the other."""
     arms = [arm for arm in view.arms if (arm.blocks["median_s"] > 0).any()]
     if not arms or arms[0] is not view.arms[0]:
         return None
@@ -36,13 +36,13 @@ def draw(view: CellView) -> str | None:
     low, high = float(values.min()) / 1.06, float(values.max()) * 1.06
     unit, name = best_unit([low, high], "s")
     starts, end = _trials(arms)
-    made = Light(420, 280, 52, 38, 14, 62)
+    made = Plot(420, 280, 52, 38, 14, 62)
     x, y = made.x(-1, end), made.y(low, high, log=True)
     ticks = [(tick * unit, f"{tick:,g}") for tick in log_ticks(low / unit, high / unit, 6)]
-    named = list(starts.items()) if len(starts) <= NAMED else []
+    named = list(starts.items()) if len(starts) <= MAX_NAMED else []
     middles = [(a + b) / 2 - 1 for a, b in pairwise([*starts.values(), end])]
     trials = [(at, f"Trial {trial + 1}") for (trial, _), at in zip(named, middles, strict=False)]
-    made.frame(x, trials, y, ticks, "rounds, in the order they were measured")
+    made.frame(x, trials, y, ticks, "rounds, in the order of measurement")
     for start in list(starts.values())[1:]:
         made.line([(x(start - 1), made.top), (x(start - 1), made.height - made.bottom)], "line", 1)
     for arm in reversed(arms):
@@ -50,11 +50,11 @@ def draw(view: CellView) -> str | None:
     made.text(10, 46, f"{sample_of(view.board.group)}, median of a Block, {name}", "muted")
     for index, arm in enumerate(arms):
         made.text(52, 14 + 15 * index, f"{arm.name}: {len(arm.blocks):,} Blocks", arm.role, bold=True)
-    return made.svg(f"Blocks of {say.short(view.row.technique, 60)} beside the baseline’s")
+    return made.svg(f"Blocks of {say.short(view.row.technique, 60)} and of the baseline")
 
 
 def _trials(arms: list[Arm]) -> tuple[dict[int, int], int]:
-    """Lay the Trials beside each other: where each starts, and where the last one ends."""
+    """Return where each Trial starts on the axis, and where the last one ends."""
     last: dict[int, int] = {}
     for arm in arms:
         for trial, rounds in arm.blocks.groupby("trial")["round"].max().items():
@@ -66,11 +66,11 @@ def _trials(arms: list[Arm]) -> tuple[dict[int, int], int]:
     return starts, at
 
 
-def _dots(made: Light, arm: Arm, starts: dict[int, int], x: Scale, y: Scale) -> None:
+def _dots(made: Plot, arm: Arm, starts: dict[int, int], x: Scale, y: Scale) -> None:
     columns = (arm.blocks[name] for name in ("trial", "round", "median_s", "tags"))
     points = [
-        ((x(starts[int(trial)] + int(turn)), y(float(median))), tags is not None and len(tags) > 0)
-        for trial, turn, median, tags in zip(*columns, strict=True)
+        ((x(starts[int(trial)] + int(round_)), y(float(median))), tags is not None and len(tags) > 0)
+        for trial, round_, median, tags in zip(*columns, strict=True)
         if median > 0
     ]
     made.dots([point for point, _ in points], arm.role, 4)

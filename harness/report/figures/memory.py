@@ -1,4 +1,4 @@
-"""Peak resident memory by phase: what the runtime takes by itself, and what the model adds."""
+"""Peak resident memory by phase: the runtime alone, and what the model adds."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 @figure(
     "memory",
     "Memory by phase",
-    "Grey: the process with its runtime imported, no model. Colour: what model and work add. "
+    "Gray: the process with the runtime imported and no model. Color: what the model and its calls add. "
     "Ticks: the peaks while loading, in the first call and in the timed Blocks.",
     order=30,
 )
 def draw(board: Board) -> Figure | None:
-    """Bars of peak resident memory, the empty process in grey."""
+    """Draw bars of peak resident memory, the empty process in gray."""
     rows = [row for row in board.rows if peak_memory(row)]
     if not rows:
         return None

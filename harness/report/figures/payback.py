@@ -1,4 +1,4 @@
-"""Time spent, build included, over the calls made: where a line crosses the baseline's, it has paid back."""
+"""Total time with the build, over the calls. A build has paid back where its line crosses the baseline's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
 from harness.analysis.words.payback import break_even_calls
-from harness.report.drawing.canvas import SMALL, axis_title, canvas, text_size, write
+from harness.report.drawing.canvas import SMALL, canvas, text_size, write, x_title, y_title
 from harness.report.drawing.palette import color, family_of
 from harness.report.drawing.svg import MARK
 from harness.report.figures.registry import figure
@@ -22,26 +22,28 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 440.0, 300.0
 LEFT, APART = 52.0, 13.0
 BESIDE = 15.0
-"""From the plot to the names beside it, with their marks, pixels."""
-WIDEST = 170.0
-"""Room for names at most: the plot keeps half of the figure."""
+"""Distance of the names from the plot, pixels."""
+MAX_NAME = 170.0
+"""Width of a name, pixels: the plot keeps half of the figure."""
 FIRST, LAST = 1e2, 1e9
-MAXIMUM = 14
-"""Lines at most, the fastest: more names have no room beside each other."""
+MAX_LINES = 14
+"""The fastest techniques are drawn; more names do not fit."""
 
 
 @figure(
     "payback",
-    "When the build has paid back",
-    "Build time and calls together, over the calls made; below the baseline’s line time is saved. The mark "
-    "is where the two cross, for what is certainly faster. Both axes logarithmic.",
+    "Pay-back of the build",
+    "Build time plus time of the calls. Below the baseline’s line, time is saved. The mark shows where the "
+    "lines cross, if the technique is faster. Both axes are logarithmic.",
     order=20,
     of="family",
 )
 def draw(board: Board) -> Figure | None:
-    """Lines of total time by calls on logarithmic axes, break-even marked."""
+    """Draw lines of total time by calls on logarithmic axes, with marks at the break-even."""
     rows = [
-        r for r in board.leading(MAXIMUM).rows if r.seconds_per_sample and (r.build_s or r.arm == "baseline")
+        r
+        for r in board.leading(MAX_LINES).rows
+        if r.seconds_per_sample and (r.build_s or r.arm == "baseline")
     ]
     base = next((row for row in rows if row.arm == "baseline"), None)
     if base is None or len(rows) < 2:
@@ -57,19 +59,16 @@ def draw(board: Board) -> Figure | None:
     low, high = min(float(t[0]) for t in totals) / 1.3, max(float(t[-1]) for t in totals) * 1.3
     axes.set_ylim(low, high)
     _ticks(axes, (calls[0], calls[-1]), (low, high))
-    axis_title(axes, "calls (logarithmic)")
-    title = "time spent, build included (logarithmic)"
-    wide = WIDTH - LEFT - right
-    write(axes, -42 / wide, 1 + 14 / (HEIGHT - 64), title, transform=axes.transAxes,
-          fontsize=SMALL, color=color("muted"))  # fmt: skip
+    x_title(axes, "calls (logarithmic)")
+    y_title(axes, "total time with the build (logarithmic)", 42)
     for row, total in zip(rows, totals, strict=True):
         _line(axes, row, base, calls, total)
-    _names(axes, rows, names, totals, wide)
+    _names(axes, rows, names, totals)
     return made
 
 
 def _call_s(row: Comparison, base: Comparison) -> float:
-    """Seconds of a call: by the paired speed-up where there is one, so that lines cross where it says."""
+    """Return the seconds of a call, from the speed-up if there is one: then lines cross at the break-even."""
     if row.speedup and row is not base:
         return _call_s(base, base) / row.speedup
     return (row.seconds_per_sample or 0.0) * max(row.batch or 1, 1)
@@ -80,7 +79,7 @@ def _total(row: Comparison, base: Comparison, calls: np.ndarray) -> np.ndarray:
 
 
 def _range(rows: list[Comparison]) -> tuple[float, float]:
-    """From where building is all to a decade behind the last crossing."""
+    """Return the range of calls: from where the build dominates to ten times the last crossing."""
     crossings = [calls for row in rows if (calls := break_even_calls(row))]
     last = min(max([*crossings, FIRST * 100]) * 10, LAST)
     return max(min([*crossings, last]) / 100, 1.0), last
@@ -123,19 +122,18 @@ def _line(axes: Axes, row: Comparison, base: Comparison, calls: np.ndarray, tota
 
 
 def _name(row: Comparison) -> str:
-    """A technique's name, cut only where there is no room for it."""
+    """Return a technique's name, shortened to the room for names."""
     name = say.short(row.technique, 60)
-    while text_size(name, SMALL)[0] > WIDEST and len(name) > 6:
+    while text_size(name, SMALL)[0] > MAX_NAME and len(name) > 6:
         name = say.short(row.technique, len(name) - 1)
     return name
 
 
-def _names(
-    axes: Axes, rows: list[Comparison], names: list[str], totals: list[np.ndarray], wide: float
-) -> None:
-    """Name the lines at their right ends, pushed apart where they would cover each other."""
+def _names(axes: Axes, rows: list[Comparison], names: list[str], totals: list[np.ndarray]) -> None:
+    """Write the names at the right ends of the lines, so that they do not overlap."""
     order = sorted(range(len(rows)), key=lambda index: float(totals[index][-1]))
-    height = axes.get_window_extent().height
+    area = axes.get_window_extent()
+    height, wide = area.height, area.width
     wanted = [
         float(axes.transAxes.inverted().transform(axes.transData.transform((1e3, totals[i][-1])))[1])
         for i in order
@@ -153,7 +151,7 @@ def _names(
 
 
 def spread(wanted: list[float], apart: float, top: float) -> list[float]:
-    """Move rising positions up until they are `apart`, then down again from `top`; order is kept."""
+    """Move ascending positions apart by at least `apart`, below `top`, in the same order."""
     found: list[float] = []
     for position in wanted:
         found.append(max(position, found[-1] + apart) if found else position)

@@ -1,8 +1,8 @@
-"""What a figure is: a name, a title, and a function from what it shows to a drawing.
+"""Figures: a name, a title, a note, and a function that draws.
 
-`of` says what it shows: a ``group`` or a technique ``family`` within a Group (a `Board`), or a ``cell``
-(`report/cell.py`). A page asks for the figures of what it is about. A drawing is matplotlib's, or finished
-SVG text (`drawing/light.py`) where there are too many for that.
+`of` says what a figure shows: a ``group``, or a technique ``family`` within a Group (both are drawn from a
+`Board`), or a ``cell`` (`CellView`). A figure is drawn with matplotlib, or as SVG with `drawing/plot.py`,
+which is faster for hundreds of figures.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ DrawT = TypeVar("DrawT", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure. `draw` returns None where there is nothing to show in it.
+    """One figure. `draw` returns None if there is nothing to show.
 
-    `order` places it on the page; `wide` gives it the room of several; `note` says how to read it.
+    `order`: its place on the page. `wide`: whether it is larger than others. `note`: how to read it.
     """
 
     name: str
@@ -52,6 +52,6 @@ def figure(
 
 
 def figures(of: str = "group") -> list[Figure]:
-    """Return all figures of one kind of thing in the order of the page."""
+    """Return all figures of one kind in the order of the page."""
     found = [item for item in FIGURES.values() if item.of == of]
     return sorted(found, key=lambda item: (item.order, item.name))

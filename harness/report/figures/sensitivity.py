@@ -1,4 +1,4 @@
-"""What each layer does to the answers when it alone is quantized, worst first, and which stay in float."""
+"""How much each layer changes the outputs if only it is quantized, most sensitive first."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
 from harness.report.cell import CellView
-from harness.report.drawing.light import Light
+from harness.report.drawing.plot import Plot
 from harness.report.figures.registry import figure
 
-MAXIMUM = 24
+MAX_LAYERS = 24
 NOTE = (
-    "Signal to quantization noise at the outputs when this layer alone is quantized: the shorter, the more "
-    "it damages. Hollow: left in float. The share is the layer’s part of the FLOPs."
+    "Signal-to-quantization-noise ratio at the outputs if only this layer is quantized. A short bar means a "
+    "sensitive layer. Hollow: left in float. Percent: the layer’s share of the FLOPs."
 )
 
 
-@figure("sensitivity", "Sensitivity per layer", NOTE, order=30, of="family")
+@figure("sensitivity", "Sensitivity by layer", NOTE, order=30, of="family")
 def draw(board: Board) -> str | None:
-    """The layers of the fastest Cell that knows them."""
+    """Draw the layers of the fastest Cell that measured them."""
     return next((made for row in board.rows if (made := layers_figure(row))), None)
 
 
-@figure("sensitivity-cell", "Sensitivity per layer", NOTE, order=40, of="cell")
+@figure("sensitivity-cell", "Sensitivity by layer", NOTE, order=40, of="cell")
 def draw_cell(view: CellView) -> str | None:
-    """The layers of the Cell."""
+    """Draw the layers of the Cell."""
     return layers_figure(view.row)
 
 
 def layers_figure(row: Comparison) -> str | None:
-    """Bars of decibels, a layer a row; None where the build measured none."""
+    """Draw one bar per layer in decibels; return None if the build measured none."""
     layers = measured_layers(row)
     if not layers:
         return None
-    shown = layers[:MAXIMUM]
-    made = Light(420, 56 + 18 * len(shown), 150, 38, 92, 18)
+    shown = layers[:MAX_LAYERS]
+    made = Plot(420, 56 + 18 * len(shown), 150, 38, 92, 18)
     known = [layer["sqnr_db"] for layer in shown if layer.get("sqnr_db") is not None]
     low, high = min([0.0, *known]), max([1.0, *known])
     x = made.x(low, high)
     ticks = [(value, f"{value:g}") for value in (0.0, 20.0, 40.0, 60.0, 80.0) if low <= value <= high]
-    made.frame(x, ticks, made.y(0, 1), [], "signal to quantization noise, dB")
+    made.frame(x, ticks, made.y(0, 1), [], "signal-to-quantization-noise ratio, dB")
     for index, layer in enumerate(shown):
         _bar(
             made,
@@ -51,9 +51,9 @@ def layers_figure(row: Comparison) -> str | None:
             x(low),
             x(layer["sqnr_db"] if layer.get("sqnr_db") is not None else high),
         )
-    more = f", {len(layers) - MAXIMUM} less sensitive not shown" if len(layers) > MAXIMUM else ""
-    made.text(2, 11, f"{say.short(row.technique, 40)}, worst layer first{more}", "muted")
-    return made.svg(f"Sensitivity per layer of {say.short(row.technique, 60)}")
+    more = f", {len(layers) - MAX_LAYERS} less sensitive layers not shown" if len(layers) > MAX_LAYERS else ""
+    made.text(2, 11, f"{say.short(row.technique, 40)}, most sensitive first{more}", "muted")
+    return made.svg(f"Sensitivity by layer of {say.short(row.technique, 60)}")
 
 
 def measured_layers(row: Comparison) -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ def measured_layers(row: Comparison) -> list[dict[str, Any]]:
     return []
 
 
-def _bar(made: Light, layer: dict[str, Any], y: float, start: float, end: float) -> None:
+def _bar(made: Plot, layer: dict[str, Any], y: float, start: float, end: float) -> None:
     box = [(start, y - 5), (end, y - 5), (end, y + 5), (start, y + 5), (start, y - 5)]
     if layer.get("in_float"):
         made.line(box, "warn", 1.2)

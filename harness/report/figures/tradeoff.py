@@ -1,29 +1,17 @@
-"""Speed-up against what it costs in quality, with the Pareto front and the budget."""
+"""Speed-up against the change in quality, with the Pareto front and the budget."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
-from harness.report.drawing.canvas import (
-    SMALL,
-    TEXT,
-    axis_title,
-    canvas,
-    log_ticks,
-    name_point,
-    rim,
-    text_size,
-    write,
-)
-from harness.report.drawing.labels import Box, inside, overlap, place
-from harness.report.drawing.palette import color, family_of
-from harness.report.drawing.svg import MARK
+from harness.report.drawing.canvas import SMALL, canvas, log_axis, text_size, write, x_title, y_title
+from harness.report.drawing.labels import Box, inside, overlap
+from harness.report.drawing.palette import color
+from harness.report.drawing.scatter import Point, mark, name_points, ordered
 from harness.report.figures.registry import figure
 from harness.units import POINTS
 
@@ -31,33 +19,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 450.0, 420.0
-
-
-@dataclass(frozen=True)
-class Point:
-    """A row's place: its speed-up, and the change of its quality, positive where it is better."""
-
-    row: Comparison
-    speedup: float
-    change: float
-
-    @property
-    def at(self) -> tuple[float, float]:
-        """Its coordinates in the figure."""
-        return self.speedup, self.change
-
 
 @figure(
     "tradeoff",
     "Speed against quality",
-    "Up and to the right is better. The stepped line is the Pareto front: nothing measured here is both "
-    "faster and better than the points on it. Bars are 95 % intervals.",
+    "Up and to the right is better. The stepped line is the Pareto front: no other technique is both faster "
+    "and better than a point on it. Bars are 95 % intervals.",
     order=10,
     wide=True,
 )
 def draw(board: Board) -> Figure | None:
-    """Scatter of speed-up (logarithmic) against the change in quality."""
+    """Draw points of speed-up (logarithmic) against the change in quality."""
     points = [
         Point(row, row.speedup, -row.quality_loss)
         for row in board.rows
@@ -65,35 +37,33 @@ def draw(board: Board) -> Figure | None:
     ]
     if len(points) < 2:
         return None
-    made, axes = canvas(WIDTH, HEIGHT, 50, 40, 14, 26)
+    made, axes = canvas(450, 420, 50, 40, 14, 26)
     _x_axis(axes, points)
     _y_axis(axes, points, board)
     _regions(axes, board)
     front = _front(axes, [point for point in points if point.row.pareto])
-    for point in sorted(points, key=lambda point: point.row.cell_id == board.best):  # the best is on top
+    for point in ordered(points, board.best):
         _point(axes, point, best=point.row.cell_id == board.best)
     taken = _name_budget(axes, points, board)
-    _labels(axes, points, board, front, taken)
+    # The best point and the Pareto front get their places first.
+    order = sorted(
+        points, key=lambda p: (p.row.cell_id != board.best, not p.row.pareto, p.row.arm != "baseline")
+    )
+    name_points(axes, order, board.best, taken, front)
     return made
 
 
 def _x_axis(axes: Axes, points: list[Point]) -> None:
-    values = [1.0, *(point.speedup for point in points)]
-    low, high = min(values) / 1.12, max(values) * 1.3
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    ticks = log_ticks(low, high, 8)
-    axes.set_xticks(ticks, [f"{tick:g} ×" for tick in ticks])
-    axes.set_xticks([], minor=True)
-    for tick in ticks:
+    values = [1.0, *(point.x for point in points)]
+    for tick in log_axis(axes, "x", min(values) / 1.12, max(values) * 1.3, 8, "×"):
         axes.axvline(tick, color=color("faint"), linewidth=1, zorder=0)
-    axis_title(axes, "speed-up over the baseline (logarithmic)")
+    x_title(axes, "speed-up over the baseline (logarithmic)")
 
 
 def _y_axis(axes: Axes, points: list[Point], board: Board) -> None:
-    """Linear where all is near the baseline; else logarithmic beyond the budget, on both sides of zero."""
-    changes = [point.change for point in points]
-    # Half a point is what people ask for; other units have no such number: the changes set the scale.
+    """Scale the y axis: linear if all changes are small, else logarithmic beyond the budget."""
+    changes = [point.y for point in points]
+    # Without a budget: half a point for points; for other units, the largest change.
     largest = max(abs(change) for change in changes)
     allowed = board.max_drop or (0.5 if board.unit == POINTS else largest or 1e-3)
     low, high = min([*changes, -1.25 * allowed]), max([*changes, 0.25 * allowed])
@@ -113,8 +83,7 @@ def _y_axis(axes: Axes, points: list[Point], board: Board) -> None:
     unit = say.unit_word(board.unit)
     title = f"change in {say.short(board.metric or 'quality', 30)}" + (f", {unit}" if unit else "")
     title += "; less is better" if board.less_is_better else ""
-    write(axes, -40 / (WIDTH - 64), 1 + 14 / (HEIGHT - 66), title, transform=axes.transAxes,
-          fontsize=SMALL, color=color("muted"))  # fmt: skip
+    y_title(axes, title, 40)
 
 
 def _linear_ticks(low: float, high: float) -> list[float]:
@@ -130,7 +99,7 @@ def _change(value: float) -> str:
 
 
 def _regions(axes: Axes, board: Board) -> None:
-    """The baseline's lines, the noise floor around 1 ×, and what is over the budget."""
+    """Draw the baseline's lines, the noise floor around 1 ×, and the area over the budget."""
     axes.axhline(0, color=color("line"), linewidth=1, zorder=1)
     axes.axvline(1, color=color("line"), linewidth=1, zorder=1)
     if board.floor and board.floor < 10:
@@ -143,9 +112,9 @@ def _regions(axes: Axes, board: Board) -> None:
 
 
 def _name_budget(axes: Axes, points: list[Point], board: Board) -> list[Box]:
-    """Name the budget's line at an end, below or above it, where it covers the fewest points and bars.
+    """Write the budget's name at an end of its line, where it covers the fewest points and bars.
 
-    Returns the box of that text in pixels, none without a budget.
+    Return the box of that text in pixels; no box without a budget.
     """
     if board.max_drop is None:
         return []
@@ -164,25 +133,22 @@ def _name_budget(axes: Axes, points: list[Point], board: Board) -> list[Box]:
 
 
 def _covered(axes: Axes, point: Point) -> list[Box]:
-    """What a point and its bars cover, in pixels."""
+    """Return the boxes that a point and its bars cover, in pixels."""
     row = point.row
-    worst = point.change if row.quality_loss_high is None else -row.quality_loss_high
-    best = point.change if row.quality_loss_low is None else -row.quality_loss_low
-    slow, fast = row.speedup_low or point.speedup, row.speedup_high or point.speedup
-    (x, y), start, end = axes.transData.transform([point.at, (slow, worst), (fast, best)])
+    worst = point.y if row.quality_loss_high is None else -row.quality_loss_high
+    best = point.y if row.quality_loss_low is None else -row.quality_loss_low
+    slow, fast = row.speedup_low or point.x, row.speedup_high or point.x
+    (x, y), start, end = axes.transData.transform([(point.x, point.y), (slow, worst), (fast, best)])
     bars = (_cover((start[0], y), (end[0], y)), _cover((x, start[1]), (x, end[1])))
     return [(x - 7, y - 7, x + 7, y + 7), *bars]
 
 
 def _front(axes: Axes, front: list[Point]) -> list[Box]:
-    """The staircase of what can be had: going faster from one point costs the next point's quality.
-
-    Returns what it covers, in pixels.
-    """
+    """Draw the Pareto front as steps; return the boxes that it covers, in pixels."""
     if len(front) < 2:
         return []
-    ordered = sorted(front, key=lambda point: (point.speedup, -point.change))
-    x, y = [point.speedup for point in ordered], [point.change for point in ordered]
+    ordered = sorted(front, key=lambda point: (point.x, -point.y))
+    x, y = [point.x for point in ordered], [point.y for point in ordered]
     axes.plot(x, y, drawstyle="steps-pre", color=color("accent"), linewidth=1.4, alpha=0.7, zorder=2)
     corners = [(x[0], y[0])]
     for x_next, y_next in zip(x[1:], y[1:], strict=True):
@@ -198,44 +164,14 @@ def _cover(start: Sequence[float], end: Sequence[float]) -> Box:
 
 
 def _point(axes: Axes, point: Point, *, best: bool) -> None:
-    row = point.row
-    family, gid = family_of(row.families, row.arm), f"{MARK}{row.cell_id}"
-    (x, y), hue = point.at, family.role.light
+    row, x, y, hue = point.row, point.x, point.y, point.hue
     if row.arm != "baseline":
-        low, high = row.speedup_low or x, row.speedup_high or x
-        axes.plot([low, high], [y, y], color=hue, linewidth=1.2, alpha=0.55, zorder=3)
+        ends = [row.speedup_low or x, row.speedup_high or x]
+        axes.plot(ends, [y, y], color=hue, linewidth=1.2, alpha=0.55, zorder=3)
         if row.quality_loss_low is not None and row.quality_loss_high is not None:
-            axes.plot(
-                [x, x],
-                [-row.quality_loss_high, -row.quality_loss_low],
-                color=hue,
-                linewidth=1.2,
-                alpha=0.4,
-                zorder=3,
-            )
+            ends = [-row.quality_loss_high, -row.quality_loss_low]
+            axes.plot([x, x], ends, color=hue, linewidth=1.2, alpha=0.4, zorder=3)
     if best:
         axes.plot([x], [y], "o", markersize=17, markerfacecolor="none", markeredgecolor=hue,
-                  markeredgewidth=1.6, zorder=4, gid=gid)  # fmt: skip
-    face = color("paper") if row.arm == "baseline" else hue
-    rim(axes, (x, y), family.marker)
-    axes.plot([x], [y], family.marker, markersize=8.5, markerfacecolor=face, markeredgecolor=hue,
-              markeredgewidth=1.6, zorder=5, gid=gid)  # fmt: skip
-
-
-def _labels(axes: Axes, points: list[Point], board: Board, front: list[Box], taken: list[Box]) -> None:
-    """Name the points: the winner and the front choose their places first."""
-    order = sorted(
-        points, key=lambda p: (p.row.cell_id != board.best, not p.row.pareto, p.row.arm != "baseline")
-    )
-    names = [say.short(point.row.technique, 24) for point in order]
-    weights = ["bold" if point.row.cell_id == board.best else "normal" for point in order]
-    spots = [tuple(axes.transData.transform(point.at)) for point in order]
-    sizes = [text_size(name, TEXT, weight) for name, weight in zip(names, weights, strict=True)]
-    area = axes.get_window_extent()
-    bounds = (area.x0, area.y0, area.x1 + 10, area.y1 + 4)
-    found = place(spots, sizes, bounds, taken, front, radius=7)
-    for point, name, weight, spot in zip(order, names, weights, found, strict=True):
-        if spot is not None:
-            tone = color("muted" if point.row.arm == "baseline" else "ink")
-            style = {"weight": weight, "color": tone, "gid": f"{MARK}{point.row.cell_id}", "zorder": 6}
-            name_point(axes, point.at, spot, name, **style)
+                  markeredgewidth=1.6, zorder=4, gid=point.gid)  # fmt: skip
+    mark(axes, point, hollow=row.arm == "baseline")

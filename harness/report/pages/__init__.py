@@ -1,1 +1,1 @@
-"""The pages of the site: one file each, with its template beside the others; adding one edits no other."""
+"""The pages of the site: one file each. A new page needs no edit in other files."""

@@ -1,4 +1,4 @@
-"""One page a Cell: what it is worth, its calls and Blocks, memory by phase, how it was built, its Record."""
+"""One page per Cell: speed-up, calls and Blocks, memory by phase, build steps, and its Record."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.compare.comparison import Comparison
-from harness.analysis.words import headline as summary
+from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.analysis.words.explain import explain
 from harness.errors import StoreError
-from harness.report import details, logs
-from harness.report.cell import Calls, CellView, by_arm, cell_view, figures_of_record
+from harness.report import details
+from harness.report.absent import excerpt
+from harness.report.cell import Calls, CellView, by_arm, cell_view, columns_of_record
 from harness.report.drawing.palette import family_of
 from harness.report.figures.registry import figures
 from harness.report.gathering import Site
@@ -26,7 +27,7 @@ from harness.report.tables import VERDICTS
 from harness.store.reading import read_calls
 
 PHASES: tuple[tuple[Callable[[Comparison], int | None], str], ...] = (
-    (lambda row: row.rss_empty_bytes, "empty process with its runtime"),
+    (lambda row: row.rss_empty_bytes, "empty process with the runtime"),
     (lambda row: row.peak_rss_load_bytes, "peak while loading"),
     (lambda row: row.peak_rss_first_call_bytes, "peak in the first call"),
     (lambda row: row.peak_rss_steady_bytes, "peak in the timed Blocks"),
@@ -35,7 +36,7 @@ PHASES: tuple[tuple[Callable[[Comparison], int | None], str], ...] = (
 
 
 class Recorded:
-    """Blocks and calls of one Run, read when its first Cell is written."""
+    """Blocks and calls of one Run, read when the first page needs them."""
 
     def __init__(self, view: RunView) -> None:
         self.view = view
@@ -43,12 +44,12 @@ class Recorded:
 
     @cached_property
     def blocks(self) -> dict[tuple[str, str], pd.DataFrame]:
-        """Blocks by (cell_id, arm)."""
+        """Return the Blocks by (cell_id, arm)."""
         return by_arm(self.view.run.blocks)
 
     @cached_property
     def calls(self) -> Calls:
-        """Timed calls by (cell_id, arm); none where they cannot be read: the page stays, and says so."""
+        """Return the timed calls by (cell_id, arm); empty if they cannot be read (`fault` says why)."""
         try:
             return read_calls(self.view.run)
         except StoreError as error:
@@ -58,7 +59,7 @@ class Recorded:
 
 @page("cell", "", order=50)
 def make(site: Site) -> Iterator[Document]:
-    """One document for each Cell of each shown Run, those without figures too."""
+    """One document for each Cell of each shown Run, also for Cells without results."""
     for view in site.views:
         recorded = Recorded(view)
         for group in view.groups:
@@ -92,7 +93,7 @@ def _data(view: RunView, group: GroupView, row: Comparison, recorded: Recorded) 
         "line": line,
         "family": family_of(row.families, row.arm),
         "verdict_of": VERDICTS.get(row.verdict or ""),
-        "about": summary.about(row, board) if measured else None,
+        "about": headline.about(row, board) if measured else None,
         "why": explain(row, board.baseline, info.peaks) if measured else [],
         "sections": details.sections(row, info) if measured else [],
         "steps": details.steps(row),
@@ -102,14 +103,14 @@ def _data(view: RunView, group: GroupView, row: Comparison, recorded: Recorded) 
         "fault": recorded.fault,
         "disturbed": _disturbed(recorded, row) if measured else [],
         "blocks": len(recorded.blocks.get((row.cell_id, row.arm), ())) if measured else 0,
-        "record": figures_of_record(row),
-        "log": logs.excerpt(view.run.folder, row.log, 60),
+        "record": columns_of_record(row),
+        "log": excerpt(view.run.folder, row.log, 60),
         "command": view.command,
     }
 
 
 def _drawings(shown: CellView) -> list[Drawing]:
-    """Draw all figures of a Cell. They are no files of their own: there would be hundreds."""
+    """Draw all figures of a Cell. They are not written to files, because there would be hundreds."""
     drawn = [(item, item.draw(shown)) for item in figures("cell")]
     return [
         Drawing(item.name, item.title, item.note, item.wide, svg)
@@ -119,7 +120,7 @@ def _drawings(shown: CellView) -> list[Drawing]:
 
 
 def _phases(row: Comparison) -> list[tuple[str, str, float]]:
-    """Memory by phase: what, how much, and the share of the largest in percent."""
+    """Return memory by phase: name, size, and percent of the largest."""
     phases = [(value(row), text) for value, text in PHASES]
     known = [(text, value) for value, text in phases if value is not None]
     top = max((value for _, value in known), default=1) or 1
@@ -127,7 +128,7 @@ def _phases(row: Comparison) -> list[tuple[str, str, float]]:
 
 
 def _disturbed(recorded: Recorded, row: Comparison) -> list[tuple[str, int]]:
-    """Kinds of noise in the Cell's Blocks with their numbers of Blocks, most frequent first."""
+    """Return the kinds of noise in the Cell's Blocks and how many Blocks had them, most frequent first."""
     blocks = recorded.blocks.get((row.cell_id, row.arm))
     if blocks is None:
         return []

@@ -1,4 +1,4 @@
-"""One page for each technique family that the Runs hold: what it gains, what it costs, when it pays back."""
+"""One page for each technique family of the Runs: its gains, its costs, and when builds pay back."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ from harness.report.tables import Line
 
 @dataclass(frozen=True)
 class Shown:
-    """A family in one Group: its rows with what pays its build back, its figures, and what of the machine
-    bears on it.
-    """
+    """A family in one Group: rows with their pay-back, figures, and sentences on the machine's peaks."""
 
     view: RunView
     group: GroupView
@@ -38,17 +36,17 @@ class Shown:
 
 @dataclass(frozen=True)
 class Overview:
-    """A family in all Groups of one Run that measured it: technique × Group, and what each Group is called.
+    """A family in all Groups of one Run: technique × Group.
 
-    `shared` is what all of them have in common, told once; `heads` what tells them apart. `nowhere`:
-    techniques of the family without a figure in any Group, each with its first Cell's page, state and reason.
+    `shared`: what all names of Groups have in common; `heads`: the rest of each name. `missing`: techniques
+    without a result in any Group, each with the page, state and reason of its first Cell.
     """
 
     view: RunView
     glance: Glance
     shared: str
     heads: list[str]
-    nowhere: list[tuple[str, str, str, str]]
+    missing: list[tuple[str, str, str, str]]
 
 
 @page("family", "Techniques", order=40)
@@ -62,14 +60,14 @@ def make(site: Site) -> Iterator[Document]:
 
 
 def families_of(row: Comparison) -> list[str]:
-    """Return the families whose pages a row is on; without a step, what differs is compiler and runtime."""
+    """Return the families of a row; a technique without steps differs by compiler or runtime."""
     if row.arm == "baseline":
         return []
     return sorted(set(row.families or ())) or ["runtime"]
 
 
 def title(key: str) -> str:
-    """Name a family for a reader."""
+    """Return the title of a family's page."""
     names = {
         "runtime": "Compilers and runtimes",
         "quantize": "Quantization",
@@ -86,7 +84,7 @@ def _data(site: Site, key: str, label: str) -> dict[str, Any]:
         for group in view.groups:
             part = _shown(view, group, key, png=site.png)
             if part and any(part.machine == before.machine for before in shown):
-                part = replace(part, machine=[])  # what the machine can do is said once
+                part = replace(part, machine=[])  # shown once
             if part:
                 shown.append(part)
     files = {
@@ -110,15 +108,15 @@ def _of(view: RunView, shown: list[Shown]) -> list[GroupView]:
 
 
 def _overview(view: RunView, shown: list[Shown], key: str) -> Overview:
-    """The overview of one Run: machines and suites are never put into one table."""
+    """Return the overview of one Run; Runs are never mixed in one table."""
     groups = _of(view, shown)
-    shared, heads = told_apart([_parts(group) for group in groups])
+    shared, heads = common_end([_parts(group) for group in groups])
     found = glance(groups, lambda row: key in families_of(row))
-    return Overview(view, found, shared, heads, _nowhere(view, key))
+    return Overview(view, found, shared, heads, _missing(view, key))
 
 
-def _nowhere(view: RunView, key: str) -> list[tuple[str, str, str, str]]:
-    """Techniques of the family that have no figure in any Group of a Run."""
+def _missing(view: RunView, key: str) -> list[tuple[str, str, str, str]]:
+    """Return the family's techniques that have no result in any Group of a Run."""
     shown = {line.record.technique for group in view.groups for line in group.table.lines}
     found: dict[str, tuple[str, str, str, str]] = {}
     for group in view.groups:
@@ -135,8 +133,8 @@ def _parts(group: GroupView) -> list[str]:
     return [say.short(part, 40) for part in (place.model, place.workload, place.hardware)]
 
 
-def told_apart(places: list[list[str]]) -> tuple[str, list[str]]:
-    """Return what all places end in, and what is left of each: cnn, mlp, all of them online · cpu."""
+def common_end(places: list[list[str]]) -> tuple[str, list[str]]:
+    """Split names into their common end and the rest of each: online · cpu, then cnn and mlp."""
     if len(places) < 2:
         return "", [" · ".join(place) for place in places]
     same = 0
@@ -146,12 +144,12 @@ def told_apart(places: list[list[str]]) -> tuple[str, list[str]]:
 
 
 def lead(site: Site, shown: list[Shown]) -> Sentence:
-    """Say in one sentence what the family is good for: how many Cells gain, and the best of them."""
+    """Say how many Cells of the family are faster, and name the fastest one."""
     rows = [(part, line.record) for part in shown for line, _ in part.lines]
     faster = [(part, row) for part, row in rows if row.verdict == "faster"]
     over = sum(row.within_budget is False for _, row in faster)
-    counts = f"{len(faster)} of {len(rows)} Cells are certainly faster than their baseline"
-    counts += f", {over} of them over the quality budget" if over else ""
+    counts = f"{len(faster)} of {len(rows)} Cells are faster than their baseline"
+    counts += f"; {over} of them exceed{'s' if over == 1 else ''} the quality budget" if over else ""
     good = [(part, row) for part, row in faster if row.within_budget or not part.group.board.limited]
     if not good:
         return sentence(f"{counts}.")
@@ -159,7 +157,7 @@ def lead(site: Site, shown: list[Shown]) -> Sentence:
     where = site.placed(part.view, part.group.place)
     gain = f" ({say.factors(best.speedup_low, best.speedup_high)}), {where}."
     speed = strong(f"{say.factor(best.speedup)} ×")
-    return sentence(f"{counts}. The largest gain: ", code(best.technique), " — ", speed, gain)
+    return sentence(f"{counts}. The largest speed-up: ", code(best.technique), " — ", speed, gain)
 
 
 def _shown(view: RunView, group: GroupView, key: str, *, png: bool) -> Shown | None:
@@ -178,7 +176,7 @@ def _shown(view: RunView, group: GroupView, key: str, *, png: bool) -> Shown | N
 
 
 def _machine(view: RunView, lines: list[Line]) -> list[str]:
-    """What fewer bits can gain here at all; nothing where no row has any."""
+    """Say how much low precision can gain on this machine; nothing for rows in full precision."""
     if not any(line.record.low_precision_weight_share for line in lines):
         return []
     peaks = peaks_for(lines[0].record, view.run.info.peaks)

@@ -1,4 +1,4 @@
-"""The front page: what was run, the answer for each model, all at a glance, and what is missing and why."""
+"""The front page: the Runs, the answer for each model, the overview of speed-ups, and missing Cells."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from harness.report.gathering import Site
 from harness.report.group import Drawing
-from harness.report.models import ModelView, model_views
+from harness.report.page import ModelView, model_views
 from harness.report.pages.registry import Document, page
 
-DRAWN_BYTES = 400_000
-"""Trade-offs are drawn on the front page up to this size in all: it must open at once."""
+MAX_DRAWN_BYTES = 400_000
+"""Size of all figures on the front page, so that it opens fast."""
 
 
 @page("front", "Overview", order=10)
 def make(site: Site) -> Iterator[Document]:
-    """One page, machines one at a time."""
+    """One document for all Runs."""
     yield Document("index.html", site.title, "front.html", lambda: _data(site))
 
 
@@ -27,11 +27,11 @@ def _data(site: Site) -> dict[str, Any]:
 
 
 def _drawn(models: dict[str, list[ModelView]]) -> dict[tuple[str, str], Drawing]:
-    """Return the trade-offs that fit by Run and model: each Run's first model, then each one's second …"""
+    """Choose the trade-off figures by Run and model: the first model of each Run, then the second …"""
     found: dict[tuple[str, str], Drawing] = {}
-    room = DRAWN_BYTES
-    for turn in zip_longest(*([(key, model) for model in part] for key, part in models.items())):
-        for key, model in filter(None, turn):
+    room = MAX_DRAWN_BYTES
+    for models_of_runs in zip_longest(*([(key, model) for model in part] for key, part in models.items())):
+        for key, model in filter(None, models_of_runs):
             drawing = model.lead.drawing("tradeoff")
             if drawing and len(drawing.svg) <= room:
                 found[key, model.name] = drawing

@@ -1,4 +1,4 @@
-"""Machines: what each is, what its Runs were graded, and the same Groups side by side, never pooled."""
+"""The machines: properties, trust grades, measured peaks, and the same Groups on several machines."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from harness.report.group import GroupView
 from harness.report.links import cell_path
 from harness.report.page import RunView
 from harness.report.pages.registry import Document, page
-from harness.report.statistics import Statistics, statistics
+from harness.report.properties import Properties, properties
 from harness.report.tables import Line
 from harness.store.info import RunInfo
+
+PEAK_HEADS = ("Peak of", "Threads", "Measured", "Kernel", "Weights read at batch 1")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine: its fingerprint as of its newest Run, and all its Runs, newest first.
+    """One machine as its newest Run recorded it, and all its Runs, newest first.
 
-    `findings` of the newest check-up (devices/doctor.py), worst first; what was found `fine`, and what could
-    not be read, by name alone.
+    `findings`: warnings of `harness doctor` in the newest Run that has them, worst first. `fine`, `unread`:
+    names of checks that passed, and of those that could not be made.
     """
 
     name: str
@@ -32,7 +34,7 @@ class Machine:
     identity: list[tuple[str, str]]
     state: list[tuple[str, str]]
     runs: list[RunInfo]
-    peaks: list[tuple[str, str]]
+    peaks: list[tuple[str, ...]]
     findings: list[dict[str, Any]]
     fine: list[str]
     unread: list[str]
@@ -40,10 +42,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Speed:
-    """A Cell's speed-up on one machine, over that machine's own baseline: its text, and its page.
+    """A Cell's speed-up over the baseline on the same machine: its text, and its page.
 
-    `low` and `high` are the ends of its interval, where it may stand in a comparison. `leads`: no other
-    machine of the row can have gained as much.
+    `low` and `high`: the ends of its interval, None if it is not compared. `leads`: its interval lies above
+    those of all other machines.
     """
 
     text: str
@@ -55,9 +57,9 @@ class Speed:
 
 @dataclass(frozen=True)
 class Beside:
-    """One Group of a suite on several machines: technique × machine, each over its own baseline.
+    """One Group of a suite on several machines: technique × machine.
 
-    `alone`: techniques that only one of them has measured; they are not among the rows.
+    `alone`: the number of techniques that only one machine has measured; they are not among the rows.
     """
 
     place: str
@@ -68,7 +70,7 @@ class Beside:
 
 @page("machines", "Machines", order=60)
 def make(site: Site) -> Iterator[Document]:
-    """One page for all machines."""
+    """One document for all machines."""
     if site.infos:
         yield Document("machines.html", "Machines", "machines.html", lambda: _data(site))
 
@@ -81,6 +83,7 @@ def _data(site: Site) -> dict[str, Any]:
         "machines": [_machine(site.machines[key], infos) for key, infos in found.items()],
         "beside": beside(site.views),
         "unlike": unlike(site.views),
+        "peak_heads": PEAK_HEADS,
     }
 
 
@@ -106,38 +109,38 @@ def _findings(infos: list[RunInfo]) -> tuple[list[dict[str, Any]], list[str], li
     return [finding for finding in found if finding.get("level") not in ("ok", "unknown")], fine, unread
 
 
-def _peaks(infos: list[RunInfo]) -> list[tuple[str, str]]:
-    """The newest measured roofs: of each number type and of copying, by thread budget."""
-    pairs = []
+def _peaks(infos: list[RunInfo]) -> list[tuple[str, ...]]:
+    """Return the newest measured peaks as rows of `PEAK_HEADS`."""
+    rows: list[tuple[str, ...]] = []
     for peaks in next((info.peaks for info in infos if info.peaks), []):
-        budget = f"{peaks['threads']} thread{'' if peaks['threads'] == 1 else 's'}"
-        rates = [(rate["dtype"], _rate(rate)) for rate in peaks["rates"]]
-        copied = ("copy", f"{say.quantity(peaks['memory_bandwidth_bytes_per_s'], 'bytes')}/s")
-        pairs += [(f"{what}, {budget}", much) for what, much in (*rates, copied)]
-    return pairs
+        threads = str(peaks["threads"])
+        rows += [(rate["dtype"], threads, *_rate(rate)) for rate in peaks["rates"]]
+        bandwidth = f"{say.quantity(peaks['memory_bandwidth_bytes_per_s'], 'bytes')}/s"
+        rows.append(("memory bandwidth", threads, bandwidth, "–", "–"))
+    return rows
 
 
-def _rate(rate: dict[str, Any]) -> str:
-    """A number type's roof, whose kernel gave it, and its rate of weights; older Runs tell less."""
-    text = say.quantity(rate["flop_per_s"], "FLOP/s")
-    if kernel := rate.get("kernel"):
+def _rate(rate: dict[str, Any]) -> tuple[str, str, str]:
+    """Return a dtype's peak, the kernel that reached it, and how fast it reads weights."""
+    kernel, weights = "–", "–"
+    if rate.get("kernel"):
         compute_dtype = rate["compute_dtype"]
-        widened = f", multiplied in {compute_dtype}" if compute_dtype != rate["dtype"] else ""
-        text += f" ({rate['library']} {kernel}{widened})"
-    if weights := rate.get("weight_bytes_per_s"):
-        text += f"; weights of one row {say.quantity(weights, 'bytes')}/s ({rate['weight_kernel']})"
-    return text
+        converted = f", computed in {compute_dtype}" if compute_dtype != rate["dtype"] else ""
+        kernel = f"{rate['library']} {rate['kernel']}{converted}"
+    if rate.get("weight_bytes_per_s"):
+        weights = f"{say.quantity(rate['weight_bytes_per_s'], 'bytes')}/s ({rate['weight_kernel']})"
+    return say.quantity(rate["flop_per_s"], "FLOP/s"), kernel, weights
 
 
-def _pairs(given: Any) -> Statistics:
-    """A fingerprint's part as names and texts; what could not be read is left out."""
-    return statistics(given, named=True) if isinstance(given, dict) else []
+def _pairs(given: Any) -> Properties:
+    """Return a part of the machine's description as names and texts."""
+    return properties(given, named=True) if isinstance(given, dict) else []
 
 
 def beside(views: list[RunView]) -> list[Beside]:
-    """Return the Groups that more than one machine has measured for the same suite.
+    """Return the Groups of a suite that more than one machine has measured.
 
-    Groups and Cells are the same when their content is, of which their ids are hashes; names do not count.
+    Groups and Cells are equal if their ids are equal: ids are hashes of their content, not of names.
     """
     found: dict[tuple[str, str], list[tuple[RunView, GroupView]]] = {}
     for view in views:
@@ -164,7 +167,7 @@ def beside(views: list[RunView]) -> list[Beside]:
 
 
 def unlike(views: list[RunView]) -> list[str]:
-    """Name the Groups of one suite that are called the same and are not: other settings, weights or data."""
+    """Name the Groups of a suite with equal names but other settings, weights or data."""
     found: dict[tuple[str, str, str, str], set[str]] = {}
     for view in views:
         for board in view.boards:
@@ -183,15 +186,14 @@ def _speed(view: RunView, line: Line | None) -> Speed:
         return Speed("1 ×", path)
     text = f"{line.speedup} × ({line.interval})"
     if row.within_budget is False:
-        return Speed(f"{text}, over the budget", path)
+        return Speed(f"{text}, over budget", path)
     return Speed(text, path, row.speedup_low, row.speedup_high)
 
 
 def marked(speeds: list[Speed]) -> list[Speed]:
-    """Mark the machine that gains most of a technique: its interval lies above all others of the row.
+    """Mark the machine with the largest speed-up, if its interval lies above 1 and all others of the row.
 
-    Where intervals meet or nothing is gained, nobody leads; nor where only one machine has a figure that
-    counts.
+    Nothing is marked if only one machine has a speed-up to compare.
     """
     known = [speed for speed in speeds if speed.low is not None]
     lead = max(known, key=lambda speed: speed.low or 0.0, default=None)

@@ -1,4 +1,4 @@
-"""How it was measured, in plain words, with the statistics."""
+"""The method page: how Runs are measured and evaluated."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 
 from harness.report.gathering import Site
 from harness.report.pages.registry import Document, page
+from harness.report.properties import key_in_words
 from harness.suite.schema import Measure
 from harness.units import parse_seconds, parse_share
 
 
 @page("method", "Method", order=80)
 def make(site: Site) -> Iterator[Document]:
-    """One page."""
-    settings = [(view, asked(view.run.info.settings)) for view in site.views]
+    """One document."""
+    settings = [(view, settings_in_words(view.run.info.settings)) for view in site.views]
     yield Document("method.html", "How it was measured", "method.html", lambda: {"settings": settings})
 
 
-def asked(settings: Mapping[str, Any]) -> list[str]:
-    """Return a Run's settings in words, with the units that a suite file gives them: max time 2.3 s."""
-    return [f"{name.replace('_', ' ')} {_value(name, value)}" for name, value in settings.items()]
+def settings_in_words(settings: Mapping[str, Any]) -> list[str]:
+    """Return a Run's settings with the units of the suite file: max time 2.3 s."""
+    return [f"{key_in_words(name)} {_value(name, value)}" for name, value in settings.items()]
 
 
 def _value(name: str, value: Any) -> str:

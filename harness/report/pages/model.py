@@ -1,4 +1,4 @@
-"""One page a model: its answers, every technique in every Group, and its trade-offs, machine by machine."""
+"""One page per model: its answers, all techniques in all Groups, and its trade-offs, for each Run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from harness.analysis.words import numbers as say
 from harness.report.gathering import Site
 from harness.report.links import model_path
-from harness.report.models import ModelView, model_views
-from harness.report.page import RunView
+from harness.report.page import ModelView, RunView, model_views
 from harness.report.pages.registry import Document, page
+from harness.report.properties import Properties
 
 
 @page("model", "Models", order=30)
 def make(site: Site) -> Iterator[Document]:
-    """One document for each model's name; what several Runs hold of it stands below each other."""
+    """One document for each model name, with a section for each Run."""
     found: dict[str, list[tuple[RunView, ModelView]]] = {}
     for view in site.views:
         for model in model_views(view):
@@ -32,11 +32,11 @@ def make(site: Site) -> Iterator[Document]:
 
 
 def _data(name: str, shown: list[tuple[RunView, ModelView]]) -> dict[str, Any]:
-    return {"name": name, "shown": [(view, model, _facts(model)) for view, model in shown]}
+    return {"name": name, "shown": [(view, model, _properties(model)) for view, model in shown]}
 
 
-def _facts(model: ModelView) -> list[tuple[str, str]]:
-    """What is known of the model as given: its baseline's weights, work, size and quality."""
+def _properties(model: ModelView) -> Properties:
+    """Return parameters, FLOPs, size and quality of the model's baseline."""
     row = next((group.board.baseline for group in model.groups if group.board.baseline), None)
     if row is None:
         return []
@@ -44,7 +44,9 @@ def _facts(model: ModelView) -> list[tuple[str, str]]:
         ("Parameters", "" if row.parameters is None else f"{row.parameters:,}"),
         (
             "Work",
-            "" if row.flops_per_sample is None else f"{say.quantity(row.flops_per_sample, 'FLOP')} an item",
+            ""
+            if row.flops_per_sample is None
+            else f"{say.quantity(row.flops_per_sample, 'FLOP')} per sample",
         ),
         ("Size", "" if row.artifact_bytes is None else say.quantity(row.artifact_bytes, "bytes")),
         ("Quality", "" if row.quality is None else say.score(row.quality, row.quality_unit or "")),

@@ -1,4 +1,4 @@
-"""What a page is: a kind with a name in the navigation, and a function from the site to its documents."""
+"""Kinds of pages: a name in the navigation, and a function that makes the documents."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ Data = Callable[[], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Document:
-    """One HTML file: where it lies in the site, what it is called, its template and what that is filled with.
+    """One HTML file: path in the site, title, template and data.
 
-    `data` is asked for when the document is written, so that only one is in memory at a time; under ``files``
-    it may hold what lies beside the page, by path. `crumbs` are (label, path) pairs that lead up.
+    `data` is called when the document is written, so that only one is in memory at a time. Its item ``files``
+    may hold more files to write, by path. `label`: its name among pages of its kind. `crumbs`: (label, path)
+    pairs of the pages above it.
     """
 
     path: str
@@ -35,7 +36,7 @@ Make = Callable[["Site"], Iterable[Document]]
 
 @dataclass(frozen=True)
 class Page:
-    """A kind of page. Without a `label` it is not in the navigation; `order` places it there."""
+    """A kind of page. The navigation shows it if it has a `label`, sorted by `order`."""
 
     name: str
     label: str
@@ -47,7 +48,7 @@ PAGES: Registry[Page] = Registry("page", "harness.report.pages", "harness.pages"
 
 
 def page(name: str, label: str, order: int) -> Callable[[Make], Make]:
-    """Register a function that makes the documents of one kind."""
+    """Register a function that makes the documents of one kind of page."""
 
     def add(make: Make) -> Make:
         PAGES.add(name, Page(name, label, order, make))
@@ -57,5 +58,5 @@ def page(name: str, label: str, order: int) -> Callable[[Make], Make]:
 
 
 def pages() -> list[Page]:
-    """Return all kinds in the order of the navigation."""
+    """Return all kinds of pages in the order of the navigation."""
     return sorted(PAGES.values(), key=lambda item: (item.order, item.name))

@@ -1,4 +1,4 @@
-// Leaderboards: sort by a header (or the list on a phone), filter by words, lists and budgets. Missing values come last.
+// Leaderboards: sort by a header (or by the list on a phone), filter by text, lists and sliders. Missing values come last.
 (() => {
   const keyOf = (entry, column) => entry.rows[0].cells[column].dataset.v;
   const sort = (table, key, direction) => {
@@ -7,11 +7,11 @@
     if (column < 0) return;
     heads.forEach((head, index) => head.setAttribute("aria-sort", index === column ? direction : "none"));
     const words = new Intl.Collator(undefined, { numeric: true });
-    const turn = direction === "ascending" ? 1 : -1;
+    const sign = direction === "ascending" ? 1 : -1;
     const keyed = [...table.tBodies].map((body) => [keyOf(body, column), body]);
     keyed.sort(([x], [y]) => {
       if (x === "" || y === "") return (x === "") - (y === "");
-      return turn * (key === "name" ? words.compare(x, y) : Number(x) - Number(y));
+      return sign * (key === "name" ? words.compare(x, y) : Number(x) - Number(y));
     });
     table.append(...keyed.map(([, body]) => body));
     table.dispatchEvent(new Event("sorted", { bubbles: true }));
@@ -37,15 +37,15 @@
     }
     list.addEventListener("change", () => {
       for (const table of tables) {
-        // Each table has its own best end: of one metric more is better, of another less.
+        // Each table has its own first direction: for some metrics less is better.
         const button = [...table.querySelectorAll("thead button")].find((one) => one.dataset.key === list.value);
         if (button) sort(table, list.value, button.dataset.first);
       }
     });
   };
 
-  // A slider's last stop asks for nothing; any other leaves out rows that take more, or of which it is not known.
-  // One of a quality metric asks only rows that are judged by it.
+  // The last stop of a slider filters nothing; other stops hide rows with a larger or an unknown value.
+  // The slider of a quality metric filters only rows with that metric.
   const limit = (slider) => {
     const values = JSON.parse(slider.dataset.values), texts = JSON.parse(slider.dataset.texts);
     const { key, metric } = slider.dataset, shown = slider.parentElement.querySelector(".at");
@@ -78,7 +78,7 @@
     const filter = () => {
       const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
       const { family, runtime, within } = form.elements;
-      const asked = limits.map((one) => one.read()).filter(Boolean);
+      const active = limits.map((one) => one.read()).filter(Boolean);
       let shown = 0;
       for (const { table, points, empty, rest, most } of boards) {
         let here = 0;
@@ -86,7 +86,7 @@
           const d = entry.dataset;
           const fits = words.every((word) => d.search.includes(word)) && (!family.value || d.family === family.value)
             && (!runtime.value || d.runtime === runtime.value) && (!within || !within.checked || d.within === "yes")
-            && asked.every((holds) => holds(d));
+            && active.every((holds) => holds(d));
           here += fits;
           const laid = fits && here <= most;
           if (entry.hidden === laid) entry.hidden = !laid;

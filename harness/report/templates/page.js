@@ -1,4 +1,28 @@
-// Points and rows of the same Cell light up together; a click on a point leads to its Cell's page; machines one by one.
+// Theme: auto (as the system), light or dark; stored if the browser allows it.
+"use strict";
+(() => {
+  const button = document.getElementById("theme");
+  const states = ["auto", "light", "dark"];
+  let state = "auto";
+  const load = () => { try { return localStorage.getItem("harness-theme"); } catch { return null; } };
+  const save = () => { try { localStorage.setItem("harness-theme", state); } catch { /* not remembered */ } };
+  const show = () => {
+    if (state === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = state;
+    button.querySelector("span").textContent = state;
+    button.setAttribute("aria-label", "Theme: " + state);
+  };
+  const stored = load();
+  if (states.includes(stored)) state = stored;
+  button.addEventListener("click", () => {
+    state = states[(states.indexOf(state) + 1) % states.length];
+    save();
+    show();
+  });
+  show();
+})();
+
+// Points and rows of the same Cell are highlighted together. A click on a point opens its Cell. One machine is shown at a time.
 (() => {
   const tip = document.getElementById("tip");
   const pages = new Map();
@@ -18,29 +42,29 @@
       const title = point.querySelector("title");
       if (title) { names.set(point.dataset.cell, title.textContent); title.remove(); }
     }
-    // Points that cover each other are all named, the pointed-at one first.
-    const told = (event, cell) => {
+    // Overlapping points are all named, the one under the pointer first.
+    const namesAt = (event, cell) => {
       const here = document.elementsFromPoint(event.clientX, event.clientY).map((part) => part.closest(".pt"));
       const cells = new Set([cell, ...here.filter((point) => group.contains(point)).map((point) => point.dataset.cell)]);
       return [...cells].map((one) => names.get(one)).filter(Boolean).join("\n");
     };
-    const light = (cell, on) => {
+    const highlight = (cell, on) => {
       group.querySelector(".figures, .drawing")?.classList.toggle("lit", on);
       parts.get(cell)?.forEach((part) => part.classList.toggle("lit", on));
     };
     group.addEventListener("pointerover", (event) => {
       const part = event.target.closest("[data-cell]");
       if (!part) return;
-      light(part.dataset.cell, true);
+      highlight(part.dataset.cell, true);
       if (part.matches(".pt")) {
-        tip.textContent = told(event, part.dataset.cell);
+        tip.textContent = namesAt(event, part.dataset.cell);
         tip.hidden = !tip.textContent;
         move(event);
       }
     });
     group.addEventListener("pointerout", (event) => {
       const part = event.target.closest("[data-cell]");
-      if (part) { light(part.dataset.cell, false); tip.hidden = true; }
+      if (part) { highlight(part.dataset.cell, false); tip.hidden = true; }
     });
     group.addEventListener("click", (event) => {
       const point = event.target.closest(".pt");
@@ -61,7 +85,7 @@
   };
   const follow = () => {
     let id = location.hash.slice(1);
-    try { id = decodeURIComponent(id); } catch { /* a stray % sign: no such place */ }
+    try { id = decodeURIComponent(id); } catch { /* not a valid id */ }
     const run = document.getElementById(id)?.closest(".run");
     if (run) choose(run.id);
   };

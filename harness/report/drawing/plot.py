@@ -1,6 +1,6 @@
-"""A small plot written as SVG at once: for figures made by the hundred, for which matplotlib is too slow.
+"""A small plot written directly as SVG, for hundreds of figures; matplotlib is too slow for these.
 
-The same look as `canvas.py`: colours are the page's variables, one unit is one pixel, text stays text.
+It looks like `canvas.py`. Colors are CSS variables, one unit is one pixel, text stays text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Ticks = Sequence[tuple[float, str]]
 
 
 def standalone(svg: str) -> str:
-    """Return a drawing as a file of its own: the light theme's colours instead of the page's variables."""
+    """Return a drawing as a separate file, with the light theme's colors instead of CSS variables."""
     for light, variable in substitutions().items():
         svg = svg.replace(variable, light)
     return svg.replace("<svg ", '<svg font-family="Helvetica, Arial, sans-serif" ', 1)
@@ -34,7 +34,7 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Return the pixel of a value; beyond the ends it stays at the end."""
+        """Return the pixel of a value; values beyond an end are placed at the end."""
         low, high, at = (
             (math.log(self.low), math.log(self.high), math.log(max(value, self.low)))
             if self.log
@@ -45,8 +45,8 @@ class Scale:
 
 
 @dataclass
-class Light:
-    """A plot of `width` × `height` pixels with the given margins; draw into it, then take its `svg`."""
+class Plot:
+    """A plot of `width` × `height` pixels with margins: draw into it, then call `svg`."""
 
     width: float
     height: float
@@ -61,11 +61,11 @@ class Light:
         return Scale(low, high, self.left, self.width - self.right, log)
 
     def y(self, low: float, high: float, *, log: bool = False) -> Scale:
-        """Return the vertical scale; pixels count downwards."""
+        """Return the vertical scale; pixels count from the top."""
         return Scale(low, high, self.height - self.bottom, self.top, log)
 
     def frame(self, x: Scale, x_ticks: Ticks, y: Scale, y_ticks: Ticks, title: str) -> None:
-        """Draw base line, grid of the vertical ticks, tick labels, and the name of the horizontal axis."""
+        """Draw the base line, horizontal grid lines, tick labels, and the title of the horizontal axis."""
         floor, right = self.height - self.bottom, self.width - self.right
         for value, text in y_ticks:
             self.line([(self.left, y(value)), (right, y(value))], "faint", 1)
@@ -78,7 +78,7 @@ class Light:
     def text(
         self, x: float, y: float, text: str, role: str, anchor: str = "start", *, bold: bool = False
     ) -> None:
-        """Write text whose base line is at `y`."""
+        """Write text with its base line at `y`."""
         weight = ";font-weight:700" if bold else ""
         self.parts.append(
             f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" '
@@ -90,7 +90,7 @@ class Light:
         self._path(_joined(points), f"fill:none;stroke:var(--{role});stroke-width:{width:g}")
 
     def area(self, points: Sequence[tuple[float, float]], role: str) -> None:
-        """Fill what lies between pixels, rising in x, and the base line."""
+        """Fill the area between pixels, ascending in x, and the base line."""
         floor = self.height - self.bottom
         closed = [(points[0][0], floor), *points, (points[-1][0], floor)]
         self._path(f"{_joined(closed)}z", f"fill:var(--{role});fill-opacity:.2")
@@ -110,7 +110,7 @@ class Light:
         self._path(path, f"fill:none;stroke:var(--{role});stroke-width:1")
 
     def svg(self, label: str) -> str:
-        """Return the drawing for use inside a page; `label` is what a screen reader says."""
+        """Return the SVG text for a page; screen readers read `label`."""
         style = f"--width:{self.width:.0f}px;max-width:{1.25 * self.width:.0f}px"
         size = f'viewBox="0 0 {self.width:g} {self.height:g}" style="{style}"'
         return (

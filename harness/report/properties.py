@@ -1,7 +1,7 @@
-"""Recorded keys and values as a person reads them: a key's ending names its unit; what is empty has no words.
+"""Recorded keys and values as readable names and texts. The ending of a key gives the unit.
 
-The endings are those of the whole project (`_s`, `_bytes`, `_share` …), so what a technique newly reports of
-itself is shown in words without an edit here.
+The whole project uses the same endings (`_s`, `_bytes`, `_share` …). A new key of a technique needs no edit
+here.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import Any
 
 from harness.analysis.words import numbers as say
 
-Statistics = list[tuple[str, str]]
+Properties = list[tuple[str, str]]
+"""Names and texts."""
 
-LISTED = 24
-"""Members of a list that are told; of more, the first of them and how many there are besides."""
-LONGEST = 120
+MAX_LISTED = 24
+"""Members of a list that are shown; a longer list also says how many more there are."""
+MAX_TEXT = 120
 
 _NAMES = {
+    "ci": "CI",
     "cpu": "CPU",
     "db": "dB",
     "flop": "FLOP",
@@ -35,7 +37,7 @@ _NAMES = {
     "sqnr": "SQNR",
     "uuid": "UUID",
 }
-"""Abbreviations in keys, as they are written or said."""
+"""Words of keys and how they are written."""
 
 
 def _with(unit: str) -> Callable[[Any], str]:
@@ -46,15 +48,15 @@ def _of(kind: str, per: str = "") -> Callable[[Any], str]:
     return lambda value: f"{say.quantity(value, kind)}{per}"
 
 
-# Ending of a key, what of it stays in the name, and how its number is written. The first that fits counts.
+# Ending of a key, what replaces it in the name, and how the number is written. The first match counts.
 _ENDINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("_samples_per_s", "", _of("samples/s")),
     ("_tokens_per_s", "", _of("tokens/s")),
     ("_flop_per_s", "", _of("FLOP/s")),
     ("_bytes_per_s", "", _of("bytes", "/s")),
-    ("_per_s", "", _with("a second")),
-    ("_bytes_per_sample", " of an item", _of("bytes")),
-    ("flops_per_sample", "FLOPs of an item", _of("FLOP")),
+    ("_per_s", "", _with("per second")),
+    ("_bytes_per_sample", " per sample", _of("bytes")),
+    ("flops_per_sample", "FLOPs per sample", _of("FLOP")),
     ("_bytes", "", _of("bytes")),
     ("_gib", "", _with("GiB")),
     ("_share", "", say.percent),
@@ -66,28 +68,28 @@ _ENDINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 )
 
 
-def statistics(given: Mapping[str, Any], *, named: bool = False) -> Statistics:
-    """Return the name and text of everything in `given` that is not empty.
+def properties(given: Mapping[str, Any], *, named: bool = False) -> Properties:
+    """Return the name and text of each value in `given` that is not empty.
 
-    Where a value is a mapping its own keys are words too (settings of a step), or with `named` names that are
-    told as they are: operators, layers, number types, libraries.
+    The keys of a mapping inside `given` are put into words too (settings of a step). With `named` they stay
+    as they are: names of operators, layers, dtypes, libraries.
     """
     found = ((key_in_words(str(key)), value_in_words(str(key), value, named)) for key, value in given.items())
     return [(name, text) for name, text in found if text]
 
 
 def key_in_words(key: str) -> str:
-    """Say a key without its unit: build_s → build time; flops_left_share → FLOPs left."""
-    for ending, stays, _ in _ENDINGS:
+    """Put a key into words, without its unit: build_s → build time; flops_left_share → FLOPs left."""
+    for ending, left, _ in _ENDINGS:
         if key.endswith(ending):
-            key = key.removesuffix(ending) + ("" if key.endswith(f"_time{ending}") else stays)
+            key = key.removesuffix(ending) + ("" if key.endswith(f"_time{ending}") else left)
             break
     words = key.replace("_", " ").split()
     return " ".join(_NAMES.get(word, word) for word in words)
 
 
 def value_in_words(key: str, value: Any, named: bool = False) -> str:
-    """Say a value with the unit that its key ends in; empty text for what is empty or unknown."""
+    """Write a value with the unit of its key; the text is empty if the value is empty or unknown."""
     if isinstance(value, Mapping):
         parts = (
             (str(k), value_in_words(key if named else _inner(key, str(k)), part, named))
@@ -99,26 +101,26 @@ def value_in_words(key: str, value: Any, named: bool = False) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and not math.isfinite(value):
-        return "no number" if math.isnan(value) else "infinite"
+        return "NaN" if math.isnan(value) else "infinite"
     if isinstance(value, int | float):
         write = next((write for ending, _, write in _ENDINGS if key.endswith(ending)), number)
         return write(value)
-    return "" if value is None else say.short(value, LONGEST)
+    return "" if value is None else say.short(value, MAX_TEXT)
 
 
 def number(value: float) -> str:
-    """Return a number without a unit: 16000 → 16,000; 0.5 → 0.5; 1e-05 stays."""
+    """Write a number without a unit: 16000 → 16,000; 0.5 → 0.5; 1e-05 stays."""
     if isinstance(value, int) or (abs(value) >= 1e4 and value.is_integer()):
         return f"{int(value):,}".replace("-", say.MINUS)
     return f"{value:.4g}" if abs(value) < 1e-4 else f"{value:.4g}".replace("-", say.MINUS)
 
 
 def _inner(key: str, own: str) -> str:
-    """The key whose ending gives the unit inside a mapping: its own, or else that of the mapping."""
+    """Return the key that gives the unit inside a mapping: its own if it has a unit, else the mapping's."""
     return own if any(own.endswith(ending) for ending, _, _ in _ENDINGS) else key
 
 
 def _listed(texts: Iterator[str]) -> str:
     known = list(texts)
-    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
-    return ", ".join(known[:LISTED]) + more
+    more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
+    return ", ".join(known[:MAX_LISTED]) + more
