@@ -159,9 +159,9 @@ def test_an_edit_of_another_module_does_not_change_the_digest(tree: Path, step: 
     [
         ("quantize/static", ("quantize/static_graph", "quantize/calibration", "quantize/ranges")),
         ("prune/channel", ("finetuning", "../zoo/fitting", "../zoo/augment", "../formats/torch/module")),
-        ("quantize/qat/onnx", ("quantize/ort_static", "quantize/static_graph", "convert/module_to_onnx")),
+        ("quantize/qat/onnx", ("quantize/ort_static", "quantize/static_graph", "convert/export")),
         ("quantize/qat/pt2e", ("quantize/pt2e_static", "quantize/qat_training")),
-        ("quantize/qat-weights", ("quantize/ort_weight_only", "convert/module_to_onnx", "finetuning")),
+        ("quantize/qat-weights", ("quantize/ort_weight_only", "convert/export", "finetuning")),
         ("export-onnx", ("../formats/onnx/rewriting", "../formats/onnx/flops", "../formats/torch/export")),
     ],
 )
