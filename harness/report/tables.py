@@ -16,7 +16,11 @@ from harness.report.drawing.palette import Family, family_of
 VERDICTS = {
     "faster": ("▲", "faster", "faster than the baseline, by more than the noise"),
     "slower": ("▼", "slower", "slower than the baseline, by more than the noise"),
-    "equivalent": ("=", "equivalent", "as fast as the baseline, within the target CI or the noise floor"),
+    "equivalent": (
+        "=",
+        "equivalent",
+        "as fast as the baseline: the interval lies within the target CI or the noise floor",
+    ),
     "inconclusive": (
         "?",
         "inconclusive",
