@@ -56,7 +56,7 @@ def test_offline_shows_throughput_and_single_stream_latency(tmp_path):
     text = shown(make_run(tmp_path / "run"), 100)
     assert "p50" in text
     assert "µs" in text
-    assert "items" in text
+    assert "samples" in text
     assert "k/s" in text
 
 
