@@ -1,1 +1,1 @@
-"""WHERE a model executes: one file a runtime behind Session."""
+"""Runtimes: one file each, which opens an Artifact as a Session."""

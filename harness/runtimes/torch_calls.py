@@ -1,4 +1,4 @@
-"""The thread budget and the timed call of the PyTorch runtimes."""
+"""The thread budget and the Session of the PyTorch runtimes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.formats.target import Target
 from harness.formats.tensors import Array
-from harness.runtimes.registry import Call, Outputs
+from harness.runtimes.registry import Call, Outputs, Session
 
 
 def set_threads(target: Target) -> None:
@@ -19,28 +19,36 @@ def set_threads(target: Target) -> None:
         torch.set_num_interop_threads(1)
 
 
-def bind_module(module: Callable[..., Any], inputs: Sequence[Array], device: str) -> Call:
-    """Return a call that runs `module` on `inputs` and copies the outputs back to the host.
+class TorchSession(Session):
+    """A module, an exported program or a compiled package, called under `torch.inference_mode`."""
 
-    The outputs of a dict keep its order, which is that of an exported graph. On a GPU the copies in both
-    directions are part of the call; copying back waits for the device.
-    """
-    import torch
+    def __init__(self, module: Callable[..., Any], device: str, fixed_batch: int | None) -> None:
+        self.module = module
+        self.device = device
+        self.fixed_batch = fixed_batch
 
-    arrays = list(inputs)
-    from_numpy, inference_mode = torch.from_numpy, torch.inference_mode
-    on_host = device == "cpu"
+    def bind(self, inputs: Sequence[Array]) -> Call:
+        """Return a call that runs the module on `inputs` and copies the outputs back to the host.
 
-    def call() -> Outputs:
-        with inference_mode():
-            tensors = [from_numpy(array) for array in arrays]
-            if not on_host:
-                tensors = [tensor.to(device) for tensor in tensors]
-            result = module(*tensors)
-            if isinstance(result, dict):
-                result = tuple(result.values())
-            if isinstance(result, (tuple, list)):
-                return tuple(part.cpu().numpy() for part in result)
-            return (result.cpu().numpy(),)
+        The outputs of a dict keep its order, which is that of an exported graph. On a GPU the copies in both
+        directions are part of the call; copying back waits for the device.
+        """
+        import torch
 
-    return call
+        arrays, module, device = list(inputs), self.module, self.device
+        from_numpy, inference_mode = torch.from_numpy, torch.inference_mode
+        on_host = device == "cpu"
+
+        def call() -> Outputs:
+            with inference_mode():
+                tensors = [from_numpy(array) for array in arrays]
+                if not on_host:
+                    tensors = [tensor.to(device) for tensor in tensors]
+                result = module(*tensors)
+                if isinstance(result, dict):
+                    result = tuple(result.values())
+                if isinstance(result, (tuple, list)):
+                    return tuple(part.cpu().numpy() for part in result)
+                return (result.cpu().numpy(),)
+
+        return call

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 from harness.artifacts.artifact import Artifact
 from harness.formats.aoti import package as aoti
 from harness.formats.target import Target
-from harness.formats.tensors import Array
-from harness.runtimes.registry import Call, RuntimeConfig, Session, runtime
-from harness.runtimes.torch_calls import bind_module, set_threads
+from harness.runtimes.registry import RuntimeConfig, Session, runtime
+from harness.runtimes.torch_calls import TorchSession, set_threads
 
 
 class TorchCompile(RuntimeConfig):
     """Nothing to set at load time."""
-
-
-class CompiledSession(Session):
-    """An AOTInductor package for one batch."""
-
-    def __init__(self, package: Any, target: Target) -> None:
-        self.package = package
-        self.device = target.device
-        self.fixed_batch = target.batch
-
-    def bind(self, inputs: Sequence[Array]) -> Call:
-        """Return a call of the compiled model on `inputs`."""
-        return bind_module(self.package, inputs, self.device)
 
 
 @runtime(
@@ -42,7 +28,8 @@ class CompiledSession(Session):
 def open_session(_config: TorchCompile, artifact: Artifact, target: Target) -> Session:
     """Load the package; nothing is compiled here."""
     set_threads(target)
-    return CompiledSession(_load(str(artifact.file(aoti.PACKAGE)), target), target)
+    package = _load(str(artifact.file(aoti.PACKAGE)), target)
+    return TorchSession(package, target.device, fixed_batch=target.batch)
 
 
 def _load(package: str, target: Target) -> Callable[..., Any]:

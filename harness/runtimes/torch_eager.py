@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 from harness.artifacts.artifact import Artifact
 from harness.formats.target import Target
-from harness.formats.tensors import Array
 from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
-from harness.runtimes.registry import Call, RuntimeConfig, Session, runtime
-from harness.runtimes.torch_calls import bind_module, set_threads
-
-if TYPE_CHECKING:
-    import torch
+from harness.runtimes.registry import RuntimeConfig, Session, runtime
+from harness.runtimes.torch_calls import TorchSession, set_threads
 
 
 class TorchEager(RuntimeConfig):
     """Nothing to set: this is the reference."""
-
-
-class EagerSession(Session):
-    """A module in eval mode under `torch.inference_mode`."""
-
-    def __init__(self, module: torch.nn.Module, device: str, fixed_batch: int | None) -> None:
-        self.module = module
-        self.device = device
-        self.fixed_batch = fixed_batch
-
-    def bind(self, inputs: Sequence[Array]) -> Call:
-        """Return a call of the module on `inputs`."""
-        return bind_module(self.module, inputs, self.device)
 
 
 @runtime(
@@ -47,4 +27,4 @@ def open_session(_config: TorchEager, artifact: Artifact, target: Target) -> Ses
     """Load the module or program with its weights onto the device."""
     set_threads(target)
     module, fixed_batch = torch_program.load_runnable(artifact.format, artifact.folder, target.device)
-    return EagerSession(module, target.device, fixed_batch)
+    return TorchSession(module, target.device, fixed_batch)
