@@ -1,1 +1,1 @@
-"""."""
+"""The machine: its identity and state, the doctor's checks, and measured peaks."""

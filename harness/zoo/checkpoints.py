@@ -28,54 +28,12 @@ def card_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def locate(name: str, suites_root: Path) -> Path:
-    """Return the checkpoint file of the zoo model `name`. Raises DataError when it or its card is missing."""
-    path = place(name, suites_root)
-    for file in (path, card_path(path)):
-        if not file.is_file():
-            raise DataError(f"{file} is missing: {_remedy(path)}")
-    return path
-
-
-def verify(path: Path) -> dict[str, Any]:
-    """Compare the checkpoint `path` with the SHA-256 in its card, and return the card.
+def read(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """Return the content and the card of the checkpoint `path`, after comparing their SHA-256.
 
     Raises DataError, with the file and the sums expected and found, when either is missing, unreadable or
     damaged.
     """
-    return _read(path)[1]
-
-
-def load_weights(path: Path) -> dict[str, Array]:
-    """Return the tensors of the checkpoint `path` by name, after verifying it. Raises DataError."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    content, _ = _read(path)
-    try:
-        tensors: dict[str, Array] = load(content)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is not a safetensors file ({error}): {_remedy(path)}") from error
-    return tensors
-
-
-def save(path: Path, tensors: Mapping[str, Array], statistics: Mapping[str, Any]) -> dict[str, Any]:
-    """Write `tensors` to `path`, and a card of `statistics`, `sha256` and `bytes`; return the card.
-
-    Each file is written whole or not at all. A crash between the two leaves a card that does not match, which
-    `verify` reports. Raises DataError when the folder cannot be written.
-    """
-    from safetensors.numpy import save as serialize
-
-    content = serialize({name: tensors[name] for name in sorted(tensors)})
-    card = {**statistics, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    _write_atomic(path, content)
-    _write_atomic(card_path(path), (json.dumps(card, indent=2) + "\n").encode())
-    return card
-
-
-def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """Read a checkpoint and its card, and compare their SHA-256."""
     card = _read_card(path)
     expected = card["sha256"]
     try:
@@ -88,6 +46,34 @@ def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
     if found != expected:
         raise DataError(f"{path} has sha256 {found} instead of {expected}: {_remedy(path)}")
     return content, card
+
+
+def load_weights(path: Path) -> dict[str, Array]:
+    """Return the tensors of the checkpoint `path` by name, after verifying it. Raises DataError."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    content, _ = read(path)
+    try:
+        tensors: dict[str, Array] = load(content)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is not a safetensors file ({error}): {_remedy(path)}") from error
+    return tensors
+
+
+def save(path: Path, tensors: Mapping[str, Array], statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `tensors` to `path`, and a card of `statistics`, `sha256` and `bytes`; return the card.
+
+    Each file is written whole or not at all. A crash between the two leaves a card that does not match, which
+    `read` reports. Raises DataError when the folder cannot be written.
+    """
+    from safetensors.numpy import save as serialize
+
+    content = serialize({name: tensors[name] for name in sorted(tensors)})
+    card = {**statistics, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    _write_atomic(path, content)
+    _write_atomic(card_path(path), (json.dumps(card, indent=2) + "\n").encode())
+    return card
 
 
 def _read_card(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from harness.formats.tensors import Array, TensorSpec
 from harness.registry import Registry
 
 Split = Literal["train", "test"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,9 @@ class ZooModel:
     summary: str
     factory: str
     inputs: tuple[TensorSpec, ...]
-    dataset: str | None
     metric: str
-    recipe: Recipe | None
+    dataset: str | None = None
+    recipe: Recipe | None = None
     source: str = ""
     seed: int = 0
     tokens_per_sample: int | None = None
@@ -125,3 +126,13 @@ class Metric(Protocol):
 MODELS: Registry[ZooModel] = Registry("model", "harness.zoo.models", "harness.zoo")
 DATASETS: Registry[Dataset] = Registry("dataset", "harness.zoo.datasets", "harness.zoo")
 METRICS: Registry[Metric] = Registry("metric", "harness.zoo.metrics", "harness.zoo")
+
+
+def zoo_model(name: str, **about: Any) -> Callable[[Callable[[], T]], Callable[[], T]]:
+    """Register the decorated function, which makes the module, as a ZooModel with the fields `about`."""
+
+    def register(build: Callable[[], T]) -> Callable[[], T]:
+        MODELS.add(name, ZooModel(name=name, factory=f"{build.__module__}:{build.__name__}", **about))
+        return build
+
+    return register

@@ -28,13 +28,12 @@ def saved(tmp_path):
     return path
 
 
-def test_what_was_saved_comes_back(saved, tmp_path):
-    assert checkpoints.locate("net", tmp_path) == saved
+def test_what_was_saved_comes_back(saved):
     weights = checkpoints.load_weights(saved)
     assert sorted(weights) == ["a", "b", "n"]
     np.testing.assert_array_equal(weights["b"], [0, 1, 2])
     assert weights["n"].shape == ()
-    card = checkpoints.verify(saved)
+    card = checkpoints.read(saved)[1]
     assert card["model"] == "net"
     assert card["bytes"] == saved.stat().st_size
     assert sorted(p.name for p in saved.parent.iterdir()) == ["net.json", "net.safetensors"]
@@ -48,11 +47,10 @@ def test_the_order_of_the_tensors_does_not_change_the_file(saved):
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".json"])
-def test_a_missing_file_is_named_with_the_remedy(saved, tmp_path, suffix):
+def test_a_missing_file_is_named_with_the_remedy(saved, suffix):
     saved.with_suffix(suffix).unlink()
-    for call in (lambda: checkpoints.locate("net", tmp_path), lambda: checkpoints.load_weights(saved)):
-        with pytest.raises(DataError, match=rf"net\{suffix}.* missing.*`harness train net`"):
-            call()
+    with pytest.raises(DataError, match=rf"net\{suffix}.* missing.*`harness train net`"):
+        checkpoints.load_weights(saved)
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[:-1], lambda raw: raw[:-1] + b"\x99", lambda raw: b""])
@@ -64,15 +62,13 @@ def test_a_damaged_checkpoint_is_refused_with_both_sums(saved, damage):
         DataError, match=f"net.safetensors has sha256 {found} instead of {expected}.*train net"
     ):
         checkpoints.load_weights(saved)
-    with pytest.raises(DataError, match="instead of"):
-        checkpoints.verify(saved)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"sha256": 3}', "\xff"])
 def test_a_damaged_card_is_refused(saved, text):
     saved.with_suffix(".json").write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=r"net\.json .*`harness train net`"):
-        checkpoints.verify(saved)
+        checkpoints.read(saved)[1]
 
 
 def test_a_file_of_another_format_is_refused_even_if_its_card_matches(saved):
@@ -87,7 +83,7 @@ def test_an_unreadable_checkpoint_is_refused(saved):
     saved.unlink()
     saved.mkdir()
     with pytest.raises(DataError, match="cannot be read"):
-        checkpoints.verify(saved)
+        checkpoints.read(saved)[1]
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
@@ -98,8 +94,8 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_card_tells_where_the_weights_come_from(name):
-    path = checkpoints.locate(name, SUITES)
-    card = checkpoints.verify(path)
+    path = checkpoints.place(name, SUITES)
+    card = checkpoints.read(path)[1]
     model = MODELS.get(name)
     assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert card["model"] == name
@@ -118,13 +114,13 @@ def test_the_quality_on_the_card_is_reproduced(name):
     from harness.formats.torch.module import call_factory, place_tensors
     from harness.zoo.fitting import mean_score
 
-    path, model = checkpoints.locate(name, SUITES), MODELS.get(name)
+    path, model = checkpoints.place(name, SUITES), MODELS.get(name)
     module = call_factory(model.factory)
     weights = checkpoints.load_weights(path)
     assert all(w.dtype == np.float32 for n, w in weights.items() if not n.endswith("num_batches_tracked"))
     place_tensors(module, {key: torch.from_numpy(array) for key, array in weights.items()})
-    assert sum(p.numel() for p in module.parameters()) == checkpoints.verify(path)["parameters"]
+    assert sum(p.numel() for p in module.parameters()) == checkpoints.read(path)[1]["parameters"]
     found = mean_score(
         module, DATASETS.get(model.dataset).load("test", SUITES / "data"), METRICS.get(model.metric)
     )
-    assert found == pytest.approx(checkpoints.verify(path)["quality"], abs=3e-4)
+    assert found == pytest.approx(checkpoints.read(path)[1]["quality"], abs=3e-4)

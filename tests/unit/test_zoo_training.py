@@ -227,8 +227,8 @@ def test_a_zoo_model_is_trained_written_and_verified(tmp_path, monkeypatch):
     recipe = Recipe(epochs=1, batch=32, learning_rate=1e-3, seed=3)
     cards = [train_zoo_model("mnist-mlp", tmp_path / part, recipe=recipe) for part in "ab"]
     assert cards[0]["sha256"] == cards[1]["sha256"]
-    path = checkpoints.locate("mnist-mlp", tmp_path / "a")
-    assert checkpoints.verify(path) == cards[0]
+    path = checkpoints.place("mnist-mlp", tmp_path / "a")
+    assert checkpoints.read(path)[1] == cards[0]
     assert cards[0]["dataset_md5"] == {"file": "sum"}
     assert cards[0]["dataset_provenance"] == {"python": "3"}
     assert cards[0]["metric"] == "top-1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.formats.tensors import TensorSpec
-from harness.zoo.registry import MODELS, ZooModel
+from harness.zoo.registry import zoo_model
 
 if TYPE_CHECKING:
     import torch
@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 TOKENS, VOCABULARY = 256, 50_257
 
 
+@zoo_model(
+    "gpt2-small-prefill",
+    summary="GPT-2 small reads 256 tokens and fills its cache, random weights: 124 M parameters",
+    inputs=(TensorSpec(name="tokens", shape=(TOKENS,), dtype="int64", high=VOCABULARY),),
+    dataset="random-tokens",
+    metric="cosine",
+    source="Radford et al., Language Models are Unsupervised Multitask Learners, 2019",
+    tokens_per_sample=TOKENS,
+)
 def build() -> torch.nn.Module:
     """Make the decoder with random weights.
 
@@ -22,19 +31,3 @@ def build() -> torch.nn.Module:
     from harness.zoo.nets.transformer import GPT2_SMALL, Prefill
 
     return Prefill(GPT2_SMALL)
-
-
-MODELS.add(
-    "gpt2-small-prefill",
-    ZooModel(
-        name="gpt2-small-prefill",
-        summary="GPT-2 small reads 256 tokens and fills its cache, random weights: 124 M parameters",
-        factory="harness.zoo.models.gpt2_small_prefill:build",
-        inputs=(TensorSpec(name="tokens", shape=(TOKENS,), dtype="int64", high=VOCABULARY),),
-        dataset="random-tokens",
-        metric="cosine",
-        recipe=None,
-        source="Radford et al., Language Models are Unsupervised Multitask Learners, 2019",
-        tokens_per_sample=TOKENS,
-    ),
-)
