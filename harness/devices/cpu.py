@@ -61,7 +61,7 @@ _UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes "no limit" as a number near 2^63
 
 @dataclass(frozen=True)
 class CpuInfo:
-    """What /proc/cpuinfo says of the first core; empty where unknown. `virtual` is the hypervisor flag."""
+    """The first core by /proc/cpuinfo; empty where unknown. `virtual` is the hypervisor flag."""
 
     vendor: str = ""
     model_name: str = ""
@@ -128,21 +128,10 @@ def _parse_arm(fields: Mapping[str, str]) -> CpuInfo:
     )
 
 
-def parse_choice(text: str | None) -> str | None:
-    """Return the chosen word of a kernel setting such as ``always [madvise] never``."""
-    found = re.search(r"\[(.+?)\]", text or "")
-    return found[1] if found else None
-
-
 def parse_quota(cpu_max: str) -> float | None:
     """Parse a v2 ``cpu.max`` (quota and period in µs) into cores; None for ``max``."""
     quota, _, period = cpu_max.partition(" ")
     return int(quota) / int(period or 100_000) if quota.isdigit() else None
-
-
-def tightest(limits: Sequence[float | None]) -> float | None:
-    """Return the smallest limit, or None where there is none."""
-    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def cpuinfo(host: Host) -> CpuInfo:
@@ -173,7 +162,7 @@ def quota(host: Host) -> float | None:
     quotas = host.cgroup_texts("cpu", "cpu.cfs_quota_us")
     periods = host.cgroup_texts("cpu", "cpu.cfs_period_us")
     limits += [parse_quota(f"{q} {p}") for q, p in zip(quotas, periods, strict=False)]
-    return tightest(limits)
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def memory_bytes(host: Host) -> int | None:

@@ -11,11 +11,11 @@ import math
 import platform
 import re
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from typing import Any
 
 from harness.devices import cpu, cuda, settings
 from harness.devices.host import Host
+from harness.packages import ABSENT, package_version
 
 _GIB = 1 << 30
 _LIBRARIES = (
@@ -139,15 +139,6 @@ def fingerprint(host: Host | None = None, nvml: Any = None) -> Machine:
     return Machine(machine_id, f"{slug(who)}-{machine_id}", who, state)
 
 
-def cores_given(host: Host | None = None) -> tuple[int, ...]:
-    """Return the logical cores that this process may use, in pinning order: take the first n for n threads.
-
-    One logical core of each physical core comes first, then the siblings; affinity and cgroup quota limit
-    them.
-    """
-    return cpu.cores(host or Host()).ids
-
-
 def identity_hash(identity: Identity) -> str:
     """Return the first eight hex digits of the SHA-256 of the identity's canonical JSON."""
     text = json.dumps(asdict(identity), sort_keys=True, separators=(",", ":"))
@@ -169,13 +160,7 @@ def slug(identity: Identity) -> str:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the installed libraries that affect speed, without importing any."""
-    versions = {}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    return {name: version for name in _LIBRARIES if (version := package_version(name)) != ABSENT}
 
 
 def _cpu_slug(identity: Identity) -> str:

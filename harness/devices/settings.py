@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.devices.cpu import cpuinfo, parse_choice
+from harness.devices.cpu import cpuinfo
 from harness.devices.host import Host
 
 _CPU = "sys/devices/system/cpu"
@@ -45,7 +45,8 @@ def frequency_mhz(host: Host, core: int) -> tuple[int, int] | None:
 
 def huge_pages(host: Host) -> str | None:
     """Return the kernel's choice of transparent huge pages: always, madvise or never."""
-    return parse_choice(host.text(HUGE_PAGES))
+    chosen = re.search(r"\[(.+?)\]", host.text(HUGE_PAGES) or "")  # ``always [madvise] never``
+    return chosen[1] if chosen else None
 
 
 def that_shift_peaks(host: Host) -> dict[str, object]:

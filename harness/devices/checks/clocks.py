@@ -35,11 +35,8 @@ def frequency(host: Host) -> Seen:
     low, high = span
     if low == high:
         return "ok", f"fixed at {high} MHz"
-    return (
-        "note",
-        f"{low}-{high} MHz",
-        f"sudo cpupower frequency-set -d {low}MHz -u {low}MHz  # or another fixed one",
-    )
+    remedy = f"sudo cpupower frequency-set -d {low}MHz -u {low}MHz  # or another fixed one"
+    return "note", f"{low}-{high} MHz", remedy
 
 
 @check("turbo", "Turbo depends on heat and on how many cores are busy, so speed drifts within a Run.")
@@ -89,11 +86,7 @@ def clock_source(host: Host) -> Seen:
         return "ok", source
     if "tsc" in (host.text(f"{folder}/available_clocksource") or ""):
         return "warn", source, f"echo tsc | sudo tee /{folder}/current_clocksource"
-    return (
-        "warn",
-        source,
-        "harness run records the cost of a reading: do not time calls shorter than 100 times that",
-    )
+    return "warn", source, "do not time calls shorter than 100 readings (harness run records their cost)"
 
 
 def _plugged(host: Host) -> bool | None:

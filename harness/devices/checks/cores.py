@@ -14,19 +14,18 @@ from harness.measure import procfs
 
 _STEAL_SHARE = 0.01
 _BUSY_CORES = 0.05
+_BUSIEST = "ps -eo pcpu,pid,comm --sort=-pcpu | head"
 
 
-@check("cores", "The threads of a budget and the harness itself need cores; on a single core they alternate.")
+@check(
+    "cores", "The model and the harness need cores of their own; on a single core each waits for the other."
+)
 def cores(host: Host) -> Seen:
     """Cores available to this process, of those that are online."""
     given = read_cores(host)
     value = f"{len(given.ids)} of {given.online} logical cores available, {given.physical} physical"
     if len(given.ids) == 1:
-        return (
-            "warn",
-            value,
-            "give the harness at least two cores (taskset -c 0,1 …, docker run --cpuset-cpus 0,1)",
-        )
+        return "warn", value, "use at least two cores (taskset -c 0,1 …, docker run --cpuset-cpus 0,1)"
     return "ok", value
 
 
@@ -54,21 +53,15 @@ def smt(host: Host) -> Seen:
     """Simultaneous multithreading. The harness pins one thread to each physical core first."""
     given = read_cores(host)
     if not given.smt:
-        shown = settings.virtual(host)
-        return (
-            ("note", "not seen; a virtual machine's cores may still be siblings") if shown else ("ok", "off")
-        )
+        hidden = "not reported; cores of a virtual machine may still share a physical core"
+        return ("note", hidden) if settings.virtual(host) else ("ok", "off")
     if given.physical < len(given.ids):
-        control = "/sys/devices/system/cpu/smt/control"
-        return (
-            "warn",
-            f"on: {len(given.ids)} logical cores on {given.physical}",
-            f"echo off | sudo tee {control}",
-        )
-    return "note", "on; the siblings of the available cores belong to others"
+        value = f"on: {len(given.ids)} logical cores on {given.physical}"
+        return "warn", value, "echo off | sudo tee /sys/devices/system/cpu/smt/control"
+    return "note", "on; other processes can use the siblings of the available cores"
 
 
-@check("steal", "While the hypervisor runs another guest on this core, the measured time continues.")
+@check("steal", "While the hypervisor runs another guest on this core, the model waits and the clock runs.")
 def steal(host: Host) -> Seen:
     """Share of the cores' time that was stolen during the check, and since boot."""
     passed_s, seen = host.window
@@ -79,13 +72,9 @@ def steal(host: Host) -> Seen:
     stolen_s = sum(core.steal_s for core in times.values())
     busy_s = sum(core.busy_s for core in times.values())
     ever = stolen_s / max(busy_s + stolen_s, 1e-9)
-    value = f"{100 * now:.1f} % of the time now; since boot {100 * ever:.1f} % of the time it wanted to run"
+    value = f"{100 * now:.1f} % of the time now; since boot {100 * ever:.1f} % of the time with work"
     if max(now, ever) > _STEAL_SHARE:
-        return (
-            "warn",
-            value,
-            "use an instance type with dedicated cores, or measure when other guests are idle",
-        )
+        return "warn", value, "use an instance with dedicated cores, or measure when other guests are idle"
     return "ok", value
 
 
@@ -96,9 +85,9 @@ def other_work(host: Host) -> Seen:
     if not seen:
         return "unknown", "this system does not report the use of its cores"
     busy = sum(core.busy_s for core in seen.values()) / passed_s
-    value = f"{busy:.2f} cores busy while the doctor slept"
+    value = f"{busy:.2f} cores used by other processes"
     if busy > _BUSY_CORES:
-        return "warn", value, "stop it: ps -eo pcpu,pid,comm --sort=-pcpu | head"
+        return "warn", value, f"stop these processes: {_BUSIEST}"
     return "ok", value
 
 
@@ -111,11 +100,7 @@ def load(host: Host) -> Seen:
     minute, online = float(text.split()[0]) if text else os.getloadavg()[0], read_cores(host).online
     value = f"{minute:.2f} over the last minute, on {online} cores"
     if minute > online:
-        return (
-            "bad",
-            value,
-            "wait until it falls, or stop what runs: ps -eo pcpu,pid,comm --sort=-pcpu | head",
-        )
+        return "bad", value, f"wait until the load falls, or stop processes: {_BUSIEST}"
     return ("note", value, "wait a minute") if minute > online / 2 else ("ok", value)
 
 
@@ -133,23 +118,22 @@ def cpu_quota(host: Host) -> Seen:
     return ("warn" if throttled_s or limit != int(limit) else "note"), value, remedy
 
 
-@check("virtual-machine", "A guest sees neither its real frequency nor what shares its cores and memory.")
+@check(
+    "virtual-machine",
+    "A guest cannot read its clock frequency, and other guests may use the same cores and memory.",
+)
 def virtual_machine(host: Host) -> Seen:
     """Whether this is a virtual machine."""
     on = settings.virtual(host)
     if on is None:
         return "unknown", "this system does not report it"
+    if not on:
+        return "ok", "no"
     kind = settings.hypervisor(host)
-    if on:
-        return (
-            "note",
-            f"yes{f' ({kind})' if kind else ''}",
-            "for differences below 2 %, measure on bare metal",
-        )
-    return "ok", "no"
+    return "note", f"yes ({kind})" if kind else "yes", "for differences below 2 %, measure on bare metal"
 
 
-@check("container", "A container adds its own limits and hides the host's load.")
+@check("container", "A container has its own limits, and processes outside it are not visible from inside.")
 def container(host: Host) -> Seen:
     """The kind of container, if any."""
     kind = settings.container(host)

@@ -15,7 +15,7 @@ _KIB = 1024
 _NO_RANDOM = 0x0040000  # ADDR_NO_RANDOMIZE, personality(2)
 
 
-@check("memory", "If memory is short, pages of the model are dropped and read again during timing.")
+@check("memory", "If memory is short, pages of the model are evicted and read again during timing.")
 def memory(host: Host) -> Seen:
     """Memory that is available without swapping."""
     known = procfs.numbers(host.text("proc/meminfo"))
@@ -27,7 +27,7 @@ def memory(host: Host) -> Seen:
         return "unknown", "this system does not report its memory"
     value = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"
     if free < _GIB or free < total / 10:
-        return "warn", value, "end what holds memory: ps -eo rss,pid,comm --sort=-rss | head"
+        return "warn", value, "end processes that use much memory: ps -eo rss,pid,comm --sort=-rss | head"
     return "ok", value
 
 
@@ -61,18 +61,16 @@ def swap(host: Host) -> Seen:
 
 @check(
     "huge-pages",
-    "With `always`, the kernel joins pages at random times in the background; memory use looks larger.",
+    "With `always`, the kernel merges pages in the background at any time; memory use looks larger.",
 )
 def huge_pages(host: Host) -> Seen:
     """Transparent huge pages; `madvise` leaves the choice to the program."""
     choice = settings.huge_pages(host)
     if choice is None:
         return "unknown", "this system has no such setting"
-    return (
-        ("note", choice, f"echo madvise | sudo tee /{settings.HUGE_PAGES}")
-        if choice == "always"
-        else ("ok", choice)
-    )
+    if choice != "always":
+        return "ok", choice
+    return "note", choice, f"echo madvise | sudo tee /{settings.HUGE_PAGES}"
 
 
 @check(

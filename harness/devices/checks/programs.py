@@ -16,7 +16,7 @@ _PLACES = r"GOMP_CPU_AFFINITY|KMP_AFFINITY|OMP_PROC_BIND|OMP_PLACES|LD_PRELOAD|D
 _COUNTS = r"(OMP|MKL|OPENBLAS|BLIS|NUMEXPR|VECLIB|TBB)_(NUM|MAXIMUM)_THREADS|MALLOC_\w+|KMP_BLOCKTIME"
 
 
-@check("environment", "Such variables silently change kernels, threads or memory of every runtime.")
+@check("environment", "These variables change kernels, threads or memory of every runtime without a message.")
 def environment(host: Host) -> Seen:
     """Variables of this process that runtimes read. Values are not shown, since some are paths."""
     names = sorted(os.environ) if host.real else []
@@ -28,17 +28,16 @@ def environment(host: Host) -> Seen:
     return ("warn" if forcing else "note"), f"set: {', '.join(found)}", f"unset {' '.join(found)}"
 
 
-@check("gpu", "A GPU that is hot, power-capped or used by others runs slower.")
+@check("gpu", "A GPU that is hot, power-capped or used by other processes runs slower.")
 def gpu(host: Host) -> Seen:
     """State of the GPUs that this process may use."""
     reason = cuda.available() if host.real else "not examined"
     if reason is not None:
         return "note", f"none: {reason}"
-    states = {gpu.index: (gpu, cuda.state(gpu.index)) for gpu in cuda.visible(cuda.gpus())}
-    value = "; ".join(f"{index}: {unit.name}, {_describe(state)}" for index, (unit, state) in states.items())
-    harmed = [index for index, (_, s) in states.items() if set(s.throttle_reasons or ()) & cuda.HARMFUL]
-    shared = [index for index, (_, s) in states.items() if s.foreign_processes]
-    if shared:
+    states = [(unit, cuda.state(unit.index)) for unit in cuda.visible(cuda.gpus())]
+    value = "; ".join(f"{unit.index}: {unit.name}, {_describe(state)}" for unit, state in states)
+    harmed = [unit.index for unit, s in states if set(s.throttle_reasons or ()) & cuda.HARMFUL]
+    if any(s.foreign_processes for _, s in states):
         return (
             "bad",
             value,

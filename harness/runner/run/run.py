@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.cache import Cache
-from harness.devices import cuda
-from harness.devices.fingerprint import Machine, cores_given, fingerprint
+from harness.devices import cpu, cuda
+from harness.devices.fingerprint import Machine, fingerprint
+from harness.devices.host import Host
 from harness.errors import ExitCode, StoreError
 from harness.runner.identity import artifact_digest, cell_digests
 from harness.runner.plan import Place, Plan, make_plan
@@ -43,7 +44,7 @@ def this_place() -> tuple[Place, Machine]:
     """Inspect this machine. Call it before anything is pinned to a core."""
     machine = fingerprint()
     place = Place(
-        cores=cores_given(),
+        cores=cpu.cores(Host()).ids,
         cuda_missing=cuda.available(),
         cpu_features=frozenset(machine.identity.isa),
         machine_id=machine.id,
