@@ -109,6 +109,11 @@ def unknown(kind: str, name: str, known: Iterable[str], broken: Mapping[str, str
     return f"unknown {kind} {name!r}{hint} Known: {', '.join(names) if names else 'none'}{lost}"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type where it has no message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def describe(error: BaseException) -> str:
     """Return the first line of an error's message, with the type in front unless it is a HarnessError."""
     first = (str(error).strip().splitlines() or [""])[0]

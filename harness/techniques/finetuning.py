@@ -10,7 +10,7 @@ from pydantic import Field
 from harness.errors import BuildError
 from harness.formats.tensors import check_arrays
 from harness.techniques.registry import BuildContext, StepConfig
-from harness.zoo.registry import Data, Recipe
+from harness.zoo.registry import Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ def train(
         raise BuildError("; ".join(faults))
     if config.samples is not None and config.samples < len(data):
         chosen = np.random.default_rng(context.seed).choice(len(data), config.samples, replace=False)
-        data = Data(tuple(array[chosen] for array in data.inputs), data.labels[chosen])
+        data = data.take(chosen)
     recipe = Recipe(
         epochs=config.epochs, batch=config.batch, learning_rate=config.learning_rate, seed=context.seed
     )

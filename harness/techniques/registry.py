@@ -1,4 +1,4 @@
-"""The seam of techniques: a step is a frozen config class and one function, registered where it is defined.
+"""The registry of techniques: a step is a frozen config class and one function, registered in its own file.
 
 A pipeline has three kinds of step: *transforms* turn an Artifact into another (prune, quantize);
 *conversions* change only its format (torch module to ONNX), and the planner inserts them where a format does

@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import nn
 
-from harness.errors import DataError
+from harness.errors import DataError, first_line
 
 
 class OneOutput(nn.Module):
@@ -60,8 +60,7 @@ def read_config(where: str, **settings: Any) -> Any:
 
 
 def _refusal(where: str, error: Exception) -> DataError:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return DataError(
         f"{where}: transformers cannot load this checkpoint from a folder, its cache or the hub "
-        f"(safetensors weights, no code of its own): {first}"
+        f"(safetensors weights, no code of its own): {first_line(error)}"
     )

@@ -37,7 +37,9 @@ def code_identity(reference: str, folder: Path) -> CodeIdentity:
         return CodeIdentity(harness_code().digest([path]))
     depth = len(reference.partition(":")[0].split("."))
     own = path.parents[depth if path.name == "__init__.py" else depth - 1]
-    files = _python_files(path.parent) if (path.parent / "__init__.py").is_file() else [path]
+    files = [path]
+    if (path.parent / "__init__.py").is_file():
+        files = sorted(path.parent.rglob("*.py"))[:MAX_FILES]
     if _is_installed(path):
         versions = requirement_versions(reference.partition(":")[0].partition(".")[0])
     else:
@@ -92,10 +94,6 @@ def _digest(base: Path, files: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
-def _python_files(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.py"))[:MAX_FILES]
-
-
 def _is_installed(path: Path) -> bool:
     """Whether a file belongs to an installed package, the standard library or the harness itself."""
     places = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")]
@@ -103,6 +101,6 @@ def _is_installed(path: Path) -> bool:
 
 
 def _foreign(files: Iterable[Path], imports: Imports) -> set[str]:
-    """Top-level modules that `files` import and that are not below the roots."""
+    """Return the top-level modules that `files` import and that are not below the roots."""
     named = {name for file in files for name, places in imports.names(file) if places is imports.roots}
     return {name.partition(".")[0] for name in named if not files_of(name, imports.roots)}

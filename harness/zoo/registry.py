@@ -32,6 +32,11 @@ class Data:
     def __len__(self) -> int:
         return len(self.inputs[0]) if self.inputs else 0
 
+    def take(self, places: Array) -> Data:
+        """Return the samples at these indices, with their labels."""
+        labels = None if self.labels is None else self.labels[places]
+        return Data(tuple(array[places] for array in self.inputs), labels)
+
 
 @dataclass(frozen=True)
 class Dataset:

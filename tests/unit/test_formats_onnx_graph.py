@@ -241,7 +241,7 @@ def test_inputs_are_read_from_the_graph_without_the_batch_and_without_weights():
         ("ids", (5,), "int64"),
         ("scale", (5, 2), "float32"),
     ]
-    assert onnx_graph.input_names(model) == ["ids", "scale"]
+    assert [value.name for value in onnx_graph.graph_inputs(model)] == ["ids", "scale"]
     assert onnx_graph.fixed_batch(model) is None
     assert onnx_graph.fixed_batch(conv(batch=4)) == 4
 

@@ -16,7 +16,7 @@ from harness.devices.host import Host
 from harness.devices.peaks.bandwidth import flushing
 from harness.devices.peaks.registry import WEIGHT_BITS, Gemm
 from harness.devices.peaks.timed import MIN_RUNS, Watch, best_s
-from harness.errors import HarnessError
+from harness.errors import HarnessError, first_line
 from harness.measure.clock import Clock, PerfClock
 
 _SIDES = (512, 1024, 2048, 4096)
@@ -106,8 +106,7 @@ def _usable(entries: Sequence[Gemm], threads: int, left_out: list[str]) -> list[
 
 def reason_of(name: str, error: Exception) -> str:
     """Return why the product `name` is left out."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f"{name}: {lines[0]}"
+    return f"{name}: {first_line(error)}"
 
 
 def work_s(seconds: float, products: int) -> float:

@@ -81,12 +81,8 @@ def _kernel_or_unknown(node: torch.fx.Node) -> str:
 def _read_product(kernel: str, node: torch.fx.Node) -> Compiled:
     try:
         return _compiled(kernel, node)
-    except Exception:  # an order or kind of operands that is not known here
-        return _unknown(kernel, node)
-
-
-def _unknown(kernel: str, node: torch.fx.Node) -> Compiled:
-    return Compiled(kernel, node.name, None, "", "", None, unpacked=False)
+    except Exception:  # a number, order or kind of operands that is not known here
+        return Compiled(kernel, node.name, None, "", "", None, unpacked=False)
 
 
 def _kernel(target: Any) -> str:
@@ -116,8 +112,6 @@ def _compiled(kernel: str, node: torch.fx.Node) -> Compiled:
     operands = [one for one in node.all_input_nodes if _rank(one) >= 2]
     if kernel in _BIAS_FIRST:
         operands = [one for one in node.args[1:3] if isinstance(one, torch.fx.Node)]
-    if len(operands) < 2:
-        return _unknown(kernel, node)
     data, weight = operands[:2]
     source, passed = _stored(weight)
     kept = None if source is None else _value(source)

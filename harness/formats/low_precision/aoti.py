@@ -57,8 +57,7 @@ def report(graph: CompiledGraph, package: Path, *, integer: bool = False) -> dic
     dimensions or more. With `integer`, raises BuildError when nothing computes in integers.
     """
     products = [_product(one) for one in graph.products]
-    low, total = weight_bytes(package)
-    counted = tally(products)
+    counted = tally(products, *weight_bytes(package))
     if integer and not counted["integer_operators"]:
         raise BuildError("nothing computes in integers: the compiler left every operator in float")
     unpacked = sorted({one.stored for one in graph.products if one.unpacked and one.stored})
@@ -66,10 +65,9 @@ def report(graph: CompiledGraph, package: Path, *, integer: bool = False) -> dic
     passes = sum(one.unpacked for one in graph.products)
     return {
         **counted,
-        "low_precision_weight_share": low / total if total else 0.0,
         "qdq_pairs": sum(n for name, n in quantizing.items() if name.startswith("quantize")),
         "overhead_operators": quantizing | ({"unpacking of weights": passes} if passes else {}),
-        "compute_dtype": _words(products, unpacked),
+        "compute_dtype": _words(products, counted["flops_by_type"], unpacked),
     }
 
 
@@ -87,11 +85,11 @@ def _stored_low(one: Compiled) -> bool:
     return bool(one.stored) and ("int" in str(one.stored) or one.stored in HALF)
 
 
-def _words(products: list[Product], unpacked: list[str]) -> str:
+def _words(products: list[Product], shares: dict[str, float] | None, unpacked: list[str]) -> str:
     by_type: dict[str, set[str]] = {}
     for product in products:
         by_type.setdefault(product.computes, set()).add(product.type)
-    kinds = dict.fromkeys(sorted(by_type), 0.0) | (tally(products)["flops_by_type"] or {})
+    kinds = dict.fromkeys(sorted(by_type), 0.0) | (shares or {})
     named = [
         f"{kind} ({', '.join(sorted(by_type[kind]))})" for kind in in_words(kinds).split(" and ") if kind
     ]

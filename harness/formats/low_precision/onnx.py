@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import BuildError
-from harness.formats.low_precision.shares import FLOAT, Product, refuse_unchanged, tally
+from harness.formats.low_precision.shares import FLOAT, Product, tally, unchanged
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.flops import is_product, node_flops
 from harness.formats.onnx.traffic import Connections, element_bits
@@ -43,18 +43,18 @@ def report(
     `overhead_operators` are those that the source does not have. Raises BuildError when nothing is in low
     precision, or no more than in the source, or with `integer`, when nothing computes in integers.
     """
-    found = _Graph(model, kernels).products()
-    refuse_unchanged(found, "graph")
+    graph = _Graph(model, kernels)
+    found = graph.products()
+    if all(product.kind == "float" for product in found):
+        raise unchanged("graph", [product.type for product in found])
     if _kinds(found) == _kinds(_Graph(source).products()):
         raise BuildError("nothing was quantized beyond what an earlier step had quantized")
     if integer and not any(product.kind == "integer" for product in found):
         names = ", ".join(sorted({product.type for product in found}))
         raise BuildError(f"nothing computes in integers: ONNX Runtime has no integer kernel for {names} here")
     counts = onnx_graph.operators(model)
-    low, total = weight_bytes(model)
     return {
-        **tally([*found, *_hidden(model)]),
-        "low_precision_weight_share": low / total if total else 0.0,
+        **tally([*found, *graph.hidden()], *weight_bytes(model)),
         "quantize_nodes": counts["QuantizeLinear"] + counts["DynamicQuantizeLinear"],
         "dequantize_nodes": counts["DequantizeLinear"],
         "qdq_pairs": _pairs(model),
@@ -93,16 +93,6 @@ def _kinds(products: list[Product]) -> Counter[str]:
     return Counter(product.kind for product in products)
 
 
-def _hidden(model: onnx.ModelProto) -> list[Product]:
-    """Return the operators whose products are not counted, such as an LSTM: they stay in float."""
-    pairs = zip(model.graph.node, node_flops(model), strict=True)
-    return [
-        Product(node.op_type, _name(node), None)
-        for node, flops in pairs
-        if flops is None and not is_product(node)
-    ]
-
-
 def weight_bytes(model: onnx.ModelProto) -> tuple[int, int]:
     """Return the bytes of initializers with at least two dimensions: those in fewer than 32 bits, and all.
 
@@ -130,18 +120,24 @@ class _Graph:
 
     def __init__(self, model: onnx.ModelProto, kernels: Mapping[str, str] | None = None) -> None:
         self.kernels = kernels
-        self.nodes = model.graph.node
-        self.flops = node_flops(model)
+        self.nodes = list(zip(model.graph.node, node_flops(model), strict=True))
         self.connections = Connections(model)
         self.types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
 
     def products(self) -> list[Product]:
         """Return each product and convolution, as it runs."""
-        pairs = zip(self.nodes, self.flops, strict=True)
         return [
             Product(node.op_type, _name(node), flops, *self._runs(node))
-            for node, flops in pairs
+            for node, flops in self.nodes
             if is_product(node)
+        ]
+
+    def hidden(self) -> list[Product]:
+        """Return the operators whose products are not counted, such as an LSTM: they stay in float."""
+        return [
+            Product(node.op_type, _name(node), None)
+            for node, flops in self.nodes
+            if flops is None and not is_product(node)
         ]
 
     def _runs(self, node: onnx.NodeProto) -> tuple[str, bool]:

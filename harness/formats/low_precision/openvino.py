@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.formats.low_precision.shares import FLOAT, Product, in_words, tally, unchanged
+from harness.formats.low_precision.shares import FLOAT, Product, counted, in_words, tally, unchanged
 
 if TYPE_CHECKING:
     import openvino
@@ -55,10 +55,10 @@ def report(model: openvino.Model, source: openvino.Model) -> dict[str, Any]:
     Shares are of the FLOPs of one sample, and of the stored bytes of weights and look-up tables. Raises
     BuildError when nothing is in low precision.
     """
-    counted = count(model)
-    if not (counted["integer_operators"] or counted["low_precision_weight_share"]):
-        raise unchanged("model", counted["float_operators"])
-    return {**counted, "overhead_operators": _overhead(model, source)}
+    found = count(model)
+    if not (found["integer_operators"] or found["low_precision_weight_share"]):
+        raise unchanged("model", found["float_operators"])
+    return {**found, "overhead_operators": _overhead(model, source)}
 
 
 def report_compiled(model: openvino.Model, compiled: openvino.CompiledModel) -> dict[str, Any]:
@@ -66,14 +66,13 @@ def report_compiled(model: openvino.Model, compiled: openvino.CompiledModel) -> 
     layers = [_Layer(node) for node in compiled.get_runtime_model().get_ordered_ops()]
     # Layers before and after a product may have its name as well.
     runs = {name: layer for layer in layers if layer.kind in _PRODUCT_LAYERS for name in layer.names}
-    counted = count(model, {name.removesuffix(_SCALED): layer.computes for name, layer in runs.items()})
+    found = count(model, {name.removesuffix(_SCALED): layer.computes for name, layer in runs.items()})
     kernels = sorted({layer.kernel for layer in layers if layer.kind in _PRODUCT_LAYERS})
     roundings = {n.get_friendly_name() for n in model.get_ops() if n.get_type_name() == "FakeQuantize"}
-    added = Counter(kind for layer in layers if (kind := layer.added(roundings)))
     return {
-        **counted,
-        "compute_dtype": f"{in_words(counted['flops_by_type'])} ({', '.join(kernels)})",
-        "overhead_operators": dict(sorted(added.items())),
+        **found,
+        "compute_dtype": f"{in_words(found['flops_by_type'])} ({', '.join(kernels)})",
+        "overhead_operators": counted(kind for layer in layers if (kind := layer.added(roundings))),
     }
 
 
@@ -84,12 +83,10 @@ def count(model: openvino.Model, computes: Mapping[str, str] | None = None) -> d
     products = [_product(node, computes or {}) for node in operators if node.get_type_name() in _PRODUCTS]
     hidden = [n for n in operators if n.get_type_name() in _UNCOUNTED]  # products that are not counted
     uncounted = [Product(n.get_type_name(), n.get_friendly_name(), None) for n in hidden]
-    low, total = _weight_bytes(single)
-    counted = tally([*products, *uncounted])
+    found = tally([*products, *uncounted], *_weight_bytes(single))
     return {
-        **counted,
-        "low_precision_weight_share": low / total if total else 0.0,
-        "compute_dtype": in_words(counted["flops_by_type"]),
+        **found,
+        "compute_dtype": in_words(found["flops_by_type"]),
         "qdq_pairs": sum(
             node.get_type_name() == "FakeQuantize" and not _is_constant(node.input_value(0).get_node())
             for node in operators

@@ -1,4 +1,4 @@
-"""Products and convolutions as they run, and the shares of them in low precision: words of all formats."""
+"""Products and convolutions as they run, and the shares of them in low precision, in all formats alike."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from harness.errors import BuildError
+from harness.formats.onnx.flops import known_sum
 
 Kind = Literal["integer", "weight-only", "half", "float"]
 
@@ -42,8 +43,11 @@ class Product:
         return "weight-only" if self.stored_low else "float"
 
 
-def tally(products: Sequence[Product]) -> dict[str, Any]:
-    """Count operators and shares of FLOPs by kind; shares are None where some FLOPs are not known."""
+def tally(products: Sequence[Product], low_bytes: int, weight_bytes: int) -> dict[str, Any]:
+    """Count operators and shares of FLOPs by kind; shares are None where some FLOPs are not known.
+
+    `low_bytes` of the `weight_bytes` are stored in fewer bits than float32.
+    """
     left = [product for product in products if product.kind == "float"]
     kinds: tuple[Kind, ...] = get_args(Kind)
     operators = {
@@ -56,6 +60,7 @@ def tally(products: Sequence[Product]) -> dict[str, Any]:
         "low_precision_flops_share": _share(products, "integer", "half"),
         "weight_only_flops_share": _share(products, "weight-only"),
         "flops_by_type": flops_by_type(products),
+        "low_precision_weight_share": low_bytes / weight_bytes if weight_bytes else 0.0,
     }
 
 
@@ -67,16 +72,10 @@ def counted(types: Iterable[str]) -> dict[str, int]:
 def flops_by_type(products: Sequence[Product]) -> dict[str, float] | None:
     """Return the share of the FLOPs in each compute dtype; None where FLOPs are not known."""
     shares: dict[str, float] = {}
-    total = _sum(products)
+    total = known_sum(product.flops for product in products)
     for product in products if total else ():
         shares[product.computes] = shares.get(product.computes, 0.0) + (product.flops or 0.0) / (total or 1.0)
     return {kind: share for kind, share in sorted(shares.items()) if share} or None
-
-
-def refuse_unchanged(products: Sequence[Product], whole: str) -> None:
-    """Raise BuildError when all products are in float: such a Cell has failed, it is no result."""
-    if all(product.kind == "float" for product in products):
-        raise unchanged(whole, [product.type for product in products])
 
 
 def unchanged(whole: str, types: Collection[str]) -> BuildError:
@@ -91,10 +90,5 @@ def in_words(shares: dict[str, float] | None) -> str:
 
 
 def _share(products: Sequence[Product], *kinds: Kind) -> float | None:
-    total = _sum(products)
+    total = known_sum(product.flops for product in products)
     return sum(p.flops or 0.0 for p in products if p.kind in kinds) / total if total else None
-
-
-def _sum(products: Sequence[Product]) -> float | None:
-    known = [product.flops for product in products]
-    return None if None in known else sum(flops or 0.0 for flops in known)

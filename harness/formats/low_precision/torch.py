@@ -32,14 +32,10 @@ def report_half(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: 
     found = _products(module, inputs, dtype)
     if all(product.kind == "float" for product in found):
         raise BuildError("nothing computes in 16 bits: the module has no dense or convolution operator")
-    counts = tally(found)
     weights = [tensor for tensor in module.parameters() if tensor.dim() > 1]
-    total = sum(tensor.nbytes for tensor in weights)
-    return {
-        **counts,
-        "compute_dtype": in_words(counts["flops_by_type"]),
-        "low_precision_weight_share": sum(t.nbytes for t in weights if t.itemsize == 2) / max(total, 1),
-    }
+    low = sum(tensor.nbytes for tensor in weights if tensor.itemsize == 2)
+    counts = tally(found, low, sum(tensor.nbytes for tensor in weights))
+    return {**counts, "compute_dtype": in_words(counts["flops_by_type"])}
 
 
 def _products(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str) -> list[Product]:

@@ -6,7 +6,7 @@ graphs, dynamic integer operators and block-quantized weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,12 +34,13 @@ def node_flops(model: onnx.ModelProto) -> list[float | None]:
 
 def graph_flops(model: onnx.ModelProto) -> float | None:
     """Return FLOPs of the whole graph, or None where any of its operators cannot be counted."""
-    total = 0.0
-    for flops in node_flops(model):
-        if flops is None:
-            return None
-        total += flops
-    return total
+    return known_sum(node_flops(model))
+
+
+def known_sum(values: Iterable[float | None]) -> float | None:
+    """Return the sum of `values`, or None where one of them is None."""
+    known = list(values)
+    return None if None in known else sum((value or 0.0 for value in known), 0.0)
 
 
 def tensor_shapes(model: onnx.ModelProto) -> dict[str, Shape]:

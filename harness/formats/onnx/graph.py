@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import DataError
+from harness.errors import DataError, first_line
 from harness.formats.onnx.flops import graph_flops
 from harness.formats.onnx.traffic import count_traffic
 from harness.formats.registry import FORMATS, Format
@@ -41,8 +41,7 @@ def load_checked(path: Path) -> onnx.ModelProto:
     except DataError:
         raise
     except Exception as error:  # protobuf, the checker and external data each have their own errors
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path} is not a valid ONNX model: {first}") from error
+        raise DataError(f"{path} is not a valid ONNX model: {first_line(error)}") from error
     return model
 
 
@@ -82,11 +81,8 @@ def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
     """
     import onnx
 
-    weights = {tensor.name for tensor in model.graph.initializer}
     specs = []
-    for value in model.graph.input:
-        if value.name in weights:
-            continue
+    for value in graph_inputs(model):
         tensor = value.type.tensor_type
         if not tensor.elem_type:
             raise DataError(f"ONNX input {value.name!r} is not a tensor")
@@ -112,10 +108,10 @@ def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
     return specs
 
 
-def input_names(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the graph's inputs that are not weights, in order."""
+def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Return the graph's inputs that are not weights, in order."""
     weights = {tensor.name for tensor in model.graph.initializer}
-    return [value.name for value in model.graph.input if value.name not in weights]
+    return [value for value in model.graph.input if value.name not in weights]
 
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:
@@ -125,8 +121,7 @@ def fixed_batch(model: onnx.ModelProto) -> int | None:
 
 def _fixed_batches(model: onnx.ModelProto) -> list[int]:
     """Return the fixed first dimensions of inputs, each once."""
-    names = set(input_names(model))
-    firsts = [v.type.tensor_type.shape.dim[:1] for v in model.graph.input if v.name in names]
+    firsts = [value.type.tensor_type.shape.dim[:1] for value in graph_inputs(model)]
     return list(dict.fromkeys(int(d.dim_value) for dims in firsts for d in dims if d.HasField("dim_value")))
 
 

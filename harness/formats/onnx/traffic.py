@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.formats.onnx.flops import inferred, is_product, node_flops, tensor_shapes
+from harness.formats.onnx.flops import inferred, is_product, known_sum, node_flops, tensor_shapes
 
 if TYPE_CHECKING:
     import onnx
@@ -67,10 +67,13 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
     """
     tables = _tables(model)
     weights = [tensor for tensor in model.graph.initializer if tensor.name not in tables]
-    statistics = {"weight_bytes": sum(_bytes(t.data_type, tuple(t.dims)) for t in weights)}
-    kinds, shapes = _kinds(model), tensor_shapes(model)
-    if None in node_flops(model):
-        return statistics | _share(model, kinds)
+    kinds, shapes, flops = _kinds(model), tensor_shapes(model), node_flops(model)
+    statistics = {
+        "weight_bytes": sum(_bytes(t.data_type, tuple(t.dims)) for t in weights),
+        "float32_flops_share": _float32_share(model, kinds, flops),
+    }
+    if None in flops:
+        return statistics
     constants = _constants(model)
     connections = Connections(model)
     activations = 0.0
@@ -78,9 +81,9 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
         given = [name for name in node.input if name and name not in constants]
         for name in _moved(node, given, connections):
             if name not in shapes or name not in kinds:
-                return statistics | _share(model, kinds)
+                return statistics
             activations += _bytes(kinds[name], shapes[name])
-    return statistics | {"activation_bytes": activations} | _share(model, kinds)
+    return statistics | {"activation_bytes": activations}
 
 
 def _tables(model: onnx.ModelProto) -> set[str]:
@@ -108,19 +111,16 @@ def _moved(node: onnx.NodeProto, given: list[str], connections: Connections) -> 
     return {*sources, connections.quantized_to(node) or made[0], *made[1:]}
 
 
-def _share(model: onnx.ModelProto, kinds: dict[str, int]) -> dict[str, float]:
+def _float32_share(model: onnx.ModelProto, kinds: dict[str, int], flops: list[float | None]) -> float:
     """Return the share of the FLOPs known to be float32; 0 where FLOPs are not known."""
     integer = {name for node in model.graph.node if node.op_type == DEQUANTIZE for name in node.output}
-    flops = node_flops(model)
-    if None in flops or not sum(each or 0.0 for each in flops):
-        return {"float32_flops_share": 0.0}
-    total = plain = 0.0
+    plain = 0.0
     for node, each in zip(model.graph.node, flops, strict=True):
-        total += each or 0.0
         operands = [name for name in node.input[:2] if name]
         if all(kinds.get(name) == _FLOAT and name not in integer for name in operands) and not node.domain:
             plain += each or 0.0
-    return {"float32_flops_share": plain / total}
+    total = known_sum(flops)
+    return plain / total if total else 0.0
 
 
 def _kinds(model: onnx.ModelProto) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from harness.artifacts.artifact import TRAFFIC, Artifact
 from harness.errors import BuildError
 from harness.formats import openvino as openvino_files
 from harness.formats.low_precision.openvino import report_compiled
+from harness.formats.low_precision.shares import counted
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.registry import COUNTS
 from harness.techniques.registry import BuildContext, StepConfig, conversion
@@ -40,8 +40,7 @@ def convert_openvino(
     """Convert, and count the operators; the batch stays free."""
     model = openvino_files.read_model(source.file(onnx_graph.MODEL))
     openvino_files.save_model(model, out)
-    counts = Counter(operator.get_type_name() for operator in model.get_ops())
-    return {"operators": dict(sorted(counts.items()))}
+    return {"operators": counted(operator.get_type_name() for operator in model.get_ops())}
 
 
 class CompileOpenVino(StepConfig):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from harness.artifacts.artifact import Artifact
-from harness.errors import BuildError
+from harness.errors import BuildError, first_line
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import example_tensors
 from harness.formats.torch.work import count_flops
@@ -68,7 +68,7 @@ def prune_channels(
     except RuntimeError as error:  # the code relies on fixed widths, such as attention heads
         raise BuildError(
             "channel pruning does not fit this model: its code relies on the widths that were pruned "
-            f"(attention heads, for example): {str(error).splitlines()[0]}"
+            f"(attention heads, for example): {first_line(error)}"
         ) from error
     flops_after = count_flops(module, example)
     if output_shapes(after) != output_shapes(before):

@@ -59,12 +59,7 @@ def draw_samples(context: BuildContext, **counts: int) -> list[Data]:
         raise BuildError("; ".join(faults))
     order = np.random.default_rng(context.seed).choice(len(data), wanted, replace=False)
     parts = np.split(order, np.cumsum(list(counts.values()))[:-1])
-    return [_chosen(data, np.sort(part)) for part in parts]
-
-
-def _chosen(data: Data, places: Array) -> Data:
-    labels = None if data.labels is None else data.labels[places]
-    return Data(tuple(array[places] for array in data.inputs), labels)
+    return [data.take(np.sort(part)) for part in parts]
 
 
 def batches(config: Calibration, context: BuildContext, fixed: int | None = None) -> list[dict[str, Array]]:

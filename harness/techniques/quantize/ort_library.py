@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import BuildError, describe
+from harness.errors import BuildError, describe, first_line
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.registry import COUNTS
 from harness.formats.tensors import Array, TensorSpec
@@ -77,5 +77,6 @@ def run_batches(model: Path | bytes, batches: Iterable[dict[str, Array]]) -> lis
         session = ort.InferenceSession(content, sess_options=options, providers=["CPUExecutionProvider"])
         return [session.run(None, batch) for batch in batches]
     except Exception as error:  # onnxruntime has an exception class for each status
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise BuildError(f"onnxruntime {ort.__version__} cannot run the result: {lines[0]}") from error
+        raise BuildError(
+            f"onnxruntime {ort.__version__} cannot run the result: {first_line(error)}"
+        ) from error

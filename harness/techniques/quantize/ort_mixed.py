@@ -14,6 +14,7 @@ from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
 from harness.formats.low_precision.onnx import report
 from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.flops import known_sum
 from harness.formats.tensors import Array
 from harness.techniques.quantize import sensitivity
 from harness.techniques.quantize.calibration import batches
@@ -111,8 +112,7 @@ class _Search:
         found = sensitivity.candidates(self.before)
         if not found:
             raise BuildError("no layer has constant weights, so none can be left in float: use method static")
-        work = [flops for _, flops in found.values()]
-        total = None if None in work else sum(flops or 0.0 for flops in work)
+        total = known_sum(flops for _, flops in found.values())
         probes, exact = self._probes()
         layers = []
         for name, (operator, flops) in found.items():

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.formats.tensors import Array
+from harness.zoo.metrics.fidelity import check_labels
 from harness.zoo.registry import METRICS
 
 
@@ -34,13 +35,7 @@ class BitsPerByte:
                 "bits-per-byte takes logits (samples, positions, values) and labels (samples, positions), "
                 f"not {logits.shape} and {truth.shape}"
             )
-        if truth.dtype.kind not in "iu":
-            raise DataError(f"bits-per-byte takes integer labels, not {truth.dtype}")
-        most = logits.shape[2] - 1
-        if not 0 <= int(truth.min()) <= int(truth.max()) <= most:
-            raise DataError(
-                f"bits-per-byte takes labels from 0 to {most}, not {truth.min()} to {truth.max()}"
-            )
+        check_labels(self.name, truth, logits.shape[2])
         scores = logits.astype(np.float64)
         scores -= scores.max(axis=2, keepdims=True)  # so that the exponential does not overflow
         nats = (

@@ -1,4 +1,4 @@
-"""What the metrics share that compare outputs with a reference's, where there are no labels."""
+"""Checks of what metrics compare: outputs with a reference's, or logits with labels."""
 
 from __future__ import annotations
 
@@ -27,3 +27,11 @@ def flat_pair(
         raise DataError(f"{name} takes samples with at least one value, not {found.shape}")
     size = (len(found), values)
     return found.reshape(size).astype(np.float64), truth.reshape(size).astype(np.float64)
+
+
+def check_labels(name: str, labels: Array, classes: int) -> None:
+    """Raise DataError, naming the metric, unless all `labels` are integers in [0, classes)."""
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"{name} takes integer labels, not {labels.dtype}")
+    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise DataError(f"{name} takes labels from 0 to {classes - 1}, not {labels.min()} to {labels.max()}")

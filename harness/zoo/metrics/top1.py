@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.formats.tensors import Array
+from harness.zoo.metrics.fidelity import check_labels
 from harness.zoo.registry import METRICS
 
 
@@ -31,12 +32,7 @@ class Top1:
                 "top-1 takes logits (samples, classes) and labels (samples,), "
                 f"not {logits.shape} and {truth.shape}"
             )
-        if truth.dtype.kind not in "iu":
-            raise DataError(f"top-1 takes integer labels, not {truth.dtype}")
-        if len(truth) and not 0 <= int(truth.min()) <= int(truth.max()) < logits.shape[1]:
-            raise DataError(
-                f"top-1 takes labels from 0 to {logits.shape[1] - 1}, not {truth.min()} to {truth.max()}"
-            )
+        check_labels(self.name, truth, logits.shape[1])
         right = (logits.argmax(axis=1) == truth) & ~np.isnan(logits).any(axis=1)
         return np.asarray(right, dtype=np.float64)
 

@@ -127,12 +127,14 @@ class Decoder(nn.Module):
                 nn.init.zeros_(parameter)
 
 
-class LanguageModel(nn.Module):
-    """A decoder that predicts the next token at every position."""
-
+class _OfDecoder(nn.Module):
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
         self.decoder = Decoder(shape)
+
+
+class LanguageModel(_OfDecoder):
+    """A decoder that predicts the next token at every position."""
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Map token ids (batch, positions) to logits (batch, positions, vocabulary)."""
@@ -140,12 +142,8 @@ class LanguageModel(nn.Module):
         return logits
 
 
-class Prefill(nn.Module):
+class Prefill(_OfDecoder):
     """A decoder that reads a prompt and returns the logits after it and the cache."""
-
-    def __init__(self, shape: TransformerShape) -> None:
-        super().__init__()
-        self.decoder = Decoder(shape)
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Map token ids (batch, positions) to the logits (batch, vocabulary) after the last, and the cache.
@@ -156,12 +154,8 @@ class Prefill(nn.Module):
         return (self.decoder.head(features[:, -1]), *(part for pair in pairs for part in pair))
 
 
-class Decode(nn.Module):
+class Decode(_OfDecoder):
     """A decoder that continues from a cache by one token."""
-
-    def __init__(self, shape: TransformerShape) -> None:
-        super().__init__()
-        self.decoder = Decoder(shape)
 
     def forward(self, token: torch.Tensor, *cache: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Map a token id (batch, 1) to the logits (batch, vocabulary) after it, and its keys and values.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from harness.artifacts.cache import file_digest
-from harness.errors import DataError
+from harness.errors import DataError, first_line
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.zoo.identities import dataset_identity, depends_identity
@@ -113,9 +113,8 @@ def _commit(config: HfSource) -> str:
     try:
         hf_hub_download(config.hf, "config.json", revision=config.revision)
     except Exception as error:  # the hub's client has many errors
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{config.hf}: the hub did not give its revision {config.revision}: {first}"
+            f"{config.hf}: the hub did not give its revision {config.revision}: {first_line(error)}"
         ) from error
     return _revision(config)
 

@@ -69,8 +69,8 @@ def _inputs(config: OnnxSource, model: onnx.ModelProto) -> tuple[TensorSpec, ...
     """
     if config.inputs is None:
         return tuple(onnx_graph.input_specs(model))
-    values = {value["name"]: value for value in _values(model, model.graph.input)}
-    names = onnx_graph.input_names(model)
+    values = {value["name"]: value for value in _values(onnx_graph.graph_inputs(model))}
+    names = list(values)
     if odd := sorted({spec.name for spec in config.inputs} ^ set(names)):
         raise DataError(f"inputs name {', '.join(odd)}; the ONNX graph has {', '.join(sorted(names))}")
     for spec in config.inputs:
@@ -94,19 +94,17 @@ def _say(dims: Sequence[Any]) -> str:
     return f"[{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
 
 
-def _values(model: onnx.ModelProto, values: Iterable[onnx.ValueInfoProto]) -> list[dict[str, Any]]:
+def _values(values: Iterable[onnx.ValueInfoProto]) -> list[dict[str, Any]]:
     """Describe inputs or outputs; of ``dims``, a number is fixed, a name or None is free."""
     import onnx
 
-    weights = {tensor.name for tensor in model.graph.initializer}
     described = []
     for value in values:
         tensor = value.type.tensor_type
         known = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type) if tensor.elem_type else None
         dims = [d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim]
         about = {"name": value.name, "dtype": np.dtype(known).name if known else None}
-        if value.name not in weights:
-            described.append({**about, "dims": dims if tensor.HasField("shape") else None})
+        described.append({**about, "dims": dims if tensor.HasField("shape") else None})
     return described
 
 
@@ -119,8 +117,8 @@ def _inspect(config: OnnxSource, folder: Path) -> dict[str, Any]:
         raise DataError(f"{config.onnx}: {error}") from error
     return {
         "inputs": [spec.model_dump(mode="json") for spec in inputs],
-        "graph_inputs": _values(model, model.graph.input),
-        "outputs": _values(model, model.graph.output),
+        "graph_inputs": _values(onnx_graph.graph_inputs(model)),
+        "outputs": _values(model.graph.output),
         "fixed_batch": onnx_graph.fixed_batch(model),
         "parameters": sum(math.prod(tensor.dims) for tensor in model.graph.initializer),
         "operators": dict(onnx_graph.operators(model)),
