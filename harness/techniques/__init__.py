@@ -1,1 +1,1 @@
-"""Steps that make a model faster or smaller, found by the registry."""
+"""Steps that make a model faster or smaller; the registry finds them."""

@@ -26,7 +26,7 @@ from harness.registry import Registry
 from harness.zoo.registry import Data
 
 Aspect = Literal["batch", "device", "threads", "machine"]
-"""What a step may specialize on. It becomes part of the Artifact's address."""
+"""What a step may specialize on. It becomes part of the Artifact's cache key."""
 
 
 class StepConfig(Config):
@@ -58,8 +58,8 @@ class Transform:
 
     `build(config, source, out, context)` writes the new Artifact's files into the empty folder `out` and
     returns its report (shown with the Record). `resolve(config, target, cpu_features)` returns the values of
-    settings that depend on the machine; they are part of the Artifact's address. So is the code that `build`
-    uses. `keeps` names statistics of the source that the step does not change; the others are counted again
+    settings that depend on the machine; they are part of the Artifact's cache key, and so is the code that
+    `build` uses. `keeps` names statistics of the source that the step does not change; the others are counted again
     where the format allows it. `cuda_capability` is the lowest compute capability of a GPU that it runs on.
     `packages` are the distributions that it imports (harness/packages.py).
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Data:
-    """Samples of a dataset: `inputs` (samples, *shape), one array a model input; `labels` (samples, …)."""
+    """Samples of a dataset: `inputs` (samples, *shape), an array for each input; `labels` (samples, …)."""
 
     inputs: tuple[Array, ...]
     labels: Array | None = None
@@ -46,7 +46,7 @@ class Dataset:
     makes samples for the inputs of any model. `md5` holds the published sum of each file that `load`
     verifies; a checkpoint's card repeats it. `provenance` describes the other sources of the training
     samples, where they differ between machines. `training_version` is a short form of it that needs no
-    reading; it is part of the address of an Artifact that is trained on them.
+    reading; it is part of the cache key of an Artifact that is trained on them.
     """
 
     name: str
@@ -113,7 +113,7 @@ class ZooModel:
 class Metric(Protocol):
     """A quality metric: a score for each sample, so that two models can be compared sample by sample.
 
-    `needs_reference` says that the truth is the outputs of the unchanged model, not labels. `unit` is the
+    `needs_reference`: the truth is the outputs of the unchanged model, not labels. `unit` is the
     unit of a difference of means (``pt``: percentage points).
     """
 

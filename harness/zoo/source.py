@@ -1,4 +1,4 @@
-"""The seam of model sources: a zoo entry, a Python factory, an ONNX file, or a plug-in's.
+"""The registry of model sources: a zoo entry, a Python factory, an ONNX file, or a plug-in's.
 
 A source is selected by the key in the suite (``{zoo: mnist-mlp}``, ``{onnx: model.onnx}``). The manager
 validates its config and asks for its identity; `build`, `data` and `inspect` run in workers.
@@ -62,7 +62,7 @@ DatasetReference = Annotated[str, AfterValidator(_dataset)]
 Depends = Annotated[
     tuple[str, ...], Field(description="files and folders beside the suite that the model or its data read")
 ]
-"""Files that are part of the model's identity beside its code: a change of them rebuilds its Artifacts."""
+"""Files that are part of the model's identity, as its code is: a change rebuilds its Artifacts."""
 
 
 class SourceConfig(Config):
@@ -96,8 +96,8 @@ class Source:
     dataset(config): the dataset's name or reference, None without one.
     tokens(config): tokens in one sample, None where it has none.
     needs(config): packages that building imports beside torch and onnx, and the extra that installs them.
-    inspect(config, folder): facts about the model, as JSON, that planning needs and only a library can
-        tell: ``inputs`` (name, shape without batch, dtype), ``outputs``, ``fixed_batch``, ``parameters`` and
+    inspect(config, folder): what planning needs to know about the model and only a library can read, as
+        JSON: ``inputs`` (name, shape without batch, dtype), ``outputs``, ``fixed_batch``, ``parameters`` and
         others. Raises DataError when the model cannot be used as the suite has it. None: nothing to inspect.
     """
 

@@ -9,6 +9,7 @@ import pytest
 import tiny
 from pydantic import ValidationError
 
+from harness.analysis.records.columns import LOW_PRECISION
 from harness.errors import BuildError
 from harness.formats import openvino as openvino_files
 from harness.formats.low_precision.openvino import _Layer, report
@@ -428,6 +429,7 @@ def test_what_was_compiled_has_the_last_word_on_low_precision(tmp_path):
     assert about["integer_operators"] == {"MatMul": 1}
     assert about["low_precision_flops_share"] == about["low_precision_weight_share"] == 1.0
     assert about["flops_by_type"] == {"int8": 1.0} and about["compute_dtype"].startswith("int8 (")
+    assert set(LOW_PRECISION) <= set(about)
 
 
 def test_compressed_weights_are_told_to_compute_in_float_by_the_kernel_that_runs(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import tiny
 from layers import CONV, DENSE, columns, context, conv, gemm, run, samples, write
 
+from harness.analysis.records.columns import LOW_PRECISION
 from harness.errors import BuildError
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.target import Target
@@ -151,6 +152,7 @@ def test_every_layer_of_an_exported_module_is_quantized_and_outputs_stay_near(na
     artifact, about = tiny.build(
         f"quantize/{method}", exported, tmp_path / "q", tiny.Context(specs, data), **config
     )
+    assert set(LOW_PRECISION) <= set(about)  # the columns of a Record are filled by these names
     assert about["low_precision_flops_share"] == 1.0
     assert about["float_operators"] == {}
     assert sum(about["integer_operators"].values()) == {"dense": 2, "conv": 3}[name]

@@ -10,6 +10,7 @@ import pytest
 import tiny
 from pydantic import ValidationError
 
+from harness.analysis.records.columns import LOW_PRECISION
 from harness.errors import BuildError
 from harness.formats.low_precision.torch import report
 from harness.formats.target import Target
@@ -60,6 +61,7 @@ def test_dense_layers_compute_what_numpy_computes_without_torchao(method, tmp_pa
     assert about["integer_operators" if dynamic else "weight_only_operators"] == kernels
     assert about["flops_by_type"] == {"int8" if dynamic else "float32": 1.0}
     assert about["overhead_operators"] == ({} if dynamic else {"unpacking of weights": 2})
+    assert set(LOW_PRECISION) <= set(about)
     assert about["low_precision_flops_share" if dynamic else "weight_only_flops_share"] == 1.0
     assert about["low_precision_weight_share"] == 1.0
     (x,) = tiny.samples(tiny.VECTOR, BATCH)

@@ -1,1 +1,1 @@
-"""Counts of what really runs in low precision; one file a format, one vocabulary (shares.py)."""
+"""Counts of what really runs in low precision: one file for each format; shares.py is common to all."""

@@ -22,7 +22,7 @@ _SCALES = re.compile(r"\.original[1-9]\d*$")
 def weight_bytes(package: Path) -> tuple[int, int]:
     """Return the bytes of constants with at least two dimensions: those in fewer than 32 bits, and all.
 
-    Each is counted once, embeddings too, scales and zero points not, as in ONNX graphs (onnx.py).
+    Each is counted once. As in ONNX graphs (onnx.py), embeddings count, scales and zero points do not.
     """
     import torch
 

@@ -135,8 +135,8 @@ def _one_sample(model: openvino.Model) -> openvino.Model:
 def _product(node: Any, computes: Mapping[str, str]) -> Product:
     data, weight = (node.input_value(i).get_node() for i in range(2))
     stored, name = _is_stored_low(weight), str(node.get_friendly_name())
-    meant = "int8" if _is_quantized(data) and (stored or _is_quantized(weight)) else FLOAT
-    return Product(node.get_type_name(), name, _flops(node), computes.get(name, meant), stored)
+    intended = "int8" if _is_quantized(data) and (stored or _is_quantized(weight)) else FLOAT
+    return Product(node.get_type_name(), name, _flops(node), computes.get(name, intended), stored)
 
 
 def _source(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Products and convolutions as they run, and the shares of them in low precision, in all formats alike."""
+"""Products and convolutions as runtimes compute them, and their shares in low precision, for all formats."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NAMES_SHOWN = 20
 class Product:
     """One matrix product or convolution: its operator's type and name, and how it runs.
 
-    `flops` is None where a shape is not known. `computes` is the compute dtype, as devices/peaks names it;
-    `stored_low` says that the weights are stored in fewer bits than that.
+    `flops` is None where a shape is not known. `computes` is the compute dtype, as devices/peaks names it.
+    `stored_low`: the weights are stored in fewer bits than that.
     """
 
     type: str

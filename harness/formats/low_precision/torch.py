@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def report_half(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str) -> dict[str, Any]:
-    """Report the products of a `module` cast to `dtype` (16 bits) as they run on one sample.
+    """Report the products that a `module` cast to `dtype` (16 bits) computes for one sample.
 
     Shares are of FLOPs and of the stored bytes of parameters with two dimensions or more. Raises BuildError
     when nothing computes in 16 bits.
@@ -39,7 +39,7 @@ def report_half(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: 
 
 
 def _products(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str) -> list[Product]:
-    """Run one sample; return each product by the width of its result, FLOPs None where it hides them."""
+    """Run one sample; return each product by the width of its result; FLOPs of `HIDDEN` ones are None."""
     found: list[Product] = []
     known = formulas()
 

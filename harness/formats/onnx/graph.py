@@ -134,7 +134,7 @@ def count_statistics(model: onnx.ModelProto) -> dict[str, float]:
     """Count parameters (float initializers), those not zero, FLOPs of one sample, and memory traffic.
 
     FLOPs (flops.py) and activations (traffic.py) are left out where a shape cannot be inferred or an operator
-    hides its products.
+    contains products that are not counted.
     """
     from onnx import numpy_helper
 

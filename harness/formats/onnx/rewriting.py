@@ -100,9 +100,11 @@ def _drop_unused(model: onnx.ModelProto) -> None:
     """Remove the initializers that nothing reads any more."""
     read = _read(model.graph)
     kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    gone = {tensor.name for tensor in model.graph.initializer} - read
+    removed = {tensor.name for tensor in model.graph.initializer} - read
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
-    inputs = [value for value in model.graph.input if value.name not in gone]  # old files list weights here
+    inputs = [
+        value for value in model.graph.input if value.name not in removed
+    ]  # old files list weights here
     del model.graph.input[:]
     model.graph.input.extend(inputs)

@@ -67,8 +67,8 @@ def save_module(
     from safetensors.torch import save_file
 
     fresh = dict(call_factory(factory, kwargs).named_modules())
-    if gone := sorted(set(fresh) - {name for name, _ in module.named_modules()}):
-        raise BuildError(f"module {gone[0]!r} of {factory!r} is missing: its structure was changed")
+    if missing := sorted(set(fresh) - {name for name, _ in module.named_modules()}):
+        raise BuildError(f"module {missing[0]!r} of {factory!r} is missing: its structure was changed")
     changed: dict[str, dict[str, Any]] = {}
     for name, part in module.named_modules():
         if name not in fresh or type(fresh[name]) is not type(part):
@@ -131,8 +131,8 @@ def place_tensors(
             given[name] = given[first]
     if missing := sorted(expected - set(given)):
         raise DataError(f"the weights lack {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}")
-    if odd := sorted(set(given) - expected):
-        raise DataError(f"the model has no {', '.join(odd[:5])}{' …' if len(odd) > 5 else ''}")
+    if unknown := sorted(set(given) - expected):
+        raise DataError(f"the model has no {', '.join(unknown[:5])}{' …' if len(unknown) > 5 else ''}")
     parameters: dict[int, torch.nn.Parameter] = {}
     for name, tensor in given.items():
         owner_name, _, leaf = name.rpartition(".")
@@ -181,7 +181,7 @@ def _map_floats(value: Any, change: Any) -> Any:
 
 
 def _attributes(part: torch.nn.Module) -> dict[str, Any]:
-    """Public attributes with plain values: what a step that changes widths sets besides tensors."""
+    """Return public attributes with plain values: those that a step sets when it changes widths."""
     return {
         key: value
         for key, value in vars(part).items()

@@ -1,4 +1,4 @@
-"""FLOPs and memory traffic of a PyTorch module, counted operator by operator. Torch is imported inside."""
+"""FLOPs and memory traffic of a PyTorch module, counted operator by operator."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def formulas() -> dict[Any, Callable[..., Any]]:
 def count_module(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], batch: int = 1) -> dict[str, float]:
     """Count parameters, those not zero, FLOPs of one sample (2 × multiply-accumulates), and memory traffic.
 
-    `batch` is a batch that the module takes. FLOPs and activations are left out where an operator hides its
-    products.
+    `batch` is a batch that the module takes. FLOPs and activations are left out where an operator is
+    `HIDDEN`.
     """
     import torch
 
@@ -95,7 +95,7 @@ def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
 
     `weight_bytes`, without tables that are only looked up in (embeddings), of which a call reads a few rows;
     `activation_bytes`, inputs and outputs of all products (the operators that torch's FLOP counter knows);
-    `float32_flops_share`, 0 without products. An operator that hides its products (an LSTM) leaves the first.
+    `float32_flops_share`, 0 without products. With a `HIDDEN` operator (an LSTM), only the first is returned.
     """
     import torch
     from torch.utils._pytree import tree_leaves

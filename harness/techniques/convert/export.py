@@ -33,7 +33,7 @@ class ExportProgram(StepConfig):
     ExportProgram,
     takes=torch_module.FORMAT,
     yields=torch_program.FORMAT,
-    summary="export the module to a torch.export program, its batch free where torch allows it",
+    summary="export the module to a torch.export program, with a free batch where torch allows it",
     packages=("torch",),
     specialize_on=("batch",),
     keeps=(*COUNTS, *TRAFFIC),

@@ -1,1 +1,1 @@
-"""Pruning: weights or channels taken away; one file a method."""
+"""Pruning: weights or channels are removed; one file for each method."""

@@ -1,1 +1,1 @@
-"""Quantization: weights and activations in fewer bits; one file a method."""
+"""Quantization: weights and activations in fewer bits; one file for each method."""

@@ -1,4 +1,4 @@
-"""What the steps for ONNX Runtime share: its quantizers without hints, and a run of the graph they wrote."""
+"""Helpers of the steps for ONNX Runtime: its quantizers without their hints, and a run of the result."""
 
 from __future__ import annotations
 

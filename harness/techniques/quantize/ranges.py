@@ -37,7 +37,7 @@ def needs_reduced_range(target: Target, cpu_features: frozenset[str]) -> bool:
 
 
 def resolve_range(config: RangeSettings, target: Target, cpu_features: frozenset[str]) -> dict[str, Any]:
-    """Return the value of `reduce_range` on this machine, which is part of the Artifact's address."""
+    """Return the value of `reduce_range` on this machine, which is part of the Artifact's cache key."""
     auto = config.reduce_range == "auto"
     return {"reduce_range": needs_reduced_range(target, cpu_features) if auto else config.reduce_range}
 

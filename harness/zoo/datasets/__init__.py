@@ -1,1 +1,1 @@
-"""The zoo's datasets, one file each; found by the registry."""
+"""The zoo's datasets, one file each; the registry finds them."""

@@ -1,8 +1,8 @@
 """Seeded random color images of 224 × 224 pixels, without labels, for models with random weights.
 
 They are sums of smooth random fields from coarse to fine, whose amplitude falls with frequency as in
-photographs (Field 1987, "Relations between the statistics of natural images"). White noise would not do: its
-average over an image is always the same, so a network's outputs would be too.
+photographs (Field 1987, "Relations between the statistics of natural images"). White noise is unsuitable:
+its average is the same for every image, so a network's outputs would be the same too.
 """
 
 from __future__ import annotations

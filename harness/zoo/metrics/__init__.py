@@ -1,1 +1,1 @@
-"""The zoo's metrics, one file each; found by the registry."""
+"""The zoo's metrics, one file each; the registry finds them."""

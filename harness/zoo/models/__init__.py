@@ -1,1 +1,1 @@
-"""The zoo's models, one file each; found by the registry."""
+"""The zoo's models, one file each; the registry finds them."""

@@ -1,1 +1,1 @@
-"""Where a model comes from: one file a kind of source, found by the key that names it in a suite."""
+"""Where a model comes from: one file for each kind of source, named by its key in a suite."""

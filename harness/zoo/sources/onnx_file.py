@@ -71,12 +71,12 @@ def _inputs(config: OnnxSource, model: onnx.ModelProto) -> tuple[TensorSpec, ...
         return tuple(onnx_graph.input_specs(model))
     values = {value["name"]: value for value in _values(onnx_graph.graph_inputs(model))}
     names = list(values)
-    if odd := sorted({spec.name for spec in config.inputs} ^ set(names)):
-        raise DataError(f"inputs name {', '.join(odd)}; the ONNX graph has {', '.join(sorted(names))}")
+    if unmatched := sorted({spec.name for spec in config.inputs} ^ set(names)):
+        raise DataError(f"inputs name {', '.join(unmatched)}; the ONNX graph has {', '.join(sorted(names))}")
     for spec in config.inputs:
         dims, dtype = values[spec.name]["dims"], values[spec.name]["dtype"]
         if dims is not None and not _fits(spec.shape, dims[1:]):
-            shapes = f"{_say(spec.shape)}; the ONNX graph has {_say(dims[1:])}"
+            shapes = f"{_in_words(spec.shape)}; the ONNX graph has {_in_words(dims[1:])}"
             raise DataError(f"input {spec.name!r} has shape {shapes} beside the batch")
         if spec.dtype != dtype:
             raise DataError(f"input {spec.name!r} has dtype {spec.dtype}; the ONNX graph has {dtype}")
@@ -90,7 +90,7 @@ def _fits(given: Sequence[int], dims: Sequence[Any]) -> bool:
     )
 
 
-def _say(dims: Sequence[Any]) -> str:
+def _in_words(dims: Sequence[Any]) -> str:
     return f"[{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
 
 

@@ -1,1 +1,1 @@
-"""Matrix products that peak FLOP/s are measured with: one file a library."""
+"""Matrix products that peak FLOP/s are measured with: one file for each library."""

@@ -1,4 +1,4 @@
-"""ONNX Runtime's matrix products on the processor, one function a dtype; each is a graph of one operator."""
+"""ONNX Runtime's matrix products on the processor, one for each dtype; each is a graph of one operator."""
 
 from __future__ import annotations
 

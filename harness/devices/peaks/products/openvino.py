@@ -1,4 +1,4 @@
-"""OpenVINO's matrix products on the processor, one function a dtype; each is a model of one MatMul."""
+"""OpenVINO's matrix products on the processor, one for each dtype; each is a model of one MatMul."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def int4_product(rows: int, side: int, threads: int) -> Product:
     left = floats(rows, side)
     packed = np.random.default_rng(0).integers(0, 256, side * side // 2, dtype=np.uint8)
     groups = [side, side // _GROUP, _GROUP]
-    # A constant shares the Tensor's memory, which does not outlive this function, unless told to copy it.
+    # Copy: without it the constant shares memory of the Tensor, which does not outlive this function.
     stored = ops.constant(openvino.Tensor(packed, groups, openvino.Type.i4), shared_memory=False)
     scales = ops.constant(np.full((side, side // _GROUP, 1), _SCALE, np.float32))
     weights = ops.reshape(ops.multiply(ops.convert(stored, np.float32), scales), [side, side], False)
