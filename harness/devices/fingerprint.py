@@ -114,7 +114,7 @@ def fingerprint(host: Host | None = None, nvml: Any = None) -> Machine:
         cores=len(cores.ids),
         physical_cores=cores.physical,
         memory_gib=memory_class_gib(memory),
-        gpus=tuple(_gpu_label(gpu) for gpu in found),
+        gpus=tuple(f"{gpu.name} {round((gpu.memory_bytes or 0) / _GIB)}GiB" for gpu in found),
     )
     state = State(
         os=_os(host),
@@ -168,10 +168,6 @@ def _cpu_slug(identity: Identity) -> str:
     name = identity.cpu or identity.vendor or identity.architecture or "cpu"
     name = re.sub(r"\((R|TM|r|tm)\)|@.*|\b\d+-Core\b|\bProcessor\b|\bCPU\b|\b\d+th Gen\b", " ", name)
     return _plain(name) or "cpu"
-
-
-def _gpu_label(gpu: cuda.Gpu) -> str:
-    return f"{gpu.name} {round((gpu.memory_bytes or 0) / _GIB)}GiB"
 
 
 def _plain(text: str) -> str:

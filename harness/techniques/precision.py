@@ -12,7 +12,7 @@ from harness.formats.low_precision import torch as module_counting
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
-from harness.techniques.quantize.ort_library import check_runs, quantizing
+from harness.techniques.quantize.ort_library import quantizing, save_model
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:
@@ -77,15 +77,11 @@ transform("precision", Float16, select=("dtype", "fp16"), summary=_SUMMARY + "fl
 )
 def to_half(_: Float16, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Convert the graph, and report whether it computes in float16 or only stores weights in it."""
-    import onnx
-
     before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
     _check_range(before)
-    made = out / onnx_graph.MODEL
-    onnx.save(_converted(before), str(made))
+    made = save_model(_converted(before), out, context)
     model = onnx_graph.load_checked(made)
     onnx_counting.report(model, before)  # fails where nothing was converted
-    check_runs(made, context.inputs, onnx_graph.fixed_batch(model) or 1)
     on_cpu = context.target.device == "cpu"
     details = onnx_counting.report(onnx_counting.graph_that_runs(made) if on_cpu else model, before)
     if details["half_operators"]:

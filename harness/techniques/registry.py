@@ -59,9 +59,9 @@ class Transform:
     `build(config, source, out, context)` writes the new Artifact's files into the empty folder `out` and
     returns its report (shown with the Record). `resolve(config, target, cpu_features)` returns the values of
     settings that depend on the machine; they are part of the Artifact's cache key, and so is the code that
-    `build` uses. `keeps` names statistics of the source that the step does not change; the others are counted again
-    where the format allows it. `cuda_capability` is the lowest compute capability of a GPU that it runs on.
-    `packages` are the distributions that it imports (harness/packages.py).
+    `build` uses. `keeps` names statistics of the source that the step does not change; the others are counted
+    again where the format allows it. `cuda_capability` is the lowest compute capability of a GPU that it runs
+    on. `packages` are the distributions that it imports (harness/packages.py).
 
     `shows_in` are the formats that preserve the step's effect; a pipeline whose runtime takes another is
     skipped. `needs_fusion`: the step writes quantize and dequantize pairs, which are computed in integers

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.formats.tensors import TensorSpec
+from harness.zoo.assets import locate_asset
 from harness.zoo.registry import DATASETS, Data, Split
 
 REFERENCE = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
@@ -48,8 +49,6 @@ def load_data(reference: str, folder: Path, split: Split, inputs: tuple[TensorSp
     The function returns `inputs`, or `(inputs, labels)`; `inputs` is one array or a tuple of arrays of shape
     (samples, *shape). Raises DataError when it does not.
     """
-    from harness.zoo.assets import locate_asset
-
     if ":" not in reference:
         return DATASETS.get(reference).samples(split, locate_asset("data", folder), inputs)
     module, _, function = reference.partition(":")

@@ -85,17 +85,16 @@ def _identity(config: HfSource, folder: Path) -> ModelIdentity:
         files = {path.name: file_digest(path) for path in [*weights, *sorted(place.glob("*.json"))]}
     elif place.exists():
         raise DataError(f"{config.hf} is a file; name the checkpoint's folder")
-    elif config.hf.startswith((".", "/")) or config.hf.count("/") > 1 or _beside(place, folder):
+    elif (  # a path, or below a folder that exists: no name on the hub
+        config.hf.startswith((".", "/"))
+        or config.hf.count("/") > 1
+        or (place.parent != folder and place.parent.is_dir())
+    ):
         raise DataError(f"{config.hf}: no such folder beside the suite")
     revision = config.revision if files else _commit(config)
     data = dataset_identity(config.dataset or RANDOM, folder)
     code = depends_identity(config.depends, folder)
     return ModelIdentity(code, [files, revision], data.digest, data.libraries)
-
-
-def _beside(place: Path, folder: Path) -> bool:
-    """Return whether a name means a folder beside the suite: its parent folder exists."""
-    return place.parent != folder and place.parent.is_dir()
 
 
 def _commit(config: HfSource) -> str:
@@ -131,11 +130,9 @@ def _revision(config: HfSource) -> str:
 def _place(config: HfSource, folder: Path) -> tuple[str, dict[str, Any]]:
     """Return the checkpoint's folder, or its name on the hub with its revision."""
     place = folder / config.hf
-    return (
-        (str(place), {"local_files_only": True})
-        if place.is_dir()
-        else (config.hf, {"revision": _revision(config)})
-    )
+    if place.is_dir():
+        return str(place), {"local_files_only": True}
+    return config.hf, {"revision": _revision(config)}
 
 
 def _inputs(config: HfSource, made: Any) -> tuple[TensorSpec, ...]:
