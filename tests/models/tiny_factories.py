@@ -187,7 +187,7 @@ def named() -> nn.Module:
 
 
 class Recurrent(nn.Module):
-    """An LSTM, whose products torch's counter does not see, and a dense layer, whose it sees."""
+    """An LSTM, whose products torch's counter does not count, and a dense layer, whose products it counts."""
 
     def __init__(self) -> None:
         super().__init__()

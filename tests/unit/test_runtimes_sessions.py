@@ -64,7 +64,7 @@ def test_calls_that_were_bound_apart_do_not_mix(model, name):
 
 
 @pytest.mark.parametrize("name", ["torch-eager", "onnxruntime"])
-def test_a_call_that_comes_later_does_not_change_earlier_answers(model, name):
+def test_a_call_that_comes_later_does_not_change_earlier_outputs(model, name):
     artifacts, specs = model
     session = opened(name, artifacts[name])
     first = session.run(tiny.samples(specs, 2, 1))
@@ -106,7 +106,7 @@ def test_onnx_runtime_is_given_the_thread_budget(graph, threads):
     ("word", "level"),
     [("disabled", "ORT_DISABLE_ALL"), ("basic", "ORT_ENABLE_BASIC"), ("all", "ORT_ENABLE_ALL")],
 )
-def test_onnx_runtime_optimises_as_it_is_told(graph, word, level):
+def test_onnx_runtime_optimizes_as_it_is_told(graph, word, level):
     options = opened("onnxruntime", graph, graph_optimization=word).inner.get_session_options()
     assert options.graph_optimization_level == getattr(ort.GraphOptimizationLevel, level)
 

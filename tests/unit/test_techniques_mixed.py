@@ -135,7 +135,7 @@ def test_signal_to_noise_against_its_definition():
     assert sensitivity.sqnr_db([np.zeros(3)], [np.ones(3)]) == float("-inf")
 
 
-def test_disagreement_counts_changed_answers():
+def test_disagreement_counts_changed_classes():
     exact = np.eye(4)
     found = exact.copy()
     found[0] = [0, 1, 0, 0]

@@ -135,7 +135,7 @@ def test_a_batch_norm_that_multiplies_by_zero_is_told(sides):
 
 
 def teacher(name, count=512):
-    """Items labelled by the float module itself: its accuracy is 1, and rounding costs some of it."""
+    """Samples labeled by the float module itself: its accuracy is 1, and rounding costs some of it."""
     inputs = tiny.samples(tiny.INPUTS[name], count, seed=4)
     torch.manual_seed(0)
     module = torch_module.call_factory(f"tiny_factories:{name}")
@@ -144,7 +144,7 @@ def teacher(name, count=512):
     return Data(inputs, labels)
 
 
-def answers(artifact, inputs):
+def outputs_of(artifact, inputs):
     entry = RUNTIMES.get("onnxruntime")
     target = Target(batch=len(inputs[0]), threads=1)
     return entry.open_session(entry.config(), artifact, target).run(inputs)[0]
@@ -165,12 +165,12 @@ def test_every_layer_runs_in_integers_and_stays_near_the_trained_module(name, tm
     train_quantized(module, Grid(*EIGHT, True), QuantizationAware(**TRAINING), about)
     with torch.no_grad():
         trained = module(*map(torch.from_numpy, data.inputs)).numpy()
-    found = answers(made, data.inputs)
+    found = outputs_of(made, data.inputs)
     assert 0 < np.abs(found - trained).max() < 0.08 * np.ptp(trained)
     again, _ = tiny.build(
         "quantize/qat/onnx", source, tmp_path / "again", about, **TRAINING, calibration=CALIBRATION
     )
-    assert np.array_equal(answers(again, data.inputs), found), "the same seed gives the same weights"
+    assert np.array_equal(outputs_of(again, data.inputs), found), "the same seed gives the same weights"
 
 
 @pytest.mark.slow
@@ -225,7 +225,7 @@ def test_blocks_are_rounded_as_onnx_runtime_rounds_them(bits, block, tmp_path):
     made, _ = tiny.build(
         "quantize/weight-only", graph, tmp_path / "q", context("wide"), dtype=f"int{bits}", block_size=block
     )
-    assert np.abs(answers(made, inputs) - expected).max() < 1e-5 * np.ptp(expected) + 1e-6
+    assert np.abs(outputs_of(made, inputs) - expected).max() < 1e-5 * np.ptp(expected) + 1e-6
 
 
 def test_two_bit_weights_lose_less_when_they_were_trained_so(tmp_path):
@@ -239,7 +239,7 @@ def test_two_bit_weights_lose_less_when_they_were_trained_so(tmp_path):
         dtype="int2", block_size=64, epochs=10, batch=16, learning_rate=0.01,
     )  # fmt: skip
     assert told["weight_only_operators"] == {"MatMulNBits": 2}
-    shares = [np.mean(answers(made, data.inputs).argmax(-1) == data.labels) for made in (after, trained)]
+    shares = [np.mean(outputs_of(made, data.inputs).argmax(-1) == data.labels) for made in (after, trained)]
     assert shares[1] > shares[0] + 0.1
 
 
@@ -259,7 +259,7 @@ def test_an_embedding_that_a_head_is_tied_to_is_read_as_it_was_in_training(tmp_p
     tokens = torch.from_numpy(inputs[0])
     steps = rounded(weight, 2, 16)
     trained, unlike = ((table[tokens] @ steps.T).numpy() for table in (weight, steps))
-    error = np.abs(answers(made, inputs) - trained).max()
+    error = np.abs(outputs_of(made, inputs) - trained).max()
     assert error < 1e-5 * np.ptp(trained) < 0.01 * np.abs(unlike - trained).max()
 
 
@@ -270,9 +270,9 @@ def test_an_embedding_that_a_head_is_tied_to_is_read_as_it_was_in_training(tmp_p
 def test_what_cannot_be_trained_is_told(method, tmp_path):
     step = f"quantize/{method}"
     source = tiny.source("dense", tmp_path / "m")
-    unlabelled = context("dense", Data(tiny.samples(tiny.VECTOR, 64)))
+    unlabeled = context("dense", Data(tiny.samples(tiny.VECTOR, 64)))
     with pytest.raises(BuildError, match="training needs labels, and the dataset has none"):
-        tiny.build(step, source, tmp_path / "a", unlabelled)
+        tiny.build(step, source, tmp_path / "a", unlabeled)
     with pytest.raises(BuildError, match="nothing would be quantized: the module has no dense"):
         relu = tiny.source("no_weights", tmp_path / "n")
         tiny.build(step, relu, tmp_path / "b", context("no_weights", tiny.training(tiny.VECTOR)))

@@ -62,7 +62,7 @@ def conv_oracle(x, low, high):
     return result.transpose(0, 3, 1, 2), (xs * ws[0])[:, None, None]
 
 
-def float_answer(kind, x):
+def float_output(kind, x):
     if kind == "gemm":
         return x @ DENSE["w"] + DENSE["b"]
     return (columns(x) @ CONV["w"].reshape(3, -1).T + CONV["b"]).transpose(0, 3, 1, 2)
@@ -130,7 +130,7 @@ def test_static_int8_computes_what_numpy_computes(kind, tmp_path):
     assert about["calibration_samples"] == 64
     assert about["low_precision_flops_share"] == 1.0
     inner_low, inner_high = calibration.min(), calibration.max()
-    outer = float_answer(kind, calibration)
+    outer = float_output(kind, calibration)
     x = samples(shape, 16, seed=10) * 1.2  # some values are outside the range and clipped
     expected, _ = oracle(x, inner_low, inner_high)
     rounded, out_scale, zero = activations_uint8(expected, outer.min(), outer.max())

@@ -36,7 +36,7 @@ def write(tmp_path, monkeypatch):
     return put
 
 
-def test_the_shipped_test_split_is_whole_and_normalised():
+def test_the_shipped_test_split_is_whole_and_normalized():
     data = DATASETS.get("mnist").load("test", SUITES / "data")
     (images,) = data.inputs
     assert images.shape == (10_000, 1, 28, 28)

@@ -138,10 +138,10 @@ def test_bits_per_byte_equals_a_plain_loop():
     expected = [
         math.fsum(
             -math.log2(math.exp(row[label]) / math.fsum(map(math.exp, row)))
-            for row, label in zip(item, labels, strict=True)
+            for row, label in zip(sample, labels, strict=True)
         )
         / 6
-        for item, labels in zip(logits, truth, strict=True)
+        for sample, labels in zip(logits, truth, strict=True)
     ]
     np.testing.assert_allclose(score("bits-per-byte", logits, truth), expected, rtol=1e-12)
 

@@ -85,7 +85,7 @@ def test_it_cannot_be_trained_and_says_so(tmp_path):
         train_zoo_model("resnet18", tmp_path)
 
 
-def test_random_images_are_seeded_normalised_and_not_shared_between_splits():
+def test_random_images_are_seeded_normalized_and_not_shared_between_splits():
     dataset = DATASETS.get("random-images")
     first, again, other = (dataset.load(split, Path()).inputs[0] for split in ("test", "test", "train"))
     np.testing.assert_array_equal(first, again)

@@ -16,7 +16,7 @@ from harness.zoo.registry import DATASETS
 DATA = Path(__file__).resolve().parents[2] / "suites" / "data"
 
 
-def test_each_window_is_labelled_with_the_byte_after_each():
+def test_each_window_is_labeled_with_the_byte_after_each():
     data = stdlib_bytes.windows(bytes(range(256)) * 3)
     assert data.inputs[0].shape == data.labels.shape == (2, 256)
     assert data.inputs[0].dtype == data.labels.dtype == np.int64
