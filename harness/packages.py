@@ -60,7 +60,8 @@ def module_of(package: str) -> str:
     named = module or distribution.replace("-", "_")
     if module or importlib.util.find_spec(named) is not None:
         return named
-    held = sorted(name for name, holders in _by_module().items() if distribution in holders)
+    holding = {name for name, holders in _by_module().items() if distribution in holders}
+    held = sorted(holding - {"test", "tests"})  # some wheels contain their tests; `test` is Python's as well
     public = (name for name in held if not name.startswith("_") and importlib.util.find_spec(name))
     return next(public, named)
 
