@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.measure.blocks import Block, calls_for
-from harness.stats.steady import WINDOW, find_steady
+from harness.stats.steady import WINDOW, is_steady
 
 SHARE_OF_BLOCK = 0.2
 """Length of a warm-up Block as a share of a timed Block; shorter where the cap leaves less time."""
@@ -66,7 +66,7 @@ def warm_up(
         speeds.append(sample_s(block))
         medians.append(max(float(np.median(block.calls_ns)) / 1e9, 1e-9))
         count = max(whole(calls_for(short_s, per_call), lanes), least)
-        steady = find_steady(medians[-WINDOW:]).steady
+        steady = is_steady(medians[-WINDOW:])
     return WarmUp(calls, seconds, steady, per_call, float(np.median(speeds[-RECENT:])))
 
 

@@ -18,7 +18,9 @@ from harness.analysis.noise_study.power import (
     summarise,
     tally,
 )
-from harness.stats import Ratio, Verdict, decide, floor_magnitude, p_value
+from harness.stats.multiple import p_value
+from harness.stats.ratio import Ratio
+from harness.stats.verdict import Verdict, decide, floor_magnitude
 
 EFFECTS = {"identical": 0.0, "2% slower": 0.02, "20% slower": 0.2}
 

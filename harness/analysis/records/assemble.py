@@ -30,7 +30,8 @@ from harness.analysis.records.columns import (
     thread_warnings,
 )
 from harness.analysis.records.roofline import Peaks, add_roofline, faster_than_peak, peaks_of
-from harness.stats import mean_interval, mixture, proportion
+from harness.stats.paired import mean_interval, proportion
+from harness.stats.quantiles import mixture
 from harness.store.arrays import unpack
 from harness.store.info import RunInfo, Times
 from harness.store.record import Record

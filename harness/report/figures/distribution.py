@@ -17,7 +17,7 @@ from harness.report.columns import best_unit
 from harness.report.drawing.canvas import log_ticks
 from harness.report.drawing.plot import Plot, Scale
 from harness.report.figures.registry import figure
-from harness.stats import Percentile, mixture
+from harness.stats.quantiles import Percentile, mixture
 
 MIN_CALLS = 3
 BINS, POINTS = 70, 160
