@@ -130,13 +130,13 @@ def _measure(measure: Measure, trials: int | None, seconds: str | None) -> Measu
 
 
 def _summaries(baselines: Baselines, run: NoiseRun) -> Findings:
-    from harness.analysis.noise_study.power import summarise
+    from harness.analysis.noise_study.power import summarize
 
     found = run.findings().experiments
     return {
         planned.cell.name: (
             len(found[group]),
-            summarise(found[group], run.effects, run.measure.target_ci, fixed=run.measure.trials != "auto"),
+            summarize(found[group], run.effects, run.measure.target_ci, fixed=run.measure.trials != "auto"),
         )
         for group, planned in baselines.cells.items()
     }

@@ -9,7 +9,6 @@ from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import Sentence
-from harness.analysis.words.payback import pay_back
 from harness.report.drawing.palette import Family
 from harness.report.drawing.plot import standalone
 from harness.report.drawing.svg import drawn, inlined, raster
@@ -83,7 +82,7 @@ class GroupView:
         pairs = [
             ("size", "" if best.size_ratio is None else say.percent(best.size_ratio)),
             (self._metric, say.change_text(best, best.quality_loss)),
-            ("pays back after", "" if best.build_s is None else pay_back(best)),
+            ("pays back after", "" if best.build_s is None else say.pay_back(best)),
         ]
         return [(say.short(label, 20), text) for label, text in pairs if text]
 

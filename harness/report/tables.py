@@ -99,7 +99,7 @@ class Table:
 def table(board: Board) -> Table:
     """Return the table of a Group's leaderboard."""
     rows = board.rows
-    heads, columns = _columns(rows, headline.sample_of(board.group))
+    heads, columns = _columns(rows, headline.call_of(board.group))
     values = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
     spans, changes, qualities = _spans(rows), _changes(rows, board.unit), _qualities(rows, board.unit)
     lines = [

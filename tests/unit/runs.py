@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.compare.comparison import Comparison, comparison_of
+from harness.measure.scenarios.registry import SCENARIOS
 from harness.store.info import Commit, GroupInfo, RunInfo, Times
 from harness.store.reading import Run, load
 from harness.store.record import Record
@@ -153,12 +154,17 @@ def _hash(group: Group, name: str) -> str:
 
 
 def _group_info(group: Group, baseline: str) -> GroupInfo:
+    options = {"qps": 900.0} if group.scenario == "server" else {}
+    workload = SCENARIOS.get(group.scenario).workload(scenario=group.scenario, batch=group.batch, **options)
     return GroupInfo(
         group_id=_hash(group, ""),
         model=group.model,
         workload=group.workload,
         hardware=group.hardware,
         scenario=group.scenario,
+        speed=workload.speed(),
+        conditions=workload.conditions(),
+        call=workload.timed_call(),
         batch=group.batch,
         device=group.device,
         threads=group.threads,

@@ -9,7 +9,7 @@ from runs import TECHNIQUES, Group, Technique, comparison, empty_run, make_run, 
 
 from harness.analysis.compare.leaderboard import boards
 from harness.analysis.words import numbers as say
-from harness.analysis.words.headline import answers, conditions, place, trust
+from harness.analysis.words.headline import answers, call_of, conditions, place, trust
 from harness.units import say_seconds
 
 
@@ -87,9 +87,12 @@ def test_trust_line_and_conditions(tmp_path):
     assert trust(run.info) == "measured 61 % of 4 m 02 s"
     assert trust(empty_run(tmp_path / "e", times={"wall_s": 0.0}).info) == "no time was recorded"
     online, bulk = run.info.groups
+    older = online.model_copy(update={"conditions": "", "call": ""})
+    assert conditions(older) == "single-stream, batch 1; CPU, 2 threads"
+    assert call_of(older) == "time of one call"
     assert place(online) == "cnn · online · cpu"
-    assert conditions(online) == "one sample per call, one call after the other; CPU, 2 threads"
-    assert conditions(bulk).startswith("as many samples as possible, 256 samples per call")
+    assert conditions(online) == "one sample a call, one call after the other; CPU, 2 threads"
+    assert conditions(bulk).startswith("as many samples as possible, 256 samples a call")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, nan
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +14,7 @@ from harness.analysis.compare.timing import between
 from harness.stats.verdict import tells_apart
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.reading import Run
-from harness.units import POINTS
+from harness.units import POINTS, parse_points
 
 Flags = NDArray[np.bool_]
 
@@ -166,17 +164,9 @@ def pareto_front(gain: ArrayLike, cost: ArrayLike) -> Flags:
     strictly better. Equal points are flagged alike; points with a missing value are never on the front.
     """
     gains, costs = np.asarray(gain, dtype=np.float64), np.asarray(cost, dtype=np.float64)
-    known = np.flatnonzero(~(np.isnan(gains) | np.isnan(costs)))
-    front = np.zeros(gains.size, dtype=bool)
-    cheapest = np.inf
-    order = known[np.lexsort((costs[known], -gains[known]))]
-    previous: tuple[float, float] | None = None
-    for index in order:
-        point = (float(gains[index]), float(costs[index]))
-        # By falling gain, a point is on the front if it is cheaper than all before it or equals the last.
-        if point[1] < cheapest or point == previous:
-            front[index] = True
-            cheapest, previous = point[1], point
+    other_gains, other_costs = gains[:, None], costs[:, None]
+    beaten = (other_gains >= gains) & (other_costs <= costs) & ((other_gains > gains) | (other_costs < costs))
+    front: Flags = ~(beaten.any(axis=0) | np.isnan(gains) | np.isnan(costs))
     return front
 
 
@@ -196,10 +186,10 @@ def budget(info: RunInfo, metric: str = "", unit: str = POINTS) -> float | None:
         return float(own[metric])
     if metric and unit != POINTS:
         return None
-    value: Any = info.quality.get("max_drop")
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9.]+(?:[eE][-+]?\d+)?)\s*[a-z%]*\s*", value)
-        value = float(match[1]) if match else None
+    try:
+        value = parse_points(info.quality.get("max_drop"))
+    except ValueError:
+        return None
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
