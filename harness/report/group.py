@@ -50,7 +50,7 @@ class GroupView:
 
     def drawing(self, name: str) -> Drawing | None:
         """Return one of the Group's figures, or None."""
-        return next((item for item in self.drawings if item.name == name), None)
+        return next((drawing for drawing in self.drawings if drawing.name == name), None)
 
     @property
     def speed(self) -> str:
@@ -140,20 +140,19 @@ def drawings(board: Board, of: str, key: str, stem: str, *, png: bool = False) -
     found = []
     board = board.leading(MAX_DRAWN)
     titles = {row.cell_id: point_title(row) for row in board.rows}
-    for item in figures(of):
-        figure = item.draw(board)
-        if figure is None:
+    for figure in figures(of):
+        made = figure.draw(board)
+        if made is None:
             continue
-        file = f"{stem}-{item.name}"
-        if isinstance(figure, str):
-            files = {f"{file}.svg": standalone(figure).encode()}
-            found.append(Drawing(item.name, item.title, item.note, item.wide, figure, files))
-            continue
-        label = f"{item.title}, {headline.place(board.group)}. The table shows the same numbers."
-        content = drawn(figure, file)
-        svg = inlined(content, f"{key}-{item.name}", label, titles)
-        files = {f"{file}.svg": content.encode()} | ({f"{file}.png": raster(figure)} if png else {})
-        found.append(Drawing(item.name, item.title, item.note, item.wide, svg, files))
+        file = f"{stem}-{figure.name}"
+        if isinstance(made, str):
+            svg, files = made, {f"{file}.svg": standalone(made).encode()}
+        else:
+            label = f"{figure.title}, {headline.place(board.group)}. The table shows the same numbers."
+            content = drawn(made, file)
+            svg = inlined(content, f"{key}-{figure.name}", label, titles)
+            files = {f"{file}.svg": content.encode()} | ({f"{file}.png": raster(made)} if png else {})
+        found.append(Drawing(figure.name, figure.title, figure.note, figure.wide, svg, files))
     return found
 
 
