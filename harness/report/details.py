@@ -67,7 +67,7 @@ def queries(row: Comparison) -> Properties:
 
 
 def _searches(text: str | None) -> Properties:
-    """Say which rates each Trial predicted; its first Block began at the last one."""
+    """Return the rates that each Trial predicted; its first Block began at the last one."""
     return [
         (
             f"search, Trial {number}",

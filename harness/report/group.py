@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.analysis.compare.comparison import LOUD, Comparison
+from harness.analysis.compare.comparison import MAX_EQUIVALENT, Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
@@ -102,7 +102,7 @@ class GroupView:
     @property
     def noisy(self) -> bool:
         """Whether the noise floor hides most differences."""
-        return self.board.floor is not None and self.board.floor > LOUD
+        return self.board.floor is not None and self.board.floor > MAX_EQUIVALENT
 
     @property
     def big_interval(self) -> str:

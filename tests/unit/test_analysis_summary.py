@@ -48,12 +48,12 @@ def test_is_honest_when_nothing_wins(tmp_path, techniques, expected):
     assert said(tmp_path, (TECHNIQUES[0], *techniques))[0].startswith(expected)
 
 
-def test_calls_noise_ambiguous(tmp_path):
+def test_noise_is_inconclusive(tmp_path):
     found = said(tmp_path, (TECHNIQUES[0], Technique("maybe", 1.2)), Group(noise=0.5), trials=2)
     assert "inconclusive: these measurements cannot distinguish it from noise" in found[0]
 
 
-def test_calls_the_same_the_same(tmp_path):
+def test_equal_speed_is_equivalent(tmp_path):
     found = said(tmp_path, (TECHNIQUES[0], Technique("twin", 1.0)), Group(noise=0.002))
     assert found[0].startswith("Nothing is faster than the baseline within 0.5 points")
     assert "equivalent." in found[0]

@@ -29,8 +29,8 @@ class Board:
     `rows`: measured Cells that are ranked, fastest first. `off`: measured, but failed their audit.
     `left_out`: skipped and failed. `best` and `smallest` are Cell ids, both within the budget where there is
     one: the fastest of those whose Verdict is faster, and the smallest of those smaller than the baseline.
-    `rival`: the next Cell within the budget, if the Run cannot tell it from the best. `floor`: the highest
-    noise floor.
+    `rival`: the next Cell within the budget, if the Run cannot distinguish it from the best. `floor`: the
+    highest noise floor. `judged`: whether the quality loss of any row is known.
     """
 
     group: GroupInfo
@@ -100,10 +100,9 @@ def boards(run: Run, comparisons: Sequence[Comparison] | None = None) -> list[Bo
 
 
 def _rival(run: Run, made: Board) -> str | None:
-    """Return the next after the best, both compared directly, if the Run cannot tell them apart.
+    """Return the next Cell after the best, both compared directly, if the Run cannot distinguish them.
 
-    The rule is the Verdict's: the interval excludes equal speed, and the estimate is farther from it than
-    what identical code showed while they were measured.
+    The rule is that of Verdicts: the interval excludes equal speed, and the estimate exceeds the noise floor.
     """
     after = [row for row in made.rows if row.within_budget or not made.limited]
     known = {row.cell_id: row for row in after if row.speedup is not None}

@@ -36,7 +36,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def add_artifact(record: Record, event: Event) -> None:
-    """Fill the columns that an ``artifact`` event tells of."""
+    """Fill the columns about the Artifact from an ``artifact`` event."""
     counted = event["statistics"]
     record.artifact_key = event["key"]
     record.artifact_digest = event.get("content_digest")
@@ -56,7 +56,7 @@ def add_artifact(record: Record, event: Event) -> None:
 
 
 def _precision_columns(steps: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return what the steps report of their low precision; a later step saw the result, so it overrides."""
+    """Return what the steps report about low precision; a later step overrides an earlier one."""
     told: dict[str, Any] = {}
     for step in steps:
         told |= step.get("details") or {}

@@ -17,7 +17,7 @@ from harness.analysis.words.peaks import types_in_words, vector_ratios, vectors_
 FAR = 0.10
 """Below this utilization of compute and of bandwidth, a call is bound by neither."""
 LONG_CALL_S = 2e-3
-"""Longer calls with low utilization do not spend their time on starting operators: a runtime starts one in
+"""If longer calls have a low utilization, starting operators is not the reason: a runtime starts one in
 microseconds, and models have at most some hundreds."""
 SAME_WORK = 0.02
 """FLOPs that differ by less count as equal."""
