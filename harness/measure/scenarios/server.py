@@ -16,13 +16,7 @@ from pydantic import Field, model_validator
 
 from harness.errors import HarnessError
 from harness.measure.blocks import MAX_CALLS, Block, time_in_turn
-from harness.measure.open_loop import (
-    RateSearch,
-    Seed,
-    poisson_schedule,
-    time_arrivals,
-    unit_gaps,
-)
+from harness.measure.open_loop import RateSearch, Seed, poisson_schedule, time_arrivals, unit_gaps
 from harness.measure.scenarios.registry import Load, Seat, Speed, Workload, say_samples, scenario
 from harness.measure.warmup import WarmUp
 from harness.stats.quantiles import min_calls, percentile
