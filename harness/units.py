@@ -59,8 +59,8 @@ POINTS = "pt"
 
 
 def say_count(number: int, noun: str) -> str:
-    """Format a number of things: 1 → ``1 Cell``, 2 → ``2 Cells``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """Format a number of things: 1 → ``1 Cell``, 2000 → ``2,000 Cells``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def say_seconds(seconds: float) -> str:

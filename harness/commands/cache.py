@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 
@@ -10,7 +9,7 @@ import typer
 
 from harness.analysis.words.numbers import quantity
 from harness.artifacts.cache import Cache
-from harness.commands import AsJson, new_app
+from harness.commands import AsJson, new_app, print_json
 from harness.errors import ExitCode
 from harness.units import say_count
 
@@ -25,9 +24,7 @@ def show_cache(context: typer.Context, as_json: AsJson = False) -> ExitCode:
     cache = Cache()
     entries = cache.entries()
     if as_json:
-        content = {"folder": str(cache.folder), "artifacts": [asdict(entry) for entry in entries]}
-        sys.stdout.write(json.dumps(content, indent=1) + "\n")
-        return ExitCode.OK
+        return print_json({"folder": str(cache.folder), "artifacts": [asdict(entry) for entry in entries]})
     for entry in entries:
         size = quantity(entry.payload_bytes, "bytes")
         sys.stdout.write(f"{entry.key}  {size:>9}  {entry.format:<13} {entry.last_step or 'source model'}\n")

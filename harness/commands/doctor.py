@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
 from rich.text import Text
 
-from harness.commands import AsJson, new_app
+from harness.commands import AsJson, new_app, print_json
 from harness.console import Terminal, grid
 from harness.devices.doctor import examine
 from harness.errors import ExitCode
@@ -21,8 +18,7 @@ def examine_machine(as_json: AsJson = False) -> ExitCode:
     """Check whether this machine is fit to measure, and print what to change, worst first."""
     findings = examine()
     if as_json:
-        sys.stdout.write(json.dumps([finding.to_dict() for finding in findings], indent=1) + "\n")
-        return ExitCode.OK
+        return print_json([finding.to_dict() for finding in findings])
     terminal = Terminal()
     table = grid("", ("", "check", "found", "why → what to do"))
     for finding in findings:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.analysis.compare.comparison import Comparison
-from harness.commands import AsJson, Results, new_app
+from harness.commands import AsJson, Results, new_app, print_json
 from harness.commands.report import found_runs
 from harness.console import Terminal
 from harness.errors import ExitCode, HarnessError, unknown
@@ -41,8 +39,7 @@ def explain_cell(
         baseline, row = _chosen(cell, found, runs[-1])
         told = _reason(row) if row.status != "measured" else explain(row, baseline, runs[-1].info.peaks)
     if as_json:
-        sys.stdout.write(json.dumps({"cell_id": row.cell_id, "name": _name(row), "told": told}) + "\n")
-        return ExitCode.OK
+        return print_json({"cell_id": row.cell_id, "name": _name(row), "told": told})
     terminal = Terminal()
     terminal.say(f"{_name(row)}  ({row.cell_id[:8]})")
     for text in told:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.commands import AsJson, new_app
+from harness.commands import AsJson, new_app, print_json
 from harness.errors import ExitCode, SuiteError, UnknownNameError
 from harness.measure.scenarios.registry import SCENARIOS
 from harness.registry import Registry, broken_plugins
@@ -71,8 +70,7 @@ def list_known(
     for name, why in sorted(broken_plugins().items()):
         sys.stderr.write(f"note: plug-in {name!r} could not be loaded: {why}\n")
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=1) + "\n")
-        return ExitCode.OK
+        return print_json(found)
     width = max((len(name) for names in found.values() for name in names), default=0)
     for i, (kind, names) in enumerate(found.items()):
         if len(found) > 1:

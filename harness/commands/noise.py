@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.commands import AsJson, Quiet, Verbose, new_app
+from harness.commands import AsJson, Quiet, Verbose, new_app, print_json
 from harness.commands.run import terminated_as_interrupt
 from harness.console import Terminal, Watcher, grid
 from harness.errors import ExitCode, HarnessError
-from harness.units import say_count, say_seconds
+from harness.units import parse_seconds, parse_share, say_count, say_seconds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -84,7 +82,7 @@ def measure_noise(
         watcher.close()
     found = _summaries(baselines, run)
     if as_json:
-        sys.stdout.write(json.dumps(_as_json(found, run), indent=1, default=str) + "\n")
+        print_json(_as_json(found, run))
     else:
         _show(found, terminal)
         terminal.say(f"Experiments: {folder}")
@@ -98,8 +96,6 @@ def measure_noise(
 
 def read_effects(text: str) -> list[float]:
     """Parse ``1%,2%,5%`` into ascending shares. Raises HarnessError for shares outside (0, 1]."""
-    from harness.units import parse_share
-
     shares = []
     for part in text.split(","):
         try:
@@ -116,8 +112,6 @@ def read_effects(text: str) -> list[float]:
 
 def _measure(measure: Measure, trials: int | None, seconds: str | None) -> Measure:
     """Return the suite's settings with those of the command line."""
-    from harness.units import parse_seconds
-
     changes: dict[str, Any] = {} if trials is None else {"trials": trials}
     if seconds is not None:
         try:
@@ -130,13 +124,13 @@ def _measure(measure: Measure, trials: int | None, seconds: str | None) -> Measu
 
 
 def _summaries(baselines: Baselines, run: NoiseRun) -> Findings:
-    from harness.analysis.noise_study.power import summarise
+    from harness.analysis.noise_study.power import summarize
 
     found = run.findings().experiments
     return {
         planned.cell.name: (
             len(found[group]),
-            summarise(found[group], run.effects, run.measure.target_ci, fixed=run.measure.trials != "auto"),
+            summarize(found[group], run.effects, run.measure.target_ci, fixed=run.measure.trials != "auto"),
         )
         for group, planned in baselines.cells.items()
     }

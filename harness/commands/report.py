@@ -43,26 +43,14 @@ def report_runs(
 
             sys.stdout.write(summary(runs[-1]))
             return ExitCode.OK
-        names = sorted({run.info.suite for run in runs})
-        if out is not None and len(names) > 1:  # one site for all suites
-            terminal.say(f"Report: {_write(runs, None, out, faults, png=png)}")
-            return ExitCode.OK
-        for name in names:
-            page = _write(runs, name, out or Path("reports") / name, faults, png=png)
-            terminal.say(f"Report: {page}")
+        from harness.report.site import write
+
+        sites: dict[Path, list[Run]] = {}
+        for run in runs:
+            sites.setdefault(out or Path("reports") / run.info.suite, []).append(run)
+        for folder in sorted(sites):
+            terminal.say(f"Report: {write(sites[folder], folder, faults, png=png)}")
     return ExitCode.OK
-
-
-def write_report(name: str, results: Path, out: Path) -> Path:
-    """Write the report of the suite `name` into `out`; return its page."""
-    with found_runs(name, results) as (runs, faults):
-        return _write(runs, name, out, faults)
-
-
-def _write(runs: list[Run], name: str | None, out: Path, faults: list[str], *, png: bool = False) -> Path:
-    from harness.report.site import write
-
-    return write([run for run in runs if name in (None, run.info.suite)], out, faults, png=png)
 
 
 @contextmanager

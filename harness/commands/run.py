@@ -92,12 +92,12 @@ def _show_interrupted(suite: Path, folder: Path, terminal: Terminal) -> None:
 
 def _show_result(folder: Path, report: Path | None, results: Path, terminal: Terminal) -> None:
     """Print the table, the failures and the folder; write the report."""
-    from harness.report.terminal import table
+    from harness.report.terminal import Tables
     from harness.store.reading import load
 
     run = load(folder)
     terminal.say()
-    terminal.show(table(run))
+    terminal.show(Tables(run))
     for row in (row for row in run.records if row.status == "failed" and row.arm != "control"):
         names = f"{row.model} / {row.technique} / {row.workload} / {row.hardware}"
         log = f"; log: {folder / row.log}" if row.log else ""
@@ -112,10 +112,9 @@ def _show_result(folder: Path, report: Path | None, results: Path, terminal: Ter
     )
     terminal.say(f"Run: {folder}")
     if report is not None:
-        from harness.commands.report import write_report
+        from harness.commands.report import report_runs
 
-        page = write_report(run.info.suite, results, report)
-        terminal.say(f"Report: {page}")
+        report_runs(run.info.suite, results, report, quiet=terminal.quiet)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.measure.clock import Clock, check_durations, elapsed_ns
 
 MAX_CALLS = 20_000
-"""Most calls of one Block, so that the durations of a very fast call stay few enough to store."""
+"""Maximum calls of one Block: all durations are stored, and very fast calls would give too many."""
 
 Call = Callable[[], Any]
 

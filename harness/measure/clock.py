@@ -1,4 +1,4 @@
-"""Clocks: reading the time before and after each call; the cost and the resolution of one reading."""
+"""Clocks: reading the time before and after each call, and the cost of one reading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _READINGS_A_BATCH = 63  # with the closing reading, 64 steps of the clock in eac
 
 
 class ClockError(HarnessError):
-    """A clock that cannot be used for timing: it went backwards, or it does not move."""
+    """A clock that went backwards, so it cannot be used for timing."""
 
 
 class Clock(Protocol):
@@ -51,34 +51,6 @@ class PerfClock:
             pass
 
 
-class FakeClock:
-    """A clock for tests: it moves by `tick_ns` at every reading, and when `advance` is called.
-
-    A fake Session calls `advance` to simulate the duration of its call; a negative step makes a clock that
-    goes backwards.
-    """
-
-    def __init__(self, start_ns: int = 0, tick_ns: int = 0) -> None:
-        self.time_ns = start_ns
-        self.tick_ns = tick_ns
-        self.readings = 0
-
-    def now_ns(self) -> int:
-        """Return the time, and move on by one tick."""
-        time_ns = self.time_ns
-        self.time_ns += self.tick_ns
-        self.readings += 1
-        return time_ns
-
-    def advance(self, step_ns: int) -> None:
-        """Move the time by `step_ns` nanoseconds."""
-        self.time_ns += step_ns
-
-    def wait_until(self, time_ns: int) -> None:
-        """Move on to `time_ns`."""
-        self.time_ns = max(self.time_ns, time_ns)
-
-
 def elapsed_ns(before_ns: int, after_ns: int) -> int:
     """Return the time between two readings. Raises ClockError where the second is the earlier one."""
     if after_ns < before_ns:
@@ -105,22 +77,6 @@ def cost_ns(clock: Clock, n: int = 200) -> float:
             read()
         costs.append(elapsed_ns(start, now()) / (_READINGS_A_BATCH + 1))
     return statistics.median(costs)
-
-
-def resolution_ns(clock: Clock, n: int = 2000) -> int:
-    """Return the smallest step seen between `n` pairs of successive readings, in nanoseconds.
-
-    No duration can be measured more finely. Raises ClockError for a clock that never moves.
-    """
-    now = clock.now_ns
-    steps = []
-    for _ in range(n):
-        before = now()
-        steps.append(elapsed_ns(before, now()))
-    moved = [step for step in steps if step]
-    if not moved:
-        raise ClockError(f"the clock does not move: {n} pairs of readings are equal; use a finer clock")
-    return min(moved)
 
 
 def _backwards(step_ns: int) -> str:

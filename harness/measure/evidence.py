@@ -122,7 +122,7 @@ class Probe:
             busy_s=busy_s,
             steal_s=steal_s,
             throttled_s=procfs.throttled_s([procfs.read(path) for path in self._cpu_stats]),
-            run_delay_s=_sum(delays),
+            run_delay_s=procfs.total(delays),
             freq_mhz=_mean_mhz([procfs.read(path) for path in self._frequencies]),
             load_1m=os.getloadavg()[0],
             swap_in_pages=procfs.number(vmstat, "pswpin"),
@@ -209,11 +209,7 @@ def _total(usages: list[Usage | None]) -> Usage | None:
     known = [usage for usage in usages if usage is not None]
     if len(known) < len(usages):
         return None
-    return Usage(*[_sum(list(column)) for column in zip(*known, strict=True)])
-
-
-def _sum(values: list[Any]) -> Any:
-    return None if None in values else sum(values)
+    return Usage(*[procfs.total(list(column)) for column in zip(*known, strict=True)])
 
 
 def _mean_mhz(texts: list[str | None]) -> float | None:

@@ -129,8 +129,8 @@ class PhaseMeter:
             rss_start_bytes=sum(self._starts),
             peak_rss_bytes=sum(peak for peak, _ in peaks),
             rss_end_bytes=sum(ends),
-            pss_bytes=_sum([pss_bytes(pid, self._proc) for pid in self._pids]),
-            huge_bytes=_sum([huge_bytes(pid, self._proc) for pid in self._pids]),
+            pss_bytes=procfs.total([pss_bytes(pid, self._proc) for pid in self._pids]),
+            huge_bytes=procfs.total([huge_bytes(pid, self._proc) for pid in self._pids]),
             exact=all(exact for _, exact in peaks),
         )
 
@@ -152,11 +152,6 @@ def with_children(phase: Phase, pids: Sequence[int], proc: str = "/proc") -> Pha
     return replace(
         phase,
         peak_rss_bytes=phase.peak_rss_bytes + sum(peak or 0 for peak in peaks),
-        pss_bytes=_sum(shares),
+        pss_bytes=procfs.total(shares),
         exact=phase.exact and None not in peaks,
     )
-
-
-def _sum(values: Sequence[int | None]) -> int | None:
-    """Return the sum, or None where one value is not known."""
-    return None if None in values else sum(value or 0 for value in values)

@@ -31,7 +31,7 @@ Seed = tuple[int, ...]
 GAIN = 0.02
 """The rate rises by this share after a Block without a query over the bound."""
 MAX_FALL = 5.0
-"""The rate falls by at most so many gains after one Block."""
+"""Maximum fall of the logarithm of the rate after one Block, in units of GAIN."""
 
 
 def unit_gaps(count: int, seed: Seed) -> NDArray[np.float64]:

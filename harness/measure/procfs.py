@@ -7,8 +7,8 @@ Parsers take text, so that tests can use recorded files; readers are thin and ta
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 TICK_S = 1.0 / (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
 """Seconds of one USER_HZ tick: the resolution of the times in /proc/stat and /proc/PID/stat."""
@@ -72,6 +72,11 @@ def number(text: str | None, name: str) -> int | None:
     """Return one number of a long ``name value`` file without parsing the rest."""
     start = f"\n{text}".find(f"\n{name} ") if text else -1
     return None if text is None or start < 0 else int(text[start + len(name) :].split(None, 1)[0])
+
+
+def total(values: Sequence[Any]) -> Any:
+    """Return the sum of numbers, or None if one of them is not known."""
+    return None if None in values else sum(values)
 
 
 def cpu_list(text: str | None) -> tuple[int, ...]:

@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 
 from harness.measure.blocks import Block, calls_for
-from harness.stats.steady import WINDOW, find_steady
+from harness.stats.steady import WINDOW, is_steady
 
 SHARE_OF_BLOCK = 0.2
 """Length of a warm-up Block as a share of a timed Block; shorter where the cap leaves less time."""
-MINIMUM = 3
-"""Blocks that are run whatever the cap is: the first call alone would give a wrong duration."""
-
+MIN_BLOCKS = 3
+"""Minimum number of Blocks, even beyond the cap: the first call alone would give a wrong duration."""
 RECENT = 5
-"""A call's duration is the median of so many last Blocks, so that one disturbed Block does not decide it."""
+"""A call's duration is the median over this number of last Blocks: one disturbed Block does not decide it."""
 
 
 @dataclass(frozen=True)
 class WarmUp:
-    """How warm-up ended: calls made, seconds spent, whether steady, and the duration of a call at the end.
+    """The result of warm-up: calls made, seconds spent, whether steady, and a call's duration at the end.
 
     `call_s` is wall time over calls; `sample_s` is seconds per sample, the statistic that comparisons use.
     `search` holds how the highest rate was found, where a scenario searches for it.
@@ -56,7 +55,7 @@ def warm_up(
     calls, seconds, steady, per_call = 0, 0.0, False, 0.0
     least = 1 if lanes == 1 else 2 * lanes
     count = least
-    while not steady and (len(medians) < MINIMUM or seconds < cap_s):
+    while not steady and (len(medians) < MIN_BLOCKS or seconds < cap_s):
         block = run(count)
         calls += block.calls
         seconds += block.duration_ns / 1e9
@@ -66,7 +65,7 @@ def warm_up(
         speeds.append(sample_s(block))
         medians.append(max(float(np.median(block.calls_ns)) / 1e9, 1e-9))
         count = max(whole(calls_for(short_s, per_call), lanes), least)
-        steady = find_steady(medians[-WINDOW:]).steady
+        steady = is_steady(medians[-WINDOW:])
     return WarmUp(calls, seconds, steady, per_call, float(np.median(speeds[-RECENT:])))
 
 

@@ -11,8 +11,7 @@ from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words.headline import place
 from harness.store.reading import Run
 
-MAX_LINES = 14
-MAX_WIDTH = 300
+MAX_LINES, MAX_WIDTH = 14, 300
 """Lines of a log that are shown, and characters of a line."""
 MAX_TAIL = 16_384
 """Bytes that are read from the end of a log."""

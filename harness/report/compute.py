@@ -9,6 +9,7 @@ from harness.analysis.words.explain import counts
 from harness.analysis.words.peaks import types_in_words
 from harness.report.properties import Properties
 from harness.store.info import RunInfo
+from harness.units import say_count
 
 
 def roofline(row: Comparison, info: RunInfo) -> Properties:
@@ -34,11 +35,11 @@ def low_precision(row: Comparison) -> Properties:
     pairs = row.qdq_pairs
     found = [
         ("compute dtype", row.compute_dtype or ""),
-        ("low-precision FLOPs", _share(row.low_precision_flops_share, "of the FLOPs")),
-        ("weight-only FLOPs", _share(weight_only, "of the FLOPs, computed in float")),
-        ("low-precision weights", _share(row.low_precision_weight_share, "of the weights' bytes")),
+        ("low-precision FLOPs", share_of(row.low_precision_flops_share, "of the FLOPs")),
+        ("weight-only FLOPs", share_of(weight_only, "of the FLOPs, computed in float")),
+        ("low-precision weights", share_of(row.low_precision_weight_share, "of the weights' bytes")),
         ("left in float", counts(row.float_operators) or "no matrix product, no convolution"),
-        ("QDQ pairs", f"{pairs:,} activation{'' if pairs == 1 else 's'}" if pairs else ""),
+        ("QDQ pairs", say_count(pairs, "activation") if pairs else ""),
         ("added operators", counts(row.overhead_operators)),
     ]
     return [(name, text) for name, text in found if text]
@@ -48,7 +49,8 @@ def _of(value: float | None, kind: str, after: str = "") -> str:
     return "" if value is None else f"{say.quantity(value, kind)}{after}"
 
 
-def _share(share: float | None, of: str) -> str:
+def share_of(share: float | None, of: str) -> str:
+    """Return a share with what it is a share of: 26 % of the FLOPs; empty if unknown."""
     return "" if share is None else f"{say.percent(share)} {of}"
 
 
@@ -58,7 +60,7 @@ def _compute(row: Comparison) -> str:
     ratio = row.peak_over_float32
     over = f" ({say.factor(ratio)} × the float32 peak)" if ratio else ""
     peak = f"{say.quantity(row.peak_flop_per_s, 'FLOP/s')}, the peak in "
-    return _share(
+    return share_of(
         row.compute_utilization, f"of {peak}{types_in_words(flops_by_type(row) or {FLOAT: 1.0})}{over}"
     )
 

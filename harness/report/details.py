@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.compare.comparison import Comparison, target_ci
+from harness.analysis.records.columns import parsed
 from harness.analysis.words import numbers as say
-from harness.analysis.words.payback import pay_back
-from harness.report.compute import low_precision, roofline
+from harness.report.compute import low_precision, roofline, share_of
 from harness.report.properties import Properties, properties
 from harness.store.info import RunInfo
 
@@ -40,12 +39,12 @@ def sections(row: Comparison, info: RunInfo) -> list[Section]:
 
 def steps(row: Comparison) -> list[Section]:
     """Return the pipeline: one section per step, with its settings."""
-    return [_step(step) for step in _list(row.pipeline) if isinstance(step, dict)]
+    return [_step(step) for step in parsed(row.pipeline, list) if isinstance(step, dict)]
 
 
 def build_steps(row: Comparison) -> list[Section]:
     """Return what the build steps reported: one section per step."""
-    return [_step(step, named=True) for step in _list(row.build_details) if isinstance(step, dict)]
+    return [_step(step, named=True) for step in parsed(row.build_details, list) if isinstance(step, dict)]
 
 
 def command(info: RunInfo) -> str:
@@ -61,32 +60,32 @@ def queries(row: Comparison) -> Properties:
         return []
     return [
         ("rate", say.quantity(row.qps, "queries/s")),
-        ("over the bound", _share(row.over_bound_share, "of the queries")),
-        ("utilization", _share(row.utilization, "of the time")),
+        ("over the bound", share_of(row.over_bound_share, "of the queries")),
+        ("utilization", share_of(row.utilization, "of the time")),
         *_searches(row.search),
     ]
 
 
 def _searches(text: str | None) -> Properties:
-    """Say which rates each Trial predicted; its first Block began at the last one."""
+    """Return the rates that each Trial predicted; its first Block began at the last one."""
     return [
         (
             f"search, Trial {number}",
             " → ".join(say.quantity(rate, "queries/s") for rate in search.get("rates_per_s", ()))
             + ("" if search.get("resolved", True) else ", did not converge"),
         )
-        for number, search in enumerate(_list(text), start=1)
+        for number, search in enumerate(parsed(text, list), start=1)
         if isinstance(search, dict)
     ]
 
 
 def _speed(row: Comparison, info: RunInfo) -> Properties:
     return [
-        ("mean", _s(row.latency_mean_s)),
-        ("fastest", _s(row.latency_min_s)),
-        ("95th percentile", _s(row.latency_p95_s)),
-        ("99th, upper bound", _s(row.latency_p99_upper_s)),
-        ("standard deviation", _s(row.latency_std_s)),
+        ("mean", say.quantity(row.latency_mean_s, "s", "")),
+        ("fastest", say.quantity(row.latency_min_s, "s", "")),
+        ("95th percentile", say.quantity(row.latency_p95_s, "s", "")),
+        ("99th, upper bound", say.quantity(row.latency_p99_upper_s, "s", "")),
+        ("standard deviation", say.quantity(row.latency_std_s, "s", "")),
         ("timed", _timed(row)),
         ("warm-up", _warmup(row)),
         ("threads", _threads(row)),
@@ -95,7 +94,7 @@ def _speed(row: Comparison, info: RunInfo) -> Properties:
         ("noise floor", "" if row.floor is None else f"±{say.percent(row.floor)}"),
         ("target CI", f"±{say.percent(target_ci(info))}" if row.speedup_method else ""),
         ("stopped by", _stopped(row)),
-        ("pays back after", "" if row.arm == "baseline" else pay_back(row)),
+        ("pays back after", "" if row.arm == "baseline" else say.pay_back(row)),
     ]
 
 
@@ -114,16 +113,16 @@ def _stopped(row: Comparison) -> str:
 
 def _start(row: Comparison) -> Properties:
     return [
-        ("import", _s(row.import_s)),
-        ("load", _s(row.load_s)),
-        ("first call", _s(row.first_call_s)),
-        ("empty process", _b(row.rss_empty_bytes)),
-        ("peak, load", _b(row.peak_rss_load_bytes)),
-        ("peak, first call", _b(row.peak_rss_first_call_bytes)),
-        ("peak, Blocks", _b(row.peak_rss_steady_bytes)),
-        ("above empty process", _b(row.over_empty_steady_bytes)),
-        ("proportional (PSS)", _b(row.pss_bytes)),
-        ("in huge pages", _b(row.huge_page_bytes)),
+        ("import", say.quantity(row.import_s, "s", "")),
+        ("load", say.quantity(row.load_s, "s", "")),
+        ("first call", say.quantity(row.first_call_s, "s", "")),
+        ("empty process", say.quantity(row.rss_empty_bytes, "bytes", "")),
+        ("peak, load", say.quantity(row.peak_rss_load_bytes, "bytes", "")),
+        ("peak, first call", say.quantity(row.peak_rss_first_call_bytes, "bytes", "")),
+        ("peak, Blocks", say.quantity(row.peak_rss_steady_bytes, "bytes", "")),
+        ("above empty process", say.quantity(row.over_empty_steady_bytes, "bytes", "")),
+        ("proportional (PSS)", say.quantity(row.pss_bytes, "bytes", "")),
+        ("in huge pages", say.quantity(row.huge_page_bytes, "bytes", "")),
         ("memory ratio", "" if row.memory_ratio is None else f"{say.factor(row.memory_ratio)} ×"),
         ("replicas", str(row.replicas) if (row.replicas or 1) > 1 else ""),
     ]
@@ -148,22 +147,10 @@ def _artifact(row: Comparison) -> Properties:
     return [
         ("format", row.artifact_format or ""),
         ("parameters", weights),
-        ("build peak memory", _b(row.build_peak_rss_bytes)),
+        ("build peak memory", say.quantity(row.build_peak_rss_bytes, "bytes", "")),
         ("cache key", (row.artifact_key or "")[:16]),
         ("Cell", row.cell_id),
     ]
-
-
-def _s(seconds: float | None) -> str:
-    return "" if seconds is None else say.quantity(seconds, "s")
-
-
-def _b(size: float | None) -> str:
-    return "" if size is None else say.quantity(size, "bytes")
-
-
-def _share(share: float | None, of: str) -> str:
-    return "" if share is None else f"{say.percent(share)} {of}"
 
 
 def _p(value: float | None) -> str:
@@ -191,12 +178,3 @@ def _step(step: dict[str, Any], *, named: bool = False) -> Section:
     hidden = ("version", "details", "sensitivity")  # sensitivity has its own figure
     shown = {key: value for key, value in known.items() if value is not name and key not in hidden}
     return Section(str(name), properties(shown, named=named))
-
-
-def _list(text: Any) -> list[Any]:
-    """Read a JSON list; empty where the text is something else."""
-    try:
-        value = json.loads(text or "null")
-    except (TypeError, ValueError):
-        return []
-    return value if isinstance(value, list) else []

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.analysis.compare.comparison import LOUD, Comparison
+from harness.analysis.compare.comparison import MAX_EQUIVALENT, Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import Sentence
-from harness.analysis.words.payback import pay_back
 from harness.report.drawing.palette import Family
 from harness.report.drawing.plot import standalone
 from harness.report.drawing.svg import drawn, inlined, raster
@@ -51,7 +50,7 @@ class GroupView:
 
     def drawing(self, name: str) -> Drawing | None:
         """Return one of the Group's figures, or None."""
-        return next((item for item in self.drawings if item.name == name), None)
+        return next((drawing for drawing in self.drawings if drawing.name == name), None)
 
     @property
     def speed(self) -> str:
@@ -83,7 +82,7 @@ class GroupView:
         pairs = [
             ("size", "" if best.size_ratio is None else say.percent(best.size_ratio)),
             (self._metric, say.change_text(best, best.quality_loss)),
-            ("pays back after", "" if best.build_s is None else pay_back(best)),
+            ("pays back after", "" if best.build_s is None else say.pay_back(best)),
         ]
         return [(say.short(label, 20), text) for label, text in pairs if text]
 
@@ -103,7 +102,7 @@ class GroupView:
     @property
     def noisy(self) -> bool:
         """Whether the noise floor hides most differences."""
-        return self.board.floor is not None and self.board.floor > LOUD
+        return self.board.floor is not None and self.board.floor > MAX_EQUIVALENT
 
     @property
     def big_interval(self) -> str:
@@ -141,20 +140,19 @@ def drawings(board: Board, of: str, key: str, stem: str, *, png: bool = False) -
     found = []
     board = board.leading(MAX_DRAWN)
     titles = {row.cell_id: point_title(row) for row in board.rows}
-    for item in figures(of):
-        figure = item.draw(board)
-        if figure is None:
+    for figure in figures(of):
+        made = figure.draw(board)
+        if made is None:
             continue
-        file = f"{stem}-{item.name}"
-        if isinstance(figure, str):
-            files = {f"{file}.svg": standalone(figure).encode()}
-            found.append(Drawing(item.name, item.title, item.note, item.wide, figure, files))
-            continue
-        label = f"{item.title}, {headline.place(board.group)}. The table shows the same numbers."
-        content = drawn(figure, file)
-        svg = inlined(content, f"{key}-{item.name}", label, titles)
-        files = {f"{file}.svg": content.encode()} | ({f"{file}.png": raster(figure)} if png else {})
-        found.append(Drawing(item.name, item.title, item.note, item.wide, svg, files))
+        file = f"{stem}-{figure.name}"
+        if isinstance(made, str):
+            svg, files = made, {f"{file}.svg": standalone(made).encode()}
+        else:
+            label = f"{figure.title}, {headline.place(board.group)}. The table shows the same numbers."
+            content = drawn(made, file)
+            svg = inlined(content, f"{key}-{figure.name}", label, titles)
+            files = {f"{file}.svg": content.encode()} | ({f"{file}.png": raster(made)} if png else {})
+        found.append(Drawing(figure.name, figure.title, figure.note, figure.wide, svg, files))
     return found
 
 

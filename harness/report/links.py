@@ -6,14 +6,10 @@ import hashlib
 import re
 
 
-def slugged(text: str) -> str:
-    """Return a name reduced to lower-case letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]
-
-
 def unique(*names: str) -> str:
-    """Return a file stem for names: readable, with a hash if letters had to be replaced."""
-    slug = ".".join(filter(None, (slugged(name) for name in names)))
+    """Return a file stem of lower-case letters, digits and hyphens, with a hash if others were replaced."""
+    slugs = [re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] for name in names]
+    slug = ".".join(filter(None, slugs))
     if slug and slug == ".".join(names):
         return slug
     digest = hashlib.sha256("\0".join(names).encode(errors="replace")).hexdigest()[:8]

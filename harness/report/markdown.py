@@ -13,6 +13,7 @@ from harness.report.columns import peak_memory, tokens_per_s
 from harness.report.page import machine_name
 from harness.report.tables import VERDICTS, interval_text, speedup_text
 from harness.store.reading import Run
+from harness.units import say_count
 
 HEADS = (
     "technique",
@@ -94,7 +95,7 @@ def _absent(all_boards: list[Board]) -> list[str]:
     if not found:
         return []
     lines = [
-        f"- {markdown_code(name)} {status} ({count} Cell{'' if count == 1 else 's'}): {markdown_text(reason)}"
+        f"- {markdown_code(name)} {status} ({say_count(count, 'Cell')}): {markdown_text(reason)}"
         for (name, status, reason), count in found.items()
     ]
     return ["", "Not on the leaderboard:", "", *lines]

@@ -16,6 +16,7 @@ from harness.report.glance import Glance, glance
 from harness.report.group import GroupView, group_view
 from harness.report.properties import Properties
 from harness.store.reading import Run
+from harness.units import say_count
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def machine_name(machine: dict[str, Any]) -> str:
     cores, memory = identity.get("cores"), identity.get("memory_gib")
     parts = [
         str(identity.get("cpu") or ""),
-        f"{cores} core{'' if cores == 1 else 's'}" if cores else "",
+        say_count(cores, "core") if cores else "",
         f"{memory} GiB" if memory else "",
         *[str(gpu) for gpu in identity.get("gpus") or ()],
     ]

@@ -12,6 +12,7 @@ from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.report.columns import COLUMNS, aligned, best_unit, scaled
 from harness.report.drawing.palette import Family, family_of
+from harness.units import POINTS
 
 VERDICTS = {
     "faster": ("▲", "faster", "faster than the baseline, by more than the noise"),
@@ -85,7 +86,7 @@ class Line:
     @property
     def build(self) -> str:
         """Return the build time with its unit; empty if unknown."""
-        return "" if self.record.build_s is None else say.quantity(self.record.build_s, "s")
+        return say.quantity(self.record.build_s, "s", "")
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Table:
 def table(board: Board) -> Table:
     """Return the table of a Group's leaderboard."""
     rows = board.rows
-    heads, columns = _columns(rows, headline.sample_of(board.group))
+    heads, columns = _columns(rows, headline.call_of(board.group))
     values = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
     spans, changes, qualities = _spans(rows), _changes(rows, board.unit), _qualities(rows, board.unit)
     lines = [
@@ -189,14 +190,12 @@ def _qualities(rows: Sequence[Comparison], unit: str) -> list[Value]:
     found = []
     for row in rows:
         text = None if row.quality is None else say.score(row.quality, unit)
-        unknown = (
-            "some of its outputs are NaN or infinite" if row.quality_metric else "quality was not measured"
-        )
-        note, interval = unknown, ""
+        invalid = "some of its scores are NaN or infinite"
+        note, interval = invalid if row.quality_metric else "quality was not measured", ""
         if text is not None and row.quality_low is not None and row.quality_high is not None:
             low, high = say.score(row.quality_low, unit), say.score(row.quality_high, unit)
             note = f"95 % interval {low} to {high}, {int(row.evaluation_samples or 0):,} samples"
-            mark = f" {'%' if unit == 'pt' else unit}"
+            mark = f" {'%' if unit == POINTS else unit}"
             interval = f"{low.removesuffix(mark)}–{high.removesuffix(mark)}"
         found.append(Value("quality", "Quality", text, row.quality, note, interval))
     return found

@@ -55,11 +55,6 @@ class Tables:
             yield Text("This Run has no Cells.")
 
 
-def table(run: Run) -> Tables:
-    """Return a renderable of the whole Run."""
-    return Tables(run)
-
-
 def _table(board: Board, width: int) -> Table:
     from rich.table import Table
 
@@ -131,9 +126,7 @@ def _off(row: Comparison) -> Text:
 
     text = Text("off the board: ", style="red")
     text.append(say.short(row.technique, 60), style="cyan")
-    return text.append(
-        f" failed its audit: {'; '.join(row.audit_reasons or ['no reason recorded'])}", style=""
-    )
+    return text.append(f" failed its audit: {'; '.join(row.audit_reasons or ['no reason recorded'])}", "")
 
 
 def _sentence(parts: tuple[tuple[str, str], ...]) -> Text:

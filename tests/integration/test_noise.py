@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bench import ORT, Bench
 
-from harness.analysis.noise_study.power import RECKONED
+from harness.analysis.noise_study.power import ALWAYS_ESTIMATED
 from harness.store.journal import FILE, Event, read_journal
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def test_an_injected_slow_down_is_measured_and_called(bench: Bench, onnx_file: P
     assert len(trials(bench)) == 4  # nothing was left to measure
     (group,) = json.loads(again)["groups"].values()
     assert group["experiments"] == 2
-    assert [one["effect"] for one in group["prefixes"][-1]["relabel"]["called"]] == [0, *RECKONED, 1]
+    assert [one["effect"] for one in group["prefixes"][-1]["relabel"]["called"]] == [0, *ALWAYS_ESTIMATED, 1]
     powers = {power["effect"]: power for power in group["prefixes"][-1]["powers"]}
     assert powers[1.0]["faster"] == 0
     for power in powers.values():  # two experiments, each in six roles

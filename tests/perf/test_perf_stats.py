@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.stats import percentiles, speedup
+from harness.stats.quantiles import percentiles
+from harness.stats.ratio import speedup
 
 
 @pytest.mark.parametrize(("trials", "blocks"), [(1, 10), (3, 10), (10, 30)])

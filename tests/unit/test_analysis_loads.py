@@ -71,7 +71,7 @@ def rows(*events: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame([block_row(event, np.full(10, 10**6), 0, 0.0) for event in events])
 
 
-def test_speed_is_what_the_block_says_and_for_older_runs_what_is_reckoned() -> None:
+def test_speed_is_what_the_block_says_and_for_older_runs_what_is_computed() -> None:
     said = timings(rows(block(50.0), block(200.0, round_=1)), {"c": "server"})
     np.testing.assert_allclose(said["c", "subject"].seconds[0], [1 / 50, 1 / 200])
     older = rows(block(None)).drop(columns="seconds_per_sample")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from runs import comparison
 
-from harness.analysis.words.payback import break_even_calls, pay_back
+from harness.analysis.words.numbers import break_even_calls, pay_back
 
 ROW = comparison(speedup=2.0, build_s=3.0, break_even_samples=25_600.0, verdict="faster", batch=256)
 

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 from harness.analysis.noise_study.power import (
-    FEWEST,
+    MIN_TRIALS,
     Experiment,
     Judged,
     Power,
     judge_experiment,
     roles_of,
     smallest_effect,
-    summarise,
+    summarize,
     tally,
 )
-from harness.stats import Ratio, Verdict, decide, floor_magnitude, p_value
+from harness.stats.multiple import p_value
+from harness.stats.ratio import Ratio
+from harness.stats.verdict import Verdict, decide, floor_magnitude
 
 EFFECTS = {"identical": 0.0, "2% slower": 0.02, "20% slower": 0.2}
 
@@ -159,7 +161,7 @@ def test_the_smallest_effect_is_what_the_wanted_share_needed():
 
 def test_more_trials_show_less():
     # Prefixes are the first Trials: narrower intervals and smaller effects, the longer.
-    found = summarise([experiment(seed, trials=16) for seed in range(20)], EFFECTS, 0.02)
+    found = summarize([experiment(seed, trials=16) for seed in range(20)], EFFECTS, 0.02)
     assert [prefix.trials for prefix in found] == [4, 8, 16]
     assert [prefix.timed_s for prefix in found] == [4, 8, 16]
     assert found[0].halfwidth > found[1].halfwidth > found[2].halfwidth
@@ -168,16 +170,16 @@ def test_more_trials_show_less():
 
 
 def test_a_comparison_takes_its_three_arms_share_of_the_wall_time():
-    (prefix,) = summarise([experiment(0, trials=2)], EFFECTS, 0.02)
+    (prefix,) = summarize([experiment(0, trials=2)], EFFECTS, 0.02)
     assert prefix.comparison_s == pytest.approx(2 * 10.0 * 3 / 5)
 
 
 def test_a_prefix_has_two_trials_at_least_and_equal_ones_stand_once():
     one = experiment(0, trials=3)
-    assert sorted(one.first(0.25).timed_s) == list(range(FEWEST))
+    assert sorted(one.first(0.25).timed_s) == list(range(MIN_TRIALS))
     assert all(set(timing.seconds) == {0, 1} for timing in one.first(0.25).timings.values())
-    assert [prefix.trials for prefix in summarise([one], EFFECTS, 0.02)] == [2, 3]
+    assert [prefix.trials for prefix in summarize([one], EFFECTS, 0.02)] == [2, 3]
 
 
 def test_nothing_measured_tells_nothing():
-    assert summarise([], EFFECTS, 0.02) == []
+    assert summarize([], EFFECTS, 0.02) == []

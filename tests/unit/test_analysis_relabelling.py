@@ -1,4 +1,4 @@
-"""Many comparisons reckoned from few experiments: by the report's rule, and with the true shares."""
+"""Many comparisons estimated from few experiments: by the report's rule, and with the true shares."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.analysis.noise_study.power import Experiment, judge_experiment, summarise
+from harness.analysis.noise_study.power import Experiment, judge_experiment, summarize
 from harness.analysis.noise_study.relabelling import bars, draw, log_ratios, relabel
 
 ALIKE = ("baseline", "control", "identical")
@@ -93,5 +93,5 @@ def test_trials_that_an_arm_lacks_are_left_out_and_one_trial_tells_nothing() -> 
 
 def test_where_arms_ended_by_their_own_luck_nothing_is_estimated() -> None:
     made = [experiment(np.random.default_rng(seed)) for seed in range(2)]
-    assert all(prefix.relabel for prefix in summarise(made, EFFECTS, 0.02))
-    assert not any(prefix.relabel for prefix in summarise(made, EFFECTS, 0.02, fixed=False))
+    assert all(prefix.relabel for prefix in summarize(made, EFFECTS, 0.02))
+    assert not any(prefix.relabel for prefix in summarize(made, EFFECTS, 0.02, fixed=False))

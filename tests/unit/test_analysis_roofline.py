@@ -24,7 +24,7 @@ PEAKS: list[dict[str, Any]] = [
 
 
 def dense(**changes: Any) -> Record:
-    """Two dense layers of 1000 × 1000 at batch 10: 4 MFLOP an item, 8 MB of weights a call."""
+    """Two dense layers of 1000 × 1000 at batch 10: 4 MFLOP a sample, 8 MB of weights a call."""
     row = {
         "device": "cpu",
         "threads": 2,

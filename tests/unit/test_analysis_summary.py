@@ -9,7 +9,7 @@ from runs import TECHNIQUES, Group, Technique, comparison, empty_run, make_run, 
 
 from harness.analysis.compare.leaderboard import boards
 from harness.analysis.words import numbers as say
-from harness.analysis.words.headline import answers, conditions, place, trust
+from harness.analysis.words.headline import answers, call_of, conditions, place, trust
 from harness.units import say_seconds
 
 
@@ -48,12 +48,12 @@ def test_is_honest_when_nothing_wins(tmp_path, techniques, expected):
     assert said(tmp_path, (TECHNIQUES[0], *techniques))[0].startswith(expected)
 
 
-def test_calls_noise_ambiguous(tmp_path):
+def test_noise_is_inconclusive(tmp_path):
     found = said(tmp_path, (TECHNIQUES[0], Technique("maybe", 1.2)), Group(noise=0.5), trials=2)
     assert "inconclusive: these measurements cannot distinguish it from noise" in found[0]
 
 
-def test_calls_the_same_the_same(tmp_path):
+def test_equal_speed_is_equivalent(tmp_path):
     found = said(tmp_path, (TECHNIQUES[0], Technique("twin", 1.0)), Group(noise=0.002))
     assert found[0].startswith("Nothing is faster than the baseline within 0.5 points")
     assert "equivalent." in found[0]
@@ -87,9 +87,12 @@ def test_trust_line_and_conditions(tmp_path):
     assert trust(run.info) == "measured 61 % of 4 m 02 s"
     assert trust(empty_run(tmp_path / "e", times={"wall_s": 0.0}).info) == "no time was recorded"
     online, bulk = run.info.groups
+    older = online.model_copy(update={"conditions": "", "call": ""})
+    assert conditions(older) == "single-stream, batch 1; CPU, 2 threads"
+    assert call_of(older) == "time of one call"
     assert place(online) == "cnn · online · cpu"
-    assert conditions(online) == "one sample per call, one call after the other; CPU, 2 threads"
-    assert conditions(bulk).startswith("as many samples as possible, 256 samples per call")
+    assert conditions(online) == "one sample a call, one call after the other; CPU, 2 threads"
+    assert conditions(bulk).startswith("as many samples as possible, 256 samples a call")
 
 
 @pytest.mark.parametrize(

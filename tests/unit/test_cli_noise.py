@@ -10,7 +10,7 @@ import pytest
 from suite_texts import content, write
 
 import harness.cli
-from harness.analysis.noise_study.power import Experiment, summarise
+from harness.analysis.noise_study.power import Experiment, summarize
 from harness.artifacts.cache import Cache
 from harness.commands.noise import _show, read_effects
 from harness.console import Terminal
@@ -202,11 +202,11 @@ def test_the_estimate_stands_apart_from_the_counts_and_says_how_far_experiments_
             one.add(number, arms, timed_s=1.0, wall_s=2.0)
         made.append(one)
     for fixed in (True, False):
-        _show({"ours": (2, summarise(made, arms_for([0.02]), 0.02, fixed=fixed))}, Terminal())
+        _show({"ours": (2, summarize(made, arms_for([0.02]), 0.02, fixed=fixed))}, Terminal())
         out = capsys.readouterr().out
         assert ("ours: estimate" in out, "An estimate of many comparisons needs" in out) == (fixed, not fixed)
-    estimate = summarise(made, arms_for([0.02]), 0.02)[-1].relabel
+    estimate = summarize(made, arms_for([0.02]), 0.02)[-1].relabel
     low, high = next((one.low, one.high) for one in estimate.called if one.effect == 0.02)
     assert low < 0.5 < high
-    _show({"ours": (2, summarise(made, arms_for([0.02]), 0.02))}, Terminal())
+    _show({"ours": (2, summarize(made, arms_for([0.02]), 0.02))}, Terminal())
     assert f"({100 * low:.3g}–{100 * high:.3g})" in capsys.readouterr().out

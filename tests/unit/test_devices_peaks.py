@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clocks import FakeClock
 
 from harness.devices.peaks import bandwidth as memory
 from harness.devices.peaks import compute as peaks
@@ -19,7 +20,6 @@ from harness.devices.peaks import timed
 from harness.devices.peaks.registry import GEMMS, Gemm
 from harness.devices.peaks.timed import disturbances
 from harness.errors import HarnessError
-from harness.measure.clock import FakeClock
 from harness.measure.evidence import Evidence
 
 STEP_NS = 1_000_000

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from clocks import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from harness.measure.blocks import (
     set_aside_garbage,
     time_in_turn,
 )
-from harness.measure.clock import ClockError, FakeClock, PerfClock
+from harness.measure.clock import ClockError, PerfClock
 
 
 def timed(clock: FakeClock, *steps_ns: int) -> list[Callable[[], int]]:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from clocks import FakeClock
 
 from harness.errors import HarnessError
-from harness.measure.clock import FakeClock, PerfClock, check_durations, cost_ns, elapsed_ns, resolution_ns
+from harness.measure.clock import PerfClock, check_durations, cost_ns, elapsed_ns
 
 
 def test_cost_is_one_step_of_a_clock_that_moves_with_every_reading() -> None:
@@ -19,19 +20,6 @@ def test_cost_is_the_median_so_that_one_interruption_does_not_count() -> None:
             return super().now_ns()
 
     assert cost_ns(Interrupted(tick_ns=40), n=9) == 40
-
-
-def test_resolution_is_the_smallest_step_that_the_clock_shows() -> None:
-    class Coarse(FakeClock):
-        def now_ns(self) -> int:
-            return super().now_ns() // 1000 * 1000
-
-    assert resolution_ns(Coarse(tick_ns=300), n=100) == 1000
-
-
-def test_a_clock_that_stands_still_is_refused() -> None:
-    with pytest.raises(HarnessError, match="does not move"):
-        resolution_ns(FakeClock(), n=10)
 
 
 def test_a_clock_that_goes_backwards_is_refused_wherever_it_is_met() -> None:

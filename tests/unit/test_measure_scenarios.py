@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clocks import FakeClock
 from pydantic import ValidationError
 
 from harness.measure.blocks import Block, grouped
-from harness.measure.clock import Clock, FakeClock
+from harness.measure.clock import Clock
 from harness.measure.scenarios.registry import (
     CALLS_A_LANE,
     SCENARIOS,

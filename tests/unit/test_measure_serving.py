@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clocks import FakeClock
 
 from harness.errors import HarnessError
 from harness.measure.blocks import MAX_CALLS, Block, set_aside_garbage
-from harness.measure.clock import ClockError, FakeClock
+from harness.measure.clock import ClockError
 from harness.measure.open_loop import (
     GAIN,
     RateSearch,

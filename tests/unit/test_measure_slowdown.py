@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from clocks import FakeClock
 
 from harness.measure.blocks import slow_down, time_in_turn
-from harness.measure.clock import FakeClock, PerfClock
+from harness.measure.clock import PerfClock
 
 
 def calls(clock: FakeClock, *lengths_ns: int) -> list:

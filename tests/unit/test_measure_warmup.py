@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.measure.blocks import Block
-from harness.measure.warmup import MINIMUM, SHARE_OF_BLOCK, warm_up
+from harness.measure.warmup import MIN_BLOCKS, SHARE_OF_BLOCK, warm_up
 from harness.stats.steady import WINDOW
 
 CALL_NS = 1_000_000
@@ -54,9 +54,9 @@ def test_calls_that_keep_drifting_end_at_the_cap() -> None:
 def test_whatever_the_cap_a_cold_first_call_does_not_tell_the_length(cap_s: float) -> None:
     run, counts = calls_of(iter([30 * CALL_NS, CALL_NS, CALL_NS, CALL_NS]))
     warmth = warm_up(run, block_s=0.1, cap_s=cap_s)
-    assert counts == [1] * MINIMUM
+    assert counts == [1] * MIN_BLOCKS
     assert not warmth.steady
-    assert warmth.calls == MINIMUM
+    assert warmth.calls == MIN_BLOCKS
     assert warmth.call_s == pytest.approx(CALL_NS / 1e9)
 
 

@@ -10,12 +10,12 @@ from rich.console import Console
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
 from harness.report.markdown import summary
-from harness.report.terminal import table
+from harness.report.terminal import Tables
 
 
 def shown(run, width=80):
     console = Console(width=width, soft_wrap=True, file=io.StringIO(), highlight=False)
-    console.print(table(run))
+    console.print(Tables(run))
     return console.file.getvalue()
 
 

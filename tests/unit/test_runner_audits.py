@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from clocks import FakeClock
 
-from harness.measure.clock import FakeClock, PerfClock
+from harness.measure.clock import PerfClock
 from harness.runner.workers.audits import repeated_input
 from harness.runner.workers.audits.constant_output import MIN_WHOLE, ConstantOutput
 from harness.runner.workers.audits.registry import AUDITS, Audits, Subject

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from clocks import FakeClock
 
 from harness.artifacts.artifact import Artifact
-from harness.measure.clock import FakeClock
 from harness.runner.workers import build as module
 from harness.techniques.registry import StepConfig
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clocks import FakeClock
 
 from harness.artifacts.artifact import Artifact
 from harness.formats.target import Target
 from harness.formats.tensors import TensorSpec
 from harness.measure import procfs
-from harness.measure.clock import ClockError, FakeClock
+from harness.measure.clock import ClockError
 from harness.runner.workers import measure as module
 from harness.runner.workers.evaluation_data import EvaluationData, write_evaluation_data
 from harness.runner.workers.measure import Trial

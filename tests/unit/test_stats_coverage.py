@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.stats import Ratio, Verdict, decide, speedup, unpaired_ratio
+from harness.stats.ratio import Ratio, speedup, unpaired_ratio
+from harness.stats.verdict import Verdict, decide
 
 NOISES = ("normal", "log-normal", "bimodal", "drifting")
 SPREADS = ((0.01, 0.01), (0.002, 0.02), (0.02, 0.005))  # between Trials, between Blocks

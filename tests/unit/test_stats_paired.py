@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.errors import HarnessError
-from harness.stats import mcnemar, paired_difference, proportion
-from harness.stats.paired import tango
+from harness.stats.paired import mcnemar, paired_difference, proportion, tango
 
 
 def scores(both: int, gains: int, losses: int, neither: int) -> tuple[list[int], list[int]]:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.errors import HarnessError
-from harness.stats import p_value, paired_ratios, speedup, unpaired_ratio
 from harness.stats.location import located
+from harness.stats.multiple import p_value
+from harness.stats.ratio import paired_ratios, speedup, unpaired_ratio
 
 BLOCKS = 10
 

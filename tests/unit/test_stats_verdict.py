@@ -11,17 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
-from harness.stats import (
-    Ratio,
-    Verdict,
-    benjamini_hochberg,
-    decide,
-    floor_magnitude,
-    holm,
-    margin,
-    p_value,
-    speedup,
-)
+from harness.stats.multiple import benjamini_hochberg, holm, p_value
+from harness.stats.ratio import Ratio, speedup
+from harness.stats.verdict import Verdict, decide, floor_magnitude, margin
 
 
 def ratio(low: float, high: float, *, between_trials: bool = True) -> Ratio:

@@ -27,8 +27,8 @@ from harness.units import POINTS
 TARGET_CI = 0.02
 """Relative half-width that counts as equivalent where the Run does not give its own (settings.target_ci)."""
 
-LOUD = 0.10
-"""With a difference above this, nothing is called equivalent, however loud the noise: many techniques gain
+MAX_EQUIVALENT = 0.10
+"""No difference above this is called equivalent, even if the noise floor is higher: many techniques gain
 less."""
 
 
@@ -181,12 +181,12 @@ def _judged(results: list[Result], info: RunInfo) -> list[Result]:
 
 
 def judge(ratio: Ratio, floor: Ratio | None, wanted: float, p: float | None) -> Verdict:
-    """Return the Verdict; equivalent becomes inconclusive if the interval still allows a change above LOUD.
+    """Return the Verdict; equivalent becomes inconclusive if a change above MAX_EQUIVALENT is still possible.
 
     `wanted` is the Run's target_ci, `p` the p-value, corrected if there are many comparisons.
     """
     verdict = decide(ratio, floor, wanted, p_value=p)
-    known = ratio.low >= 1 / (1 + LOUD) and ratio.high <= 1 + LOUD
+    known = ratio.low >= 1 / (1 + MAX_EQUIVALENT) and ratio.high <= 1 + MAX_EQUIVALENT
     return Verdict.INCONCLUSIVE if verdict is Verdict.EQUIVALENT and not known else verdict
 
 

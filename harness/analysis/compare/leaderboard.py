@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, nan
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +14,7 @@ from harness.analysis.compare.timing import between
 from harness.stats.verdict import tells_apart
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.reading import Run
-from harness.units import POINTS
+from harness.units import POINTS, parse_points
 
 Flags = NDArray[np.bool_]
 
@@ -31,8 +29,8 @@ class Board:
     `rows`: measured Cells that are ranked, fastest first. `off`: measured, but failed their audit.
     `left_out`: skipped and failed. `best` and `smallest` are Cell ids, both within the budget where there is
     one: the fastest of those whose Verdict is faster, and the smallest of those smaller than the baseline.
-    `rival`: the next Cell within the budget, if the Run cannot tell it from the best. `floor`: the highest
-    noise floor.
+    `rival`: the next Cell within the budget, if the Run cannot distinguish it from the best. `floor`: the
+    highest noise floor. `judged`: whether the quality loss of any row is known.
     """
 
     group: GroupInfo
@@ -102,10 +100,9 @@ def boards(run: Run, comparisons: Sequence[Comparison] | None = None) -> list[Bo
 
 
 def _rival(run: Run, made: Board) -> str | None:
-    """Return the next after the best, both compared directly, if the Run cannot tell them apart.
+    """Return the next Cell after the best, both compared directly, if the Run cannot distinguish them.
 
-    The rule is the Verdict's: the interval excludes equal speed, and the estimate is farther from it than
-    what identical code showed while they were measured.
+    The rule is that of Verdicts: the interval excludes equal speed, and the estimate exceeds the noise floor.
     """
     after = [row for row in made.rows if row.within_budget or not made.limited]
     known = {row.cell_id: row for row in after if row.speedup is not None}
@@ -166,17 +163,9 @@ def pareto_front(gain: ArrayLike, cost: ArrayLike) -> Flags:
     strictly better. Equal points are flagged alike; points with a missing value are never on the front.
     """
     gains, costs = np.asarray(gain, dtype=np.float64), np.asarray(cost, dtype=np.float64)
-    known = np.flatnonzero(~(np.isnan(gains) | np.isnan(costs)))
-    front = np.zeros(gains.size, dtype=bool)
-    cheapest = np.inf
-    order = known[np.lexsort((costs[known], -gains[known]))]
-    previous: tuple[float, float] | None = None
-    for index in order:
-        point = (float(gains[index]), float(costs[index]))
-        # By falling gain, a point is on the front if it is cheaper than all before it or equals the last.
-        if point[1] < cheapest or point == previous:
-            front[index] = True
-            cheapest, previous = point[1], point
+    other_gains, other_costs = gains[:, None], costs[:, None]
+    beaten = (other_gains >= gains) & (other_costs <= costs) & ((other_gains > gains) | (other_costs < costs))
+    front: Flags = ~(beaten.any(axis=0) | np.isnan(gains) | np.isnan(costs))
     return front
 
 
@@ -196,10 +185,10 @@ def budget(info: RunInfo, metric: str = "", unit: str = POINTS) -> float | None:
         return float(own[metric])
     if metric and unit != POINTS:
         return None
-    value: Any = info.quality.get("max_drop")
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9.]+(?:[eE][-+]?\d+)?)\s*[a-z%]*\s*", value)
-        value = float(match[1]) if match else None
+    try:
+        value = parse_points(info.quality.get("max_drop"))
+    except ValueError:
+        return None
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 

@@ -49,9 +49,9 @@ def timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> Timings:
     known = blocks[blocks["cell_id"].isin(list(scenarios))].copy()
     offline = known["cell_id"].map(scenarios).eq("offline").to_numpy()
     per_call = known["samples"] / known["calls"].where(known["calls"] > 0)
-    reckoned = np.where(offline, known["duration_s"] / known["samples"], known["median_s"] / per_call)
+    computed = np.where(offline, known["duration_s"] / known["samples"], known["median_s"] / per_call)
     said = pd.to_numeric(known["seconds_per_sample"]) if "seconds_per_sample" in known else np.nan
-    known["seconds"] = np.where(pd.isna(said), reckoned, said)
+    known["seconds"] = np.where(pd.isna(said), computed, said)
     known = known[np.isfinite(known["seconds"]) & (known["seconds"] > 0)]
     known = known.drop_duplicates(["cell_id", "arm", "trial", "round"])
     arms: Timings = {}

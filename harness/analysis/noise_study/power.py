@@ -30,9 +30,9 @@ from harness.stats.verdict import Verdict, bar, floor_magnitude
 BASELINE, CONTROL = "baseline", "control"
 SHARES = (0.25, 0.5, 1.0)
 """Shares of an experiment's first Trials: what less measuring would have shown."""
-FEWEST = 2
+MIN_TRIALS = 2
 """Trials of the shortest prefix; one Trial does not show how processes differ."""
-RECKONED = (0.01, 0.02, 0.05)
+ALWAYS_ESTIMATED = (0.01, 0.02, 0.05)
 """Slow-downs that are always estimated, injected or not."""
 RATE = 0.95
 """How often the minimum detectable effect is called."""
@@ -57,9 +57,9 @@ class Experiment:
         self.timed_s[trial], self.wall_s[trial] = took["timed_s"], took["wall_s"]
 
     def first(self, share: float) -> Experiment:
-        """Return this share of the experiment, its first Trials, at least FEWEST."""
+        """Return this share of the experiment, its first Trials, at least MIN_TRIALS."""
         trials = sorted(self.timed_s)
-        kept = trials[: max(FEWEST, math.ceil(share * len(trials)))]
+        kept = trials[: max(MIN_TRIALS, math.ceil(share * len(trials)))]
         timings = {name: timing.of(kept) for name, timing in self.timings.items()}
         return Experiment(timings, {t: self.timed_s[t] for t in kept}, {t: self.wall_s[t] for t in kept})
 
@@ -174,13 +174,10 @@ def roles_of(experiment: Experiment, effects: Mapping[str, float]) -> list[Exper
         return [experiment]
     found = []
     for order in permutations(alike):
-        names = dict(zip(alike, order, strict=True)) | {
-            name: name for name, effect in effects.items() if effect > 0
-        }
-        timings = {
-            role: experiment.timings[name] for role, name in names.items() if name in experiment.timings
-        }
-        found.append(Experiment(timings, experiment.timed_s, experiment.wall_s))
+        taken = zip(alike, order, strict=True)
+        roles = {role: experiment.timings[name] for role, name in taken if name in experiment.timings}
+        slower = {name: timing for name, timing in experiment.timings.items() if name not in alike}
+        found.append(Experiment(roles | slower, experiment.timed_s, experiment.wall_s))
     return found
 
 
@@ -216,7 +213,7 @@ def smallest_effect(judged: Sequence[Judged], rate: float = RATE) -> float:
     return float(np.quantile([one.needed for one in judged], rate, method="higher")) if judged else math.inf
 
 
-def summarise(
+def summarize(
     experiments: Sequence[Experiment], effects: Mapping[str, float], target_ci: float, *, fixed: bool = True
 ) -> list[Prefix]:
     """Return what a quarter, half and all of the Trials show; prefixes of equal length once.
@@ -228,18 +225,15 @@ def summarise(
     for share in SHARES:
         cut = [experiment.first(share) for experiment in experiments]
         told = [
-            [
-                one
-                for part in roles_of(experiment, effects)
-                for one in judge_experiment(part, effects, target_ci)
-            ]
-            for experiment in cut
+            [one for part in roles_of(each, effects) for one in judge_experiment(part, effects, target_ci)]
+            for each in cut
         ]
         judged = [one for part in told for one in part]
         if not judged:
             continue
         trials = float(np.median([len(experiment.timed_s) for experiment in cut]))
-        arms = len(effects) + 2
+        arms, candidates = len(effects) + 2, [*effects.values(), *ALWAYS_ESTIMATED]
+        estimate = relabel([e.timings for e in cut], alike_of(effects), candidates, RATE) if fixed else None
         found[trials] = Prefix(
             share=share,
             trials=trials,
@@ -248,10 +242,6 @@ def summarise(
             halfwidth=float(np.median([one.ratio.halfwidth for one in judged])),
             smallest=smallest_effect(judged),
             powers=tally(told),
-            relabel=relabel(
-                [one.timings for one in cut], alike_of(effects), [*effects.values(), *RECKONED], RATE
-            )
-            if fixed
-            else None,
+            relabel=estimate,
         )
     return list(found.values())

@@ -1,4 +1,4 @@
-"""From events to the tables of Blocks, calls and scores, and to where the wall time went."""
+"""From events to the tables of Blocks, calls and scores, and to the shares of the wall time."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def scores_columns(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
 
 
 def times(events: Iterable[Event]) -> Times:
-    """Add up where the wall time of all sessions of the Run went."""
+    """Add up the wall time of all sessions of the Run, by activity."""
     total = Times(wall_s=_wall_s(events))
     for event in events:
         match event["event"]:
@@ -104,7 +104,7 @@ def times(events: Iterable[Event]) -> Times:
 
 
 def _wall_s(events: Iterable[Event]) -> float:
-    """Seconds of all sessions; one that was killed could not say its own, and took until its last event."""
+    """Return the seconds of all sessions; a killed session counts until its last event."""
     total, began, last = 0.0, None, 0.0
     for event in [*events, {"event": "session", "at": 0.0}]:
         if event["event"] == "session":

@@ -30,7 +30,8 @@ from harness.analysis.records.columns import (
     thread_warnings,
 )
 from harness.analysis.records.roofline import Peaks, add_roofline, faster_than_peak, peaks_of
-from harness.stats import mean_interval, mixture, proportion
+from harness.stats.paired import mean_interval, proportion
+from harness.stats.quantiles import mixture
 from harness.store.arrays import unpack
 from harness.store.info import RunInfo, Times
 from harness.store.record import Record
@@ -40,7 +41,7 @@ from harness.units import POINTS
 
 @dataclass
 class Tables:
-    """The Run's tables as `store.writing.write_run` takes them, and where the time went."""
+    """The Run's tables for `store.writing.write_run`, and its wall time by activity."""
 
     cells: list[Record]
     blocks: list[dict[str, Any]]
@@ -68,7 +69,7 @@ def assemble(events: Iterable[Event], info: RunInfo) -> Tables:
         elif kind == "cell":
             records[event["cell_id"]] = record_of(event["row"])
         elif kind == "artifact":
-            record = records[event["cell_id"]]  # built now, whatever an earlier session of the Run found
+            record = records[event["cell_id"]]  # an earlier session may have failed to build it
             record.status, record.stage, record.reason, record.log = "pending", None, None, None
             add_artifact(record, event)
         elif kind == "cell-failed":

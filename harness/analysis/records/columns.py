@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from harness.analysis.records.arms import Event
 from harness.store.arrays import unpack
 from harness.store.record import Record
 from harness.store.schema import columns
+
+JsonT = TypeVar("JsonT", list[Any], dict[str, Any])
 
 LOW_PRECISION = (  # a quantizing step fills these columns by reporting details of these names
     "compute_dtype",
@@ -34,7 +36,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def add_artifact(record: Record, event: Event) -> None:
-    """Fill the columns that an ``artifact`` event tells of."""
+    """Fill the columns about the Artifact from an ``artifact`` event."""
     counted = event["statistics"]
     record.artifact_key = event["key"]
     record.artifact_digest = event.get("content_digest")
@@ -54,7 +56,7 @@ def add_artifact(record: Record, event: Event) -> None:
 
 
 def _precision_columns(steps: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return what the steps report of their low precision; a later step saw the result, so it overrides."""
+    """Return what the steps report about low precision; a later step overrides an earlier one."""
     told: dict[str, Any] = {}
     for step in steps:
         told |= step.get("details") or {}
@@ -65,6 +67,15 @@ def _precision_columns(steps: Iterable[dict[str, Any]]) -> dict[str, Any]:
         if isinstance(value, _TYPES[kinds[name]]):  # a user's step may report anything under this name
             found[name] = json.dumps(value) if kinds[name] == "json" else value
     return found
+
+
+def parsed(text: Any, kind: type[JsonT]) -> JsonT:
+    """Return the content of a JSON column, a list or a dict; empty where it is missing or something else."""
+    try:
+        found = json.loads(text or "null")
+    except (TypeError, ValueError):
+        found = None
+    return found if isinstance(found, kind) else kind()
 
 
 def whole(value: float | None) -> int | None:

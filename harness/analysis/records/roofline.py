@@ -25,24 +25,17 @@ OR = " or "
 NOTHING = 1e-9  # rounding error of a sum of shares
 
 Peaks = Mapping[str, Any]
+KEPT = (
+    *("threads", "rates", "memory_bandwidth_bytes_per_s", "bandwidth_bytes", "bandwidth_runs"),
+    *("notes", "left_out", "disturbed", "measured_at", "fresh"),
+)
+"""What a Run keeps of an event ``peaks``."""
 
 
 def peaks_of(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the measured peaks in a Run's journal, the last ones for each thread budget."""
     found = {event["threads"]: event for event in events if event["event"] == "peaks"}
-    kept = (
-        *(
-            "threads",
-            "rates",
-            "memory_bandwidth_bytes_per_s",
-            "bandwidth_bytes",
-            "bandwidth_runs",
-            "notes",
-            "left_out",
-        ),
-        *("disturbed", "measured_at", "fresh"),
-    )
-    return [{name: event.get(name) for name in kept} for event in found.values()]
+    return [{name: event.get(name) for name in KEPT} for event in found.values()]
 
 
 def add_roofline(record: Record, all_peaks: Sequence[Peaks]) -> None:

@@ -5,20 +5,19 @@ Each sentence follows from columns of the Record; without the column the sentenc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from harness.analysis.compare.comparison import Comparison
+from harness.analysis.records.columns import parsed
 from harness.analysis.records.roofline import FLOAT, Peaks, busy_share, flops_by_type, peaks_for
 from harness.analysis.words import numbers as say
-from harness.analysis.words.payback import pay_back
 from harness.analysis.words.peaks import types_in_words, vector_ratios, vectors_in_words
 
 FAR = 0.10
 """Below this utilization of compute and of bandwidth, a call is bound by neither."""
 LONG_CALL_S = 2e-3
-"""Longer calls with low utilization do not spend their time on starting operators: a runtime starts one in
+"""If longer calls have a low utilization, starting operators is not the reason: a runtime starts one in
 microseconds, and models have at most some hundreds."""
 SAME_WORK = 0.02
 """FLOPs that differ by less count as equal."""
@@ -39,26 +38,14 @@ def explain(row: Comparison, baseline: Comparison | None, all_peaks: Sequence[Pe
 
 def counts(text: Any) -> str:
     """Return a JSON mapping from operator type to number in words: 10 Conv, 1 Gemm; empty for other texts."""
-    try:
-        found = json.loads(text or "{}")
-    except (TypeError, ValueError):
-        return ""
-    if not isinstance(found, dict):
-        return ""
-    return ", ".join(f"{number} {say.short(str(name), 40)}" for name, number in found.items())
+    return ", ".join(f"{number} {say.short(str(name), 40)}" for name, number in parsed(text, dict).items())
 
 
 def _speed(row: Comparison, baseline: Comparison | None) -> Iterator[str]:
     if baseline is None or row.speedup is None:
         return
     interval = say.factors(row.speedup_low, row.speedup_high)
-    verdict = {
-        "faster": "faster",
-        "slower": "slower",
-        "equivalent": "equivalent",
-        "inconclusive": "inconclusive",
-    }.get(row.verdict or "", "no verdict")
-    floor = row.floor
+    verdict, floor = row.verdict or "no verdict", row.floor
     noise = "" if floor is None else f"; identical code may differ by up to {say.percent(floor)}"
     yield (
         f"It has {say.factor(row.speedup)} × ({interval}) the speed of {baseline.technique}: "
@@ -194,7 +181,7 @@ def _costs(row: Comparison, baseline: Comparison | None) -> Iterator[str]:
     if baseline is not None and row.quality_loss is not None:
         yield f"Quality changes by {say.change_words(row)}."
     if row.build_s and row.break_even_samples and row.verdict == "faster":
-        paid = pay_back(row)
+        paid = say.pay_back(row)
         when = paid if paid == "at once" else f"after {paid}"
         yield f"Its build takes {say.quantity(row.build_s, 's')} and is paid back {when}."
 

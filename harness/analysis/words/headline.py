@@ -13,7 +13,7 @@ from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
 from harness.store.info import GroupInfo, RunInfo
-from harness.units import say_seconds
+from harness.units import say_count, say_seconds
 
 Part = tuple[str, str]
 
@@ -97,14 +97,9 @@ def place(group: GroupInfo) -> str:
 
 
 def conditions(group: GroupInfo) -> str:
-    """Return what a Group measures, in words."""
-    samples = "one sample" if group.batch == 1 else f"{group.batch:,} samples"
-    how = group.conditions or {
-        "single-stream": f"{samples} per call, one call after the other",
-        "offline": f"as many samples as possible, {samples} per call",
-    }.get(group.scenario, f"{group.scenario or 'unknown scenario'}, {samples} per call")
-    threads = f"{group.threads} thread{'' if group.threads == 1 else 's'}"
-    return f"{how}; {group.device.upper() or 'unknown device'}, {threads}"
+    """Return what a Group measures, in words; older Runs record only the scenario and the batch."""
+    how = group.conditions or f"{group.scenario or 'unknown scenario'}, batch {group.batch:,}"
+    return f"{how}; {group.device.upper() or 'unknown device'}, {say_count(group.threads, 'thread')}"
 
 
 def speed_of(group: GroupInfo) -> str:
@@ -112,10 +107,9 @@ def speed_of(group: GroupInfo) -> str:
     return group.speed or ("throughput" if group.scenario == "offline" else "latency")
 
 
-def sample_of(group: GroupInfo) -> str:
+def call_of(group: GroupInfo) -> str:
     """Return what one timed call of a Group is; older Runs do not record it."""
-    older = {"server": "latency of one query since it was due", "multi-stream": "time of one query"}
-    return group.call or older.get(group.scenario.removeprefix("loadgen-"), "time of one call")
+    return group.call or "time of one call"
 
 
 def speed_meaning(group: GroupInfo) -> str:
@@ -123,7 +117,7 @@ def speed_meaning(group: GroupInfo) -> str:
     return {
         "throughput": "samples per second over the baseline’s",
         "rate": "queries per second within the latency bound, over the baseline’s",
-    }.get(speed_of(group), f"the baseline’s median over the Cell’s ({sample_of(group)})")
+    }.get(speed_of(group), f"the baseline’s median over the Cell’s ({call_of(group)})")
 
 
 def trust(info: RunInfo) -> str:
@@ -163,20 +157,15 @@ def _costs(row: Comparison, board: Board) -> list[str]:
     parts = [f", {size}"] if (size := _size(row.size_ratio)) else []
     if row.quality_loss is None:
         if row.quality is None:
-            unknown = (
-                "some of its scores are NaN or infinite" if row.quality_metric else "quality not measured"
-            )
-            return [*parts, f", {unknown}"]
+            invalid = "some of its scores are NaN or infinite"
+            return [*parts, f", {invalid if row.quality_metric else 'quality not measured'}"]
         quality = say.score(row.quality, row.quality_unit or "")
         return [*parts, f", quality {quality}, but the baseline’s is missing: no budget was applied"]
     parts.append(f", {say.change_words(row)}")
-    if (
-        board.max_drop is not None
-        and row.quality_loss_high is not None
-        and row.quality_loss_high > board.max_drop
-    ):
+    worst = row.quality_loss_high
+    if board.max_drop is not None and worst is not None and worst > board.max_drop:
         way = "rise" if board.less_is_better else "drop"
-        parts.append(f" (a {way} of {say.change_text(row, row.quality_loss_high)[1:]} is not ruled out)")
+        parts.append(f" (a {way} of {say.change_text(row, worst)[1:]} is not ruled out)")
     return parts
 
 
@@ -202,9 +191,8 @@ def _no_winner(board: Board) -> Sentence:
     if top.verdict == "inconclusive":
         end = ", inconclusive: these measurements cannot distinguish it from noise."
         return sentence(f"Nothing is certainly faster than the baseline{where}", *close, end)
-    if top.verdict == "equivalent":
-        return sentence(f"Nothing is faster than the baseline{where}", *close, ", equivalent.")
-    return sentence(f"Nothing is faster than the baseline{where}", *close, ".")
+    end = ", equivalent." if top.verdict == "equivalent" else "."
+    return sentence(f"Nothing is faster than the baseline{where}", *close, end)
 
 
 def _smallest(board: Board) -> list[Sentence]:
@@ -222,18 +210,9 @@ def _smallest(board: Board) -> list[Sentence]:
         speed.append(f", {say.change_words(row)}")
     elif row.quality is not None:
         speed.append(f", quality {say.score(row.quality, row.quality_unit or '')}")
-    bytes_ = say.quantity(row.artifact_bytes, "bytes")
-    return [
-        sentence(
-            "Smallest: ",
-            code(row.technique),
-            " — ",
-            strong(say.percent(row.size_ratio)),
-            f" of the baseline’s size ({bytes_})",
-            *speed,
-            ".",
-        )
-    ]
+    share, size = strong(say.percent(row.size_ratio)), say.quantity(row.artifact_bytes, "bytes")
+    size_text = f" of the baseline’s size ({size})"
+    return [sentence("Smallest: ", code(row.technique), " — ", share, size_text, *speed, ".")]
 
 
 def _beyond(board: Board) -> list[Sentence]:
@@ -242,14 +221,8 @@ def _beyond(board: Board) -> list[Sentence]:
     over = [row for row in board.rows if row.within_budget is False and row.verdict == "faster"]
     if not over or (best is not None and (over[0].speedup or 0.0) <= (best.speedup or 0.0)):
         return []
-    top = over[0]
-    return [
-        sentence(
-            "Faster, but over the budget: ",
-            code(top.technique),
-            f" — {say.factor(top.speedup)} ×, {say.change_words(top)}.",
-        )
-    ]
+    end = f" — {say.factor(over[0].speedup)} ×, {say.change_words(over[0])}."
+    return [sentence("Faster, but over the budget: ", code(over[0].technique), end)]
 
 
 def _markdown(kind: str, text: str) -> str:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from harness.analysis.compare.comparison import Comparison
 from harness.store.record import Record
 from harness.units import POINTS
 
 MINUS = "\N{MINUS SIGN}"
-THIN = "\N{NARROW NO-BREAK SPACE}"
-TIMES = "\N{MULTIPLICATION SIGN}"
 
 _STEPS = {
     "s": ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s")),
@@ -47,10 +44,10 @@ def digits(value: float, significant: int = 3, most: int = 3) -> str:
     return f"{value:,.{decimals}f}".replace("-", MINUS)
 
 
-def quantity(value: Any, kind: str) -> str:
-    """Return a value with its unit: 0.00213 (s) → 2.13 ms; a dash where there is none."""
+def quantity(value: float | None, kind: str, unknown: str = "–") -> str:
+    """Return a value with its unit: 0.00213 (s) → 2.13 ms; `unknown` where there is none."""
     if value is None:
-        return "–"
+        return unknown
     if kind == "count" and abs(value) < 999.5:
         return f"{value:.0f}"
     unit, name = step(value, kind)
@@ -112,6 +109,25 @@ def change_words(row: Comparison) -> str:
     """Return a quality change with its unit or its metric: −0.04 points, +0.0123 bits, −0.0051 cosine."""
     unit = unit_word(row.quality_unit) or row.quality_metric or ""
     return f"{change_text(row, row.quality_loss)} {unit}".rstrip()
+
+
+def break_even_calls(row: Comparison) -> float | None:
+    """Return the calls after which the build is paid back; None if it never is, or it is unknown."""
+    samples = row.break_even_samples
+    if samples is None or row.verdict != "faster":
+        return None
+    return float(samples) / max(row.batch or 1, 1)
+
+
+def pay_back(row: Comparison) -> str:
+    """Return in words after how many calls the longer build is paid back."""
+    if row.speedup is None or row.build_s is None:
+        return "unknown"
+    calls = break_even_calls(row)
+    if calls is None:
+        known = {"inconclusive": "not known to be faster", "equivalent": "no gain seen"}
+        return known.get(row.verdict or "", "never")
+    return "at once" if calls < 1 else f"{quantity(calls, 'count')} calls"
 
 
 def signed(value: float, decimals: int = 2) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.analysis.records.roofline import FLOAT, Peaks
 from harness.analysis.words import numbers as say
+from harness.units import say_count
 
 
 def types_in_words(shares: Mapping[str, float]) -> str:
@@ -50,7 +51,7 @@ def vectors_in_words(ratios: Mapping[str, float]) -> str:
 def machine_in_words(peaks: Peaks) -> list[str]:
     """Return sentences on what fewer bits can gain at most on this machine, for one thread budget."""
     told = []
-    budget = f"{peaks['threads']} thread{'' if peaks['threads'] == 1 else 's'}"
+    budget = say_count(peaks["threads"], "thread")
     if products := product_ratios(peaks):
         listed = ", ".join(f"{kind} {text}" for kind, text in products.items())
         told.append(f"Peak FLOP/s of this processor relative to float32, measured with {budget}: {listed}.")

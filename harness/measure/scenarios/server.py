@@ -16,13 +16,7 @@ from pydantic import Field, model_validator
 
 from harness.errors import HarnessError
 from harness.measure.blocks import MAX_CALLS, Block, time_in_turn
-from harness.measure.open_loop import (
-    RateSearch,
-    Seed,
-    poisson_schedule,
-    time_arrivals,
-    unit_gaps,
-)
+from harness.measure.open_loop import RateSearch, Seed, poisson_schedule, time_arrivals, unit_gaps
 from harness.measure.scenarios.registry import Load, Seat, Speed, Workload, say_samples, scenario
 from harness.measure.warmup import WarmUp
 from harness.stats.quantiles import min_calls, percentile
@@ -30,15 +24,15 @@ from harness.stats.queueing import IDLE, highest_rate
 from harness.units import Seconds, Share
 
 PREDICTED_FROM = 20_000
-"""Number of simulated queries, with service times as seen, from which a rate is predicted."""
+"""Number of simulated queries, with measured service times, from which a rate is predicted."""
 AGREED = 0.03
 """Two predictions agree when they differ by no more than this share."""
 _PROBES, _BLOCKS, _SERVICE, _GAPS = range(4)
 """Streams of random numbers: all arms of a Trial see the same queries, Block by Block."""
 ALONE = 3
-"""So many Blocks without a queue must be over the bound before the Cell fails."""
+"""The Cell fails after this number of Blocks that are over the bound even without a queue."""
 EMPTY_QUEUE = 10
-"""A Block at a given rate lasts so many times the queue's memory, which is (1 - utilization)^-2 calls."""
+"""Minimum length of a Block at a given rate, in units of the queue's memory: (1 - utilization)^-2 calls."""
 
 
 class ServerWorkload(Workload):
@@ -185,8 +179,7 @@ class ServerLoad(Load):
         )
 
     def _find_rate(self, alone: NDArray[np.int64]) -> float:
-        """Predict the rate from service times, measure at that rate, and predict again from what was
-        measured.
+        """Predict the rate from service times, measure at that rate, and predict again from the result.
 
         Ends when two predictions agree, or when `search_time` is spent.
         """
@@ -204,7 +197,7 @@ class ServerLoad(Load):
         return rates[-1]
 
     def _predict(self, service_ns: NDArray[np.int64]) -> float:
-        """Return the rate that holds the bound in a simulated queue (Lindley) with service times as seen."""
+        """Return the rate that holds the bound in a simulated queue (Lindley) with measured service times."""
         self.service_s = float(np.mean(service_ns)) / 1e9
         rng = np.random.default_rng((*self.seat.seed, 0, _SERVICE))
         service_s = rng.choice(service_ns, PREDICTED_FROM) / 1e9

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -51,18 +55,22 @@ def canvas(
 @cache
 def text_size(text: str, size: float = TEXT, weight: str = "normal") -> tuple[float, float]:
     """Return width and height of a text in pixels in DejaVu Sans, which is wider than most screen fonts."""
-    import logging
-    import warnings
-
     from matplotlib.text import Text
 
     figure, renderer = _probe()
     artist = Text(0, 0, text, fontsize=size, fontweight=weight, parse_math=False, figure=figure)
+    with any_letters():
+        box = artist.get_window_extent(renderer)
+    return float(box.width), float(box.height)
+
+
+@contextmanager
+def any_letters() -> Iterator[None]:
+    """Ignore letters that DejaVu Sans lacks; in an SVG, the browser draws them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-        box = artist.get_window_extent(renderer)
-    return float(box.width), float(box.height)
+        yield
 
 
 @cache
@@ -116,17 +124,11 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
         inside = [tick for tick in ticks if low <= tick <= high]
         if len(inside) <= most:
             return inside
-    return thinned(inside, most)
+    return inside[:: math.ceil(len(inside) / most)]
 
 
-def thinned(values: Sequence[float], most: int) -> list[float]:
-    """Return at most `most` of the values, evenly chosen."""
-    every = -(-len(values) // most)
-    return list(values)[::every]
-
-
-def few_ticks() -> Locator:
-    """Return a locator for a few round numbers on a linear axis."""
+def few_ticks(most: int = 4) -> Locator:
+    """Return a locator for a few round numbers on a linear axis, with at most `most` intervals."""
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])
+    return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])

@@ -66,7 +66,7 @@ def place(
     spots = []
     for point, size in zip(points, sizes, strict=True):
         fitting = [spot for spot in _candidates(point, size) if _may_be(spot.box, bounds, (*taken, *marks))]
-        clear = [way for spot in fitting for way in _unambiguous(spot, point, points)]
+        clear = [way for spot in fitting for way in _with_leaders(spot, point, points)]
         spots.append(sorted(clear, key=lambda spot: spot.cost))
     order = list(range(len(points)))
     best: list[Placed | None] = []
@@ -176,7 +176,7 @@ def _candidates(point: tuple[float, float], size: tuple[float, float]) -> list[P
     return found
 
 
-def _unambiguous(
+def _with_leaders(
     spot: Placed, own: tuple[float, float], points: Sequence[tuple[float, float]]
 ) -> list[Placed]:
     """Raise the cost of a label that is as near to another point; a leader line raises it less."""

@@ -6,15 +6,12 @@ An artist with the gid ``cell:ID`` becomes a group with ``data-cell="ID"`` and a
 from __future__ import annotations
 
 import io
-import logging
 import re
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from harness.report.drawing.canvas import DPI
+from harness.report.drawing.canvas import DPI, any_letters
 from harness.report.drawing.palette import color, substitutions
 
 if TYPE_CHECKING:
@@ -39,7 +36,7 @@ def drawn(figure: Figure, name: str) -> str:
 
     buffer = io.StringIO()
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": name}
-    with mpl.rc_context(settings), _any_letters():
+    with mpl.rc_context(settings), any_letters():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": name})
     return _trimmed(buffer.getvalue())
 
@@ -47,20 +44,11 @@ def drawn(figure: Figure, name: str) -> str:
 def raster(figure: Figure) -> bytes:
     """Return a PNG file on white, with three pixels for each pixel of the SVG."""
     buffer = io.BytesIO()
-    with _any_letters():
+    with any_letters():
         figure.savefig(
             buffer, format="png", dpi=3 * DPI, facecolor=color("paper"), metadata={"Software": None}
         )
     return buffer.getvalue()
-
-
-@contextmanager
-def _any_letters() -> Iterator[None]:
-    """Ignore letters that DejaVu Sans lacks; in an SVG, the browser draws them."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-        yield
 
 
 def inlined(svg: str, prefix: str, label: str, titles: Mapping[str, str]) -> str:
@@ -69,7 +57,8 @@ def inlined(svg: str, prefix: str, label: str, titles: Mapping[str, str]) -> str
     `prefix` makes its ids unique on the page. Screen readers read `label`. `titles`: tooltips by Cell.
     """
     root = ET.fromstring(svg)  # noqa: S314 - our own output
-    _drop(root, f"{{{SVG}}}metadata")
+    for metadata in root.findall(f"{{{SVG}}}metadata"):
+        root.remove(metadata)
     width, height = (float(part) for part in root.attrib["viewBox"].split()[2:])
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
@@ -125,12 +114,6 @@ def _recolor(element: ET.Element) -> None:
         for light, variable in _SUBSTITUTIONS.items():
             value = value.replace(light, variable)
         element.attrib[name] = value.replace(f"font-family: {FONT}; ", "")
-
-
-def _drop(root: ET.Element, tag: str) -> None:
-    for parent in list(root.iter()):
-        for child in [child for child in parent if child.tag == tag]:
-            parent.remove(child)
 
 
 def _trimmed(svg: str) -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
-from harness.analysis.words.payback import pay_back
 from harness.report.columns import best_unit
 from harness.report.drawing.canvas import few_ticks, log_axis
 from harness.report.drawing.rows import end_label, rows_figure
@@ -60,6 +59,6 @@ def draw_build(board: Board) -> Figure | None:
         hue = family.role.light
         made.axes.plot([low / unit, value], [index, index], color=hue, linewidth=1.5, alpha=0.5)
         made.axes.plot([value], [index], family.marker, color=hue, markersize=7, gid=gid)
-        after = f" · {pay_back(row)}" if row.verdict in ("faster", "slower") else ""
+        after = f" · {say.pay_back(row)}" if row.verdict in ("faster", "slower") else ""
         end_label(made, index, value, f"{say.digits(value)}{after}")
     return made.figure

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from harness.analysis.words import numbers as say
-from harness.analysis.words.headline import sample_of
+from harness.analysis.words.headline import call_of
 from harness.report.cell import Arm, CellView
 from harness.report.columns import best_unit
 from harness.report.drawing.canvas import log_ticks
@@ -47,7 +47,7 @@ def draw(view: CellView) -> str | None:
         made.line([(x(start - 1), made.top), (x(start - 1), made.height - made.bottom)], "line", 1)
     for arm in reversed(arms):
         _dots(made, arm, starts, x, y)
-    made.text(10, 46, f"{sample_of(view.board.group)}, median of a Block, {name}", "muted")
+    made.text(10, 46, f"{call_of(view.board.group)}, median of a Block, {name}", "muted")
     for index, arm in enumerate(arms):
         made.text(52, 14 + 15 * index, f"{arm.name}: {len(arm.blocks):,} Blocks", arm.role, bold=True)
     return made.svg(f"Blocks of {say.short(view.row.technique, 60)} and of the baseline")

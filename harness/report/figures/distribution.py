@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.words import numbers as say
-from harness.analysis.words.headline import sample_of
+from harness.analysis.words.headline import call_of
 from harness.report.cell import Arm, CellView
 from harness.report.columns import best_unit
 from harness.report.drawing.canvas import log_ticks
 from harness.report.drawing.plot import Plot, Scale
 from harness.report.figures.registry import figure
-from harness.stats import Percentile, mixture
+from harness.stats.quantiles import Percentile, mixture
 
 MIN_CALLS = 3
 BINS, POINTS = 70, 160
@@ -45,7 +45,7 @@ def draw(view: CellView) -> str | None:
     made = Plot(420, 280, 44, 38, 14, 44)
     x, y = made.x(low, high, log=True), made.y(0, 1)
     ticks = [(tick * unit, f"{tick:,g}") for tick in log_ticks(low / unit, high / unit, 6)]
-    title = f"{sample_of(view.board.group)}, {name} (logarithmic)"
+    title = f"{call_of(view.board.group)}, {name} (logarithmic)"
     made.frame(x, ticks, y, [(0, "0"), (0.5, "50 %"), (1, "100 %")], title)
     edges = np.geomspace(low, high, BINS + 1)
     for arm in reversed(arms):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.words.headline import sample_of
+from harness.analysis.words.headline import call_of
 from harness.report.columns import best_unit
 from harness.report.drawing.canvas import SMALL, log_axis, write
 from harness.report.drawing.palette import color
@@ -32,7 +32,7 @@ def draw(board: Board) -> Figure | None:
         value for row in rows for value in (row.latency_p50_s, row.latency_p90_s, row.latency_p99_s) if value
     ]
     unit, name = best_unit(values, "s")
-    made = rows_figure(rows, f"{sample_of(board.group)}, {name} (logarithmic)", key=18)
+    made = rows_figure(rows, f"{call_of(board.group)}, {name} (logarithmic)", key=18)
     for tick in log_axis(made.axes, "x", min(values) / 1.12 / unit, max(values) * 1.12 / unit, 5):
         made.axes.axvline(tick, color=color("faint"), linewidth=1, zorder=0)
     for index in range(len(rows)):

@@ -9,7 +9,6 @@ import numpy as np
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
-from harness.analysis.words.payback import break_even_calls
 from harness.report.drawing.canvas import SMALL, canvas, text_size, write, x_title, y_title
 from harness.report.drawing.palette import color, family_of
 from harness.report.drawing.svg import MARK
@@ -80,7 +79,7 @@ def _total(row: Comparison, base: Comparison, calls: np.ndarray) -> np.ndarray:
 
 def _range(rows: list[Comparison]) -> tuple[float, float]:
     """Return the range of calls: from where the build dominates to ten times the last crossing."""
-    crossings = [calls for row in rows if (calls := break_even_calls(row))]
+    crossings = [calls for row in rows if (calls := say.break_even_calls(row))]
     last = min(max([*crossings, FIRST * 100]) * 10, LAST)
     return max(min([*crossings, last]) / 100, 1.0), last
 
@@ -115,7 +114,7 @@ def _line(axes: Axes, row: Comparison, base: Comparison, calls: np.ndarray, tota
     family, gid = family_of(row.families, row.arm), f"{MARK}{row.cell_id}"
     style = (0, (4, 3)) if row is base else "-"
     axes.plot(calls, total, color=family.role.light, linewidth=1.5, linestyle=style, gid=gid)
-    at = break_even_calls(row)
+    at = say.break_even_calls(row)
     if row is not base and at and calls[0] <= at <= calls[-1]:
         spent = float(_total(row, base, np.array([at]))[0])
         axes.plot([at], [spent], family.marker, color=family.role.light, markersize=6.5, gid=gid)

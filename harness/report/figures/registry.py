@@ -53,5 +53,5 @@ def figure(
 
 def figures(of: str = "group") -> list[Figure]:
     """Return all figures of one kind in the order of the page."""
-    found = [item for item in FIGURES.values() if item.of == of]
-    return sorted(found, key=lambda item: (item.order, item.name))
+    found = [entry for entry in FIGURES.values() if entry.of == of]
+    return sorted(found, key=lambda entry: (entry.order, entry.name))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
+from harness.analysis.records.columns import parsed
 from harness.analysis.words import numbers as say
 from harness.report.cell import CellView
 from harness.report.drawing.plot import Plot
@@ -58,11 +58,7 @@ def layers_figure(row: Comparison) -> str | None:
 
 def measured_layers(row: Comparison) -> list[dict[str, Any]]:
     """Return the layers that a build step measured, most sensitive first."""
-    try:
-        steps = json.loads(row.build_details or "[]")
-    except (TypeError, ValueError):
-        return []
-    for step in steps if isinstance(steps, list) else []:
+    for step in parsed(row.build_details, list):
         found = (step.get("details") or {}).get("sensitivity") if isinstance(step, dict) else None
         if isinstance(found, list) and all(isinstance(layer, dict) for layer in found):
             noise = [layer.get("sqnr_db") for layer in found]

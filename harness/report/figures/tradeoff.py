@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
-from harness.report.drawing.canvas import SMALL, canvas, log_axis, text_size, write, x_title, y_title
+from harness.report.drawing.canvas import (
+    SMALL,
+    canvas,
+    few_ticks,
+    log_axis,
+    text_size,
+    write,
+    x_title,
+    y_title,
+)
 from harness.report.drawing.labels import Box, inside, overlap
 from harness.report.drawing.palette import color
 from harness.report.drawing.scatter import Point, mark, name_points, ordered
@@ -77,21 +86,14 @@ def _y_axis(axes: Axes, points: list[Point], board: Board) -> None:
     else:
         pad = 0.09 * (high - low)
         axes.set_ylim(low - pad, high + pad)
-        ticks = _linear_ticks(low - pad, high + pad)
+        nearby = few_ticks(7).tick_values(low - pad, high + pad)
+        ticks = [float(tick) for tick in nearby if low - pad <= tick <= high + pad]
     axes.set_yticks(ticks, [_change(-tick if board.less_is_better else tick) for tick in ticks])
     axes.set_yticks([], minor=True)
     unit = say.unit_word(board.unit)
     title = f"change in {say.short(board.metric or 'quality', 30)}" + (f", {unit}" if unit else "")
     title += "; less is better" if board.less_is_better else ""
     y_title(axes, title, 40)
-
-
-def _linear_ticks(low: float, high: float) -> list[float]:
-    from matplotlib.ticker import MaxNLocator
-
-    return [
-        float(t) for t in MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= t <= high
-    ]
 
 
 def _change(value: float) -> str:

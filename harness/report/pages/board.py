@@ -94,7 +94,7 @@ def _data(view: RunView, groups: list[GroupView], name: str) -> dict[str, Any]:
         "has_budget": any(line.record.within_budget is not None for line in lines),
         "sliders": sliders([group.board for group in groups]),
         "limits": limits,
-        "absent": [item.within(places) for item in view.absent if item.within(places).where],
+        "absent": [part for one in view.absent if (part := one.within(places)).where],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import Any
@@ -64,12 +65,10 @@ def make(site: Site) -> Iterator[Document]:
         recorded = Recorded(view)
         for group in view.groups:
             board, place = group.board, group.board.group
+            leaderboard = board_path(view.key, place.workload, place.hardware)
             above = (
                 (place.model, model_path(place.model)),
-                (
-                    f"{place.workload} · {place.hardware}",
-                    board_path(view.key, place.workload, place.hardware),
-                ),
+                (f"{place.workload} · {place.hardware}", leaderboard),
             )
             for row in [*board.rows, *board.off, *board.left_out]:
                 yield Document(
@@ -111,12 +110,8 @@ def _data(view: RunView, group: GroupView, row: Comparison, recorded: Recorded) 
 
 def _drawings(shown: CellView) -> list[Drawing]:
     """Draw all figures of a Cell. They are not written to files, because there would be hundreds."""
-    drawn = [(item, item.draw(shown)) for item in figures("cell")]
-    return [
-        Drawing(item.name, item.title, item.note, item.wide, svg)
-        for item, svg in drawn
-        if isinstance(svg, str)
-    ]
+    drawn = [(figure, figure.draw(shown)) for figure in figures("cell")]
+    return [Drawing(f.name, f.title, f.note, f.wide, svg) for f, svg in drawn if isinstance(svg, str)]
 
 
 def _phases(row: Comparison) -> list[tuple[str, str, float]]:
@@ -132,7 +127,4 @@ def _disturbed(recorded: Recorded, row: Comparison) -> list[tuple[str, int]]:
     blocks = recorded.blocks.get((row.cell_id, row.arm))
     if blocks is None:
         return []
-    tags = pd.Series(
-        [str(tag) for found in blocks["tags"] if found is not None for tag in found], dtype=object
-    )
-    return [(str(tag), int(count)) for tag, count in tags.value_counts().items()]
+    return Counter(str(tag) for tags in blocks["tags"] if tags is not None for tag in tags).most_common()

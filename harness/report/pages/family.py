@@ -11,7 +11,6 @@ from harness.analysis.compare.comparison import Comparison
 from harness.analysis.records.roofline import peaks_for
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import Sentence, code, sentence, strong
-from harness.analysis.words.payback import pay_back
 from harness.analysis.words.peaks import machine_in_words
 from harness.report.drawing.palette import BY_KEY
 from harness.report.gathering import Site
@@ -169,7 +168,7 @@ def _shown(view: RunView, group: GroupView, key: str, *, png: bool) -> Shown | N
     return Shown(
         view,
         group,
-        [(line, pay_back(line.record)) for line in lines],
+        [(line, say.pay_back(line.record)) for line in lines],
         drawings(board, "family", f"{group.key}-{len(lines)}", stem, png=png),
         _machine(view, lines),
     )

@@ -155,14 +155,10 @@ def beside(views: list[RunView]) -> list[Beside]:
         often = Counter(key for part in lines for key in part)
         order = [key for key, count in often.items() if count > 1]
         columns = [(view, part) for (view, _), part in zip(shown, lines, strict=True)]
-        rows = [
-            (names[key], marked([_speed(view, part.get(key)) for view, part in columns])) for key in order
-        ]
-        made.append(
-            Beside(
-                f"{suite} · {shown[0][1].place}", [view for view, _ in shown], rows, len(often) - len(order)
-            )
-        )
+        speeds = {key: marked([_speed(view, part.get(key)) for view, part in columns]) for key in order}
+        rows = [(names[key], row) for key, row in speeds.items()]
+        place, alone = f"{suite} · {shown[0][1].place}", len(often) - len(order)
+        made.append(Beside(place, [view for view, _ in shown], rows, alone))
     return made
 
 

@@ -40,15 +40,11 @@ def _properties(model: ModelView) -> Properties:
     row = next((group.board.baseline for group in model.groups if group.board.baseline), None)
     if row is None:
         return []
+    flops = row.flops_per_sample
     pairs = [
         ("Parameters", "" if row.parameters is None else f"{row.parameters:,}"),
-        (
-            "Work",
-            ""
-            if row.flops_per_sample is None
-            else f"{say.quantity(row.flops_per_sample, 'FLOP')} per sample",
-        ),
-        ("Size", "" if row.artifact_bytes is None else say.quantity(row.artifact_bytes, "bytes")),
+        ("Work", "" if flops is None else f"{say.quantity(flops, 'FLOP')} per sample"),
+        ("Size", say.quantity(row.artifact_bytes, "bytes", "")),
         ("Quality", "" if row.quality is None else say.score(row.quality, row.quality_unit or "")),
         ("Metric", row.quality_metric or ""),
         ("Baseline", row.technique),

@@ -18,7 +18,7 @@ Data = Callable[[], Mapping[str, Any]]
 class Document:
     """One HTML file: path in the site, title, template and data.
 
-    `data` is called when the document is written, so that only one is in memory at a time. Its item ``files``
+    `data` is called when the document is written, so that only one is in memory at a time. Its key ``files``
     may hold more files to write, by path. `label`: its name among pages of its kind. `crumbs`: (label, path)
     pairs of the pages above it.
     """
@@ -59,4 +59,4 @@ def page(name: str, label: str, order: int) -> Callable[[Make], Make]:
 
 def pages() -> list[Page]:
     """Return all kinds of pages in the order of the navigation."""
-    return sorted(PAGES.values(), key=lambda item: (item.order, item.name))
+    return sorted(PAGES.values(), key=lambda entry: (entry.order, entry.name))
