@@ -132,7 +132,7 @@ def _measure(measure: Measure, trials: int | None, seconds: str | None) -> Measu
 def _summaries(baselines: Baselines, run: NoiseRun) -> Findings:
     from harness.analysis.noise_study.power import summarise
 
-    found = run.findings().experiments
+    found = run.experiments()
     return {
         planned.cell.name: (
             len(found[group]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from harness.artifacts.cache import Cache
@@ -11,7 +12,7 @@ from harness.formats.target import Target
 from harness.measure.scenarios.registry import SCENARIOS, Scenario
 from harness.packages import missing_package
 from harness.runner.addresses import data_address, source_address, step_address
-from harness.runner.workers.inspect import Facts, Inspector
+from harness.runner.workers.inspect import Inspection, Inspector
 from harness.runtimes.registry import Runtime
 from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
@@ -50,12 +51,8 @@ class Job:
     @property
     def title(self) -> str:
         """Return model and step, for readers."""
-        what = (
-            self.stage.step.name
-            if self.stage
-            else {"source": "as given", "data": "evaluation data"}[self.kind]
-        )
-        return f"{self.model.name}: {what}"
+        whole = {"source": "as given", "data": "evaluation data"}
+        return f"{self.model.name}: {self.stage.step.name if self.stage else whole[self.kind]}"
 
 
 @dataclass
@@ -77,9 +74,9 @@ class PlannedCell:
 class Plan:
     """All Groups, all Cells by id, and all builds in an order in which parents come first.
 
-    `data_keys` are the addresses of the evaluation data, `facts` the results of inspections (zoo/source.py),
-    both by model name. `problems` are faults of models that an inspection found: their builds will fail. A
-    Plan can grow: see `add`.
+    `data_keys` are the addresses of the evaluation data, `inspections` the results of `Source.inspect`, both
+    by model name. `problems` are faults that inspections found: the builds of those models will fail. A Plan
+    can grow: see `add`.
     """
 
     suite: CheckedSuite
@@ -88,7 +85,7 @@ class Plan:
     cells: dict[str, PlannedCell] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     data_keys: dict[str, str] = field(default_factory=dict)
-    facts: dict[str, Facts] = field(default_factory=dict)
+    inspections: dict[str, Inspection] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -154,17 +151,13 @@ def make_plan(suite: CheckedSuite, place: Place, inspector: Inspector | None = N
 
 
 def _inspect(plan: Plan, inspector: Inspector) -> None:
-    """Add what the inspection of the suite's models tells, and which models it refuses."""
+    """Add the inspections of the suite's models, and a Problem for each model that is refused."""
     for name, model in plan.suite.models.items():
         try:
-            plan.facts[name] = inspector.facts(model) or {}
+            plan.inspections[name] = inspector.inspect(model)
         except DataError as error:
             key = ("models", name, model.source.key)
             plan.problems.append(plan.suite.document.problem(key, str(error)))
-
-
-def _missing_for(entry: Runtime | Scenario) -> str | None:
-    return entry.missing()
 
 
 class _Planner:
@@ -175,7 +168,7 @@ class _Planner:
         self.seed = plan.suite.spec.measure.seed
         self._chains: dict[tuple[int, int, Target], tuple[Job, ...] | str] = {}
         self._missing = functools.cache(missing_package)
-        self._missing_for = functools.cache(_missing_for)
+        self._missing_for: Callable[[Runtime | Scenario], str | None] = functools.cache(lambda e: e.missing())
 
     def cell(self, cell: Cell) -> PlannedCell:
         target, skip = self._target(cell)
@@ -209,7 +202,7 @@ class _Planner:
         for entry in (pipeline.runtime, SCENARIOS.get(cell.workload.scenario)):
             if missing := self._missing_for(entry):
                 return missing
-        fixed = self.plan.facts.get(cell.model.name, {}).get("fixed_batch")
+        fixed = self.plan.inspections.get(cell.model.name, {}).get("fixed_batch")
         if fixed not in (None, target.batch):
             return f"the model's batch is fixed to {fixed}; the workload's is {target.batch}"
         deployment = pipeline.deployment

@@ -96,8 +96,8 @@ class Source:
     dataset(config): the dataset's name or reference, None without one.
     tokens(config): tokens in one sample, None where it has none.
     needs(config): packages that building imports beside torch and onnx, and the extra that installs them.
-    inspect(config, folder): facts about the model, as JSON, that planning needs and only a library can
-        tell: ``inputs`` (name, shape without batch, dtype), ``outputs``, ``fixed_batch``, ``parameters`` and
+    inspect(config, folder): what planning needs to know of the model and only a library can tell, as
+        JSON: ``inputs`` (name, shape without batch, dtype), ``outputs``, ``fixed_batch``, ``parameters`` and
         others. Raises DataError when the model cannot be used as the suite has it. None: nothing to inspect.
     """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from suite_texts import content, read
+from suite_texts import NoObserver, content, read
 from test_runner_noise_experiments import Fake
 
 from harness.artifacts.artifact import Artifact
@@ -15,7 +15,6 @@ from harness.errors import WorkerError
 from harness.runner.experiment.measurements import ratio
 from harness.runner.experiment.stopping_rule import stopping_rule
 from harness.runner.plan import Place, Plan, make_plan
-from harness.runner.progress import NoObserver
 from harness.runner.run import builds
 from harness.runner.run.experiment import Experiment
 from harness.suite.matrix import Cell

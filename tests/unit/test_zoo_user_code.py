@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness import packages
 from harness.artifacts.code import HARNESS, Imports, code_digest, harness_code
 from harness.errors import DataError
 from harness.packages import import_versions, requirement_versions
@@ -150,16 +151,16 @@ def test_installed_packages_are_not_followed(suite):
 
 @pytest.mark.parametrize("line", ["import numpy", "from numpy import linalg as l", "import helper"])
 def test_versions_of_installed_packages_that_are_imported_count(suite, line, monkeypatch):
-    real = metadata.version
+    real = packages.package_version
     (suite / "helper.py").write_text("def f():\n    import numpy.linalg, os, no_such\n")
     (suite / "my_net.py").write_text(f"{line}\n")
     before = code_identity("my_net:f", suite)
     assert code_identity("my_net:f", suite) == before
-    monkeypatch.setattr(metadata, "version", lambda name: "0.1" if name == "numpy" else real(name))
+    monkeypatch.setattr(packages, "package_version", lambda name: "0.1" if name == "numpy" else real(name))
     assert code_identity("my_net:f", suite) != before
     (suite / "my_net.py").write_text("import os\n")
     without = code_identity("my_net:f", suite)
-    monkeypatch.setattr(metadata, "version", lambda name: "0.2" if name == "numpy" else real(name))
+    monkeypatch.setattr(packages, "package_version", lambda name: "0.2" if name == "numpy" else real(name))
     assert code_identity("my_net:f", suite) == without
 
 

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.artifacts.cache import Cache
 from harness.devices import cuda
@@ -24,8 +23,8 @@ from harness.runner.run.peaks import doubted_budgets, find_peaks
 from harness.runner.run.provenance import current_commit, describe_cell, describe_run, versions
 from harness.runner.run.resume import (
     began,
-    refuse_other_artifacts,
     refuse_other_cells,
+    refuse_other_identity,
     refuse_other_libraries,
 )
 from harness.runner.workers.inspect import Inspector
@@ -105,8 +104,8 @@ class LocalRun:
             info = began(folder, events)
             if info is not None and info.suite_sha256 == self.suite.sha256:
                 refuse_other_cells(self.plan, folder, events)
-                refuse_other_artifacts(self.plan, folder, events)
                 refuse_other_libraries(info, folder, versions(self.plan))
+                refuse_other_identity(self.plan, folder, events)
                 self.folder, self.events = folder, events
                 return info
         changed = ": the suite has changed since" if found else ""
@@ -114,25 +113,25 @@ class LocalRun:
 
     def run(self, info: RunInfo, finish: Callable[[Path, RunInfo, list[Event]], Outcome]) -> Outcome:
         """Build and measure all that is not done yet; `finish` turns the journal into the Run's tables."""
-        journal = Journal(self.folder)
+        journal = Journal(self.folder, self.events)
         started = time.monotonic()
         try:
             with announced():
                 self._measure_all(info, journal)
         except BaseException:
             with contextlib.suppress(StoreError):
-                self._record(journal, "wall", seconds=time.monotonic() - started)
+                journal.append("wall", seconds=time.monotonic() - started)
             journal.close()
             self._drop_if_empty()
             raise
-        self._record(journal, "wall", seconds=time.monotonic() - started)
+        journal.append("wall", seconds=time.monotonic() - started)
         journal.close()
         return finish(self.folder, info, self.events)
 
     def _measure_all(self, info: RunInfo, journal: Journal) -> None:
         from harness.runner.run.experiment import Experiment, Groups  # needs pandas, which a dry run does not
 
-        record = partial(self._record, journal)
+        record = journal.append
         if not self.events:
             record("run", info=info.model_dump(mode="json"))
             for group in self.plan.groups:
@@ -184,11 +183,6 @@ class LocalRun:
                 steps=artifact.steps,
                 statistics=artifact.statistics,
             )
-
-    def _record(self, journal: Journal, event: str, **content: Any) -> Event:
-        entry = journal.append(event, **content)
-        self.events.append(entry)
-        return entry
 
     def _drop_if_empty(self) -> None:
         """Remove the folder of a Run that never measured a Block."""
