@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 
 import typer
 
@@ -25,7 +24,9 @@ def show_cache(context: typer.Context, as_json: AsJson = False) -> ExitCode:
     cache = Cache()
     entries = cache.entries()
     if as_json:
-        content = {"folder": str(cache.folder), "artifacts": [asdict(entry) for entry in entries]}
+        names = ("key", "format", "payload_bytes", "last_step")
+        artifacts = [{name: getattr(entry, name) for name in names} for entry in entries]
+        content = {"folder": str(cache.folder), "artifacts": artifacts}
         sys.stdout.write(json.dumps(content, indent=1) + "\n")
         return ExitCode.OK
     for entry in entries:

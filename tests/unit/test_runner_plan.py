@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from harness import packages as versions
 from harness.artifacts.cache import Cache
-from harness.errors import SuiteError
+from harness.errors import HarnessError, SuiteError
 from harness.measure.scenarios.registry import SCENARIOS
 from harness.runner import addresses as module
 from harness.runner.plan import Place, Plan, make_plan
@@ -175,6 +175,16 @@ def test_a_cell_that_cannot_run_is_added_with_its_reason(folder: Path) -> None:
     assert made.add(cell).skip == "there is no GPU"
     assert made.jobs == jobs
     assert [len(group.cells) for group in made.groups] == [1, 1]
+
+
+def test_another_model_of_the_same_name_is_not_added(folder: Path) -> None:
+    made = plan(folder)
+    write_onnx(folder / "other.onnx", seed=1)
+    (cell,) = plan(folder, models={"m": {"onnx": "other.onnx"}}).groups[0].cells
+    assert cell.model.name in made.data_keys
+    with pytest.raises(HarnessError, match="the Plan has another model called 'm'"):
+        made.add(cell)
+    assert cell.cell_id not in made.cells
 
 
 def test_the_same_content_has_the_same_address_whatever_its_name(folder: Path) -> None:

@@ -90,7 +90,9 @@ def test_a_run_goes_on_with_the_same_code_settings_and_environment_only(
         with pytest.raises(StoreError, match=f"resumed: {name.removesuffix('_digest')} of mlp / eager / "):
             refuse_other_identity(made, tmp_path, [{**events[1], "row": {**row, name: value}}])
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
-    with pytest.raises(StoreError, match="cannot be resumed: environment of .* has changed; start a new Run"):
+    with pytest.raises(
+        StoreError, match=r"cannot be resumed: environment of .* has changed; start a new Run"
+    ):
         refuse_other_identity(made, tmp_path, events)
 
 

@@ -172,7 +172,7 @@ def test_a_module_is_known_by_its_distribution_and_an_installed_one_by_what_that
 
 
 def test_a_zoo_model_is_known_by_the_code_that_it_uses(suite):
-    files = harness_code().files([HARNESS / "zoo/models/mnist_mlp.py"])
+    files = harness_code().closure([HARNESS / "zoo/models/mnist_mlp.py"])
     names = {file.relative_to(HARNESS).as_posix() for file in files}
     assert names == {
         "formats/__init__.py",

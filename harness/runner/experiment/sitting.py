@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import count
 from typing import Any
 
@@ -172,15 +173,7 @@ class Sitting:
                 self.observer.notice(f"{titles[stop.key]} ends early: {stop.reason}")
         for (cell_id, role), allotment in decision.allotments.items():
             if (budget := allotment.planned) is not None:
-                self._record(
-                    "plan",
-                    cell_id=cell_id,
-                    arm=role,
-                    trials=budget.trials,
-                    blocks=budget.blocks,
-                    expected_halfwidth=budget.expected_halfwidth,
-                    reason=budget.reason,
-                )
+                self._record("plan", cell_id=cell_id, arm=role, **asdict(budget))
 
     def _record(self, event: str, **content: Any) -> Event:
         entry = self._record_event(event, sitting=self.key, **content)

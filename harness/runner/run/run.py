@@ -122,7 +122,8 @@ class LocalRun:
             with contextlib.suppress(StoreError):
                 journal.append("wall", seconds=time.monotonic() - started)
             journal.close()
-            self._drop_if_empty()
+            if not any(event["event"] == "block" for event in self.events):  # nothing was measured
+                shutil.rmtree(self.folder, ignore_errors=True)
             raise
         journal.append("wall", seconds=time.monotonic() - started)
         journal.close()
@@ -183,8 +184,3 @@ class LocalRun:
                 steps=artifact.steps,
                 statistics=artifact.statistics,
             )
-
-    def _drop_if_empty(self) -> None:
-        """Remove the folder of a Run that never measured a Block."""
-        if not any(event["event"] == "block" for event in self.events):
-            shutil.rmtree(self.folder, ignore_errors=True)

@@ -19,6 +19,7 @@ from harness.artifacts.code import code_of
 from harness.errors import DataError, WorkerError, describe
 from harness.files import replace_file
 from harness.packages import versions_of
+from harness.runner.addresses import SOURCE_PACKAGES
 from harness.runner.workers.channel import WorkerSide
 from harness.runner.workers.launch import Code, Worker
 from harness.suite.validation import Model
@@ -26,8 +27,6 @@ from harness.zoo.source import SOURCES
 
 TIMEOUT_S = 300.0
 """Longest time that one inspection may take; a large file is read from disk."""
-PACKAGES = ("onnx", "torch", "safetensors")
-"""Distributions whose version can change a result, beside those that a source needs itself."""
 Inspection = dict[str, Any]
 
 
@@ -60,7 +59,7 @@ class Inspector(contextlib.ExitStack):
         return {}
 
     def _key(self, model: Model) -> str:
-        packages = (*PACKAGES, *model.source.needs(model.config)[0])
+        packages = (*SOURCE_PACKAGES, *model.source.needs(model.config)[0])
         identity = [model.identity.code, model.identity.weights, versions_of(packages)]
         return digest([model.content(), identity, code_of(model.source.inspect)])
 

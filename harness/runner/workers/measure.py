@@ -235,12 +235,8 @@ class Trial:
         return sum(self.threads.read().values()) or time.process_time()
 
 
-def main() -> None:
+def measure(channel: WorkerSide, spec: Message) -> None:
     """Measure one Trial, command by command, until the manager closes the pipe."""
-    serve(_measure)
-
-
-def _measure(channel: WorkerSide, spec: Message) -> None:
     pin(tuple(spec["target"]["cores"]))
     trial = Trial(channel, spec)
     trial.ready()
@@ -258,4 +254,4 @@ def _measure(channel: WorkerSide, spec: Message) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(measure)
