@@ -89,7 +89,8 @@ class Plan:
     problems: list[Problem] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Prepare what several Cells share, to find it out once."""
+        """Prepare what several Cells share, so that it is found out once."""
+        self._seed = self.suite.spec.measure.seed
         self._chains: dict[tuple[int, int, Target], tuple[Job, ...] | str] = {}
         self._missing = functools.cache(missing_package)
         self._missing_for: Callable[[Runtime | Scenario], str | None] = functools.cache(lambda e: e.missing())
@@ -223,16 +224,12 @@ class Plan:
     def _step(self, model: Model, parent: Job, stage: Stage, target: Target) -> Job:
         place = self.place
         resolved = stage.step.resolve(stage.config, target, place.cpu_features)
-        key = step_address(
-            parent.key, model, stage, target, resolved, place.machine_id, self.suite.spec.measure.seed
-        )
+        key = step_address(parent.key, model, stage, target, resolved, place.machine_id, self._seed)
         return Job(key, "step", model, (parent.key,), stage, target)
 
     def _data(self, model: Model, source: Job) -> None:
         if model.name not in self.data_keys:
-            job = Job(
-                data_address(source.key, model, self.suite.spec.measure.seed), "data", model, (source.key,)
-            )
+            job = Job(data_address(source.key, model, self._seed), "data", model, (source.key,))
             self.data_keys[model.name] = job.key
             self.jobs[source.key] = source
             self.jobs[job.key] = job

@@ -1,7 +1,7 @@
 """One sitting: arms are alive together, and one runs at a time, Block by Block in random order.
 
-So drift of the machine affects all arms alike, and no arm profits from an early start. All order follows from
-the seed and the sitting's key, so that no arm has the same luck in each Run; the journal holds it.
+So drift of the machine affects all arms alike, and no arm profits from an early start. The order follows from
+the seed and the sitting's key, so that it differs from Run to Run; the journal records it.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Sitting:
     def measure(self, arms: Sequence[Arm], rule: StoppingRule) -> Measurements:
         """Measure Trials of `arms` until the rule stops them all; return all that this sitting measured.
 
-        It can be called again, with other arms and another rule: Trials are numbered on, and a baseline that
-        takes part again gets its whole time again. An arm that was stopped stays so.
+        It can be called again, with other arms and another rule: the numbers of Trials continue, and a
+        baseline that takes part again gets its whole time again. An arm that was stopped stays stopped.
         """
         while True:
             decision = self.decide(arms, rule)

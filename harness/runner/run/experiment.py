@@ -75,12 +75,13 @@ class Experiment:
 
     def sitting(self, key: str, **options: Any) -> Sitting:
         """Return a sitting with the suite's settings; `options` are those of Sitting."""
-        defaults = {
+        defaults: dict[str, Any] = {
             "settings": self.plan.suite.spec.measure,
             "record": self.record,
             "observer": self.observer,
+            "cores": len(self.plan.place.cores),
         }
-        return Sitting(key, **{**defaults, "cores": len(self.plan.place.cores), **options})
+        return Sitting(key, **defaults | options)
 
     def _keys(self, planned: PlannedCell) -> list[str]:
         """Return the addresses of all that a Cell needs, parents first."""
