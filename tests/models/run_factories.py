@@ -23,7 +23,7 @@ def other_net(width: int = 32) -> nn.Module:
 
 
 def data(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Items whose labels the untrained net above answers itself for all but a few."""
+    """Samples whose labels are the outputs of the untrained net above for all but a few."""
     rng = np.random.default_rng(0 if split == "train" else 1)
     inputs = rng.standard_normal((96, SIDE)).astype(np.float32)
     torch.manual_seed(0)
@@ -77,7 +77,7 @@ def is_killed() -> nn.Module:
 
 
 class Remembers(nn.Module):
-    """Where it is measured, looks up what it answered before; works honestly in the process that builds."""
+    """Where it is measured, looks up earlier outputs; works honestly in the process that builds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ def mortal() -> nn.Module:
 
 
 class Heavy(nn.Module):
-    """Holds so many MiB of weights, needs all of them for an answer, and next to nothing beside them."""
+    """Holds so many MiB of weights, needs all of them for an output, and next to nothing beside them."""
 
     WIDTH = 512  # 512 x 512 float32 are one MiB
 

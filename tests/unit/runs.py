@@ -18,7 +18,7 @@ from harness.store.schema import columns as columns_of
 from harness.store.schema import record_of
 from harness.store.writing import write_run
 
-ITEMS = 2_000
+SAMPLES = 2_000
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def make_run(
             if technique.status == "measured" and baseline_scores is not None:
                 scores = _worse(baseline_scores, technique.drop, rng)
                 scores = scores if group.more_is_better else 1 - scores
-                tables["scores"] += _answer_rows(ids[technique.name], scores)
+                tables["scores"] += _score_rows(ids[technique.name], scores)
                 _note_quality(tables["cells"], ids[technique.name], scores, technique, group)
     folder.mkdir(parents=True, exist_ok=True)
     _write_logs(folder, tables["cells"])
@@ -347,19 +347,19 @@ def _speed_columns(
 
 
 def _right(group: Group, drop: float, rng: np.random.Generator) -> np.ndarray[Any, Any] | None:
-    return None if group.quality is None else (rng.random(ITEMS) < group.quality - drop).astype(float)
+    return None if group.quality is None else (rng.random(SAMPLES) < group.quality - drop).astype(float)
 
 
 def _worse(scores: np.ndarray[Any, Any], drop: float, rng: np.random.Generator) -> np.ndarray[Any, Any]:
-    """The same answers with `drop` of all items lost, and a few won and lost besides."""
+    """The same scores with `drop` of all samples lost, and a few won and lost besides."""
     changed = scores.copy()
     right = np.flatnonzero(scores == 1)
-    lost = rng.choice(right, size=round(drop * ITEMS), replace=False)
+    lost = rng.choice(right, size=round(drop * SAMPLES), replace=False)
     changed[lost] = 0.0
     return changed
 
 
-def _answer_rows(cell_id: str, scores: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
+def _score_rows(cell_id: str, scores: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
     return [{"cell_id": cell_id, "sample": i, "score": float(s)} for i, s in enumerate(scores)]
 
 

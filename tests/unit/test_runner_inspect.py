@@ -69,10 +69,10 @@ def test_what_is_known_of_an_onnx_file(tmp_path: Path) -> None:
 
 def test_dimensions_are_fixed_named_or_free(tmp_path: Path) -> None:
     write_graph(tmp_path / "m.onnx", [4, 3, "height", None])
-    facts = inspect(tmp_path, inputs={"x": [3, 8, 9]})
-    assert facts["graph_inputs"] == [{"name": "x", "dtype": "float32", "dims": [4, 3, "height", None]}]
-    assert facts["fixed_batch"] == 4
-    assert facts["inputs"][0]["shape"] == [3, 8, 9]
+    found = inspect(tmp_path, inputs={"x": [3, 8, 9]})
+    assert found["graph_inputs"] == [{"name": "x", "dtype": "float32", "dims": [4, 3, "height", None]}]
+    assert found["fixed_batch"] == 4
+    assert found["inputs"][0]["shape"] == [3, 8, 9]
 
 
 @pytest.mark.parametrize(

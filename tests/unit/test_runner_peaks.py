@@ -176,7 +176,7 @@ def test_what_was_undisturbed_in_one_of_two_measurements_is_not_in_doubt() -> No
 
 
 class FakeWorker:
-    """Answers at once, as `deaths` and `asked` of the class say."""
+    """Replies at once, as `deaths` and `asked` of the class say."""
 
     deaths: ClassVar[set[str | None]] = set()
     asked: ClassVar[list[str | None]] = []

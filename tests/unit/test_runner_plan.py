@@ -136,7 +136,7 @@ def test_a_search_is_part_of_the_time_it_will_take(folder: Path, tmp_path: Path)
         return made.estimate_s(Cache(tmp_path / "cache"))[1]
 
     given = measure_s(qps=5)
-    arms = 2  # the baseline and its shadow
+    arms = 2  # the baseline and its control
     assert measure_s(latency_bound=1, search_time=7) == pytest.approx(given + arms * 3 * 7)
 
 
@@ -193,7 +193,7 @@ def test_the_same_content_has_the_same_address_whatever_its_name(folder: Path) -
     assert key(one) == key(other)
 
 
-def test_workloads_share_artifacts_where_nothing_specialises(folder: Path) -> None:
+def test_workloads_share_artifacts_where_nothing_specializes(folder: Path) -> None:
     made = plan(
         folder,
         workloads={"a": {"scenario": "single-stream"}, "b": {"scenario": "offline", "batch": 8}},
@@ -208,7 +208,7 @@ def quantized(folder: Path, place: Place = PLACE, **sections: Any) -> str:
 
 
 def test_an_address_follows_what_a_setting_comes_to_on_this_machine(folder: Path) -> None:
-    """Two machines whose processors settle it alike share the Artifact; one that does not makes its own."""
+    """Two machines whose processors resolve it alike share the Artifact; one that does not makes its own."""
     vnni = replace(PLACE, cpu_features=frozenset({"avx2", "avx512_vnni"}))
     other = replace(PLACE, cpu_features=frozenset({"avx2", "avx_vnni"}), machine_id="other")
     plain = replace(PLACE, cpu_features=frozenset({"avx2"}))
@@ -288,7 +288,7 @@ def test_quality_data_change_with_metric_and_seed(folder: Path) -> None:
     assert address() == address(techniques={"q": [QUANTIZE, ORT]})
 
 
-def test_reference_answers_change_with_the_runtime_that_gives_them(folder: Path, monkeypatch) -> None:
+def test_reference_outputs_change_with_the_runtime_that_gives_them(folder: Path, monkeypatch) -> None:
     labels = {"m": {"onnx": "m.onnx", "metric": "top-1", "dataset": "my_code:data"}}
     before = plan(folder).data_keys["m"], plan(folder, models=labels).data_keys["m"]
     version = versions.package_version
