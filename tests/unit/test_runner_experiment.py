@@ -33,10 +33,7 @@ class FakeBuilder:
     def __init__(self, _plan: Plan, _cache: Cache, logs: Path) -> None:
         self.folder = logs
 
-    def __enter__(self) -> FakeBuilder:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    def close(self) -> None: ...
 
     def build(self, job: Any) -> Artifact:
         FakeBuilder.built.append(job.title)

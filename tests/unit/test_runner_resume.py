@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from suite_texts import content, read
+from suite_texts import NoObserver, content, read
 from test_runner_plan import PLACE
 
+from harness.artifacts.cache import Cache
 from harness.errors import StoreError
 from harness.packages import package_version
 from harness.runner.experiment.measurements import Measurements
@@ -24,6 +25,7 @@ from harness.runner.run.resume import (
     refuse_other_identity,
     refuse_other_libraries,
 )
+from harness.runner.run.run import LocalRun
 from harness.store.arrays import pack
 from harness.store.info import RunInfo
 
@@ -94,6 +96,17 @@ def test_a_run_goes_on_with_the_same_code_settings_and_environment_only(
         StoreError, match=r"cannot be resumed: environment of .* has changed; start a new Run"
     ):
         refuse_other_identity(made, tmp_path, events)
+
+
+def test_a_run_that_was_killed_while_it_recorded_its_cells_records_the_others(tmp_path: Path) -> None:
+    made = make_plan(read(tmp_path, content(models={"mlp": {"zoo": "mnist-mlp"}})), PLACE)
+    first, *others = made.cells
+    machine: Any = SimpleNamespace(slug="here")
+    run = LocalRun(made, machine, tmp_path, Cache(tmp_path), NoObserver(), "harness run")
+    run.events = [{"event": "run"}, {"event": "cell", "cell_id": first, "row": {}}]
+    told: list[tuple[str, str]] = []
+    run._record_plan(info(), lambda event, cell_id, **_: told.append((event, cell_id)))
+    assert told == [("cell", cell_id) for cell_id in others]
 
 
 def test_a_journal_whose_first_line_is_damaged_is_named() -> None:

@@ -133,13 +133,7 @@ class LocalRun:
         from harness.runner.run.experiment import Experiment, Groups  # needs pandas, which a dry run does not
 
         record = journal.append
-        if not self.events:
-            record("run", info=info.model_dump(mode="json"))
-            for group in self.plan.groups:
-                for cell in group.cells:
-                    planned = self.plan.cells[cell.cell_id]
-                    row = describe_cell(planned, group) | cell_digests(planned, self.plan)
-                    record("cell", cell_id=cell.cell_id, row=row)
+        self._record_plan(info, record)
         record("session", start_ns=time.perf_counter_ns())
         report_others(record, self.observer)
         known, started = list(self.events), time.monotonic()
@@ -156,6 +150,18 @@ class LocalRun:
         Groups(experiment, info.run_id, after_trial).measure_all(known)
         if doubted := doubted_budgets(self.events, info):
             self._record_peaks(record, doubted)
+
+    def _record_plan(self, info: RunInfo, record: Callable[..., Event]) -> None:
+        """Record what the Run is and its Cells, as far as the journal lacks them."""
+        known = {event["cell_id"] for event in self.events if event["event"] == "cell"}
+        if not self.events:
+            record("run", info=info.model_dump(mode="json"))
+        for group in self.plan.groups:
+            for planned in (self.plan.cells[cell.cell_id] for cell in group.cells):
+                cell_id = planned.cell.cell_id
+                if cell_id not in known:
+                    row = describe_cell(planned, group) | cell_digests(planned, self.plan)
+                    record("cell", cell_id=cell_id, row=row)
 
     def _record_peaks(self, record: Callable[..., Event], again: Collection[int] | None = None) -> None:
         """Find the peaks. Thread budgets in `again`, whose peaks a Record exceeds, are measured again."""
