@@ -180,6 +180,12 @@ def test_a_cache_that_cannot_be_written_or_holds_nonsense_is_no_error(tmp_path: 
     (tmp_path / "cache").write_text("a file where the folder should be")
     with Inspector(tmp_path / "cache", tmp_path) as inspector:
         assert plan(tmp_path, inspector).inspections["m"]["parameters"] == 12
+    cache = tmp_path / "other"
+    for nonsense in ("", "{", "3"):
+        for file in cache.rglob("*.json"):
+            file.write_text(nonsense)
+        with Inspector(cache, tmp_path) as inspector:
+            assert plan(tmp_path, inspector).inspections["m"]["parameters"] == 12
 
 
 def test_a_dry_run_tells_it_and_imports_no_ml_library(tmp_path: Path) -> None:

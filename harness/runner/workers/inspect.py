@@ -48,8 +48,9 @@ class Inspector(contextlib.ExitStack):
             return {}
         place = self._cache / f"{self._key(model)}.json"
         with contextlib.suppress(OSError, ValueError):
-            known: Inspection = json.loads(place.read_text())
-            return known
+            known = json.loads(place.read_text())
+            if isinstance(known, dict):
+                return known
         with contextlib.suppress(WorkerError):
             found = self._ask(model)
             with contextlib.suppress(OSError):  # a cache that cannot be written
