@@ -59,7 +59,7 @@ class UnknownNameError(HarnessError):
     def __init__(
         self, kind: str, name: str, known: Iterable[str], broken: Mapping[str, str] | None = None
     ) -> None:
-        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
+        self.known = tuple(sorted(known))
         super().__init__(unknown(kind, name, self.known, broken))
 
 
@@ -67,7 +67,6 @@ class MissingPackageError(HarnessError):
     """An optional package that is not installed; the message names the extra that installs it."""
 
     def __init__(self, package: str, extra: str | None) -> None:
-        self.package, self.extra = package, extra
         remedy = f"pip install 'accel-harness[{extra}]'" if extra else f"pip install {package}"
         super().__init__(f"{package} is not installed: {remedy}")
 

@@ -35,15 +35,14 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 def import_versions(modules: Iterable[str]) -> dict[str, str]:
     """Return the versions of the distributions that hold these modules; none of the standard library."""
-    wanted = set(modules) - sys.stdlib_module_names
-    return _versions({name for module in wanted for name in _distributions(module)})
+    return _versions(name for module in set(modules) - sys.stdlib_module_names for name in _holders(module))
 
 
 def requirement_versions(module: str) -> dict[str, str]:
     """Return the versions of the distribution that holds a top-level module, and of what it requires here."""
-    own = _distributions(module)
+    own = _holders(module)
     required = (line for name in own for line in metadata.requires(name) or () if "extra ==" not in line)
-    return _versions({*own, *(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required)})
+    return _versions([*own, *(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required)])
 
 
 def missing_package(packages: Iterable[str], extra: str | None) -> str | None:
@@ -76,22 +75,13 @@ def _providers(package: str) -> tuple[str, ...]:
 
 
 def _versions(names: Iterable[str]) -> dict[str, str]:
-    found = {}
-    for name in sorted(names):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # required on other systems only
-            continue
-    return found
+    """Return the versions of those that are installed; others are required on other systems only."""
+    return {name: version for name in sorted(set(names)) if (version := package_version(name)) != ABSENT}
 
 
-def _distributions(module: str) -> list[str]:
-    """Names of the distributions that hold a module: its own name mostly, which is quick to find."""
-    try:
-        metadata.version(module)
-    except metadata.PackageNotFoundError:
-        return sorted(set(_by_module().get(module, ())))
-    return [module]
+def _holders(module: str) -> Iterable[str]:
+    """Return the distributions that hold a module: mostly the one of its name, which is quick to find."""
+    return [module] if package_version(module) != ABSENT else _by_module().get(module, ())
 
 
 @functools.cache

@@ -40,15 +40,15 @@ class Registry(Generic[T]):
         self._loaded = False
         _ALL.add(self)
 
-    def add(self, name: str, item: T) -> T:
-        """Register `item` under `name`. Raises HarnessError for a second, different item of that name."""
-        if name in self._items and self._items[name] is not item:
+    def add(self, name: str, entry: T) -> T:
+        """Register `entry` under `name`. Raises HarnessError for a second, different entry of that name."""
+        if name in self._items and self._items[name] is not entry:
             raise HarnessError(f"two {self.kind}s are called {name!r}")
-        self._items[name] = item
-        return item
+        self._items[name] = entry
+        return entry
 
     def get(self, name: str) -> T:
-        """Return the item called `name`, or raise UnknownNameError with the nearest name."""
+        """Return the entry called `name`, or raise UnknownNameError with the nearest name."""
         self._load()
         if name not in self._items:
             raise UnknownNameError(self.kind, name, self._items, self.broken)
@@ -64,16 +64,16 @@ class Registry(Generic[T]):
         return sorted(self._items)
 
     def items(self) -> Iterator[tuple[str, T]]:
-        """Return all names with their items, sorted by name."""
+        """Return all names with their entries, sorted by name."""
         self._load()
         return iter(sorted(self._items.items(), key=lambda pair: pair[0]))
 
     def values(self) -> list[T]:
-        """Return all items, sorted by name."""
-        return [item for _, item in self.items()]
+        """Return all entries, sorted by name."""
+        return [entry for _, entry in self.items()]
 
     def registered(self) -> list[T]:
-        """Return the items registered so far. Loads nothing, so a module may call it while it registers."""
+        """Return the entries registered so far. Loads nothing, so a module may call it while it registers."""
         return list(self._items.values())
 
     def __contains__(self, name: str) -> bool:
@@ -87,8 +87,8 @@ class Registry(Generic[T]):
         package = importlib.import_module(self.package)
         for module in pkgutil.walk_packages(package.__path__, prefix=f"{self.package}."):
             importlib.import_module(module.name)
-        for entry in entry_points(group=self.group) if self.group else ():
+        for point in entry_points(group=self.group) if self.group else ():
             try:
-                entry.load()
+                point.load()
             except (Exception, SystemExit) as error:  # a user's plug-in may raise any error
-                self.broken[entry.name] = f"{entry.value}: {type(error).__name__}: {error}"
+                self.broken[point.name] = f"{point.value}: {type(error).__name__}: {error}"

@@ -45,6 +45,11 @@ class Artifact:
         return max((int(step["build_peak_rss_bytes"]) for step in self.steps), default=0)
 
     @property
+    def last_step(self) -> str:
+        """Return the name of the last build step; empty for the model as given."""
+        return str(self.steps[-1]["step"]) if self.steps else ""
+
+    @property
     def lowered(self) -> bool:
         """Return whether a step reports low precision; a step that compiles then reports what came of it."""
         return any("low_precision_weight_share" in (step.get("details") or {}) for step in self.steps)

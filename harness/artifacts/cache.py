@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +33,6 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the output of `harness cache`."""
-
-    key: str
-    format: str
-    payload_bytes: int
-    last_step: str
 
 
 class Cache:
@@ -96,15 +85,13 @@ class Cache:
             raise BuildError(f"the Artifact cache {self.folder} cannot be written")
         return found
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[Artifact]:
         """Return all Artifacts, largest first."""
         found = []
         for manifest in self.folder.glob(f"*/{MANIFEST}"):
             with contextlib.suppress(BuildError):
-                artifact = read_artifact(manifest.parent)
-                last = str(artifact.steps[-1]["step"]) if artifact.steps else ""
-                found.append(Entry(artifact.key, artifact.format, artifact.payload_bytes, last))
-        return sorted(found, key=lambda entry: -entry.payload_bytes)
+                found.append(read_artifact(manifest.parent))
+        return sorted(found, key=lambda artifact: -artifact.payload_bytes)
 
     def clear(self) -> int:
         """Remove every Artifact; return the bytes freed."""

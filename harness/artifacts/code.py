@@ -71,7 +71,7 @@ def parse_code(source: bytes) -> Code:
 
 
 def _nodes(tree: ast.AST) -> Iterator[Any]:
-    """All nodes but those inside f-strings and those under ``if TYPE_CHECKING``."""
+    """Yield all nodes but those inside f-strings and those under ``if TYPE_CHECKING``."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -90,7 +90,7 @@ def _is_text(node: Any) -> bool:
 
 
 def _statements(source: bytes, strings: list[ast.expr], docstrings: list[ast.expr]) -> bytes:
-    """Cut docstrings, comments, blank lines and spaces at line ends; keep what stands in other strings."""
+    """Cut docstrings, comments, blank lines and spaces at line ends; keep other strings as they are."""
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -113,7 +113,7 @@ def _statements(source: bytes, strings: list[ast.expr], docstrings: list[ast.exp
 
 
 class Imports:
-    """Follows imports between files below `roots`; what `left_out` says yes to is not followed."""
+    """Follows imports between files below `roots`, except files for which `left_out` returns true."""
 
     def __init__(self, roots: Iterable[Path], left_out: Callable[[Path], bool]) -> None:
         self.roots = list(dict.fromkeys(root.resolve() for root in roots))
@@ -139,7 +139,7 @@ class Imports:
         return self._direct[path]
 
     def names(self, path: Path) -> Iterator[tuple[str, list[Path]]]:
-        """Dotted names that `path` imports, and the folders where each may be found."""
+        """Yield the dotted names that `path` imports, and the folders where each may be found."""
         for level, name in parse_code(path.read_bytes()).imports:
             yield name, [path.parents[level - 1]] if 0 < level <= len(path.parents) else self.roots
 
@@ -164,21 +164,16 @@ def code_digest(base: Path, files: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
-class HarnessCode:
+class HarnessCode(Imports):
     """The files of the harness below `folder`, and those below `plugin` (a package or a file) beside them."""
 
     def __init__(self, folder: Path = HARNESS, plugin: Path | None = None) -> None:
         self.folder, self.plugin = folder.resolve(), plugin
-        roots = [folder.parent, *([plugin.parent] if plugin else [])]
-        self._imports = Imports(roots, self._left_out)
-
-    def files(self, paths: Iterable[Path]) -> list[Path]:
-        """Return the files that `paths` use, themselves among them."""
-        return self._imports.closure(paths)
+        super().__init__([folder.parent, *([plugin.parent] if plugin else [])], self._left_out)
 
     def digest(self, paths: Iterable[Path]) -> str:
         """Hash the code that `paths` use."""
-        return code_digest(self.folder.parent, self.files(paths))
+        return code_digest(self.folder.parent, self.closure(paths))
 
     def _left_out(self, file: Path) -> bool:
         if not file.is_relative_to(self.folder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 
 import typer
 
@@ -24,7 +23,9 @@ def show_cache(context: typer.Context, as_json: AsJson = False) -> ExitCode:
     cache = Cache()
     entries = cache.entries()
     if as_json:
-        return print_json({"folder": str(cache.folder), "artifacts": [asdict(entry) for entry in entries]})
+        names = ("key", "format", "payload_bytes", "last_step")
+        artifacts = [{name: getattr(entry, name) for name in names} for entry in entries]
+        return print_json({"folder": str(cache.folder), "artifacts": artifacts})
     for entry in entries:
         size = quantity(entry.payload_bytes, "bytes")
         sys.stdout.write(f"{entry.key}  {size:>9}  {entry.format:<13} {entry.last_step or 'source model'}\n")

@@ -126,7 +126,7 @@ def _measure(measure: Measure, trials: int | None, seconds: str | None) -> Measu
 def _summaries(baselines: Baselines, run: NoiseRun) -> Findings:
     from harness.analysis.noise_study.power import summarize
 
-    found = run.findings().experiments
+    found = run.experiments()
     return {
         planned.cell.name: (
             len(found[group]),

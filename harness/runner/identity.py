@@ -80,14 +80,18 @@ def cell_digests(planned: PlannedCell, plan: Plan) -> dict[str, str]:
     return {f"{kind}_digest": digest(content) for kind, content in found.items() if kind not in unknown}
 
 
+def packages_of(planned: PlannedCell) -> set[str]:
+    """Return the packages that a Cell is built and run with."""
+    cell, steps = planned.cell, [job.stage.step for job in planned.jobs if job.stage]
+    source, scenario = cell.model.source, SCENARIOS.get(cell.workload.scenario)
+    own = {"numpy", *SOURCE_PACKAGES, *source.needs(cell.model.config)[0]}
+    return own.union(cell.pipeline.runtime.packages, scenario.packages, *(step.packages for step in steps))
+
+
 def cell_libraries(planned: PlannedCell) -> dict[str, str]:
     """Return the versions of Python and of all distributions that a Cell is built and run with."""
-    cell = planned.cell
-    packages = {"numpy", *SOURCE_PACKAGES, *cell.model.source.needs(cell.model.config)[0]}
-    packages.update(cell.pipeline.runtime.packages, SCENARIOS.get(cell.workload.scenario).packages)
-    for job in planned.jobs:
-        packages.update(job.stage.step.packages if job.stage else ())
-    return versions_of(packages) | cell.model.identity.libraries | {"python": platform.python_version()}
+    libraries = versions_of(packages_of(planned)) | planned.cell.model.identity.libraries
+    return libraries | {"python": platform.python_version()}
 
 
 def artifact_digest(planned: PlannedCell, artifact: Artifact) -> str:

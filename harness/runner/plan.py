@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from harness.artifacts.cache import Cache
-from harness.errors import DataError, Problem
+from harness.errors import DataError, HarnessError, Problem
 from harness.formats.target import Target
 from harness.measure.scenarios.registry import SCENARIOS, Scenario
 from harness.packages import missing_package
 from harness.runner.addresses import data_address, source_address, step_address
-from harness.runner.workers.inspect import Facts, Inspector
+from harness.runner.workers.inspect import Inspection, Inspector
 from harness.runtimes.registry import Runtime
 from harness.stats.planning import WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
@@ -50,12 +51,8 @@ class Job:
     @property
     def title(self) -> str:
         """Return model and step, for readers."""
-        what = (
-            self.stage.step.name
-            if self.stage
-            else {"source": "as given", "data": "evaluation data"}[self.kind]
-        )
-        return f"{self.model.name}: {what}"
+        whole = {"source": "as given", "data": "evaluation data"}
+        return f"{self.model.name}: {self.stage.step.name if self.stage else whole[self.kind]}"
 
 
 @dataclass
@@ -77,9 +74,9 @@ class PlannedCell:
 class Plan:
     """All Groups, all Cells by id, and all builds in an order in which parents come first.
 
-    `data_keys` are the addresses of the evaluation data, `facts` the results of inspections (zoo/source.py),
-    both by model name. `problems` are faults of models that an inspection found: their builds will fail. A
-    Plan can grow: see `add`.
+    `data_keys` are the addresses of the evaluation data, `inspections` the results of `Source.inspect`, both
+    by model name. `problems` are faults that inspections found: the builds of those models will fail. A Plan
+    can grow: see `add`.
     """
 
     suite: CheckedSuite
@@ -88,20 +85,28 @@ class Plan:
     cells: dict[str, PlannedCell] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     data_keys: dict[str, str] = field(default_factory=dict)
-    facts: dict[str, Facts] = field(default_factory=dict)
+    inspections: dict[str, Inspection] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._planner = _Planner(self)
+        """Prepare what several Cells share, so that it is found out once."""
+        self._seed = self.suite.spec.measure.seed
+        self._chains: dict[tuple[int, int, Target], tuple[Job, ...] | str] = {}
+        self._missing = functools.cache(missing_package)
+        self._missing_for: Callable[[Runtime | Scenario], str | None] = functools.cache(lambda e: e.missing())
 
     def add(self, cell: Cell) -> PlannedCell:
         """Plan one Cell more: its target, its builds and its Group. Does nothing for a Cell that it holds.
 
-        The first Cell of a Group starts that Group, without a baseline.
+        The first Cell of a Group starts that Group, without a baseline. Raises HarnessError where the Plan
+        has another model of the same name.
         """
         if (known := self.cells.get(cell.cell_id)) is not None:
             return known
-        planned = self.cells[cell.cell_id] = self._planner.cell(cell)
+        models = (planned.cell.model for planned in self.cells.values())
+        if any(model.name == cell.model.name and model != cell.model for model in models):
+            raise HarnessError(f"the Plan has another model called {cell.model.name!r}")
+        planned = self.cells[cell.cell_id] = self._plan(cell)
         for i, group in enumerate(self.groups):
             if group.group_id == cell.group_id:
                 self.groups[i] = replace(group, cells=(*group.cells, cell))
@@ -138,46 +143,7 @@ class Plan:
             measure += arms * (trials * (GUESS_START_S + warm_s) + around * spec.max_time)
         return build, measure
 
-
-def make_plan(suite: CheckedSuite, place: Place, inspector: Inspector | None = None) -> Plan:
-    """Expand the suite and decide for each Cell whether and how it runs here.
-
-    With an inspector, the Plan also knows what is in the models' files.
-    """
-    plan = Plan(suite, place, expand(suite))
-    if inspector is not None:
-        _inspect(plan, inspector)
-    for group in plan.groups:
-        for cell in group.cells:
-            plan.cells[cell.cell_id] = plan._planner.cell(cell)
-    return plan
-
-
-def _inspect(plan: Plan, inspector: Inspector) -> None:
-    """Add what the inspection of the suite's models tells, and which models it refuses."""
-    for name, model in plan.suite.models.items():
-        try:
-            plan.facts[name] = inspector.facts(model) or {}
-        except DataError as error:
-            key = ("models", name, model.source.key)
-            plan.problems.append(plan.suite.document.problem(key, str(error)))
-
-
-def _missing_for(entry: Runtime | Scenario) -> str | None:
-    return entry.missing()
-
-
-class _Planner:
-    """Makes jobs and their addresses; what several Cells share is worked out once."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.seed = plan.suite.spec.measure.seed
-        self._chains: dict[tuple[int, int, Target], tuple[Job, ...] | str] = {}
-        self._missing = functools.cache(missing_package)
-        self._missing_for = functools.cache(_missing_for)
-
-    def cell(self, cell: Cell) -> PlannedCell:
+    def _plan(self, cell: Cell) -> PlannedCell:
         target, skip = self._target(cell)
         skip = skip or self._unfit(cell, target)
         if skip is None:
@@ -187,19 +153,19 @@ class _Planner:
             chain = self._chains[at]
             if not isinstance(chain, str):
                 self._data(cell.model, chain[0])
-                self.plan.jobs.update({job.key: job for job in chain})
+                self.jobs.update({job.key: job for job in chain})
                 return PlannedCell(cell, target, chain)
             skip = chain
         return PlannedCell(cell, target, skip=skip)
 
     def _target(self, cell: Cell) -> tuple[Target, str | None]:
-        given = len(self.plan.place.cores)
+        given = len(self.place.cores)
         asked = given if cell.hardware.threads == "all" else cell.hardware.threads
-        target = Target(cell.workload.batch, cell.hardware.device, asked, self.plan.place.cores[:asked])
+        target = Target(cell.workload.batch, cell.hardware.device, asked, self.place.cores[:asked])
         if asked > given:
             return target, f"wants {asked} threads; this process is given {given} cores"
-        if target.device == "cuda" and self.plan.place.cuda_missing:
-            return target, self.plan.place.cuda_missing
+        if target.device == "cuda" and self.place.cuda_missing:
+            return target, self.place.cuda_missing
         return target, None
 
     def _unfit(self, cell: Cell, target: Target) -> str | None:
@@ -209,7 +175,7 @@ class _Planner:
         for entry in (pipeline.runtime, SCENARIOS.get(cell.workload.scenario)):
             if missing := self._missing_for(entry):
                 return missing
-        fixed = self.plan.facts.get(cell.model.name, {}).get("fixed_batch")
+        fixed = self.inspections.get(cell.model.name, {}).get("fixed_batch")
         if fixed not in (None, target.batch):
             return f"the model's batch is fixed to {fixed}; the workload's is {target.batch}"
         deployment = pipeline.deployment
@@ -244,26 +210,50 @@ class _Planner:
 
     def _too_old(self, step: Transform, target: Target) -> str | None:
         """Return why the GPU is too old for a step; None if it is not, or if its capability is unknown."""
-        has, needs = self.plan.place.cuda_capability, step.cuda_capability
+        has, needs = self.place.cuda_capability, step.cuda_capability
         if target.device != "cuda" or has is None or needs is None or has >= needs:
             return None
         named = (".".join(map(str, version)) for version in (needs, has))
         return "{} needs a GPU of compute capability {}; this one has {}".format(step.name, *named)
 
     def _source(self, model: Model) -> Job:
-        if model.name in self.plan.data_keys:
-            return self.plan.jobs[self.plan.source_key(model)]
+        if model.name in self.data_keys:
+            return self.jobs[self.source_key(model)]
         return Job(source_address(model), "source", model)
 
     def _step(self, model: Model, parent: Job, stage: Stage, target: Target) -> Job:
-        place = self.plan.place
+        place = self.place
         resolved = stage.step.resolve(stage.config, target, place.cpu_features)
-        key = step_address(parent.key, model, stage, target, resolved, place.machine_id, self.seed)
+        key = step_address(parent.key, model, stage, target, resolved, place.machine_id, self._seed)
         return Job(key, "step", model, (parent.key,), stage, target)
 
     def _data(self, model: Model, source: Job) -> None:
-        if model.name not in self.plan.data_keys:
-            job = Job(data_address(source.key, model, self.seed), "data", model, (source.key,))
-            self.plan.data_keys[model.name] = job.key
-            self.plan.jobs[source.key] = source
-            self.plan.jobs[job.key] = job
+        if model.name not in self.data_keys:
+            job = Job(data_address(source.key, model, self._seed), "data", model, (source.key,))
+            self.data_keys[model.name] = job.key
+            self.jobs[source.key] = source
+            self.jobs[job.key] = job
+
+
+def make_plan(suite: CheckedSuite, place: Place, inspector: Inspector | None = None) -> Plan:
+    """Expand the suite and decide for each Cell whether and how it runs here.
+
+    With an inspector, the Plan also knows what is in the models' files.
+    """
+    plan = Plan(suite, place, expand(suite))
+    if inspector is not None:
+        _inspect(plan, inspector)
+    for group in plan.groups:
+        for cell in group.cells:
+            plan.cells[cell.cell_id] = plan._plan(cell)
+    return plan
+
+
+def _inspect(plan: Plan, inspector: Inspector) -> None:
+    """Add the inspections of the suite's models, and a Problem for each model that is refused."""
+    for name, model in plan.suite.models.items():
+        try:
+            plan.inspections[name] = inspector.inspect(model)
+        except DataError as error:
+            key = ("models", name, model.source.key)
+            plan.problems.append(plan.suite.document.problem(key, str(error)))

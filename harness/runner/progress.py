@@ -1,4 +1,4 @@
-"""What is told of a Run's progress: to a display, as plain lines, or to nobody."""
+"""How a Run reports its progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Observer(Protocol):
-    """Is told of progress; must be quick, since it is called between Blocks."""
+    """Receives the progress of a Run; must be quick, because it is called between Blocks."""
 
     def phase(self, title: str, total: int) -> None:
         """Start a phase of `total` steps (build, measure)."""
@@ -18,11 +18,7 @@ class Observer(Protocol):
         """Begin a step."""
 
     def done(self, text: str = "") -> None:
-        """End a step; `text` is worth a line of its own."""
+        """End a step; `text` is shown on a line of its own."""
 
     def notice(self, text: str) -> None:
-        """Tell the person something important."""
-
-
-class NoObserver(Observer):
-    """Shows nothing."""
+        """Show something important."""

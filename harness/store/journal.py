@@ -10,9 +10,10 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from harness.errors import StoreError
+from harness.store.writing import write_atomic
 
 try:
     import fcntl
@@ -29,16 +30,15 @@ Event = dict[str, Any]
 class Journal:
     """Appends events. Each is passed to the system at once; `sync` protects them from a power cut.
 
-    Only one process can have a Run's journal open.
+    Only one process can have a Run's journal open. New events are added to `events` too.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / FILE
-        self.start_ns = time.perf_counter_ns()
+    def __init__(self, folder: Path, events: list[Event] | None = None) -> None:
+        self.folder, self.path = folder, folder / FILE
+        self.events = [] if events is None else events
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self._open()
+            self._file = self.path.open("ab", buffering=0)  # a buffer could write a torn line again later
         except OSError as error:
             self._tidy()
             raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
@@ -63,6 +63,7 @@ class Journal:
                 f"cannot write {self.path}: {error.strerror or error}. What was measured is kept; "
                 "free space on the disk, then continue with --resume"
             ) from error
+        self.events.append(entry)
         return entry
 
     def sync(self) -> None:
@@ -76,10 +77,6 @@ class Journal:
             self._file.close()
         with contextlib.suppress(OSError):
             (self.folder / BALLAST).unlink()
-
-    def _open(self) -> BinaryIO:
-        """Open without a buffer, which could write a torn line again later."""
-        return self.path.open("ab", buffering=0)
 
     def _lock(self) -> None:
         if fcntl is None:
@@ -139,8 +136,6 @@ def read_journal(folder: Path) -> list[Event]:
 
 def write_log(folder: Path, events: list[Event]) -> None:
     """Write `log.jsonl`: the journal without the arrays, which are in the Run's tables."""
-    from harness.store.writing import write_atomic
-
     bulky = ("calls_ns", "scores", "evidence")
     lines = (json.dumps({k: v for k, v in event.items() if k not in bulky}, default=str) for event in events)
     write_atomic(folder / "log.jsonl", ("\n".join(lines) + "\n").encode())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,25 +49,22 @@ class Run:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """The Records as a frame."""
-        return self._table("cells")
+        return read_table(self.folder, "cells", self.info.schema_version)
 
     @cached_property
     def blocks(self) -> pd.DataFrame:
         """One Block a row."""
-        return self._table("blocks")
+        return read_table(self.folder, "blocks", self.info.schema_version)
 
     @cached_property
     def calls(self) -> pd.DataFrame:
         """One timed call a row."""
-        return self._table("calls")
+        return read_table(self.folder, "calls", self.info.schema_version)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """One sample of the evaluation a row."""
-        return self._table("scores")
-
-    def _table(self, name: str) -> pd.DataFrame:
-        return read_table(self.folder, name, self.info.schema_version)
+        return read_table(self.folder, "scores", self.info.schema_version)
 
 
 def read_table(folder: Path, name: str, version: int = SCHEMA_VERSION) -> pd.DataFrame:
@@ -78,10 +77,8 @@ def _arrow_table(folder: Path, name: str, version: int) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = _path(folder, name, version)
     schema = arrow_schema(TABLES[name])
-    try:
-        _refuse_folder(path)
+    with _file(folder, name, version) as path:
         table = pq.read_table(path, partitioning=None)  # a folder may be called a=b
         if version == 1:
             table = version1.table(name, table)
@@ -92,22 +89,23 @@ def _arrow_table(folder: Path, name: str, version: int) -> Any:
             if field.name not in table.column_names:
                 table = table.append_column(field, pa.nulls(table.num_rows, field.type))
         return table.select([field.name for field in schema]).cast(schema)
+
+
+@contextmanager
+def _file(folder: Path, name: str, version: int) -> Iterator[Path]:
+    """Yield the file of a table; what fails while it is read is raised as StoreError."""
+    import pyarrow as pa
+
+    stem = version1.FILES.get(name, name) if version == 1 else name
+    path = folder / f"{stem}.parquet"
+    if path.is_dir():  # pyarrow would read all files in it
+        raise StoreError(f"{path} is damaged: it is a folder")
+    try:
+        yield path
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing") from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, KeyError, pa.ArrowException) as error:
         raise StoreError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
-
-
-def _path(folder: Path, name: str, version: int) -> Path:
-    """Return the file of a table."""
-    stem = version1.FILES.get(name, name) if version == 1 else name
-    return folder / f"{stem}.parquet"
-
-
-def _refuse_folder(path: Path) -> None:
-    """Raise StoreError for a folder: pyarrow would read all files in it."""
-    if path.is_dir():
-        raise StoreError(f"{path} is damaged: it is a folder")
 
 
 def read_calls(run: Run) -> dict[tuple[str, str], list[NDArray[np.int64]]]:
@@ -116,21 +114,15 @@ def read_calls(run: Run) -> dict[tuple[str, str], list[NDArray[np.int64]]]:
     Takes much less memory than the whole table of calls: names are kept once, not once per call. Raises
     StoreError.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path, names = _path(run.folder, "calls", run.info.schema_version), ["cell_id", "arm"]
-    try:
-        _refuse_folder(path)
+    names = ["cell_id", "arm"]
+    with _file(run.folder, "calls", run.info.schema_version) as path:
         wanted = [*names, "trial", "call_ns"]
         table = pq.read_table(path, columns=wanted, read_dictionary=names, partitioning=None)
         table = table.combine_chunks().unify_dictionaries()
         trials, calls = (table.column(name).to_numpy() for name in ("trial", "call_ns"))
         cell, arm = (_codes(table.column(name)) for name in names)
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} is missing") from error
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise StoreError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     if not len(calls):
         return {}
     keys = cell[0].astype(np.int64) * (len(arm[1]) + 1) + arm[0]
@@ -158,9 +150,7 @@ def read_info(folder: Path) -> RunInfo:
     try:
         content = json.loads(path.read_bytes())
         version = content.get("schema_version") if isinstance(content, dict) else None
-        if (
-            isinstance(version, int) and version > SCHEMA_VERSION
-        ):  # anything may have changed: looked at first
+        if isinstance(version, int) and version > SCHEMA_VERSION:  # first, as anything may have changed
             raise StoreError(
                 f"{path} has schema version {version}; this harness reads up to {SCHEMA_VERSION}: update it"
             )
@@ -186,18 +176,12 @@ def load(folder: Path) -> Run:
 
 def glance(folder: Path) -> Run:
     """Open a Run; check only the ends of its tables, read nothing of them. Raises StoreError."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     run = Run(folder, read_info(folder))
     for name in TABLES:
-        path = _path(folder, name, run.info.schema_version)
-        try:
+        with _file(folder, name, run.info.schema_version) as path:
             pq.read_metadata(path)
-        except FileNotFoundError as error:
-            raise StoreError(f"{path} is missing") from error
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     return run
 
 

@@ -100,13 +100,11 @@ def record_of(found: Mapping[str, Any]) -> Record:
     return Record(**(known | lists))
 
 
-def markdown(table: type) -> str:
-    """Return the columns of a table class as a Markdown table."""
-    rows = [f"| `{c.name}` | {c.kind} | {c.unit} | {c.meaning} |" for c in columns(table)]
-    return "\n".join(["| column | type | unit | meaning |", "|---|---|---|---|", *rows])
-
-
 def documentation() -> str:
     """Return what docs/run-format.md says of all tables, between its markers."""
-    parts = [f"### `{name}.parquet`\n\n{markdown(table)}" for name, table in TABLES.items()]
+    parts = []
+    for name, table in TABLES.items():
+        rows = [f"| `{c.name}` | {c.kind} | {c.unit} | {c.meaning} |" for c in columns(table)]
+        head = [f"### `{name}.parquet`", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
+        parts.append("\n".join([*head, *rows]))
     return "\n\n".join(parts)

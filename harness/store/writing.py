@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,8 @@ def publish(partial: Path, final: Path) -> None:
         raise StoreError(f"cannot rename {partial} to {final}: {error.strerror or error}") from error
 
 
-def remove_empty_files(folder: Path, names: Iterable[str] = ("*",)) -> None:
+def remove_empty_files(folder: Path) -> None:
     """Remove empty files (logs of workers that printed nothing)."""
-    for pattern in names:
-        for path in folder.glob(pattern):
-            if path.is_file() and path.stat().st_size == 0:
-                path.unlink()
+    for path in folder.glob("*"):
+        if path.is_file() and path.stat().st_size == 0:
+            path.unlink()

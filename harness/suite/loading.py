@@ -190,7 +190,7 @@ def _is_merge(node: Node) -> bool:
 
 
 def _override(base: Document, own: Document) -> Document:
-    """Merge `own` over `base`, and drop the places of values that `own` replaces or removes."""
+    """Merge `own` over `base`, and remove the places of values that `own` replaces or removes."""
     places = dict(base.places)
     data = dict(_merge(base.data, own.data, (), places))
     return Document(own.path, own.text, data, {**places, **own.places})

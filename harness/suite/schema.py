@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from harness.config import Config
-from harness.errors import unknown
 from harness.units import Points, Seconds, Share
 from harness.zoo.registry import METRICS
 
 
 def _known_metric(name: str) -> str:
     if name not in METRICS:
-        raise ValueError(unknown("metric", name, METRICS.names()))
+        raise ValueError(METRICS.unknown(name))
     return name
 
 

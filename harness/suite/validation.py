@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from harness.artifacts.cache import digest
+from harness.config import Config
 from harness.errors import DataError, Problem, SuiteError, unknown
 from harness.measure.scenarios.registry import SCENARIOS, Workload
 from harness.suite.loading import Document, Key, read_document
@@ -20,14 +21,6 @@ from harness.zoo.source import SOURCES, ModelIdentity, Source, SourceConfig
 
 NAMING = ("models", "workloads", "hardware", "techniques")
 """Sections whose keys are names chosen by the suite."""
-
-
-class HasContent(Protocol):
-    """A part of a Cell."""
-
-    def content(self) -> Any:
-        """Return as JSON what identifies it, without settings that equal their defaults."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +39,7 @@ class Model:
 
 @dataclass(frozen=True)
 class CheckedSuite:
-    """A suite without problems."""
+    """A suite without problems. `document` has the path and the text of its file (not of what it extends)."""
 
     document: Document
     spec: Suite
@@ -56,19 +49,9 @@ class CheckedSuite:
     baseline: str
 
     @property
-    def path(self) -> Path:
-        """Return the path of the suite file."""
-        return self.document.path
-
-    @property
-    def text(self) -> str:
-        """Return the suite file's text, without the file that it extends."""
-        return self.document.text
-
-    @property
     def folder(self) -> Path:
         """Return the suite file's folder; paths in the suite are relative to it."""
-        return self.path.resolve().parent
+        return self.document.path.resolve().parent
 
     @property
     def sha256(self) -> str:
@@ -197,7 +180,9 @@ def _patterns(document: Document) -> Iterator[tuple[Key, str, str]]:
                         yield (section, i, kind, j), kind, name
 
 
-def _duplicates(document: Document, section: str, named: Mapping[str, HasContent]) -> list[Problem]:
+def _duplicates(
+    document: Document, section: str, named: Mapping[str, Model | Config | Pipeline]
+) -> list[Problem]:
     """Find names with the same content: they would be one Cell twice."""
     first: dict[str, str] = {}
     problems = []

@@ -77,7 +77,7 @@ def is_killed() -> nn.Module:
 
 
 class Remembers(nn.Module):
-    """Where it is measured, looks up what it answered before; works honestly in the process that builds."""
+    """Where it is measured, looks up earlier outputs; works honestly in the process that builds."""
 
     def __init__(self) -> None:
         super().__init__()

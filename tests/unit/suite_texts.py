@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from harness.errors import Problem, SuiteError
+from harness.runner.progress import Observer
 from harness.suite.validation import CheckedSuite, read_suite
 
 TEXT = """\
@@ -25,6 +26,10 @@ techniques:
   ort: [{runtime: onnxruntime}]
   int8: [{quantize: {method: static}}, {runtime: onnxruntime}]
 """
+
+
+class NoObserver(Observer):
+    """Shows nothing."""
 
 
 def content(**sections: Any) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def test_an_edit_of_each_helper_changes_the_digest_and_documentation_does_not(tr
     start = [tree / path_of(step)]
     before = HarnessCode(tree).digest(start)
     assert before == harness_code().digest([HARNESS / path_of(step)])
-    helpers = HarnessCode(tree).files(start)
+    helpers = HarnessCode(tree).closure(start)
     for file in helpers:
         text = file.read_text()
         file.write_text(f"{text}CHANGED = 1\n")
@@ -139,7 +139,7 @@ def test_an_edit_of_each_helper_changes_the_digest_and_documentation_does_not(tr
 @pytest.mark.parametrize("step", STEPS)
 def test_an_edit_of_another_module_does_not_change_the_digest(tree: Path, step: str) -> None:
     start = [tree / path_of(step)]
-    used = HarnessCode(tree).files(start)
+    used = HarnessCode(tree).closure(start)
     before = HarnessCode(tree).digest(start)
     others = [file for file in tree.rglob("*.py") if file not in used]
     assert {"errors.py", "cli.py"} <= {file.name for file in others}
@@ -166,7 +166,7 @@ def test_an_edit_of_another_module_does_not_change_the_digest(tree: Path, step: 
     ],
 )
 def test_the_helpers_and_the_steps_inside_a_step_are_found(step: str, helpers: tuple[str, ...]) -> None:
-    files = harness_code().files([HARNESS / path_of(step)])
+    files = harness_code().closure([HARNESS / path_of(step)])
     for helper in helpers:
         assert (HARNESS / "techniques" / f"{helper}.py").resolve() in files
 
@@ -200,7 +200,7 @@ def test_a_plug_ins_package_counts_and_not_what_lies_beside_it(
     (tmp_path / "plug" / "helper.py").write_text("x = 2\n")
     assert digest() != before
     finetuning = (HARNESS / "techniques/finetuning.py").resolve()
-    assert finetuning in HarnessCode(plugin=tmp_path / "plug").files([tmp_path / "plug" / "step.py"])
+    assert finetuning in HarnessCode(plugin=tmp_path / "plug").closure([tmp_path / "plug" / "step.py"])
 
 
 def test_a_function_without_a_file_has_no_code() -> None:

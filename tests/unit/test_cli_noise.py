@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from suite_texts import content, write
+from suite_texts import NoObserver, content, write
 
 import harness.cli
 from harness.analysis.noise_study.power import Experiment, summarize
@@ -18,7 +18,6 @@ from harness.errors import HarnessError, StoreError
 from harness.runner.noise_study.experiments import arms_for
 from harness.runner.noise_study.study import NoiseRun, baselines_of, read_experiments
 from harness.runner.plan import Place, make_plan
-from harness.runner.progress import NoObserver
 from harness.runner.run.run import plan_here
 from harness.store.journal import FILE
 from harness.suite.validation import read_suite

@@ -11,7 +11,7 @@ from clocks import FakeClock
 from harness.measure.clock import PerfClock
 from harness.runner.workers.audits import repeated_input
 from harness.runner.workers.audits.constant_output import MIN_WHOLE, ConstantOutput
-from harness.runner.workers.audits.registry import AUDITS, Audits, Subject
+from harness.runner.workers.audits.registry import AUDITS, Subject
 from harness.runner.workers.audits.repeated_input import MAX_PAIRS, MIN_PAIRS, RepeatedInput, is_cached
 from harness.runner.workers.audits.same_outputs import MAX_VALUES, RELATIVE, SameOutputs, difference, sampled
 
@@ -315,7 +315,7 @@ def test_real_work_on_a_real_clock_passes_and_a_real_cache_does_not() -> None:
 
 def test_all_audits_are_found_and_speak_for_themselves() -> None:
     assert {"constant-output", "repeated-input", "same-outputs"} <= set(AUDITS.names())
-    findings = Audits().findings()
-    assert [one["audit"] for one in findings] == AUDITS.names()
-    assert {one["state"] for one in findings} == {None}
+    findings = [cls().finding() for cls in AUDITS.values()]
+    assert [one.audit for one in findings] == AUDITS.names()
+    assert {one.state for one in findings} == {None}
     assert repeated_input.RepeatedInput in AUDITS.values()

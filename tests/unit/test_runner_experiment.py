@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from suite_texts import content, read
+from suite_texts import NoObserver, content, read
 from test_runner_noise_experiments import Fake
 
 from harness.artifacts.artifact import Artifact
@@ -15,7 +15,6 @@ from harness.errors import WorkerError
 from harness.runner.experiment.measurements import ratio
 from harness.runner.experiment.stopping_rule import stopping_rule
 from harness.runner.plan import Place, Plan, make_plan
-from harness.runner.progress import NoObserver
 from harness.runner.run import builds
 from harness.runner.run.experiment import Experiment
 from harness.suite.matrix import Cell
@@ -34,10 +33,7 @@ class FakeBuilder:
     def __init__(self, _plan: Plan, _cache: Cache, logs: Path) -> None:
         self.folder = logs
 
-    def __enter__(self) -> FakeBuilder:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    def close(self) -> None: ...
 
     def build(self, job: Any) -> Artifact:
         FakeBuilder.built.append(job.title)
@@ -75,14 +71,14 @@ def test_a_cell_is_added_built_and_measured_after_others(tmp_path: Path, cells: 
     rule = stopping_rule(suite.spec.measure)
     sitting = made.sitting("growing", evaluate=False, start=Fake)
 
-    made.add(ort)
+    made.plan.add(ort)
     made.build([ort])
     baseline = [made.arm(ort, "baseline"), made.arm(ort, "control")]
     sitting.measure(baseline, rule)
     first = list(FakeBuilder.built)
     assert len(first) == 3  # the model, its evaluation data, its export
 
-    made.add(eager)
+    made.plan.add(eager)
     made.build([eager])
     assert FakeBuilder.built == first  # what is there already is not built again
     slow = made.arm(eager, slowdown=0.25)
@@ -97,7 +93,7 @@ def test_a_cell_that_cannot_be_built_says_why_and_is_not_tried_again(tmp_path: P
     (_, ort, int8), suite = cells
     made = experiment(tmp_path, Plan(suite, PLACE), [])
     FakeBuilder.fails = "quantize"
-    planned = [made.add(cell) for cell in (ort, int8)]
+    planned = [made.plan.add(cell) for cell in (ort, int8)]
     made.build()
     assert made.failure(planned[0]) is None
     reason, log = made.failure(planned[1]) or ("", "")
@@ -132,7 +128,7 @@ def test_a_cell_that_cannot_run_here_is_added_with_its_reason_and_nothing_is_bui
 ) -> None:
     (eager, *_), suite = cells
     made = experiment(tmp_path, Plan(suite, Place((), "no GPU", frozenset(), "here")), [])
-    assert "wants 1 threads" in (made.add(eager).skip or "")
+    assert "wants 1 threads" in (made.plan.add(eager).skip or "")
     made.build([eager])
     assert FakeBuilder.built == []
     assert made.arms(made.plan.groups[0]) == []

@@ -1,4 +1,4 @@
-"""Inspection: facts about an ONNX file at plan time, by a worker that is asked once."""
+"""Inspection of an ONNX file at plan time, by a worker that is asked once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def inspect(folder: Path, **fields: Any) -> dict[str, Any]:
     return source.inspect(source.config.model_validate({"onnx": "m.onnx", **fields}), folder)
 
 
-def test_the_facts_of_an_onnx_file(tmp_path: Path) -> None:
+def test_what_is_known_of_an_onnx_file(tmp_path: Path) -> None:
     write_onnx(tmp_path / "m.onnx")
     assert json.loads(json.dumps(inspect(tmp_path))) == {
         "inputs": [TensorSpec(name="x", shape=(4,)).model_dump(mode="json")],
@@ -69,10 +69,10 @@ def test_the_facts_of_an_onnx_file(tmp_path: Path) -> None:
 
 def test_dimensions_are_fixed_named_or_free(tmp_path: Path) -> None:
     write_graph(tmp_path / "m.onnx", [4, 3, "height", None])
-    facts = inspect(tmp_path, inputs={"x": [3, 8, 9]})
-    assert facts["graph_inputs"] == [{"name": "x", "dtype": "float32", "dims": [4, 3, "height", None]}]
-    assert facts["fixed_batch"] == 4
-    assert facts["inputs"][0]["shape"] == [3, 8, 9]
+    found = inspect(tmp_path, inputs={"x": [3, 8, 9]})
+    assert found["graph_inputs"] == [{"name": "x", "dtype": "float32", "dims": [4, 3, "height", None]}]
+    assert found["fixed_batch"] == 4
+    assert found["inputs"][0]["shape"] == [3, 8, 9]
 
 
 @pytest.mark.parametrize(
@@ -111,15 +111,15 @@ def test_a_plan_names_the_file_and_the_model_that_cannot_be_used(tmp_path: Path)
     ]
     skips = {planned.cell.model.name: planned.skip for planned in made.cells.values()}
     assert skips == {"m": None, "four": "the model's batch is fixed to 4; the workload's is 2"}
-    assert made.facts["four"]["fixed_batch"] == 4
+    assert made.inspections["four"]["fixed_batch"] == 4
 
 
-def test_facts_are_asked_for_once_as_long_as_the_model_is_the_same(
+def test_a_model_is_inspected_once_as_long_as_the_model_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_onnx(tmp_path / "m.onnx")
     with Inspector(tmp_path / "cache", tmp_path) as inspector:
-        first = plan(tmp_path, inspector).facts
+        first = plan(tmp_path, inspector).inspections
     assert first["m"]["parameters"] == 12
 
     def refuse(*_: Any, **__: Any) -> None:
@@ -127,7 +127,7 @@ def test_facts_are_asked_for_once_as_long_as_the_model_is_the_same(
 
     with monkeypatch.context() as patch, Inspector(tmp_path / "cache", tmp_path) as inspector:
         patch.setattr(module, "Worker", refuse)
-        assert plan(tmp_path, inspector).facts == first
+        assert plan(tmp_path, inspector).inspections == first
         write_onnx(tmp_path / "m.onnx", seed=1)
         with pytest.raises(AssertionError, match="a worker was started"):
             plan(tmp_path, inspector)
@@ -149,15 +149,43 @@ def test_a_worker_that_fails_leaves_the_model_to_its_build(
     with Inspector(tmp_path / "cache", tmp_path) as inspector:
         made = plan(tmp_path, inspector)
     assert made.problems == []
-    assert made.facts == {"m": {}}
+    assert made.inspections == {"m": {}}
     assert [planned.skip for planned in made.cells.values()] == [None]
+
+
+def test_a_worker_that_dies_costs_one_model_its_inspection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_onnx(tmp_path / "m.onnx")
+    write_onnx(tmp_path / "n.onnx", seed=1)
+    started: list[Any] = []
+
+    class Dying(module.Worker):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self)
+            if len(started) == 1:
+                self.kill()
+
+    monkeypatch.setattr(module, "Worker", Dying)
+    with Inspector(tmp_path / "cache", tmp_path) as inspector:
+        made = plan(tmp_path, inspector, models={"m": {"onnx": "m.onnx"}, "n": {"onnx": "n.onnx"}})
+    assert made.inspections["m"] == {}
+    assert made.inspections["n"]["parameters"] == 12
+    assert len(started) == 2
 
 
 def test_a_cache_that_cannot_be_written_or_holds_nonsense_is_no_error(tmp_path: Path) -> None:
     write_onnx(tmp_path / "m.onnx")
     (tmp_path / "cache").write_text("a file where the folder should be")
     with Inspector(tmp_path / "cache", tmp_path) as inspector:
-        assert plan(tmp_path, inspector).facts["m"]["parameters"] == 12
+        assert plan(tmp_path, inspector).inspections["m"]["parameters"] == 12
+    cache = tmp_path / "other"
+    for nonsense in ("", "{", "3"):
+        for file in cache.rglob("*.json"):
+            file.write_text(nonsense)
+        with Inspector(cache, tmp_path) as inspector:
+            assert plan(tmp_path, inspector).inspections["m"]["parameters"] == 12
 
 
 def test_a_dry_run_tells_it_and_imports_no_ml_library(tmp_path: Path) -> None:

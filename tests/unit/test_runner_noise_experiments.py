@@ -8,14 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from suite_texts import content, read
+from suite_texts import NoObserver, content, read
 
 from harness.artifacts.cache import Cache
 from harness.errors import WorkerError
 from harness.runner.noise_study.experiments import Experiments, arms_for
 from harness.runner.noise_study.study import baselines_of, read_experiments
 from harness.runner.plan import Place, make_plan
-from harness.runner.progress import NoObserver
 from harness.runner.run.experiment import Experiment
 from harness.store.arrays import pack
 

@@ -1,4 +1,4 @@
-"""Roofs of a Plan: measured once a thread budget, kept, and never in the way of a Run."""
+"""Peaks of a Plan: measured once a thread budget, kept, and never in the way of a Run."""
 
 import json
 from dataclasses import asdict
@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from suite_texts import NoObserver
 
 from harness.artifacts.cache import Cache
 from harness.devices.peaks.bandwidth import Bandwidth
@@ -14,7 +15,6 @@ from harness.devices.peaks.compute import Products, Rate
 from harness.devices.peaks.registry import GEMMS, Gemm
 from harness.errors import WorkerError
 from harness.formats.target import Target
-from harness.runner.progress import NoObserver
 from harness.runner.run import peaks as module
 from harness.runner.run.peaks import find_peaks, higher, measure_peaks, with_notes
 
@@ -176,7 +176,7 @@ def test_what_was_undisturbed_in_one_of_two_measurements_is_not_in_doubt() -> No
 
 
 class FakeWorker:
-    """Answers at once, as `deaths` and `asked` of the class say."""
+    """Replies at once, as `deaths` and `asked` of the class say."""
 
     deaths: ClassVar[set[str | None]] = set()
     asked: ClassVar[list[str | None]] = []

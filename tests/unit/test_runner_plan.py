@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from harness import packages as versions
 from harness.artifacts.cache import Cache
-from harness.errors import SuiteError
+from harness.errors import HarnessError, SuiteError
 from harness.measure.scenarios.registry import SCENARIOS
 from harness.runner import addresses as module
 from harness.runner.plan import Place, Plan, make_plan
@@ -136,7 +136,7 @@ def test_a_search_is_part_of_the_time_it_will_take(folder: Path, tmp_path: Path)
         return made.estimate_s(Cache(tmp_path / "cache"))[1]
 
     given = measure_s(qps=5)
-    arms = 2  # the baseline and its shadow
+    arms = 2  # the baseline and its control
     assert measure_s(latency_bound=1, search_time=7) == pytest.approx(given + arms * 3 * 7)
 
 
@@ -177,13 +177,23 @@ def test_a_cell_that_cannot_run_is_added_with_its_reason(folder: Path) -> None:
     assert [len(group.cells) for group in made.groups] == [1, 1]
 
 
+def test_another_model_of_the_same_name_is_not_added(folder: Path) -> None:
+    made = plan(folder)
+    write_onnx(folder / "other.onnx", seed=1)
+    (cell,) = plan(folder, models={"m": {"onnx": "other.onnx"}}).groups[0].cells
+    assert cell.model.name in made.data_keys
+    with pytest.raises(HarnessError, match="the Plan has another model called 'm'"):
+        made.add(cell)
+    assert cell.cell_id not in made.cells
+
+
 def test_the_same_content_has_the_same_address_whatever_its_name(folder: Path) -> None:
     one = plan(folder, techniques={"t": [QUANTIZE, ORT]})
     other = plan(folder, suite="other", techniques={"u": [QUANTIZE, ORT]}, models={"x": {"onnx": "m.onnx"}})
     assert key(one) == key(other)
 
 
-def test_workloads_share_artifacts_where_nothing_specialises(folder: Path) -> None:
+def test_workloads_share_artifacts_where_nothing_specializes(folder: Path) -> None:
     made = plan(
         folder,
         workloads={"a": {"scenario": "single-stream"}, "b": {"scenario": "offline", "batch": 8}},
@@ -198,7 +208,7 @@ def quantized(folder: Path, place: Place = PLACE, **sections: Any) -> str:
 
 
 def test_an_address_follows_what_a_setting_comes_to_on_this_machine(folder: Path) -> None:
-    """Two machines whose processors settle it alike share the Artifact; one that does not makes its own."""
+    """Two machines whose processors resolve it alike share the Artifact; one that does not makes its own."""
     vnni = replace(PLACE, cpu_features=frozenset({"avx2", "avx512_vnni"}))
     other = replace(PLACE, cpu_features=frozenset({"avx2", "avx_vnni"}), machine_id="other")
     plain = replace(PLACE, cpu_features=frozenset({"avx2"}))
@@ -278,7 +288,7 @@ def test_quality_data_change_with_metric_and_seed(folder: Path) -> None:
     assert address() == address(techniques={"q": [QUANTIZE, ORT]})
 
 
-def test_reference_answers_change_with_the_runtime_that_gives_them(folder: Path, monkeypatch) -> None:
+def test_reference_outputs_change_with_the_runtime_that_gives_them(folder: Path, monkeypatch) -> None:
     labels = {"m": {"onnx": "m.onnx", "metric": "top-1", "dataset": "my_code:data"}}
     before = plan(folder).data_keys["m"], plan(folder, models=labels).data_keys["m"]
     version = versions.package_version

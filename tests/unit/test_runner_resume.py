@@ -8,12 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from suite_texts import NoObserver, content, read
+from test_runner_plan import PLACE
 
+from harness.artifacts.cache import Cache
 from harness.errors import StoreError
 from harness.packages import package_version
 from harness.runner.experiment.measurements import Measurements
+from harness.runner.identity import cell_digests
+from harness.runner.plan import make_plan
 from harness.runner.run.experiment import next_order
-from harness.runner.run.resume import began, refuse_other_cells, refuse_other_libraries
+from harness.runner.run.provenance import describe_cell
+from harness.runner.run.resume import (
+    began,
+    refuse_other_cells,
+    refuse_other_identity,
+    refuse_other_libraries,
+)
+from harness.runner.run.run import LocalRun
 from harness.store.arrays import pack
 from harness.store.info import RunInfo
 
@@ -65,6 +77,36 @@ def test_a_run_of_other_cells_is_not_resumed() -> None:
     for other in ({"event": "artifact", "cell_id": "b"}, {"event": "cell", "cell_id": "b"}):
         with pytest.raises(StoreError, match="run cannot be resumed: the suite now has other Cells"):
             refuse_other_cells(plan("a"), Path("run"), [*known, other])
+
+
+def test_a_run_goes_on_with_the_same_code_settings_and_environment_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    made = make_plan(read(tmp_path, content(models={"mlp": {"zoo": "mnist-mlp"}})), PLACE)
+    (group, *_), (planned, *_) = made.groups, made.cells.values()
+    row = {**describe_cell(planned, group), **cell_digests(planned, made)}
+    events = [{"event": "run"}, {"event": "cell", "cell_id": planned.cell.cell_id, "row": row}]
+    refuse_other_identity(made, tmp_path, events)
+    for name, value in {"code_digest": "1", "machine_digest": "2", "status": "skipped"}.items():
+        with pytest.raises(StoreError, match=f"resumed: {name.removesuffix('_digest')} of mlp / eager / "):
+            refuse_other_identity(made, tmp_path, [{**events[1], "row": {**row, name: value}}])
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    with pytest.raises(
+        StoreError, match=r"cannot be resumed: environment of .* has changed; start a new Run"
+    ):
+        refuse_other_identity(made, tmp_path, events)
+
+
+def test_a_run_that_was_killed_while_it_recorded_its_cells_records_the_others(tmp_path: Path) -> None:
+    made = make_plan(read(tmp_path, content(models={"mlp": {"zoo": "mnist-mlp"}})), PLACE)
+    first, *others = made.cells
+    machine: Any = SimpleNamespace(slug="here")
+    run = LocalRun(made, machine, tmp_path, Cache(tmp_path), NoObserver(), "harness run")
+    run.events = [{"event": "run"}, {"event": "cell", "cell_id": first, "row": {}}]
+    told: list[tuple[str, str]] = []
+    run._record_plan(info(), lambda event, cell_id, **_: told.append((event, cell_id)))
+    assert told == [("cell", cell_id) for cell_id in others]
 
 
 def test_a_journal_whose_first_line_is_damaged_is_named() -> None:

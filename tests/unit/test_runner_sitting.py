@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from suite_texts import NoObserver
 
 from harness.artifacts.artifact import Artifact
 from harness.errors import HarnessError, StoreError, WorkerError
@@ -20,7 +21,6 @@ from harness.runner.experiment.measurements import Measurements, ratio
 from harness.runner.experiment.sitting import MIN_ROUNDS, Sitting, cut_into_parts
 from harness.runner.experiment.stopping_rule import Allotment, stopping_rule
 from harness.runner.experiment.trial import Arm
-from harness.runner.progress import NoObserver
 from harness.runner.workers.launch import Code
 from harness.store.arrays import pack
 from harness.suite.schema import Measure

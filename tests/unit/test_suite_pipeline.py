@@ -1,4 +1,4 @@
-"""Techniques as they run: what cannot be is refused, forms are fitted by the shortest chain."""
+"""Techniques as they run: impossible ones are refused, formats are connected by the shortest chain."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_conversions_are_inserted_where_a_form_does_not_fit(tmp_path, steps, for
     assert [stage.step.name for stage in pipeline(tmp_path, *steps).stages(format)] == chain
 
 
-# ------------------------------------------------- forms that nothing real has
+# ------------------------------------------------- formats that nothing real has
 
 
 class Nothing(StepConfig):
@@ -184,7 +184,7 @@ class Nothing(StepConfig):
 
 
 class CaffeSource(SourceConfig):
-    """A model in a form that nothing converts."""
+    """A model in a format that nothing converts."""
 
     caffe: str
 
@@ -249,11 +249,11 @@ def test_a_step_whose_form_no_model_can_reach_is_refused(tmp_path, registered):
     )
 
 
-# ------------------------------------------------- one name, several forms
+# ------------------------------------------------- one name, several formats
 
 
 def halves(*formats):
-    """Steps that a suite calls `halve`, one for each form."""
+    """Steps that a suite calls `halve`, one for each format."""
     made = []
     for format in formats:
         made.append(step(f"halve/{format}", (format,), format))
@@ -324,7 +324,7 @@ def shortest(edges, start, wanted):
 
 
 def test_the_inserted_chain_is_the_shortest(tmp_path, registered, monkeypatch):
-    """All graphs over a few forms, against a search through all sequences of conversions."""
+    """All graphs over a few formats, against a search through all sequences of conversions."""
     import random
 
     rng = random.Random(0)

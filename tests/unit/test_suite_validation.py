@@ -19,8 +19,8 @@ def test_the_small_suite_is_valid(tmp_path):
     assert list(suite.models) == ["mlp", "cnn"]
     assert list(suite.pipelines) == ["eager", "ort", "int8"]
     assert suite.baseline == "eager"
-    assert suite.text == TEXT
-    assert suite.path == tmp_path / "s.yaml"
+    assert suite.document.text == TEXT
+    assert suite.document.path == tmp_path / "s.yaml"
     assert suite.folder == tmp_path
 
 
@@ -268,7 +268,11 @@ def test_a_model_that_cannot_be_is_refused(tmp_path, model, where, says):
         ({"batch": 2}, ".scenario", "is missing; allowed: loadgen-multi-stream, loadgen-offline"),
         ({"scenario": 5}, ".scenario", "found 5; allowed: loadgen-multi-stream"),
         ({"scenario": "servr"}, ".scenario", "unknown scenario 'servr'; did you mean 'server'?"),
-        ({"scenario": "server"}, "", "takes qps, or latency_bound to find the highest qps that holds it"),
+        (
+            {"scenario": "server"},
+            "",
+            "needs qps, or latency_bound to find the highest qps that holds it; found neither",
+        ),
         (
             {"scenario": "server", "latency_bond": "10ms"},
             ".latency_bond",
@@ -286,7 +290,7 @@ def test_a_model_that_cannot_be_is_refused(tmp_path, model, where, says):
         (
             {"scenario": "multi-stream", "batch": 3},
             "",
-            "samples_per_query 8 is no multiple of batch 3: a query is answered in whole calls",
+            "samples_per_query 8 is no multiple of batch 3: a query is made of whole calls",
         ),
     ],
 )

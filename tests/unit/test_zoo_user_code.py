@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness import packages
 from harness.artifacts.code import HARNESS, Imports, code_digest, harness_code
 from harness.errors import DataError
 from harness.packages import import_versions, requirement_versions
@@ -150,16 +151,16 @@ def test_installed_packages_are_not_followed(suite):
 
 @pytest.mark.parametrize("line", ["import numpy", "from numpy import linalg as l", "import helper"])
 def test_versions_of_installed_packages_that_are_imported_count(suite, line, monkeypatch):
-    real = metadata.version
+    real = packages.package_version
     (suite / "helper.py").write_text("def f():\n    import numpy.linalg, os, no_such\n")
     (suite / "my_net.py").write_text(f"{line}\n")
     before = code_identity("my_net:f", suite)
     assert code_identity("my_net:f", suite) == before
-    monkeypatch.setattr(metadata, "version", lambda name: "0.1" if name == "numpy" else real(name))
+    monkeypatch.setattr(packages, "package_version", lambda name: "0.1" if name == "numpy" else real(name))
     assert code_identity("my_net:f", suite) != before
     (suite / "my_net.py").write_text("import os\n")
     without = code_identity("my_net:f", suite)
-    monkeypatch.setattr(metadata, "version", lambda name: "0.2" if name == "numpy" else real(name))
+    monkeypatch.setattr(packages, "package_version", lambda name: "0.2" if name == "numpy" else real(name))
     assert code_identity("my_net:f", suite) == without
 
 
@@ -171,7 +172,7 @@ def test_a_module_is_known_by_its_distribution_and_an_installed_one_by_what_that
 
 
 def test_a_zoo_model_is_known_by_the_code_that_it_uses(suite):
-    files = harness_code().files([HARNESS / "zoo/models/mnist_mlp.py"])
+    files = harness_code().closure([HARNESS / "zoo/models/mnist_mlp.py"])
     names = {file.relative_to(HARNESS).as_posix() for file in files}
     assert names == {
         "formats/__init__.py",

@@ -52,7 +52,7 @@ class ArmHistory:
 
     @property
     def finished(self) -> int:
-        """Trials that came to their end, those with a dead process among them."""
+        """Trials that ended, including those in which the process died."""
         return sum(trial.finished for trial in self.trials.values())
 
     @property
@@ -157,7 +157,7 @@ class Measurements:
     def among(self, arms: Collection[Key]) -> Measurements:
         """Return the measurements of those Trials that at least one of `arms` took part in.
 
-        So a baseline that was measured beside other arms before has its whole time for these.
+        So a baseline that was measured beside other arms before still has its whole time for these.
         """
         numbers = {number for key in arms for number in self.arm(key).trials}
         kept = Measurements(self.sitting)

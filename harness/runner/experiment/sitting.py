@@ -1,7 +1,7 @@
 """One sitting: arms are alive together, and one runs at a time, Block by Block in random order.
 
-So drift of the machine affects all arms alike, and no arm profits from an early start. All order follows from
-the seed and the sitting's key, so that no arm has the same luck in each Run; the journal holds it.
+So drift of the machine affects all arms alike, and no arm profits from an early start. The order follows from
+the seed and the sitting's key, so that it differs from Run to Run; the journal records it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import count
 from typing import Any
 
@@ -57,8 +58,8 @@ class Sitting:
     def measure(self, arms: Sequence[Arm], rule: StoppingRule) -> Measurements:
         """Measure Trials of `arms` until the rule stops them all; return all that this sitting measured.
 
-        It can be called again, with other arms and another rule: Trials are numbered on, and a baseline that
-        takes part again gets its whole time again. An arm that was stopped stays so.
+        It can be called again, with other arms and another rule: the numbers of Trials continue, and a
+        baseline that takes part again gets its whole time again. An arm that was stopped stays stopped.
         """
         while True:
             decision = self.decide(arms, rule)
@@ -172,15 +173,7 @@ class Sitting:
                 self.observer.notice(f"{titles[stop.key]} ends early: {stop.reason}")
         for (cell_id, role), allotment in decision.allotments.items():
             if (budget := allotment.planned) is not None:
-                self._record(
-                    "plan",
-                    cell_id=cell_id,
-                    arm=role,
-                    trials=budget.trials,
-                    blocks=budget.blocks,
-                    expected_halfwidth=budget.expected_halfwidth,
-                    reason=budget.reason,
-                )
+                self._record("plan", cell_id=cell_id, arm=role, **asdict(budget))
 
     def _record(self, event: str, **content: Any) -> Event:
         entry = self._record_event(event, sitting=self.key, **content)

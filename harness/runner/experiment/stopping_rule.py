@@ -113,16 +113,16 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Planned:
-    """As many Trials and Blocks as the target interval takes, arm by arm."""
+    """As many Trials and Blocks as the target interval needs, arm by arm."""
 
     settings: Settings
 
     def decide(
         self, history: Measurements, keys: Sequence[Key], baseline: Key | None, done: Collection[Key] = ()
     ) -> Decision:
-        """Stopped arms drop out; the baseline and its control stay for as long as another arm needs them.
+        """Stopped arms leave; the baseline and its control stay as long as another arm needs them.
 
-        The control too, because the noise floor must come from the same Trials as the ratio.
+        The control stays because the noise floor must come from the same Trials as the ratio.
         """
         allotments: dict[Key, Allotment] = {}
         stops: list[Stop] = []

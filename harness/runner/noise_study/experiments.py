@@ -45,11 +45,8 @@ class Experiments:
             CONTROL: experiment.arm(baseline, "control"),
         }
         for name, effect in effects.items():
-            content: dict[str, Any] = {
-                "id": f"{baseline.cell_id}/{name}",
-                "title": f"{baseline.name} ({name})",
-            }
-            self._arms[name] = experiment.arm(baseline, slowdown=effect, **content)
+            own: dict[str, Any] = {"id": f"{baseline.cell_id}/{name}", "title": f"{baseline.name} ({name})"}
+            self._arms[name] = experiment.arm(baseline, slowdown=effect, **own)
 
     def make(self, number: int) -> None:
         """Make one experiment and record each of its Trials. Raises WorkerError when an arm cannot run."""

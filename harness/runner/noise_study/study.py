@@ -7,11 +7,11 @@ stopped; an interrupted experiment is made again. Verdicts are not stored: they 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.noise_study.power import BASELINE
 from harness.analysis.noise_study.power import Experiment as Timed
 from harness.artifacts.cache import Cache
 from harness.devices.fingerprint import Machine
@@ -70,16 +70,11 @@ def _unfit(baseline: Cell) -> str | None:
     return None
 
 
-@dataclass
-class Findings:
-    """What a folder holds: whole experiments by Group, and Groups that failed, with the reason."""
-
-    experiments: dict[str, list[Timed]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-
 class NoiseRun:
-    """A Suite's experiments in the folder `out`; `effects` are the candidates (`experiments.arms_for`)."""
+    """A Suite's experiments in the folder `out`; `effects` are the candidates (`experiments.arms_for`).
+
+    `failed` are the reasons of Groups that cannot be measured, by Group.
+    """
 
     def __init__(
         self,
@@ -107,21 +102,19 @@ class NoiseRun:
         ]
         if not todo:
             return
-        journal = Journal(self.out)
+        journal = Journal(self.out, self.events)
         try:
             with announced():
                 self._run(journal, todo)
         finally:
             journal.close()
 
-    def findings(self) -> Findings:
-        """Return what was measured so far."""
-        return Findings(
-            {group: read_experiments(self.events, group) for group in self.baselines.cells}, self.failed
-        )
+    def experiments(self) -> dict[str, list[Timed]]:
+        """Return the whole experiments so far, by Group."""
+        return {group: read_experiments(self.events, group) for group in self.baselines.cells}
 
     def _run(self, journal: Journal, todo: list[tuple[int, str]]) -> None:
-        record = partial(self._record, journal)
+        record = journal.append
         if not self.events:
             commit = current_commit(Path.cwd())
             record("noise", settings=self._settings(), commit=commit.hash if commit else None)
@@ -157,11 +150,6 @@ class NoiseRun:
     def _done(self, group: str) -> set[int]:
         return {e["experiment"] for e in self.events if e["event"] == "experiment" and e["group_id"] == group}
 
-    def _record(self, journal: Journal, event: str, **content: Any) -> Event:
-        entry = journal.append(event, **content)
-        self.events.append(entry)
-        return entry
-
     def _settings(self) -> dict[str, Any]:
         """Return what experiments must have in common to be pooled."""
         return {
@@ -170,9 +158,7 @@ class NoiseRun:
             "effects": self.effects,
             "measure": self.measure.model_dump(mode="json"),
             "versions": versions_of(
-                tuple(
-                    {name for p in self.baselines.cells.values() for name in p.cell.pipeline.runtime.packages}
-                )
+                name for p in self.baselines.cells.values() for name in p.cell.pipeline.runtime.packages
             ),
             "artifacts": {group: planned.artifact_key for group, planned in self.baselines.cells.items()},
         }
@@ -202,7 +188,7 @@ def read_experiments(events: list[Event], group: str) -> list[Timed]:
         if event["event"] == "noise-trial":
             if event["trial"] == 0:
                 parts[number] = Timed()
-            took = {"timed_s": event["timed_s"].get("baseline", 0.0), "wall_s": event["wall_s"]}
+            took = {"timed_s": event["timed_s"].get(BASELINE, 0.0), "wall_s": event["wall_s"]}
             arms = {name: (rounds, seconds) for name, (rounds, seconds) in event["arms"].items()}
             parts.setdefault(number, Timed()).add(event["trial"], arms, **took)
         elif event["event"] == "experiment":

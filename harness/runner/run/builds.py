@@ -50,7 +50,7 @@ class Builds:
         for job in missing:
             by_model.setdefault(job.model.name, []).append(job)
         for jobs in by_model.values():
-            with _Builder(self.plan, self.cache, self.logs) as builder:
+            with contextlib.closing(_Builder(self.plan, self.cache, self.logs)) as builder:
                 for job in jobs:
                     self.observer.step(job.title)
                     self._build_one(builder, job)
@@ -82,10 +82,8 @@ class _Builder:
         self._worker: Worker | None = None
         self._log_start = 0
 
-    def __enter__(self) -> _Builder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the worker, if one was started, and remove its log."""
         if self._worker is not None:
             self._worker.close()
         with contextlib.suppress(OSError):

@@ -14,7 +14,7 @@ from harness.runner.progress import Observer
 
 try:
     import fcntl
-except ImportError:  # no POSIX locks: concurrent Runs are not seen
+except ImportError:  # no POSIX locks: concurrent Runs are not detected
     fcntl = None  # type: ignore[assignment]
 
 DISTURBED = (
@@ -31,18 +31,14 @@ def _folder() -> Path:
 def announced() -> Iterator[None]:
     """Let other Runs see, until the ``with`` block ends, that this one is measuring."""
     path = _folder() / f"{os.getpid()}.lock"
-    try:
+    file: IO[str] | None = None
+    with contextlib.suppress(OSError):  # the folder cannot be written
         file = _locked(path) if fcntl is not None else None
-    except OSError:  # the folder cannot be written
-        file = None
-    if file is None:
+    try:
         yield
-        return
-    with file:
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
+    finally:
+        if file is not None:
+            with contextlib.suppress(OSError), file:
                 path.unlink()
 
 

@@ -17,7 +17,6 @@ from harness.runner.plan import Plan, PlannedCell
 from harness.runner.progress import Observer
 from harness.runner.run.builds import Builds
 from harness.runner.workers.launch import Code
-from harness.stats.planning import WANTED_TRIALS
 from harness.store.journal import Event
 from harness.suite.matrix import Cell, Group
 
@@ -25,7 +24,7 @@ BASELINE_ROLES: tuple[Role, ...] = ("baseline", "control")
 
 
 class Experiment:
-    """Plans, builds and measures Cells, all at once or one more at any time.
+    """Builds and measures the Cells of a Plan, all at once or some at a time; the Plan can grow meanwhile.
 
     `record` writes an event to the journal and returns it; `logs` is the folder of the workers' logs.
     """
@@ -35,10 +34,6 @@ class Experiment:
     ) -> None:
         self.plan, self.record, self.observer, self.logs = plan, record, observer, logs
         self.builds = Builds(plan, cache, record, observer, logs)
-
-    def add(self, cell: Cell) -> PlannedCell:
-        """Plan one Cell more."""
-        return self.plan.add(cell)
 
     def build(self, cells: Iterable[Cell] | None = None) -> None:
         """Build what is missing for `cells`, by default for the whole Plan; skipped Cells need nothing."""
@@ -80,12 +75,13 @@ class Experiment:
 
     def sitting(self, key: str, **options: Any) -> Sitting:
         """Return a sitting with the suite's settings; `options` are those of Sitting."""
-        defaults = {
+        defaults: dict[str, Any] = {
             "settings": self.plan.suite.spec.measure,
             "record": self.record,
             "observer": self.observer,
+            "cores": len(self.plan.place.cores),
         }
-        return Sitting(key, **{**defaults, "cores": len(self.plan.place.cores), **options})
+        return Sitting(key, **defaults | options)
 
     def _keys(self, planned: PlannedCell) -> list[str]:
         """Return the addresses of all that a Cell needs, parents first."""
@@ -108,7 +104,6 @@ class Groups:
     def measure_all(self, events: list[Event]) -> None:
         """Measure what the `events` of earlier sessions do not hold yet."""
         rule, orders = stopping_rule(self._settings), count(next_order(events))
-        wanted = WANTED_TRIALS if self._settings.trials == "auto" else self._settings.trials
         sittings = []
         for group in self.experiment.plan.groups:
             arms = self.experiment.arms(group)
@@ -118,8 +113,8 @@ class Groups:
             sitting = self.experiment.sitting(name, measurements=known, orders=orders, record=record)
             sittings.append((sitting, arms))
             self._before[group.group_id] = known.finished
-            if sitting.decide(arms, rule).allotments:
-                self._expected[group.group_id] = max(wanted - known.finished, 0)
+            if (decision := sitting.decide(arms, rule)).allotments:
+                self._expected[group.group_id] = decision.trials - known.finished
         self.experiment.observer.phase("measure", sum(self._expected.values()))
         for sitting, arms in sittings:
             sitting.measure(arms, rule)

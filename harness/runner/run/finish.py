@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,6 @@ def complete(info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, 
     """Return `run.json`'s content, completed from the journal, and the tables."""
     tables = assemble(events, info)
     evidence = [Evidence.from_dict(event["evidence"]) for event in events if event["event"] == "block"]
-    graded = grade(evidence)
     costs = [event["clock_ns"] for event in events if event["event"] == "ready"]
     notices = [event["text"] for event in events if event["event"] == "notice"]
     done = info.model_copy(
@@ -29,11 +29,7 @@ def complete(info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, 
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "times": tables.times,
             "notices": list(dict.fromkeys([*notices, *_group_notices(info, tables)])),
-            "grade": {
-                "letter": graded.letter,
-                "reasons": list(graded.reasons),
-                "remedies": list(graded.remedies),
-            },
+            "grade": asdict(grade(evidence)),
             "peaks": peaks_of(events),
             "clock": {"reading_ns": sorted(costs)[len(costs) // 2]} if costs else {},
         }
@@ -53,13 +49,8 @@ def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:
     final = folder.with_name(folder.name.removesuffix(PARTIAL))
     publish(folder, final)
     (final / FILE).unlink(missing_ok=True)
-    return outcome(final, tables)
-
-
-def outcome(folder: Path, tables: Tables) -> Outcome:
-    """Count the measured, failed and skipped Cells."""
     counts = Counter(row.status for row in tables.cells if row.arm != "control")
-    return Outcome(folder, counts["measured"], counts["failed"], counts["skipped"])
+    return Outcome(final, counts["measured"], counts["failed"], counts["skipped"])
 
 
 def _group_notices(info: RunInfo, tables: Tables) -> list[str]:

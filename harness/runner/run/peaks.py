@@ -189,7 +189,7 @@ def _address(target: Target, plan: Plan) -> str:
             target.threads,
             measure.peak_time,
             sorted((entry.name, entry.kernel) for entry in GEMMS.values()),
-            versions_of(tuple(libraries)),
+            versions_of(libraries),
         ]
     )
 

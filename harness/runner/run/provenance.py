@@ -12,9 +12,8 @@ from typing import Any
 
 from harness.devices.doctor import examine
 from harness.devices.fingerprint import Machine
-from harness.measure.scenarios.registry import SCENARIOS
 from harness.packages import package_version, versions_of
-from harness.runner.identity import speed_variables
+from harness.runner.identity import packages_of, speed_variables
 from harness.runner.plan import Plan, PlannedCell
 from harness.store.info import Commit, GroupInfo, RunInfo
 from harness.suite.matrix import Group
@@ -27,8 +26,8 @@ def describe_run(plan: Plan, machine: Machine, commit: Commit | None, command: s
         harness_version=package_version("accel-harness"),
         run_id=secrets.token_hex(3),
         suite=spec.suite,
-        suite_file=plan.suite.path.name,
-        suite_text=plan.suite.text,
+        suite_file=plan.suite.document.path.name,
+        suite_text=plan.suite.document.text,
         suite_sha256=plan.suite.sha256,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=commit,
@@ -46,13 +45,7 @@ def describe_run(plan: Plan, machine: Machine, commit: Commit | None, command: s
 
 def versions(plan: Plan) -> dict[str, str]:
     """Return the versions of all libraries that the Plan's Cells are built or run with."""
-    names = {"numpy", "torch", "onnxruntime", "onnx"}
-    for planned in plan.cells.values():
-        names.update(planned.cell.pipeline.runtime.packages)
-        names.update(SCENARIOS.get(planned.cell.workload.scenario).packages)
-        for job in planned.jobs:
-            names.update(job.stage.step.packages if job.stage else ())
-    return versions_of(tuple(names))
+    return versions_of({"onnxruntime"}.union(*map(packages_of, plan.cells.values())))
 
 
 def _describe_group(plan: Plan, group: Group) -> GroupInfo:
@@ -76,7 +69,7 @@ def _describe_group(plan: Plan, group: Group) -> GroupInfo:
 
 
 def describe_cell(planned: PlannedCell, group: Group) -> dict[str, Any]:
-    """Return the columns of a Record that are known before anything is built (store/schema.py)."""
+    """Return the columns of a Record that are known before anything is built (store/record.py)."""
     cell, pipeline = planned.cell, planned.cell.pipeline
     return {
         "cell_id": cell.cell_id,

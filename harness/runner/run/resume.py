@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from harness.errors import StoreError
 from harness.packages import package_version
+from harness.runner.identity import cell_digests
 from harness.runner.plan import Plan
 from harness.store.info import RunInfo
 from harness.store.journal import Event
@@ -22,9 +23,9 @@ def began(folder: Path, events: list[Event]) -> RunInfo | None:
         info = RunInfo.model_validate(events[0]["info"])
     except (KeyError, ValidationError) as error:
         raise StoreError(f"{folder} cannot be read: its first line does not describe a Run") from error
-    if info.schema_version < SCHEMA_VERSION:
+    if info.schema_version != SCHEMA_VERSION:
         raise StoreError(
-            f"{folder} cannot be resumed or shown: an older version of the harness began it (schema version "
+            f"{folder} cannot be resumed or shown: another version of the harness began it (schema version "
             f"{info.schema_version}, now {SCHEMA_VERSION}); delete it or start a new Run without --resume"
         )
     return info
@@ -32,26 +33,32 @@ def began(folder: Path, events: list[Event]) -> RunInfo | None:
 
 def refuse_other_cells(plan: Plan, folder: Path, events: list[Event]) -> None:
     """Raise StoreError for other Cells, which another version of the harness may make of the same suite."""
-    if any(event.get("cell_id") not in (None, *plan.cells) for event in events):
+    if {event["cell_id"] for event in events if "cell_id" in event} - plan.cells.keys():
         raise StoreError(
             f"{folder} cannot be resumed: the suite now has other Cells; start a new Run without --resume"
         )
 
 
-def refuse_other_artifacts(plan: Plan, folder: Path, events: list[Event]) -> None:
-    """Raise StoreError where a model or a library that an Artifact is built with has changed."""
-    keys = {cell_id: planned.artifact_key for cell_id, planned in plan.cells.items()}
+def refuse_other_identity(plan: Plan, folder: Path, events: list[Event]) -> None:
+    """Raise StoreError where a Cell's code, data, settings, environment or machine has changed.
+
+    A Cell must also be skipped, or not, as it was then.
+    """
     for event in events:
-        if event["event"] == "artifact" and event["key"] != keys[event["cell_id"]]:
-            name = plan.cells[event["cell_id"]].cell.name
-            raise StoreError(
-                f"{folder} cannot be resumed: the model's files, its code or a library has changed "
-                f"({name}); start a new Run without --resume"
-            )
+        if event["event"] == "cell":
+            planned, then = plan.cells[event["cell_id"]], event["row"]
+            now = {"status": "skipped" if planned.skip else "pending", **cell_digests(planned, plan)}
+            if odd := [
+                name.removesuffix("_digest") for name in now if then.get(name, now[name]) != now[name]
+            ]:
+                raise StoreError(
+                    f"{folder} cannot be resumed: {', '.join(odd)} of {planned.cell.name} has changed; "
+                    "start a new Run without --resume"
+                )
 
 
 def refuse_other_libraries(info: RunInfo, folder: Path, versions: dict[str, str]) -> None:
-    """Raise StoreError where a library has changed: no Artifact's address holds the runtimes' versions."""
+    """Raise StoreError where a library has changed, and name its versions."""
     now = {**versions, "accel-harness": package_version("accel-harness")}
     then = {**info.versions, "accel-harness": info.harness_version}
     changed = [

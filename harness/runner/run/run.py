@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.artifacts.cache import Cache
 from harness.devices import cpu, cuda
@@ -25,8 +24,8 @@ from harness.runner.run.peaks import doubted_budgets, find_peaks
 from harness.runner.run.provenance import current_commit, describe_cell, describe_run, versions
 from harness.runner.run.resume import (
     began,
-    refuse_other_artifacts,
     refuse_other_cells,
+    refuse_other_identity,
     refuse_other_libraries,
 )
 from harness.runner.workers.inspect import Inspector
@@ -106,8 +105,8 @@ class LocalRun:
             info = began(folder, events)
             if info is not None and info.suite_sha256 == self.suite.sha256:
                 refuse_other_cells(self.plan, folder, events)
-                refuse_other_artifacts(self.plan, folder, events)
                 refuse_other_libraries(info, folder, versions(self.plan))
+                refuse_other_identity(self.plan, folder, events)
                 self.folder, self.events = folder, events
                 return info
         changed = ": the suite has changed since" if found else ""
@@ -115,32 +114,27 @@ class LocalRun:
 
     def run(self, info: RunInfo, finish: Callable[[Path, RunInfo, list[Event]], Outcome]) -> Outcome:
         """Build and measure all that is not done yet; `finish` turns the journal into the Run's tables."""
-        journal = Journal(self.folder)
+        journal = Journal(self.folder, self.events)
         started = time.monotonic()
         try:
             with announced():
                 self._measure_all(info, journal)
         except BaseException:
             with contextlib.suppress(StoreError):
-                self._record(journal, "wall", seconds=time.monotonic() - started)
+                journal.append("wall", seconds=time.monotonic() - started)
             journal.close()
-            self._drop_if_empty()
+            if not any(event["event"] == "block" for event in self.events):  # nothing was measured
+                shutil.rmtree(self.folder, ignore_errors=True)
             raise
-        self._record(journal, "wall", seconds=time.monotonic() - started)
+        journal.append("wall", seconds=time.monotonic() - started)
         journal.close()
         return finish(self.folder, info, self.events)
 
     def _measure_all(self, info: RunInfo, journal: Journal) -> None:
         from harness.runner.run.experiment import Experiment, Groups  # needs pandas, which a dry run does not
 
-        record = partial(self._record, journal)
-        if not self.events:
-            record("run", info=info.model_dump(mode="json"))
-            for group in self.plan.groups:
-                for cell in group.cells:
-                    planned = self.plan.cells[cell.cell_id]
-                    row = describe_cell(planned, group) | cell_digests(planned, self.plan)
-                    record("cell", cell_id=cell.cell_id, row=row)
+        record = journal.append
+        self._record_plan(info, record)
         record("session", start_ns=time.perf_counter_ns())
         report_others(record, self.observer)
         known, started = list(self.events), time.monotonic()
@@ -157,6 +151,18 @@ class LocalRun:
         Groups(experiment, info.run_id, after_trial).measure_all(known)
         if doubted := doubted_budgets(self.events, info):
             self._record_peaks(record, doubted)
+
+    def _record_plan(self, info: RunInfo, record: Callable[..., Event]) -> None:
+        """Record what the Run is and its Cells, as far as the journal lacks them."""
+        known = {event["cell_id"] for event in self.events if event["event"] == "cell"}
+        if not self.events:
+            record("run", info=info.model_dump(mode="json"))
+        for group in self.plan.groups:
+            for planned in (self.plan.cells[cell.cell_id] for cell in group.cells):
+                cell_id = planned.cell.cell_id
+                if cell_id not in known:
+                    row = describe_cell(planned, group) | cell_digests(planned, self.plan)
+                    record("cell", cell_id=cell_id, row=row)
 
     def _record_peaks(self, record: Callable[..., Event], again: Collection[int] | None = None) -> None:
         """Find the peaks. Thread budgets in `again`, whose peaks a Record exceeds, are measured again."""
@@ -185,13 +191,3 @@ class LocalRun:
                 steps=artifact.steps,
                 statistics=artifact.statistics,
             )
-
-    def _record(self, journal: Journal, event: str, **content: Any) -> Event:
-        entry = journal.append(event, **content)
-        self.events.append(entry)
-        return entry
-
-    def _drop_if_empty(self) -> None:
-        """Remove the folder of a Run that never measured a Block."""
-        if not any(event["event"] == "block" for event in self.events):
-            shutil.rmtree(self.folder, ignore_errors=True)

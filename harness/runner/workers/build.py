@@ -43,13 +43,6 @@ class Model:
         self.config = self.source.config.model_validate(message["config"])
         self.folder = Path(message["folder"])
 
-    def training_data(self) -> Data:
-        """Return the training data. Raises BuildError when the model has none, or it is empty."""
-        data = self.source.data(self.config, self.folder, "train")
-        if data is None or len(data) == 0:
-            raise BuildError("there is no training data: give the model a dataset")
-        return data
-
 
 class Context:
     """What a step may use (techniques/registry.py, BuildContext)."""
@@ -62,8 +55,12 @@ class Context:
         self._model = model
 
     def training_data(self) -> Data:
-        """Return the training data of the model's dataset."""
-        return self._model.training_data()
+        """Return the training data. Raises BuildError when the model has none, or it is empty."""
+        model = self._model
+        data = model.source.data(model.config, model.folder, "train")
+        if data is None or len(data) == 0:
+            raise BuildError("there is no training data: give the model a dataset")
+        return data
 
     def say(self, text: str) -> None:
         """Write a line into the build log."""

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness.errors import describe
@@ -51,14 +51,9 @@ class WorkerSide:
         """Send an event."""
         self._events.write(json.dumps({"event": event, **content}) + "\n")
 
-    def __iter__(self) -> WorkerSide:
-        return self
-
-    def __next__(self) -> Message:
-        message = self.receive()
-        if message is None:
-            raise StopIteration
-        return message
+    def __iter__(self) -> Iterator[Message]:
+        while (message := self.receive()) is not None:
+            yield message
 
 
 def serve(work: Callable[[WorkerSide, Message], None], prefix: str = "") -> None:

@@ -240,9 +240,9 @@ def explain_exit(code: int) -> str:
     if code >= 0:
         return f"ended by itself with exit code {code} before it was done"
     try:
-        name = signal.Signals(-code).name
+        ended_by = signal.Signals(-code)
     except ValueError:
-        name = f"signal {-code}"
+        return f"was ended by signal {-code}"
     hints = {
         signal.SIGKILL: "killed from outside, most often by the kernel because memory ran out",
         signal.SIGSEGV: "a segmentation fault in native code",
@@ -250,5 +250,5 @@ def explain_exit(code: int) -> str:
         signal.SIGILL: "an instruction that this processor does not have",
         signal.SIGBUS: "a memory-mapped file that could not grow: is the disk or /dev/shm full?",
     }
-    hint = hints.get(signal.Signals(-code)) if name.startswith("SIG") else None
-    return f"was ended by {name}" + (f": {hint}" if hint else "")
+    hint = f": {hints[ended_by]}" if ended_by in hints else ""
+    return f"was ended by {ended_by.name}{hint}"

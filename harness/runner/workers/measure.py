@@ -25,7 +25,7 @@ from harness.measure.grading import tags
 from harness.measure.memory import PhaseMeter, with_children
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
 from harness.measure.threads import ThreadMeter, pin, threads_used
-from harness.runner.workers.audits.registry import Audits, Subject
+from harness.runner.workers.audits.registry import AUDITS, Subject
 from harness.runner.workers.channel import Message, WorkerSide, serve
 from harness.runner.workers.evaluation_data import read_evaluation_data
 from harness.runner.workers.replicas import Host, family_pids
@@ -53,7 +53,7 @@ class Trial:
         self.meter = PhaseMeter()
         self.session: Session | None = None
         self.calls: list[Callable[[], Any]] = []
-        self.audits = Audits()
+        self.audits = [cls() for cls in AUDITS.values()]
 
     def ready(self) -> None:
         """Import the runtime, report how long that took since the process was requested, and fetch inputs.
@@ -145,7 +145,8 @@ class Trial:
         after = self.probe.read()
         worked_ns = int(block.arrivals.service_ns.sum()) if block.arrivals else block.duration_ns
         busy = threads_used(threads, self.threads.read(), worked_ns / 1e9)
-        self.audits.timed(block.last_index, block.last)
+        for audit in self.audits:
+            audit.timed(block.last_index, block.last)
         self._rest()
         evidence = self.probe.between(before, after)
         self.channel.emit(
@@ -171,7 +172,9 @@ class Trial:
         metric = METRICS.get(self.data.metric)
         size = self.target.batch
         scores = []
-        self.audits.probe(self._subject())
+        subject = self._subject()
+        for audit in self.audits:
+            audit.probe(subject)
         start = last_beat = time.perf_counter()
         for i in range(-(-len(self.data) // size)):
             inputs = self.data.batch(i, size)
@@ -179,7 +182,8 @@ class Trial:
             real = min(size, len(self.data) - i * size)
             truth = self.data.truth[i * size : i * size + real]
             scores.append(metric.score(tuple(part[:real] if part.ndim else part for part in outputs), truth))
-            self.audits.evaluated(i, real, inputs, outputs)
+            for audit in self.audits:
+                audit.evaluated(i, real, inputs, outputs)
             if time.perf_counter() - last_beat > message["beat_s"]:
                 last_beat = time.perf_counter()
                 self.channel.emit("alive")
@@ -191,7 +195,7 @@ class Trial:
             higher_is_better=metric.higher_is_better,
             seconds=seconds,
             scores=pack(np.concatenate(scores).astype(np.float32)),
-            audits=self.audits.findings(),
+            audits=[audit.finding().to_dict() for audit in self.audits],
         )
 
     def _load(self, message: Message) -> Load:
@@ -231,12 +235,8 @@ class Trial:
         return sum(self.threads.read().values()) or time.process_time()
 
 
-def main() -> None:
+def measure(channel: WorkerSide, spec: Message) -> None:
     """Measure one Trial, command by command, until the manager closes the pipe."""
-    serve(_measure)
-
-
-def _measure(channel: WorkerSide, spec: Message) -> None:
     pin(tuple(spec["target"]["cores"]))
     trial = Trial(channel, spec)
     trial.ready()
@@ -254,4 +254,4 @@ def _measure(channel: WorkerSide, spec: Message) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(measure)

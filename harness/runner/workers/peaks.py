@@ -11,12 +11,8 @@ from harness.measure.threads import pin
 from harness.runner.workers.channel import Message, WorkerSide, serve
 
 
-def main() -> None:
+def measure(channel: WorkerSide, asked: Message) -> None:
     """Measure what the manager asks for: the products of ``library``, or for null the memory bandwidth."""
-    serve(_measure)
-
-
-def _measure(channel: WorkerSide, asked: Message) -> None:
     pin(tuple(asked["cores"]))
     threads, seconds, library = int(asked["threads"]), float(asked["seconds"]), asked["library"]
     gemms = [entry for entry in GEMMS.values() if entry.library == library]
@@ -25,4 +21,4 @@ def _measure(channel: WorkerSide, asked: Message) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(measure)

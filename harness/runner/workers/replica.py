@@ -18,12 +18,8 @@ from harness.runtimes.registry import RUNTIMES
 from harness.store.arrays import pack
 
 
-def main() -> None:
+def replicate(channel: WorkerSide, spec: Message) -> None:
     """Open the Session, then time requests until the parent closes the pipe."""
-    serve(_replicate, "a replica failed: ")
-
-
-def _replicate(channel: WorkerSide, spec: Message) -> None:
     calls, outputs = _open(spec)
     channel.emit("opened", outputs=outputs)
     clock, pool = PerfClock(), len(calls) - 1
@@ -69,4 +65,4 @@ def _open(spec: Message) -> tuple[list[Callable[[], None]], list[Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    serve(replicate, "a replica failed: ")

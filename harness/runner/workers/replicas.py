@@ -112,9 +112,7 @@ class ReplicatedSession(Session):
     def bind(self, inputs: Sequence[Array]) -> Call:
         """Return a call that the replicas execute in rotation."""
         slot = next((i for i, batch in enumerate(self._pool) if batch is inputs), len(self._pool))
-        if slot == len(
-            self._pool
-        ):  # the one slot for other batches: bound now, called before the next is bound
+        if slot == len(self._pool):  # of any other batch: it is called before the next one is bound
             for shared, array in zip(self._inputs, inputs, strict=True):
                 shared[slot] = array
 

@@ -80,29 +80,3 @@ def verdict(name: str, looked: int, faults: Sequence[str], **evidence: Any) -> F
     """Return the Finding of an audit that checked `looked` things and found `faults`."""
     state = "failed" if faults else "passed" if looked else None
     return Finding(name, state, tuple(faults[:MAX_REASONS]), {"looked_at": looked, **evidence})
-
-
-class Audits:
-    """One of each registered audit."""
-
-    def __init__(self) -> None:
-        self._audits = [cls() for cls in AUDITS.values()]
-
-    def timed(self, batch: int, outputs: Sequence[Any] | None) -> None:
-        """Take the `outputs` of a timed call on batch number `batch` of the evaluation data."""
-        for audit in self._audits:
-            audit.timed(batch, outputs)
-
-    def probe(self, subject: Subject) -> None:
-        """Let each audit check the Session after the last Block."""
-        for audit in self._audits:
-            audit.probe(subject)
-
-    def evaluated(self, batch: int, samples: int, inputs: Inputs, outputs: Sequence[Array]) -> None:
-        """Take the evaluation's `outputs` for batch number `batch`; its first `samples` are real."""
-        for audit in self._audits:
-            audit.evaluated(batch, samples, inputs, outputs)
-
-    def findings(self) -> list[dict[str, Any]]:
-        """Return what each audit found, ready for JSON."""
-        return [audit.finding().to_dict() for audit in self._audits]
