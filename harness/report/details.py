@@ -49,9 +49,9 @@ def build_steps(row: Comparison) -> list[Section]:
 
 def command(info: RunInfo) -> str:
     """Return the commands that repeat this Run: check out its commit, then run its suite."""
-    given = getattr(info, "command", "") or f"harness run {shlex.quote('suites/' + info.suite_file)}"
+    given = info.command or f"harness run {shlex.quote('suites/' + info.suite_file)}"
     checkout = f"git checkout {info.commit.hash[:12]}\n" if info.commit else ""
-    return f"{checkout}{given}" if info.suite_file or getattr(info, "command", "") else ""
+    return f"{checkout}{given}" if info.suite_file or info.command else ""
 
 
 def queries(row: Comparison) -> Properties:

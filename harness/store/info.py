@@ -80,6 +80,7 @@ class RunInfo(BaseModel):
     suite_file: str = Field(default="", description="file name, without its folder")
     suite_text: str = ""
     suite_sha256: str = ""
+    command: str = Field(default="", description="the command line that started the Run")
     status: Literal["running", "complete", "interrupted"] = "running"
     started_at: str = Field(description="UTC, ISO 8601")
     finished_at: str | None = None

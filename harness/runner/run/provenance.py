@@ -39,7 +39,7 @@ def describe_run(plan: Plan, machine: Machine, commit: Commit | None, command: s
         settings=spec.measure.model_dump(mode="json"),
         quality=spec.quality.model_dump(mode="json"),
         groups=[_describe_group(plan, group) for group in plan.groups],
-        command=command,  # type: ignore[call-arg]  # kept with the fields of other versions
+        command=command,
     )
 
 
