@@ -26,7 +26,7 @@ def test_two_runs_at_once_both_finish_and_are_told(bench: Bench, onnx_file: Path
     runs = bench.runs()
     assert len(runs) == 2
     assert all({"load", "steal"} <= {finding["name"] for finding in run.info.doctor} for run in runs)
-    assert all(group.sample == "time of one call" for run in runs for group in run.info.groups)
+    assert all(group.call == "time of one call" for run in runs for group in run.info.groups)
     assert all((run.cells["status"] == "measured").all() for run in runs)
     assert "disturb" in err
     told = [notice for run in runs for notice in run.info.notices if "another Run" in notice]
