@@ -1,4 +1,4 @@
-// Colours: as the system, light or dark; remembered where the browser allows it.
+// Theme: auto (as the system), light or dark; stored if the browser allows it.
 "use strict";
 (() => {
   const button = document.getElementById("theme");
@@ -10,7 +10,7 @@
     if (state === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = state;
     button.querySelector("span").textContent = state;
-    button.setAttribute("aria-label", "Colours: " + state);
+    button.setAttribute("aria-label", "Theme: " + state);
   };
   const stored = load();
   if (states.includes(stored)) state = stored;
@@ -22,7 +22,79 @@
   show();
 })();
 
-// Leaderboards: sort by a header (or the list on a phone), filter by words, lists and budgets. Missing values come last.
+// Points and rows of the same Cell are highlighted together. A click on a point opens its Cell. One machine is shown at a time.
+(() => {
+  const tip = document.getElementById("tip");
+  const pages = new Map();
+  for (const link of document.querySelectorAll("a[data-cell]")) pages.set(link.dataset.cell, link.href);
+  const move = (event) => {
+    const right = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
+    tip.style.left = Math.max(8, right) + "px";
+    tip.style.top = (event.clientY > 60 ? event.clientY - tip.offsetHeight - 12 : event.clientY + 18) + "px";
+  };
+  for (const group of document.querySelectorAll(".group")) {
+    const names = new Map(), parts = new Map();
+    for (const part of group.querySelectorAll("[data-cell]")) {
+      if (!parts.has(part.dataset.cell)) parts.set(part.dataset.cell, []);
+      parts.get(part.dataset.cell).push(part);
+    }
+    for (const point of group.querySelectorAll(".pt")) {
+      const title = point.querySelector("title");
+      if (title) { names.set(point.dataset.cell, title.textContent); title.remove(); }
+    }
+    // Overlapping points are all named, the one under the pointer first.
+    const namesAt = (event, cell) => {
+      const here = document.elementsFromPoint(event.clientX, event.clientY).map((part) => part.closest(".pt"));
+      const cells = new Set([cell, ...here.filter((point) => group.contains(point)).map((point) => point.dataset.cell)]);
+      return [...cells].map((one) => names.get(one)).filter(Boolean).join("\n");
+    };
+    const highlight = (cell, on) => {
+      group.querySelector(".figures, .drawing")?.classList.toggle("lit", on);
+      parts.get(cell)?.forEach((part) => part.classList.toggle("lit", on));
+    };
+    group.addEventListener("pointerover", (event) => {
+      const part = event.target.closest("[data-cell]");
+      if (!part) return;
+      highlight(part.dataset.cell, true);
+      if (part.matches(".pt")) {
+        tip.textContent = namesAt(event, part.dataset.cell);
+        tip.hidden = !tip.textContent;
+        move(event);
+      }
+    });
+    group.addEventListener("pointerout", (event) => {
+      const part = event.target.closest("[data-cell]");
+      if (part) { highlight(part.dataset.cell, false); tip.hidden = true; }
+    });
+    group.addEventListener("click", (event) => {
+      const point = event.target.closest(".pt");
+      const page = point && pages.get(point.dataset.cell);
+      if (page) location.href = page;
+    });
+  }
+
+  const runs = [...document.querySelectorAll(".run")];
+  const links = [...document.querySelectorAll(".machines a")];
+  const choose = (key) => {
+    if (links.length === 0) return;
+    runs.forEach((run) => { run.hidden = run.id !== key; });
+    links.forEach((link) => {
+      if (link.dataset.machine === key) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    });
+  };
+  const follow = () => {
+    let id = location.hash.slice(1);
+    try { id = decodeURIComponent(id); } catch { /* not a valid id */ }
+    const run = document.getElementById(id)?.closest(".run");
+    if (run) choose(run.id);
+  };
+  if (runs.length) choose(runs[0].id);
+  addEventListener("hashchange", follow);
+  follow();
+})();
+
+// Leaderboards: sort by a header (or by the list on a phone), filter by text, lists and sliders. Missing values come last.
 (() => {
   const keyOf = (entry, column) => entry.rows[0].cells[column].dataset.v;
   const sort = (table, key, direction) => {
@@ -31,11 +103,11 @@
     if (column < 0) return;
     heads.forEach((head, index) => head.setAttribute("aria-sort", index === column ? direction : "none"));
     const words = new Intl.Collator(undefined, { numeric: true });
-    const turn = direction === "ascending" ? 1 : -1;
+    const sign = direction === "ascending" ? 1 : -1;
     const keyed = [...table.tBodies].map((body) => [keyOf(body, column), body]);
     keyed.sort(([x], [y]) => {
       if (x === "" || y === "") return (x === "") - (y === "");
-      return turn * (key === "name" ? words.compare(x, y) : Number(x) - Number(y));
+      return sign * (key === "name" ? words.compare(x, y) : Number(x) - Number(y));
     });
     table.append(...keyed.map(([, body]) => body));
     table.dispatchEvent(new Event("sorted", { bubbles: true }));
@@ -61,15 +133,15 @@
     }
     list.addEventListener("change", () => {
       for (const table of tables) {
-        // Each table has its own best end: of one metric more is better, of another less.
+        // Each table has its own first direction: for some metrics less is better.
         const button = [...table.querySelectorAll("thead button")].find((one) => one.dataset.key === list.value);
         if (button) sort(table, list.value, button.dataset.first);
       }
     });
   };
 
-  // A slider's last stop asks for nothing; any other leaves out rows that take more, or of which it is not known.
-  // One of a quality metric asks only rows that are judged by it.
+  // The last stop of a slider filters nothing; other stops hide rows with a larger or an unknown value.
+  // The slider of a quality metric filters only rows with that metric.
   const limit = (slider) => {
     const values = JSON.parse(slider.dataset.values), texts = JSON.parse(slider.dataset.texts);
     const { key, metric } = slider.dataset, shown = slider.parentElement.querySelector(".at");
@@ -102,7 +174,7 @@
     const filter = () => {
       const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
       const { family, runtime, within } = form.elements;
-      const asked = limits.map((one) => one.read()).filter(Boolean);
+      const active = limits.map((one) => one.read()).filter(Boolean);
       let shown = 0;
       for (const { table, points, empty, rest, most } of boards) {
         let here = 0;
@@ -110,7 +182,7 @@
           const d = entry.dataset;
           const fits = words.every((word) => d.search.includes(word)) && (!family.value || d.family === family.value)
             && (!runtime.value || d.runtime === runtime.value) && (!within || !within.checked || d.within === "yes")
-            && asked.every((holds) => holds(d));
+            && active.every((holds) => holds(d));
           here += fits;
           const laid = fits && here <= most;
           if (entry.hidden === laid) entry.hidden = !laid;
@@ -135,76 +207,4 @@
     }));
     filter();
   }
-})();
-
-// Points and rows of the same Cell light up together; a click on a point leads to its Cell's page; machines one by one.
-(() => {
-  const tip = document.getElementById("tip");
-  const pages = new Map();
-  for (const link of document.querySelectorAll("a[data-cell]")) pages.set(link.dataset.cell, link.href);
-  const move = (event) => {
-    const right = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
-    tip.style.left = Math.max(8, right) + "px";
-    tip.style.top = (event.clientY > 60 ? event.clientY - tip.offsetHeight - 12 : event.clientY + 18) + "px";
-  };
-  for (const group of document.querySelectorAll(".group")) {
-    const names = new Map(), parts = new Map();
-    for (const part of group.querySelectorAll("[data-cell]")) {
-      if (!parts.has(part.dataset.cell)) parts.set(part.dataset.cell, []);
-      parts.get(part.dataset.cell).push(part);
-    }
-    for (const point of group.querySelectorAll(".pt")) {
-      const title = point.querySelector("title");
-      if (title) { names.set(point.dataset.cell, title.textContent); title.remove(); }
-    }
-    // Points that cover each other are all named, the pointed-at one first.
-    const told = (event, cell) => {
-      const here = document.elementsFromPoint(event.clientX, event.clientY).map((part) => part.closest(".pt"));
-      const cells = new Set([cell, ...here.filter((point) => group.contains(point)).map((point) => point.dataset.cell)]);
-      return [...cells].map((one) => names.get(one)).filter(Boolean).join("\n");
-    };
-    const light = (cell, on) => {
-      group.querySelector(".figures, .drawing")?.classList.toggle("lit", on);
-      parts.get(cell)?.forEach((part) => part.classList.toggle("lit", on));
-    };
-    group.addEventListener("pointerover", (event) => {
-      const part = event.target.closest("[data-cell]");
-      if (!part) return;
-      light(part.dataset.cell, true);
-      if (part.matches(".pt")) {
-        tip.textContent = told(event, part.dataset.cell);
-        tip.hidden = !tip.textContent;
-        move(event);
-      }
-    });
-    group.addEventListener("pointerout", (event) => {
-      const part = event.target.closest("[data-cell]");
-      if (part) { light(part.dataset.cell, false); tip.hidden = true; }
-    });
-    group.addEventListener("click", (event) => {
-      const point = event.target.closest(".pt");
-      const page = point && pages.get(point.dataset.cell);
-      if (page) location.href = page;
-    });
-  }
-
-  const runs = [...document.querySelectorAll(".run")];
-  const links = [...document.querySelectorAll(".machines a")];
-  const choose = (key) => {
-    if (links.length === 0) return;
-    runs.forEach((run) => { run.hidden = run.id !== key; });
-    links.forEach((link) => {
-      if (link.dataset.machine === key) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
-    });
-  };
-  const follow = () => {
-    let id = location.hash.slice(1);
-    try { id = decodeURIComponent(id); } catch { /* a stray % sign: no such place */ }
-    const run = document.getElementById(id)?.closest(".run");
-    if (run) choose(run.id);
-  };
-  if (runs.length) choose(runs[0].id);
-  addEventListener("hashchange", follow);
-  follow();
 })();
