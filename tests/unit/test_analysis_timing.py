@@ -25,10 +25,15 @@ def test_one_common_trial_is_compared_alone_and_says_so() -> None:
     assert (found.trials, found.between_trials) == (1, False)
 
 
-def test_without_a_common_trial_the_arms_are_compared_all_the_same() -> None:
-    found = ratio_of(timing(t0=[1.0] * 5, t2=[1.1] * 5), timing(t1=[2.0] * 5, t3=[2.1] * 5))
+def test_trials_that_were_not_interleaved_are_not_paired() -> None:
+    """The k-th Trials of arms that share none have nothing in common: their order must not matter."""
+    baseline = timing(t0=[1.0] * 5, t2=[1.1] * 5, t4=[1.3] * 5)
+    found = ratio_of(baseline, timing(t1=[2.0] * 5, t3=[2.1] * 5, t5=[2.6] * 5))
+    other = ratio_of(baseline, timing(t1=[2.6] * 5, t3=[2.0] * 5, t5=[2.1] * 5))
     assert found is not None
-    assert found.estimate == pytest.approx(0.5, rel=0.1)
+    assert other is not None
+    assert found.estimate == pytest.approx(0.51, rel=0.1)
+    assert (other.low, other.high) == pytest.approx((found.low, found.high))
 
 
 def test_a_trial_that_ended_early_is_not_compared_and_a_short_one_is() -> None:

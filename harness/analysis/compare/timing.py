@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.errors import HarnessError
 from harness.stats.planning import PILOT_BLOCKS
-from harness.stats.ratio import Ratio, speedup
+from harness.stats.ratio import Ratio, speedup, unpaired_ratio
 from harness.stats.verdict import floor_magnitude
 from harness.store.reading import Run
 
@@ -81,10 +81,10 @@ def ratio_of(baseline: Timing | None, candidate: Timing | None) -> Ratio | None:
     if baseline is None or candidate is None or not baseline.seconds or not candidate.seconds:
         return None
     common = sorted(baseline.seconds.keys() & candidate.seconds.keys())
-    arms = [[arm.seconds[t] for t in common or arm.seconds] for arm in (baseline, candidate)]
-    rounds = ([baseline.rounds[t] for t in common], [candidate.rounds[t] for t in common]) if common else None
+    left, right = ([arm.seconds[t] for t in common or arm.seconds] for arm in (baseline, candidate))
+    rounds = [baseline.rounds[t] for t in common], [candidate.rounds[t] for t in common]
     try:
-        return speedup(arms[0], arms[1], rounds=rounds)
+        return speedup(left, right, rounds=rounds) if common else unpaired_ratio(left, right)
     except HarnessError:  # times without a ratio, such as zero
         return None
 
