@@ -76,15 +76,30 @@ def _leave_out_truncated(timing: Timing) -> None:
         del timing.seconds[trial], timing.rounds[trial]
 
 
+def interleaved(baseline: Timing, candidate: Timing) -> tuple[Timing, Timing]:
+    """Return both arms, reduced to the Trials in which they share a round, in order: these may be paired."""
+    common = [
+        trial
+        for trial in sorted(baseline.seconds.keys() & candidate.seconds.keys())
+        if np.intersect1d(baseline.rounds[trial], candidate.rounds[trial]).size
+    ]
+    first, second = (
+        Timing({t: arm.seconds[t] for t in common}, {t: arm.rounds[t] for t in common})
+        for arm in (baseline, candidate)
+    )
+    return first, second
+
+
 def ratio_of(baseline: Timing | None, candidate: Timing | None) -> Ratio | None:
-    """Return the speed-up of `candidate` from the Trials that both arms have; unpaired if they share none."""
+    """Return the speed-up of `candidate` from the interleaved Trials of both arms; unpaired without any."""
     if baseline is None or candidate is None or not baseline.seconds or not candidate.seconds:
         return None
-    common = sorted(baseline.seconds.keys() & candidate.seconds.keys())
-    left, right = ([arm.seconds[t] for t in common or arm.seconds] for arm in (baseline, candidate))
-    rounds = [baseline.rounds[t] for t in common], [candidate.rounds[t] for t in common]
+    pair = interleaved(baseline, candidate)
+    paired = bool(pair[0].seconds)
+    left, right = (list(arm.seconds.values()) for arm in (pair if paired else (baseline, candidate)))
+    rounds = list(pair[0].rounds.values()), list(pair[1].rounds.values())
     try:
-        return speedup(left, right, rounds=rounds) if common else unpaired_ratio(left, right)
+        return speedup(left, right, rounds=rounds) if paired else unpaired_ratio(left, right)
     except HarnessError:  # times without a ratio, such as zero
         return None
 

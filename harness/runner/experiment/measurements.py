@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from harness.analysis.compare.timing import Timing, ratio_of, timings
+from harness.analysis.compare.timing import Timing, interleaved, ratio_of, timings
 from harness.analysis.records.arms import Event, block_row
 from harness.runner.experiment.trial import Key
 from harness.stats.checks import Array
@@ -171,7 +171,7 @@ class Measurements:
         None where no Blocks of the two were interleaved. Without a baseline: the arm's own speed, 1/s, where
         only the width of the interval means something.
         """
-        arms = self._pair(baseline, key)
+        arms = list(self._pair(baseline, key))
         if first is not None:
             arms = [timing.of(list(timing.seconds)[:first]) for timing in arms]
         return ratio_of(*arms)
@@ -185,19 +185,13 @@ class Measurements:
         rounds = [list(arm.rounds.values()) for arm in (reference, mine)]
         return paired_ratios(seconds[0], seconds[1], (rounds[0], rounds[1]))
 
-    def _pair(self, baseline: Key | None, key: Key) -> list[Timing]:
+    def _pair(self, baseline: Key | None, key: Key) -> tuple[Timing, Timing]:
         """Return the Timings of both arms, reduced to Trials in which they share a round."""
         mine = self.arm(key).timing
         if baseline is None:
             ones = {trial: np.ones_like(seconds) for trial, seconds in mine.seconds.items()}
-            return [Timing(ones, mine.rounds), mine]
-        other = self.arm(baseline).timing
-        common = [
-            trial
-            for trial in sorted(mine.seconds.keys() & other.seconds.keys())
-            if np.intersect1d(mine.rounds[trial], other.rounds[trial]).size
-        ]
-        return [other.of(common), mine.of(common)]
+            return Timing(ones, mine.rounds), mine
+        return interleaved(self.arm(baseline).timing, mine)
 
 
 def ratio(measurements: Measurements, a: Key, b: Key) -> Ratio:
