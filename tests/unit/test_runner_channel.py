@@ -16,7 +16,7 @@ import pytest
 
 from harness.errors import StoreError, WorkerError
 from harness.runner.workers.channel import EVENTS_FD, SEARCH
-from harness.runner.workers.launch import Code, Worker, explain_exit
+from harness.runner.workers.launch import KILL_S, OUTLIVED, Code, Worker, explain_exit
 from harness.runner.workers.replicas import wait_any
 from harness.store.arrays import pack, unpack
 
@@ -179,6 +179,33 @@ def test_closing_a_worker_that_hangs_ends_it_and_its_children(start: Start) -> N
     worker.close(patience_s=0.05)
     assert gone(worker.pid)
     assert gone(child)
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_a_worker_that_sigkill_does_not_end_is_told_and_not_waited_for(
+    start: Start, log: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A process that waits in the kernel, for a device or a disk of the network, cannot be killed."""
+    worker = start() if log else start(None)
+    ask(worker, "hang")
+    waits: list[float | None] = []
+
+    def wait(timeout: float | None = None) -> int:
+        waits.append(timeout)
+        raise subprocess.TimeoutExpired("worker", timeout or 0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker._process, "wait", wait)
+        with pytest.raises(
+            WorkerError, match=rf"timeout\); process {worker.pid} was killed and is still there"
+        ):
+            worker.receive(0.01)
+        assert worker.kill() == worker.close() == OUTLIVED.format(worker.pid)
+    assert waits == [KILL_S, 0, 10.0, 0]
+    said = worker.log.read_text() if worker.log is not None else capfd.readouterr().err
+    assert said.count(OUTLIVED.format(worker.pid)) == 1
+    worker._process.wait(PATIENCE_S)
+    assert worker.kill() == ""  # it ended after all
 
 
 def test_closing_twice_and_killing_what_is_closed_does_no_harm(start: Start) -> None:

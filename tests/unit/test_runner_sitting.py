@@ -20,7 +20,7 @@ from harness.runner.experiment import sitting as module
 from harness.runner.experiment.measurements import Measurements, ratio
 from harness.runner.experiment.sitting import MIN_ROUNDS, Sitting, cut_into_parts
 from harness.runner.experiment.stopping_rule import Allotment, stopping_rule
-from harness.runner.experiment.trial import Arm
+from harness.runner.experiment.trial import Arm, Trial
 from harness.runner.workers.launch import Code
 from harness.store.arrays import pack
 from harness.suite.schema import Measure
@@ -468,3 +468,13 @@ def test_a_cell_that_failed_is_left_out_for_the_rest_of_the_session() -> None:
     bench.sitting.measure(arms("base", "a", "b"), stopping_rule(Measure(trials=2, max_time=0.4)))
     assert trials(bench) == [["a", "b", "base"], ["a", "base"]]
     assert Measurements("g", bench.events).failed == set()  # the next session tries again
+
+
+def test_a_worker_that_cannot_be_ended_is_a_notice_of_the_run() -> None:
+    recorded: list[tuple[str, dict[str, Any]]] = []
+    one = Trial(arms("a")[0], 0, Measure(), lambda event, **content: recorded.append((event, content)))
+    one._started = SimpleNamespace(close=lambda: "still there", kill=lambda: "", age_s=3.0)  # type: ignore[assignment]
+    one.close()
+    one.kill()
+    assert [event for event, _ in recorded] == ["notice", "trial-end"]
+    assert recorded[0][1] == {"text": "a: still there"}

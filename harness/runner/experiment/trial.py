@@ -147,7 +147,7 @@ class Trial:
 
     def close(self) -> None:
         """Wait until the worker has ended."""
-        self._worker.close()
+        self._say(self._worker.close())
         self._record("trial-end", **self._names(), worker_s=self._worker.age_s)
 
     def fail(self, error: WorkerError) -> None:
@@ -160,8 +160,13 @@ class Trial:
     def kill(self) -> None:
         """End the worker at once."""
         if self._started is not None:
-            self._started.kill()
+            self._say(self._started.kill())
         sweep_shared_memory()
+
+    def _say(self, outlived: str) -> None:
+        """Record a worker that could not be ended."""
+        if outlived:
+            self._record("notice", text=f"{self.arm.title}: {outlived}")
 
     @property
     def _worker(self) -> Worker:

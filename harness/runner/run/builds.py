@@ -50,12 +50,17 @@ class Builds:
         for job in missing:
             by_model.setdefault(job.model.name, []).append(job)
         for jobs in by_model.values():
-            with contextlib.closing(_Builder(self.plan, self.cache, self.logs)) as builder:
+            builder = _Builder(self.plan, self.cache, self.logs)
+            try:
                 for job in jobs:
                     self.observer.step(job.title)
                     self._build_one(builder, job)
                     failed = self.failures.get(job.key)
                     self.observer.done(f"{job.title} failed: {failed[0]}" if failed else "")
+            finally:
+                if outlived := builder.close():
+                    self._record("notice", text=f"builds: {outlived}")
+                    self.observer.notice(outlived)
 
     def _build_one(self, builder: _Builder, job: Job) -> None:
         if inherited := self.failure(job.parents):
@@ -82,12 +87,12 @@ class _Builder:
         self._worker: Worker | None = None
         self._log_start = 0
 
-    def close(self) -> None:
-        """End the worker, if one was started, and remove its log."""
-        if self._worker is not None:
-            self._worker.close()
+    def close(self) -> str:
+        """End the worker, if one was started, and remove its log; return what `Worker.close` does."""
+        outlived = self._worker.close() if self._worker is not None else ""
         with contextlib.suppress(OSError):
             self._log.unlink()
+        return outlived
 
     def build(self, job: Job) -> Artifact:
         """Build one job. Raises WorkerError when it fails, crashes the worker or takes too long."""

@@ -126,6 +126,8 @@ class Groups:
         if event == "trial-start":
             self._expected[group.group_id] = content["expected"] - self._before[group.group_id]
             observer.expect(sum(self._expected.values()))
+        elif event == "notice":
+            observer.notice(content["text"])
         elif event == "trial-done" and content["part"] == content["parts"]:
             self.after_trial()
             about = "about " if self._settings.trials == "auto" else ""

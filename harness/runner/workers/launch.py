@@ -21,6 +21,9 @@ from harness.runner.workers.channel import EVENTS_FD, PARENT, SEARCH, SPAWNED_NS
 
 SEND_S = 60.0
 """Longest time that a worker may leave a command unread; only a command larger than a pipe ever waits."""
+KILL_S = 10.0
+"""Longest wait for a killed process, which cannot end while it waits in the kernel (for a device, a disk)."""
+OUTLIVED = "process {} was killed and is still there: it waits in the kernel, and may disturb what comes next"
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 TUNABLES, HUGE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 """malloc asks for transparent huge pages with madvise (glibc 2.35 or newer; others ignore the variable)."""
@@ -115,6 +118,7 @@ class Worker:
         self._read = read
         self._buffer = b""
         self._leads = leads
+        self._outlived = ""
         self.log = log
         self.pid = self._process.pid
         self.started = time.monotonic()
@@ -137,8 +141,7 @@ class Worker:
             left = deadline - time.monotonic()
             ready = select.select([self._read], [], [], max(0.0, left))[0]
             if not ready:
-                self.kill()
-                raise WorkerError(f"sent nothing for {timeout_s:.0f} s and was stopped (timeout)")
+                raise self._stopped(f"sent nothing for {timeout_s:.0f} s")
             self._read_more()
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
@@ -179,25 +182,41 @@ class Worker:
         """Ask the worker to end, without waiting for it."""
         self._stdin.close()
 
-    def close(self, patience_s: float = 10.0) -> None:
-        """Ask the worker to end, and end it if it does not."""
+    def close(self, patience_s: float = 10.0) -> str:
+        """Ask the worker to end, and end it if it does not; return what `kill` does."""
         self.dismiss()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(patience_s)
-        self.kill()
+        return self.kill()
 
-    def kill(self) -> None:
-        """End the worker and its children at once."""
+    def kill(self) -> str:
+        """End the worker and its children at once.
+
+        Return a sentence if the process is still there after KILL_S, else an empty text. Its log says it too.
+        """
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self._leads:
                 os.killpg(self.pid, signal.SIGKILL)
             else:
                 self._process.kill()
-        self._process.wait()
         self._stdin.close()
         if self._read >= 0:
             os.close(self._read)
             self._read = -1
+        try:
+            self._process.wait(0 if self._outlived else KILL_S)
+            return ""
+        except subprocess.TimeoutExpired:
+            if not self._outlived:
+                self._outlived = OUTLIVED.format(self.pid)
+                with contextlib.suppress(StoreError, OSError), _opened(self.log) as log:
+                    os.write(log.fileno() if log else 2, f"[harness] {self._outlived}\n".encode())
+            return self._outlived
+
+    def _stopped(self, why: str) -> WorkerError:
+        """Kill the worker and return the error that says why."""
+        outlived = self.kill()
+        return WorkerError(f"{why} and was stopped (timeout)" + (f"; {outlived}" if outlived else ""))
 
     def _read_more(self) -> None:
         """Read what has arrived into the buffer. Raises WorkerError at the end of the pipe."""
@@ -212,8 +231,7 @@ class Worker:
         if readable:
             self._read_more()
         elif not writable:
-            self.kill()
-            raise WorkerError(f"took no command for {SEND_S:.0f} s and was stopped (timeout)")
+            raise self._stopped(f"took no command for {SEND_S:.0f} s")
 
     def _describe_end(self) -> str:
         """Describe how the worker ended."""
