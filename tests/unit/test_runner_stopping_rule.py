@@ -306,6 +306,18 @@ def test_looks_at_the_interval_only_when_the_planned_trials_are_in() -> None:
     assert simulation.run().stops["a", "subject"].reason == StopReason.TARGET_CI
 
 
+def test_a_milestone_does_not_move_with_what_later_trials_cost() -> None:
+    simulation = Simulation(group(a=5e-4), between=0.04, max_time=90.0, start_s=0.01, block_time=0.02)
+    for _ in range(MIN_TRIALS):
+        simulation.trial(simulation.decide())
+    planned = simulation.decide().allotments["a", "subject"].planned
+    assert planned is not None and planned.trials > MIN_TRIALS + 3
+    simulation.start_s = 5.0  # starts get 500 times as slow, so that fewer Trials of more Blocks look cheaper
+    while simulation.history.finished < planned.trials - 1:
+        simulation.trial(simulation.decide())
+        assert simulation.decide().allotments["a", "subject"].planned == planned
+
+
 @pytest.mark.parametrize("after", [1, 3, 4])
 def test_a_resumed_run_decides_as_if_it_had_never_stopped(after: int) -> None:
     simulation = Simulation(group(a=5e-4, b=9e-4), between=0.01, max_time=30.0)

@@ -176,14 +176,15 @@ class Measurements:
             arms = [timing.of(list(timing.seconds)[:first]) for timing in arms]
         return ratio_of(*arms)
 
-    def ratios(self, baseline: Key | None, key: Key) -> list[Array]:
-        """Return the ratio of each round, by Trials that both arms have: a pilot for `planning.plan`."""
+    def ratios(self, baseline: Key | None, key: Key) -> dict[int, Array]:
+        """Return the ratio of each round, by the Trials that both arms have: a pilot for `planning.plan`."""
         reference, mine = self._pair(baseline, key)
         if not mine.seconds:
-            return []
+            return {}
         seconds = [list(arm.seconds.values()) for arm in (reference, mine)]
         rounds = [list(arm.rounds.values()) for arm in (reference, mine)]
-        return paired_ratios(seconds[0], seconds[1], (rounds[0], rounds[1]))
+        found = paired_ratios(seconds[0], seconds[1], (rounds[0], rounds[1]))
+        return dict(zip(mine.seconds, found, strict=True))
 
     def _pair(self, baseline: Key | None, key: Key) -> tuple[Timing, Timing]:
         """Return the Timings of both arms, reduced to Trials in which they share a round."""

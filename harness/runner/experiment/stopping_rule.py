@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Protocol
 
 from harness.runner.experiment.measurements import Measurements
@@ -171,7 +172,7 @@ class Planned:
             return Stop(key, reason, _halfwidth(ratio))
         left = limit - arm.timed_s
         pilot = history.ratios(baseline, key)
-        if len(pilot) < MIN_TRIALS or max(map(len, pilot)) < 2:
+        if len(pilot) < MIN_TRIALS or max(map(len, [*pilot.values()][:MIN_TRIALS])) < 2:
             share = PILOT_SHARE * limit / MIN_TRIALS
             return Allotment(PILOT_BLOCKS, min(share, left))
         budget = self._milestone(history, key, baseline, pilot)
@@ -180,15 +181,16 @@ class Planned:
         return Allotment(budget.blocks, left, budget)
 
     def _milestone(
-        self, history: Measurements, key: Key, baseline: Key | None, pilot: list[Array]
+        self, history: Measurements, key: Key, baseline: Key | None, pilot: dict[int, Array]
     ) -> Budget | None:
         """Plan from the pilot; check the interval only after the planned Trials, then plan again.
 
-        A check after each Trial would stop at intervals that are narrow by chance. None: it is narrow enough.
+        A check after each Trial would stop at intervals that are narrow by chance. So a milestone follows
+        from the Trials before it alone, and later ones do not move it. None: the interval is narrow enough.
         """
         seen = MIN_TRIALS
         while True:
-            budget = self._budget(history, key, baseline, pilot[:seen])
+            budget = self._budget(history, key, baseline, dict(islice(pilot.items(), seen)))
             target = min(max(budget.trials, seen + max(2, seen // 4), WANTED_TRIALS), MAX_TRIALS)
             if len(pilot) < target:
                 return replace(budget, trials=target)
@@ -200,13 +202,15 @@ class Planned:
                 return budget
             seen = target
 
-    def _budget(self, history: Measurements, key: Key, baseline: Key | None, pilot: list[Array]) -> Budget:
-        mine = history.arm(key)
-        pair = [mine, history.arm(baseline)] if baseline is not None else [mine]
+    def _budget(
+        self, history: Measurements, key: Key, baseline: Key | None, pilot: dict[int, Array]
+    ) -> Budget:
+        """Plan from the ratios and the costs of the Trials in `pilot`, by number, and of no others."""
+        pair = [history.arm(one).among(pilot) for one in (key, baseline) if one is not None]
         both_s = sum(arm.block_s for arm in pair)
         timed = self.settings.max_time * both_s / max(arm.block_s for arm in pair)
         return plan(
-            pilot,
+            list(pilot.values()),
             start_s=sum(arm.start_s for arm in pair),
             block_s=both_s,
             target_ci=self.settings.target_ci,
