@@ -174,6 +174,10 @@ def _show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) -
         f"({say_seconds(build_s)} to build what is not cached, {say_seconds(measure_s)} to measure), "
         "plus one evaluation of each Cell."
     )
+    for group in plan.groups:
+        workload = group.cells[0].workload
+        if plan.runnable(group) and (warning := workload.warning(spec.block_time, plan.timed_s(group))):
+            terminal.warn(f"{group.name}: {warning}")
     for problem in plan.problems:
         terminal.error(str(problem))
     if plan.problems:

@@ -14,7 +14,7 @@ from harness.packages import missing_package
 from harness.runner.addresses import data_address, source_address, step_address
 from harness.runner.workers.inspect import Inspection, Inspector
 from harness.runtimes.registry import Runtime
-from harness.stats.planning import WANTED_TRIALS
+from harness.stats.planning import MIN_ROUNDS, WANTED_TRIALS
 from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
 from harness.suite.validation import CheckedSuite, Model
@@ -137,11 +137,18 @@ class Plan:
         trials = WANTED_TRIALS if spec.trials == "auto" else spec.trials
         measure = 0.0
         for group in self.groups:
+            workload = group.cells[0].workload
             arms = len(self.runnable(group)) + 1 if self.runnable(group) else 0
-            warm_s = spec.warmup_time + group.cells[0].workload.search_s()
-            around = 1 + GUESS_AROUND_S / spec.block_time
-            measure += arms * (trials * (GUESS_START_S + warm_s) + around * spec.max_time)
+            warm_s = spec.warmup_time + workload.search_s()
+            around = 1 + GUESS_AROUND_S / workload.block_s(spec.block_time)
+            measure += arms * (trials * (GUESS_START_S + warm_s) + around * self.timed_s(group))
         return build, measure
+
+    def timed_s(self, group: Group) -> float:
+        """Return how long each arm of a Group is timed, in seconds: `max_time`, or longer for long Blocks."""
+        spec = self.suite.spec.measure
+        trials = 1 if spec.trials == "auto" else spec.trials
+        return max(spec.max_time, trials * MIN_ROUNDS * group.cells[0].workload.block_s(spec.block_time))
 
     def _plan(self, cell: Cell) -> PlannedCell:
         target, skip = self._target(cell)

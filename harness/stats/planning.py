@@ -22,6 +22,8 @@ WANTED_TRIALS = 5
 MAX_TRIALS = 50
 PILOT_BLOCKS = 10
 """Blocks of each arm in a pilot Trial, if there is time for them."""
+MIN_ROUNDS = 2
+"""Blocks that each arm gets in a Trial, however long one Block takes."""
 MIN_BLOCKS = 5
 MAX_BLOCKS = 1000
 ASSUMED_BETWEEN = 0.01

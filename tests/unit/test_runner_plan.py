@@ -135,9 +135,28 @@ def test_a_search_is_part_of_the_time_it_will_take(folder: Path, tmp_path: Path)
         made = plan(folder, workloads={"w": {"scenario": "server", **options}}, measure={"trials": 3})
         return made.estimate_s(Cache(tmp_path / "cache"))[1]
 
-    given = measure_s(qps=5)
+    given = measure_s(qps=1000)
     arms = 2  # the baseline and its control
-    assert measure_s(latency_bound=1, search_time=7) == pytest.approx(given + arms * 3 * 7)
+    assert measure_s(latency_bound="1ms", search_time=7) == pytest.approx(given + arms * 3 * 7)
+
+
+def test_the_queries_that_a_percentile_takes_are_part_of_the_time(folder: Path, tmp_path: Path) -> None:
+    """At a bound of 1 s a Block of server takes at least 25.7 s (√662): two in each Trial, one to search."""
+
+    def measure_s(trials: object, **options: Any) -> float:
+        measure = {"trials": trials, "max_time": 10, "block_time": 0.2, "warmup_time": 2}
+        made = plan(folder, workloads={"w": {"scenario": "server", **options}}, measure=measure)
+        return made.estimate_s(Cache(tmp_path / "cache"))[1]
+
+    block_s = 662**0.5
+    each = 1.0 + 2.0 + block_s  # start, warm-up, search
+    timed = 3 * 2 * block_s
+    expected = 2 * (3 * each + timed + 3 * 2 * 0.05)
+    assert measure_s(3, latency_bound=1, search_time=7) == pytest.approx(expected)
+    once = 2 * (5 * each + 2 * block_s + 2 * 0.05)  # `auto` ends when max_time is used up
+    assert measure_s("auto", latency_bound=1, search_time=7) == pytest.approx(once)
+    slow = 2 * (3 * 3.0 + 3 * 2 * 5.0 + 6 * 0.05)  # 2 queries a second: 10 take 5 s
+    assert measure_s(3, qps=2) == pytest.approx(slow)
 
 
 def test_parents_come_before_their_children(folder: Path) -> None:

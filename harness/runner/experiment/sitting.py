@@ -20,10 +20,9 @@ from harness.runner.experiment.measurements import Measurements
 from harness.runner.experiment.stopping_rule import BASELINE_LOST, Allotment, Decision, StoppingRule
 from harness.runner.experiment.trial import Arm, Key, Settings, Trial
 from harness.runner.progress import Observer
+from harness.stats.planning import MIN_ROUNDS
 from harness.store.journal import Event
 
-MIN_ROUNDS = 2
-"""Blocks that each arm gets in a Trial, however long one Block takes."""
 MEMORY_SHARE = 0.8
 """Of the free memory, the most that live workers may be expected to take."""
 
