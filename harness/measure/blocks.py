@@ -19,6 +19,8 @@ MAX_CALLS = 20_000
 """Maximum calls of one Block: all durations are stored, and very fast calls would give too many."""
 
 Call = Callable[[], Any]
+Wake = Callable[[], None]
+"""Called right before the first timed call of a Block, when everything else is ready."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,8 @@ def set_aside_garbage() -> None:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Collect garbage now, and not again inside the `with` block."""
+    """Collect no garbage inside the `with` block; nothing is collected on entry either."""
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
@@ -87,7 +88,13 @@ def no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def time_in_turn(calls: Sequence[Call], count: int, clock: Clock, start: int = 0) -> Block:
+def at_once() -> None:
+    """Do nothing before a Block."""
+
+
+def time_in_turn(
+    calls: Sequence[Call], count: int, clock: Clock, start: int = 0, wake: Wake = at_once
+) -> Block:
     """Time `count` calls one after the other, taking `calls` in turn from number `start` on.
 
     A duration is the time between two clock readings, so it includes one reading and one step of the loop:
@@ -95,10 +102,12 @@ def time_in_turn(calls: Sequence[Call], count: int, clock: Clock, start: int = 0
     """
     order = list(islice(cycle(calls), start, start + count))
     now = clock.now_ns
+    stamps: list[int] = []
+    append = stamps.append
+    output = None
     with no_garbage_collection():
-        stamps = [now()]
-        append = stamps.append
-        output = None
+        wake()
+        append(now())
         for call in order:
             output = call()
             append(now())

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HarnessError
-from harness.measure.blocks import Call, no_garbage_collection
+from harness.measure.blocks import Call, Wake, at_once, no_garbage_collection
 from harness.measure.open_loop import Seed
 
 MODULE, PACKAGE, EXTRA = "mlperf_loadgen", "mlcommons-loadgen", "loadgen"
@@ -55,21 +55,23 @@ def run_test(
     calls: Sequence[Call],
     queries: int,
     seed: Seed,
+    wake: Wake = at_once,
     samples_a_query: int = 1,
     **settings: Any,
 ) -> Trace:
     """Run one LoadGen test of `queries` queries and return its trace.
 
-    `scenario` is a name of `TestScenario`, `settings` are fields of `TestSettings`. Raises the error of a
+    `scenario` is a name of `TestScenario`, `settings` are fields of `TestSettings`. `wake` is called when
+    LoadGen asks for its samples to be loaded: after that it only draws its queries. Raises the error of a
     failed call, and HarnessError where LoadGen's trace lacks samples.
     """
     import mlperf_loadgen as loadgen
 
-    caller = _Caller(calls, loadgen)
+    caller = _Caller(calls, loadgen, wake)
     asked = _settings(loadgen, scenario, queries, seed, samples_a_query, settings)
     with tempfile.TemporaryDirectory(prefix="harness-loadgen-") as folder:
         sut = loadgen.ConstructFastSUT(caller.issue, _nothing)
-        library = loadgen.ConstructQSL(len(calls), len(calls), _nothing, _nothing)
+        library = loadgen.ConstructQSL(len(calls), len(calls), caller.wake, _nothing)
         try:
             with no_garbage_collection():
                 loadgen.StartTestWithLogSettings(sut, library, asked, _logging(loadgen, folder), "")
@@ -86,13 +88,21 @@ def run_test(
 class _Caller:
     """Makes the calls of LoadGen's samples; after an error it completes the rest at once to end the test."""
 
-    def __init__(self, calls: Sequence[Call], loadgen: Any) -> None:
+    def __init__(self, calls: Sequence[Call], loadgen: Any, wake: Wake) -> None:
         self.calls = calls
+        self._wake = wake
         self.last: Any = None
         self.last_index = 0
         self.error: BaseException | None = None
         self._complete = loadgen.QuerySamplesComplete
         self._responses = [loadgen.QuerySampleResponse(0, 0, 0)]
+
+    def wake(self, _indices: Sequence[int]) -> None:
+        """Wake, in the thread that issues the queries."""
+        try:
+            self._wake()
+        except BaseException as error:  # an exception must not pass through LoadGen's C++ code
+            self.error = error
 
     def issue(self, ids: Sequence[int], indices: Sequence[int]) -> None:
         """Make the call of each sample; the response object is reused, since creating one takes 0.4 µs."""
@@ -103,7 +113,7 @@ class _Caller:
                 try:
                     self.last = calls[index]()
                     self.last_index = index
-                except BaseException as error:  # an exception must not pass through LoadGen's C++ code
+                except BaseException as error:  # as in `wake`
                     self.error = error
             response.id = number
             complete(responses)

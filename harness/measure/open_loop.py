@@ -24,7 +24,7 @@ from itertools import cycle, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure.blocks import Arrivals, Block, Call, no_garbage_collection
+from harness.measure.blocks import Arrivals, Block, Call, Wake, at_once, no_garbage_collection
 from harness.measure.clock import Clock, check_durations, elapsed_ns
 
 Seed = tuple[int, ...]
@@ -49,20 +49,28 @@ def poisson_schedule(rate_per_s: float, count: int, seed: Seed) -> NDArray[np.in
 
 
 def time_arrivals(
-    calls: Sequence[Call], due_ns: NDArray[np.int64], asked_per_s: float, clock: Clock, first: int = 0
+    calls: Sequence[Call],
+    due_ns: NDArray[np.int64],
+    asked_per_s: float,
+    clock: Clock,
+    first: int = 0,
+    wake: Wake = at_once,
 ) -> Block:
     """Run queries when they are due, one at a time, first come first served; `calls_ns` count from `due_ns`.
 
     `calls` are taken in turn from number `first` on. Raises ClockError when the clock goes backwards.
     """
     order = list(islice(cycle(calls), first, first + len(due_ns)))
+    schedule = due_ns.tolist()
     now, wait = clock.now_ns, clock.wait_until
     starts: list[int] = []
     ends: list[int] = []
     output = None
     with no_garbage_collection():
+        wake()
         begin = now()
-        for call, due in zip(order, (due_ns + begin).tolist(), strict=True):
+        for call, after_ns in zip(order, schedule, strict=True):
+            due = begin + after_ns
             start = now()
             if start < due:
                 wait(due)

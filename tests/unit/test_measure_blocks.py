@@ -86,18 +86,16 @@ def test_who_had_switched_collecting_off_finds_it_off() -> None:
         gc.enable()
 
 
-def test_garbage_of_before_is_gone_when_a_block_begins() -> None:
-    class Node:
-        pass
-
-    import weakref
-
-    node = Node()
-    node.itself = node  # type: ignore[attr-defined]
-    watch = weakref.ref(node)
-    del node
-    with no_garbage_collection():
-        assert watch() is None
+def test_nothing_stands_between_the_call_that_wakes_and_the_first_timed_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, happened = FakeClock(), []
+    monkeypatch.setattr(gc, "collect", lambda: happened.append("collect"))
+    monkeypatch.setattr(gc, "disable", lambda: happened.append("disable"))
+    read = clock.now_ns
+    clock.now_ns = lambda: (happened.append("clock"), read())[1]  # type: ignore[method-assign]
+    time_in_turn([lambda: happened.append("call")], 2, clock, wake=lambda: happened.append("wake"))
+    assert happened == ["disable", "wake", "clock", "call", "clock", "call", "clock"]
 
 
 def test_a_clock_that_goes_backwards_is_refused_even_when_it_catches_up() -> None:

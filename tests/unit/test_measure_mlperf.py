@@ -42,7 +42,10 @@ def asked(name: str, count: int = 100, **options: Any) -> tuple[Load, Any, list[
     made: list[int] = []
     one = load(name, [session(made, i) for i in range(4)], **options)
     one.count = count
-    return one, one.block(), made
+    block = one.block()
+    woken = len(made) - count * (one.samples // one.workload.batch)
+    assert woken >= 2
+    return one, block, made[woken:]
 
 
 @pytest.mark.parametrize("name", ["loadgen-single-stream", "loadgen-offline", "loadgen-multi-stream"])
@@ -58,12 +61,20 @@ def test_as_many_queries_as_asked_each_with_its_time(name: str) -> None:
     assert one.seconds_per_sample(block) >= S * 0.999
 
 
-def test_calls_are_made_in_the_thread_that_warmed_up() -> None:
-    seen: set[int] = set()
-    one = load("loadgen-single-stream", [lambda: seen.add(threading.get_ident())])
+def test_calls_are_made_in_the_thread_that_warmed_up_and_wakes() -> None:
+    seen: list[int] = []
+    one = load("loadgen-single-stream", [lambda: seen.append(threading.get_ident())])
     one.count = 5
     one.block()
-    assert seen == {threading.get_ident()}
+    assert set(seen) == {threading.get_ident()}
+    assert len(seen) > 5
+
+
+def test_what_fails_while_waking_comes_out() -> None:
+    one = load("loadgen-server", [lambda: 1 / 0], qps=100.0)
+    one.count = 3
+    with pytest.raises(ZeroDivisionError):
+        one.block()
 
 
 def test_server_counts_from_the_schedule_and_not_from_the_call() -> None:

@@ -10,10 +10,11 @@ import pytest
 from clocks import FakeClock
 from pydantic import ValidationError
 
-from harness.measure.blocks import Block, grouped
+from harness.measure.blocks import Block, Wake, at_once, grouped
 from harness.measure.clock import Clock
 from harness.measure.scenarios.registry import (
     CALLS_A_LANE,
+    LAST_NS,
     SCENARIOS,
     WAKE_NS,
     Load,
@@ -32,15 +33,18 @@ class Many:
         self.lanes = lanes
         self.served: list[int] = []
 
-    def serve(self, count: int, clock: Clock) -> Block:
+    def serve(self, count: int, clock: Clock, wake: Wake = at_once) -> Block:
+        wake()
         self.served.append(count)
         return Block(np.full(count, 5), count * 2, "output", 0)
 
 
-def load(name: str, calls: Calls, clock: Clock, session: object = None, **options: Any) -> Load:
+def load(
+    name: str, calls: Calls, clock: Clock, session: object = None, look: Wake = at_once, **options: Any
+) -> Load:
     entry = SCENARIOS.get(name)
     workload = entry.workload.model_validate({"scenario": name, **options})
-    return entry.load(workload, Seat(session, calls, clock, block_s=1e-6, cap_s=1e-6))
+    return entry.load(workload, Seat(session, calls, clock, block_s=1e-6, cap_s=1e-6, look=look))
 
 
 def test_offline_uses_a_servers_own_way() -> None:
@@ -65,19 +69,15 @@ def test_a_server_is_woken_as_long_as_others_are() -> None:
     clock = FakeClock()
 
     class Slow(Many):
-        def serve(self, count: int, clock: Clock) -> Block:
-            clock.wait_until(clock.now_ns() + self.call_ns)
-            return super().serve(count, clock)
-
-        call_ns = WAKE_NS // 4
+        def serve(self, count: int, clock: Clock, wake: Wake = at_once) -> Block:
+            clock.wait_until(clock.now_ns() + WAKE_NS // 5)
+            return super().serve(count, clock, wake)
 
     target = Slow(lanes=3)
-    load("offline", [lambda: None], clock, target).wake()
-    assert target.served == [3] * 4
-    target.served.clear()
-    target.call_ns = 2 * WAKE_NS
-    load("offline", [lambda: None], clock, target).wake()
-    assert target.served == [3]
+    one = load("offline", [lambda: None], clock, target, look=lambda: target.served.append(0))
+    one.count = 12
+    one.block()
+    assert target.served == [3, 3, 3, 3, 0, 3, 12]  # 4 ms, the counters, 1 ms, the Block
 
 
 @pytest.mark.parametrize("name", ["single-stream", "offline", "multi-stream"])
@@ -102,11 +102,63 @@ def test_a_block_is_preceded_by_untimed_calls() -> None:
 
     one = load("single-stream", [call], clock)
     one.wake()
-    assert 3 <= len(made) <= 4
-    made.clear()
-    clock_long = FakeClock()
-    load("single-stream", [lambda: (made.append(1), clock_long.advance(10 * WAKE_NS))], clock_long).wake()
-    assert made == [1]
+    assert len(made) == 4  # 3 in the first 4 ms, and one after the counters were read
+    assert one.awake_ns == clock.time_ns
+
+
+def test_a_call_longer_than_waking_wakes_alone() -> None:
+    clock, happened = FakeClock(), []
+    calls: Calls = [lambda: (happened.append("call"), clock.advance(10 * WAKE_NS))]
+    one = load("single-stream", calls, clock, look=lambda: happened.append("look"))
+    one.warm()
+    happened.clear()
+    one.block()
+    assert happened == ["look", "call", "call"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("single-stream", {}),
+        ("offline", {}),
+        ("multi-stream", {"samples_per_query": 1}),
+        ("server", {"qps": 10.0}),
+    ],
+)
+def test_only_untimed_calls_stand_between_the_counters_and_the_first_timed_call(
+    name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All else comes before waking: the calls' order, the arrivals, and what the manager is told."""
+    clock, happened = FakeClock(), []
+    step_ns = LAST_NS // 2
+
+    def call() -> None:
+        happened.append("call")
+        clock.advance(step_ns)
+
+    def draw(rate: float, count: int, _seed: object) -> Any:
+        happened.append("arrivals")
+        return np.full(count, 1, np.int64)
+
+    monkeypatch.setattr("harness.measure.scenarios.server.poisson_schedule", draw)
+    read = clock.now_ns
+    clock.now_ns = lambda: (happened.append("clock"), read())[1]  # type: ignore[method-assign]
+    one = load(name, [call], clock, look=lambda: happened.append("look"), **options)
+    one.count = 2
+    one.block()
+    at = happened.index("look")
+    assert happened[:at].count("call") == (WAKE_NS - LAST_NS) // step_ns
+    assert happened[at + 1 :][:7] == [
+        "clock",
+        "call",
+        "clock",
+        "call",
+        "clock",
+        "clock",
+        "clock" if name == "server" else "call",
+    ]
+    assert ("arrivals" in happened[: happened.index("call")]) == (name == "server")
+    assert one.awake_ns == WAKE_NS
 
 
 def test_offline_takes_turns_where_there_is_no_server() -> None:
@@ -211,9 +263,38 @@ def test_what_stands_for_speed_and_is_said(
 def test_only_a_search_takes_time_before_the_first_block() -> None:
     server = SCENARIOS.get("server").workload
     assert server.model_validate({"scenario": "server", "qps": 1}).search_s() == 0
-    searched = {"scenario": "server", "latency_bound": 1, "search_time": "3s"}
+    searched = {"scenario": "server", "latency_bound": "10ms", "search_time": "3s"}
     assert server.model_validate(searched).search_s() == 3
+    slow = server.model_validate({**searched, "latency_bound": 1})
+    assert slow.search_s() == pytest.approx(25.73, abs=0.01)  # one Block: √662 × 1 s
     assert Workload(scenario="single-stream").search_s() == 0
+
+
+def test_a_block_of_server_lasts_as_long_as_its_queries_take() -> None:
+    server = SCENARIOS.get("server").workload
+    searched = server.model_validate({"scenario": "server", "latency_bound": "100ms"})
+    assert searched.block_s(0.2) == pytest.approx(2.573, abs=0.001)  # √662 × 100 ms
+    assert searched.block_s(5.0) == 5.0
+    assert searched.warning(0.2, 30.0) == "p99 takes 662 queries, so a Block takes 2.6 s or longer"
+    assert searched.warning(5.0, 30.0) == ""
+    half = server.model_validate({"scenario": "server", "latency_bound": 1, "percentile": 0.9})
+    assert half.block_s(0.2) == 8.0  # √64 × 1 s
+    given = server.model_validate({"scenario": "server", "qps": 20})
+    assert given.block_s(0.2) == 0.5  # 10 queries, so that the queue can forget that it began empty
+    assert (
+        given.warning(0.2, 30.0) == "p99 takes 662 queries, and 20 a second for 30 s are too few to show it"
+    )
+    assert given.warning(0.2, 33.1) == ""
+    assert Workload(scenario="single-stream").block_s(0.2) == 0.2
+
+
+@pytest.mark.parametrize("share_of_bound", [0.01, 0.0389, 0.2, 0.9])
+def test_no_service_time_makes_a_searched_block_shorter_than_the_dry_run_says(share_of_bound: float) -> None:
+    clock = FakeClock()
+    one: Any = load("server", [lambda: None], clock, latency_bound=1.0)
+    one.service_s = share_of_bound
+    highest = 1 / one.service_s
+    assert one._queries(highest) / highest >= one.workload.block_s(0.0) * 0.999
 
 
 def test_one_that_needs_a_package_which_is_not_there_names_the_extra() -> None:

@@ -133,6 +133,24 @@ def test_all_inputs_get_their_turn_and_the_last_is_told() -> None:
     assert last == {0, 1, 2}
 
 
+def test_the_schedule_is_laid_out_before_its_clock_starts() -> None:
+    happened: list[str] = []
+
+    class Due(np.ndarray):
+        def tolist(self) -> list[int]:
+            happened.append("laid out")
+            return super().tolist()  # type: ignore[no-any-return]
+
+    session = FakeSession()
+    read = session.clock.now_ns
+    session.clock.now_ns = lambda: (happened.append("clock"), read())[1]  # type: ignore[method-assign]
+    due_ns = np.array([5, 10_000_000], np.int64).view(Due)
+    block = time_arrivals([session.call], due_ns, 100.0, session.clock, wake=lambda: happened.append("wake"))
+    assert happened[:3] == ["laid out", "wake", "clock"]
+    assert happened.count("laid out") == 1
+    np.testing.assert_array_equal(block.calls_ns, [S * 1e9] * 2)
+
+
 def test_a_clock_that_goes_backwards_is_refused() -> None:
     clock = FakeClock()
     with pytest.raises(ClockError):

@@ -1,6 +1,7 @@
 """A measuring worker's Trial, in this process with a Session of its own: odd machines, odd clocks."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,6 +92,52 @@ def test_a_whole_trial_tells_of_every_phase(trial: Trial) -> None:
     audits = {one["audit"]: one["state"] for one in told.last("evaluation")["audits"]}
     assert audits == {"constant-output": "passed", "repeated-input": "passed", "same-outputs": "passed"}
     assert told.last("block")["samples"] > 0
+
+
+def test_a_block_collects_garbage_first_and_reads_its_counters_between_untimed_calls(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial.ready()
+    trial.load({})
+    happened: list[str] = []
+    trial.calls = [lambda call=call: (happened.append("call"), call())[1] for call in trial.calls]  # type: ignore[misc]
+    trial.warm({"block_s": 0.01, "cap_s": 0.02})
+    read, collect = trial.probe.read, module.gc.collect
+    monkeypatch.setattr(trial.probe, "read", lambda: (happened.append("counters"), read())[1])
+    monkeypatch.setattr(module.gc, "collect", lambda: (happened.append("garbage"), collect())[1])
+    happened.clear()
+    trial.block({})
+    told: Any = trial.channel
+    timed = told.last("block")["samples"] // 4
+    first, second = (i for i, what in enumerate(happened) if what == "counters")
+    assert happened[0] == "garbage" and happened.count("garbage") == 1
+    assert happened[1:first].count("call") >= 1
+    assert happened[first + 1 : second].count("call") > timed
+    assert happened[-1] == "counters"
+
+
+def test_a_block_starts_when_waking_ends_and_threads_are_judged_from_the_counters_on(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial.ready()
+    trial.load({})
+    clock = FakeClock()
+    trial.clock = clock  # type: ignore[assignment]
+    trial.calls = [lambda: clock.advance(500_000)]
+    trial.session = SimpleNamespace(bind=lambda inputs: None, close=lambda: None)  # type: ignore[assignment]
+    trial.warm({"block_s": 0.01, "cap_s": 0.02})
+    read = trial.probe.read
+    monkeypatch.setattr(trial.probe, "read", lambda: replace(read(), wall_ns=clock.time_ns))
+    seen: list[float] = []
+    monkeypatch.setattr(module, "threads_used", lambda _before, _after, wall_s: seen.append(wall_s))
+    before_ns = clock.time_ns
+    trial.block({})
+    told: Any = trial.channel
+    block = told.last("block")
+    assert block["start_ns"] == before_ns + 5_000_000
+    assert block["duration_ns"] == 10_000_000
+    assert seen == [0.011]  # the Block, and the last millisecond of waking
+    assert block["evidence"]["wall_s"] == 0.011
 
 
 def test_fetching_the_inputs_is_no_part_of_the_start(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

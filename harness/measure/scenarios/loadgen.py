@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from harness.measure import loadgen as mlperf
-from harness.measure.blocks import Arrivals, Block
+from harness.measure.blocks import Arrivals, Block, Wake, at_once
 from harness.measure.open_loop import Seed
 from harness.measure.scenarios.multi_stream import MultiStream, MultiStreamWorkload
 from harness.measure.scenarios.offline import Offline, OfflineWorkload
@@ -34,7 +34,7 @@ class LoadGenSingleStream(SingleStream):
 
     def block(self) -> Block:
         """Run one LoadGen test."""
-        trace = mlperf.run_test("SingleStream", self.seat.calls, self.count, self.next_seed())
+        trace = mlperf.run_test("SingleStream", self.seat.calls, self.count, self.next_seed(), self.wake)
         return Block(trace.done_ns, trace.span_ns, trace.last, trace.last_index)
 
 
@@ -45,7 +45,7 @@ class LoadGenMultiStream(MultiStream):
     def block(self) -> Block:
         """Run one LoadGen test."""
         size = self.workload.calls_per_query
-        trace = mlperf.run_test("MultiStream", self.seat.calls, self.count, self.next_seed(), size)
+        trace = mlperf.run_test("MultiStream", self.seat.calls, self.count, self.next_seed(), self.wake, size)
         latency = trace.done_ns.reshape(self.count, size).max(axis=1)
         return Block(latency, trace.span_ns, trace.last, trace.last_index)
 
@@ -56,7 +56,7 @@ class LoadGenOffline(Offline):
 
     def block(self) -> Block:
         """Run one LoadGen test: a single query that holds all samples."""
-        trace = mlperf.run_test("Offline", self.seat.calls, self.count, self.next_seed())
+        trace = mlperf.run_test("Offline", self.seat.calls, self.count, self.next_seed(), self.wake)
         done = np.sort(trace.done_ns)
         return Block(np.diff(done, prepend=0), int(done[-1]), trace.last, trace.last_index)
 
@@ -68,7 +68,7 @@ _NO_BOUND_S = 3600.0
 class LoadGenServer(ServerLoad):
     """A call's duration is a query's latency as LoadGen times it, since it was scheduled."""
 
-    def at_rate(self, rate_per_s: float, count: int, seed: Seed) -> Block:
+    def at_rate(self, rate_per_s: float, count: int, seed: Seed, wake: Wake = at_once) -> Block:
         """Run one LoadGen test."""
         bound_ns = int((self.workload.latency_bound or _NO_BOUND_S) * 1e9)
         trace = mlperf.run_test(
@@ -76,6 +76,7 @@ class LoadGenServer(ServerLoad):
             self.seat.calls,
             count,
             seed,
+            wake,
             server_target_qps=rate_per_s,
             server_target_latency_ns=bound_ns,
             server_target_latency_percentile=self.workload.percentile,

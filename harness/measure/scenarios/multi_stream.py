@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from harness.measure.blocks import Block, Call, grouped, time_in_turn
+from harness.measure.blocks import Block, Call, Wake, at_once, grouped, time_in_turn
 from harness.measure.scenarios.registry import Load, Seat, Workload, say_samples, scenario
 
 
@@ -61,10 +61,10 @@ class MultiStream(Load):
         """Samples of one query."""
         return int(self.workload.samples_per_query)
 
-    def run(self, count: int) -> Block:
+    def run(self, count: int, wake: Wake = at_once) -> Block:
         """Time `count` queries in turn."""
         start = self.take(count, len(self._queries))
-        block = time_in_turn(self._queries, count, self.seat.clock, start)
+        block = time_in_turn(self._queries, count, self.seat.clock, start, wake)
         size = self.workload.calls_per_query
         last = (block.last_index * size + size - 1) % len(self.seat.calls)
         return Block(block.calls_ns, block.duration_ns, block.last, last)

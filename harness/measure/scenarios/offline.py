@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import repeat
 from typing import Protocol, runtime_checkable
 
-from harness.measure.blocks import Block, time_in_turn
+from harness.measure.blocks import Block, Call, Wake, at_once, time_in_turn
 from harness.measure.clock import Clock
-from harness.measure.scenarios.registry import WAKE_NS, Load, Speed, Workload, say_samples, scenario
+from harness.measure.scenarios.registry import Load, Speed, Workload, say_samples, scenario
 
 
 @runtime_checkable
@@ -18,8 +20,8 @@ class Server(Protocol):
 
     lanes: int
 
-    def serve(self, count: int, clock: Clock) -> Block:
-        """Time a Block of `count` requests that all exist at the start."""
+    def serve(self, count: int, clock: Clock, wake: Wake = at_once) -> Block:
+        """Time a Block of `count` requests that all exist at the start; `wake` is called right before it."""
         ...
 
 
@@ -39,28 +41,24 @@ class OfflineWorkload(Workload):
 class Offline(Load):
     """Speed is samples over the Block's wall time."""
 
-    def run(self, count: int) -> Block:
+    def run(self, count: int, wake: Wake = at_once) -> Block:
         """Time `count` requests."""
         session, calls = self.seat.session, self.seat.calls
         if isinstance(session, Server):
-            return session.serve(count, self.seat.clock)
-        return time_in_turn(calls, count, self.seat.clock, self.take(count, len(calls)))
+            return session.serve(count, self.seat.clock, wake)
+        return time_in_turn(calls, count, self.seat.clock, self.take(count, len(calls)), wake)
 
     @property
     def lanes(self) -> int:
         """Number of calls that run at the same time: the Session's, where it is a `Server`."""
         return self.seat.session.lanes if isinstance(self.seat.session, Server) else 1
 
-    def wake(self) -> None:
-        """Make untimed calls on all lanes at once."""
-        session, now = self.seat.session, self.seat.clock.now_ns
+    def untimed(self) -> Iterable[Call]:
+        """Return calls that each keep all lanes busy at once."""
+        session = self.seat.session
         if not isinstance(session, Server):
-            super().wake()
-            return
-        end_ns = now() + WAKE_NS
-        session.serve(self.lanes, self.seat.clock)
-        while now() < end_ns:
-            session.serve(self.lanes, self.seat.clock)
+            return super().untimed()
+        return repeat(lambda: session.serve(self.lanes, self.seat.clock))
 
     def seconds_per_sample(self, block: Block) -> float:
         """Return the Block's wall time over its samples."""

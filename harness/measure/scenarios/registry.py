@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Literal, TypeVar
@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from harness.config import Config
-from harness.measure.blocks import Block, Call, calls_for
+from harness.measure.blocks import Block, Call, Wake, at_once, calls_for
 from harness.measure.clock import Clock
 from harness.measure.warmup import WarmUp, warm_up, whole
 from harness.registry import Registry
@@ -29,6 +29,9 @@ WAKE_NS = 5_000_000
 """Duration of the untimed calls before a Block. Before it, another worker used the caches, or cores were
 idle. Without them the first calls of a Block took 1.6 to 18 times its median, which cost an arm with few
 calls a Block more than one with many."""
+LAST_NS = 1_000_000
+"""The part of WAKE_NS that comes after the counters were read. Reading them uses the caches, too, so at least
+one untimed call stands between that and the first timed call."""
 CALLS_A_LANE = 4
 """Minimum calls of each lane in a Block. At its end some lanes are idle, and that part must stay small."""
 
@@ -55,6 +58,14 @@ class Workload(Config):
         """Return the maximum seconds of a Trial that a search for the load takes before anything is timed."""
         return 0.0
 
+    def block_s(self, asked_s: float) -> float:
+        """Return the seconds of a Block if `block_time` asks for `asked_s`, as far as known before a call."""
+        return asked_s
+
+    def warning(self, _asked_s: float, _timed_s: float) -> str:
+        """Return what a dry run must say of Blocks of `asked_s` and `timed_s` in total; empty for nothing."""
+        return ""
+
     def follows_calls(self) -> bool:
         """Whether the main figure changes by the same share as the duration of calls."""
         return True
@@ -66,7 +77,8 @@ class Seat:
 
     `session` is what is measured and `calls` its bound calls, taken in turn. `block_s` is the intended
     duration of a Block, `cap_s` the maximum of warm-up. `seed` is the Trial's, the same for all arms.
-    `patience(s)` tells the manager that no message may come for so many seconds.
+    `patience(s)` tells the manager that no message may come for so many seconds. `look` reads counters before
+    a Block, as late as possible.
     """
 
     session: Any
@@ -76,6 +88,7 @@ class Seat:
     cap_s: float
     seed: tuple[int, ...] = (0,)
     patience: Callable[[float], None] = lambda _seconds: None
+    look: Wake = at_once
 
 
 class Load(ABC):
@@ -86,7 +99,9 @@ class Load(ABC):
     def __init__(self, workload: Any, seat: Seat) -> None:
         self.workload, self.seat = workload, seat
         self.count = 1
+        self.call_s = 0.0
         self.blocks = 0
+        self.awake_ns = 0
         self._next = 0
 
     @property
@@ -97,7 +112,8 @@ class Load(ABC):
     def warm(self) -> WarmUp:
         """Call until steady, and set how many calls make a Block."""
         warmed = warm_up(self.run, self.seat.block_s, self.seat.cap_s, self.lanes, self.seconds_per_sample)
-        self.count = whole(calls_for(self.seat.block_s, warmed.call_s), self.lanes)
+        self.call_s = warmed.call_s
+        self.count = whole(calls_for(self.seat.block_s, self.call_s), self.lanes)
         if self.lanes > 1:
             self.count = max(self.count, CALLS_A_LANE * self.lanes)
         return warmed
@@ -108,12 +124,28 @@ class Load(ABC):
         return 1
 
     def wake(self) -> None:
-        """Make untimed calls, at least one, so that a Block starts with warm caches and active cores."""
-        end_ns = self.seat.clock.now_ns() + WAKE_NS
-        for call in cycle(self.seat.calls):
+        """Make untimed calls, so that a Block starts with warm caches and active cores; set `awake_ns`.
+
+        At least one of them comes after the counters were read. A call longer than WAKE_NS is the only one.
+        """
+        if self.call_s * 1e9 < WAKE_NS:
+            self._call_for(WAKE_NS - LAST_NS)
+        self.seat.look()
+        self.awake_ns = self._call_for(LAST_NS)
+
+    def _call_for(self, least_ns: int) -> int:
+        """Make untimed calls for `least_ns`, at least one; return the time at the end."""
+        now = self.seat.clock.now_ns
+        end_ns = now() + least_ns
+        for call in self.untimed():
             call()
-            if self.seat.clock.now_ns() >= end_ns:
-                return
+            if (time_ns := now()) >= end_ns:
+                break
+        return time_ns
+
+    def untimed(self) -> Iterable[Call]:
+        """Return the calls that wake, as many as are wanted."""
+        return cycle(self.seat.calls)
 
     def take(self, count: int, distinct: int) -> int:
         """Return the index of the first of `distinct` calls in a Block of `count`.
@@ -125,8 +157,8 @@ class Load(ABC):
         return start % distinct
 
     def block(self) -> Block:
-        """Time one Block."""
-        return self.run(self.count)
+        """Time one Block; `wake` comes right before it, once all else is prepared."""
+        return self.run(self.count, self.wake)
 
     def next_seed(self) -> tuple[int, ...]:
         """Return the next Block's seed, which is the same for all arms of a Trial."""
@@ -134,7 +166,7 @@ class Load(ABC):
         return (*self.seat.seed, self.blocks)
 
     @abstractmethod
-    def run(self, count: int) -> Block:
+    def run(self, count: int, wake: Wake = at_once) -> Block:
         """Time `count` calls, one after the other or all at once."""
 
     def seconds_per_sample(self, block: Block) -> float:

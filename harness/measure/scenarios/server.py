@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from harness.errors import HarnessError
-from harness.measure.blocks import MAX_CALLS, Block, time_in_turn
+from harness.measure.blocks import MAX_CALLS, Block, Wake, at_once, time_in_turn
 from harness.measure.open_loop import RateSearch, Seed, poisson_schedule, time_arrivals, unit_gaps
 from harness.measure.scenarios.registry import Load, Seat, Speed, Workload, say_samples, scenario
 from harness.measure.warmup import WarmUp
 from harness.stats.quantiles import min_calls, percentile
 from harness.stats.queueing import IDLE, highest_rate
-from harness.units import Seconds, Share
+from harness.units import Seconds, Share, say_seconds
 
 PREDICTED_FROM = 20_000
 """Number of simulated queries, with measured service times, from which a rate is predicted."""
@@ -80,8 +80,29 @@ class ServerWorkload(Workload):
         return f"{query}, as many a second as keep {which} within {bound}"
 
     def search_s(self) -> float:
-        """Return the limit of the search, in seconds."""
-        return self.search_time if self.qps is None else 0.0
+        """Return the limit of the search, in seconds: at least one Block is made."""
+        return max(self.search_time, self.block_s(0.0)) if self.qps is None else 0.0
+
+    def block_s(self, asked_s: float) -> float:
+        """Return the least seconds of a Block that has the queries it needs (`ServerLoad._queries`).
+
+        While the rate is searched, these are n = max(min_calls, (bound / s)²) for a service time s, at most
+        1 / s a second: n × s seconds, which is at least √min_calls × bound whatever s is. (Where MAX_CALLS
+        cuts n, for p99 with s below bound / 777, a Block can be shorter.)
+        """
+        if self.qps is not None:
+            return max(asked_s, EMPTY_QUEUE / self.qps)
+        return max(asked_s, math.sqrt(min_calls(self.percentile)) * (self.latency_bound or 0.0))
+
+    def warning(self, asked_s: float, timed_s: float) -> str:
+        """Name the queries that the percentile takes, where they take long or do not arrive in time."""
+        needed = f"p{100 * self.percentile:g} takes {min_calls(self.percentile):,} queries"
+        block_s = self.block_s(asked_s)
+        if self.qps is None and block_s > asked_s:
+            return f"{needed}, so a Block takes {say_seconds(block_s)} or longer"
+        if self.qps is not None and self.qps * timed_s < min_calls(self.percentile):
+            return f"{needed}, and {self.qps:g} a second for {say_seconds(timed_s)} are too few to show it"
+        return ""
 
     def follows_calls(self) -> bool:
         """Return False: with calls 2 % longer, queues are 2 to 9 % longer and rates lower by as much."""
@@ -101,13 +122,13 @@ class ServerLoad(Load):
         self._found: dict[str, Any] = {}
 
     @abstractmethod
-    def at_rate(self, rate_per_s: float, count: int, seed: Seed) -> Block:
+    def at_rate(self, rate_per_s: float, count: int, seed: Seed, wake: Wake = at_once) -> Block:
         """Time `count` queries that arrive at `rate_per_s`; the Block has its `arrivals`."""
 
-    def run(self, count: int) -> Block:
+    def run(self, count: int, wake: Wake = at_once) -> Block:
         """Time `count` calls in a closed loop, for warm-up."""
         calls = self.seat.calls
-        return time_in_turn(calls, count, self.seat.clock, self.take(count, len(calls)))
+        return time_in_turn(calls, count, self.seat.clock, self.take(count, len(calls)), wake)
 
     @property
     def rate(self) -> float:
@@ -131,7 +152,7 @@ class ServerLoad(Load):
         """Time one Block at the present rate; a search then changes the rate of the next one."""
         rate, self.count = self.rate, self._queries()
         self.seat.patience(self.count / rate)
-        block = self.at_rate(rate, self.count, (*self.next_seed(), _BLOCKS))
+        block = self.at_rate(rate, self.count, (*self.next_seed(), _BLOCKS), self.wake)
         if self.search:
             self.search.note(block)
         return block
@@ -169,7 +190,7 @@ class ServerLoad(Load):
         need, seen = min_calls(self.workload.percentile), 0.0
         for _ in range(ALONE):
             self.seat.patience(need * self.service_s)
-            alone = self._took(self.run(need)).calls_ns
+            alone = self._took(self.run(need, self.wake)).calls_ns
             seen = percentile(alone / 1e9, self.workload.percentile).value
             if seen <= self._bound_s:
                 return alone
@@ -188,7 +209,8 @@ class ServerLoad(Load):
         while not agreed and self._seconds - before_s < self.workload.search_time:
             count = self._queries(rates[-1])
             self.seat.patience(count / rates[-1])
-            block = self._took(self.at_rate(rates[-1], count, (*self.seat.seed, len(rates), _PROBES)))
+            seed = (*self.seat.seed, len(rates), _PROBES)
+            block = self._took(self.at_rate(rates[-1], count, seed, self.wake))
             assert block.arrivals is not None  # noqa: S101
             seen = [*seen, block.arrivals.service_ns] if len(rates) > 1 else [block.arrivals.service_ns]
             rates.append(self._predict(np.concatenate(seen)))
@@ -237,9 +259,9 @@ class ServerLoad(Load):
 class Server(ServerLoad):
     """A call's duration is a query's latency since it was due."""
 
-    def at_rate(self, rate_per_s: float, count: int, seed: Seed) -> Block:
+    def at_rate(self, rate_per_s: float, count: int, seed: Seed, wake: Wake = at_once) -> Block:
         """Draw the schedule and run it."""
         due_ns = poisson_schedule(rate_per_s, count, seed)
         calls = self.seat.calls
         first = self.take(count, len(calls))
-        return time_arrivals(calls, due_ns, rate_per_s, self.seat.clock, first)
+        return time_arrivals(calls, due_ns, rate_per_s, self.seat.clock, first, wake)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.measure.blocks import Block, time_in_turn
+from harness.measure.blocks import Block, Wake, at_once, time_in_turn
 from harness.measure.scenarios.registry import Load, Workload, scenario
 
 
@@ -10,7 +10,7 @@ from harness.measure.scenarios.registry import Load, Workload, scenario
 class SingleStream(Load):
     """One call after the other."""
 
-    def run(self, count: int) -> Block:
+    def run(self, count: int, wake: Wake = at_once) -> Block:
         """Time `count` calls in turn."""
         calls = self.seat.calls
-        return time_in_turn(calls, count, self.seat.clock, self.take(count, len(calls)))
+        return time_in_turn(calls, count, self.seat.clock, self.take(count, len(calls)), wake)

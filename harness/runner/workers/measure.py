@@ -6,6 +6,7 @@ worker is blocked in a read and uses no CPU.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import time
@@ -136,15 +137,16 @@ class Trial:
         )
 
     def block(self, _message: Message) -> None:
-        """Time one Block, and read the noise evidence before and after it."""
+        """Time one Block, and read the noise evidence around it; garbage is collected before."""
         assert self.load_on is not None  # noqa: S101
-        self.load_on.wake()
-        threads, before = self.threads.read(), self.probe.read()
-        start_ns = time.perf_counter_ns()
+        gc.collect()
         block = self.load_on.block()
-        after = self.probe.read()
+        (threads, before), start_ns = self._seen, self.load_on.awake_ns
+        self._look()
+        after = self._seen[1]
         worked_ns = int(block.arrivals.service_ns.sum()) if block.arrivals else block.duration_ns
-        busy = threads_used(threads, self.threads.read(), worked_ns / 1e9)
+        worked_ns += start_ns - before.wall_ns  # the calls that woke the cores, after the first look
+        busy = threads_used(threads, self._seen[0], worked_ns / 1e9)
         for audit in self.audits:
             audit.timed(block.last_index, block.last)
         self._rest()
@@ -207,6 +209,7 @@ class Trial:
             message["cap_s"],
             tuple(self.spec["seed"]),
             lambda seconds: self.channel.emit("alive", patience_s=seconds),
+            self._look,
         )
         return self.scenario.load(self.scenario.workload.model_validate(self.spec["workload"]), seat)
 
@@ -221,6 +224,10 @@ class Trial:
             self.clock,
             lambda: self.channel.emit("alive"),
         )
+
+    def _look(self) -> None:
+        """Read the CPU time of all threads, and the noise evidence."""
+        self._seen = self.threads.read(), self.probe.read()
 
     def _rest(self) -> None:
         """Wait until the runtime's threads stop spinning, so that the next worker has the cores to itself."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from harness.files import make_folder, sweep
 from harness.formats.target import Target
 from harness.formats.tensors import Array
-from harness.measure.blocks import Block
+from harness.measure.blocks import Block, Wake, at_once
 from harness.measure.clock import Clock, elapsed_ns
 from harness.measure.procfs import descendants
 from harness.runner.workers.channel import Message
@@ -129,7 +129,7 @@ class ReplicatedSession(Session):
         """Requests that run at the same time: one a replica."""
         return len(self._workers)
 
-    def serve(self, count: int, clock: Clock) -> Block:
+    def serve(self, count: int, clock: Clock, wake: Wake = at_once) -> Block:
         """Time `count` requests from the pool; each goes to a replica that is free."""
         size = max(count // (len(self._workers) * CHUNKS), 1)
         parts = [(self._next + first, min(size, count - first)) for first in range(0, count, size)]
@@ -138,6 +138,7 @@ class ReplicatedSession(Session):
         waiting = dict.fromkeys(self._workers, 0)
         calls_ns: list[NDArray[np.int64]] = []
         last = (0, 0)
+        wake()
         start = clock.now_ns()
         for _ in range(AHEAD):
             for worker in self._workers:
