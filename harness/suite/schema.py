@@ -36,8 +36,10 @@ class Hardware(Config):
     """Device and thread budget; Cells for a device that this machine lacks are skipped with the reason."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    threads: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
-        default="all", description="intra-op threads and pinned cores; all: all CPUs of this process"
+    threads: Annotated[int, Field(ge=1)] | Literal["all", "logical"] = Field(
+        default="all",
+        description="intra-op threads and pinned cores; all: one for each physical core that this process "
+        "may use; logical: one for each hardware thread",
     )
 
 

@@ -110,6 +110,18 @@ def test_a_setting_changes_its_own_kind(folder: Path, sections: dict[str, Any], 
     assert changed(folder, planned_in(folder)[1], **sections) == kinds
 
 
+def test_all_threads_are_other_settings_on_a_machine_with_other_cores(folder: Path) -> None:
+    """The Cell's id is the same, since it is made from the suite."""
+    pairs = replace(PLACE, cores=(0, 1, 2, 3), nodes=(((0, 2), (1, 3)),))
+    (cell, two), (same, before) = planned_in(folder), planned_in(folder, pairs)
+    assert (cell.target.threads, same.target.threads, cell.cell.cell_id) == (2, 2, same.cell.cell_id)
+    assert two["settings_digest"] == before["settings_digest"]
+    logical = {"cpu": {"threads": "logical"}}
+    assert changed(folder, before, pairs, hardware=logical) == {"settings", "environment"}
+    four = replace(pairs, nodes=(((0,), (1,), (2,), (3,)),))
+    assert changed(folder, before, four) == {"settings", "environment"}
+
+
 def test_the_machine_and_what_it_decides_change(folder: Path) -> None:
     before = planned_in(folder)[1]
     assert changed(folder, before, replace(PLACE, machine_id="there")) == {"machine"}

@@ -15,6 +15,7 @@ from harness.devices.peaks.compute import Products, Rate
 from harness.devices.peaks.registry import GEMMS, Gemm
 from harness.errors import WorkerError
 from harness.formats.target import Target
+from harness.runner.place import Place
 from harness.runner.run import peaks as module
 from harness.runner.run.peaks import find_peaks, higher, measure_peaks, with_notes
 
@@ -38,7 +39,7 @@ def plan(*targets: Target, peak_time: float = 0.1, huge_pages: bool = False) -> 
     cells["skipped"] = SimpleNamespace(target=Target(1, threads=99), skip="wants 99 threads")
     measure = SimpleNamespace(peak_time=peak_time, huge_pages=huge_pages)
     suite = SimpleNamespace(spec=SimpleNamespace(measure=measure))
-    return SimpleNamespace(cells=cells, suite=suite, place=SimpleNamespace(machine_id="m"))
+    return SimpleNamespace(cells=cells, suite=suite, place=Place((0, 1), None, frozenset(), "m"))
 
 
 class Told(NoObserver):

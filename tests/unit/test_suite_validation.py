@@ -64,7 +64,7 @@ exclude:
         "s.yaml:9: workloads.w.batch: found 0; allowed: 1 or more",
         "s.yaml:10: workloads.int.btch: unknown key 'btch'; did you mean 'batch'? Known: batch, scenario",
         "s.yaml:12: hardware.h.device: found 'gpu'; allowed: 'cpu' or 'cuda'",
-        "s.yaml:12: hardware.h.threads: found 'al'; allowed: a whole number, or 'all'",
+        "s.yaml:12: hardware.h.threads: found 'al'; allowed: a whole number, or 'all' or 'logical'",
         f"s.yaml:14: techniques.a[0].runtime: unknown runtime 'onnxruntme'; did you mean 'onnxruntime'? "
         f"Known: {ALL_RUNTIMES}",
         "s.yaml:15: techniques.b[0].quantize.calibration.sampels: unknown key 'sampels'; "
@@ -151,9 +151,24 @@ def test_other_suite_names_are_taken(tmp_path, name):
         ("quality", 5, None, "found 5; allowed: a mapping"),
         ("baseline", ["eager"], None, "found ['eager']; allowed: text"),
         ("description", 5, None, "found 5; allowed: text; write it in quotes if it is a name"),
-        ("hardware", {"h": {"threads": 0}}, "h.threads", "found 0; allowed: 1 or more, or 'all'"),
-        ("hardware", {"h": {"threads": True}}, "h.threads", "found true; allowed: a whole number, or 'all'"),
-        ("hardware", {"h": {"threads": 1.5}}, "h.threads", "found 1.5; allowed: a whole number, or 'all'"),
+        (
+            "hardware",
+            {"h": {"threads": 0}},
+            "h.threads",
+            "found 0; allowed: 1 or more, or 'all' or 'logical'",
+        ),
+        (
+            "hardware",
+            {"h": {"threads": True}},
+            "h.threads",
+            "found true; allowed: a whole number, or 'all' or 'logical'",
+        ),
+        (
+            "hardware",
+            {"h": {"threads": 1.5}},
+            "h.threads",
+            "found 1.5; allowed: a whole number, or 'all' or 'logical'",
+        ),
         ("exclude", {"model": "mlp"}, None, "found {'model': 'mlp'}; allowed: a list"),
         (
             "exclude",

@@ -131,11 +131,12 @@ def find_peaks(
     cannot be measured is reported to the observer and left out.
     """
     targets = [planned.target for planned in plan.cells.values() if planned.skip is None]
-    budgets = {target.threads: target for target in targets if target.device == "cpu"}
+    budgets = dict.fromkeys(target.threads for target in targets if target.device == "cpu")
     found = []
-    for threads, target in budgets.items() if plan.suite.spec.measure.peak_time else ():
+    for threads in budgets if plan.suite.spec.measure.peak_time else ():
         if again is not None and threads not in again:
             continue
+        target = Target(batch=1, threads=threads, cores=plan.place.choose(threads))
         try:
             found.append(_find(target, plan, cache, observer, logs, anew=again is not None))
         except WorkerError as error:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.cache import Cache
-from harness.devices import cpu, cuda
+from harness.devices import cuda
+from harness.devices.cores import cores
 from harness.devices.fingerprint import Machine, fingerprint
 from harness.devices.host import Host
 from harness.errors import ExitCode, StoreError
 from harness.runner.identity import artifact_digest, cell_digests
-from harness.runner.plan import Place, Plan, make_plan
+from harness.runner.place import Place
+from harness.runner.plan import Plan, make_plan
 from harness.runner.progress import Observer
 from harness.runner.run.concurrent_runs import announced, report_others
 from harness.runner.run.peaks import doubted_budgets, find_peaks
@@ -41,13 +43,14 @@ PARTIAL = ".partial"
 
 def this_place() -> tuple[Place, Machine]:
     """Inspect this machine. Call it before anything is pinned to a core."""
-    machine = fingerprint()
+    machine, given = fingerprint(), cores(Host())
     place = Place(
-        cores=cpu.cores(Host()).ids,
+        cores=given.ids,
         cuda_missing=cuda.available(),
         cpu_features=frozenset(machine.identity.isa),
         machine_id=machine.id,
         cuda_capability=cuda.capability(),
+        nodes=given.nodes,
     )
     return place, machine
 
