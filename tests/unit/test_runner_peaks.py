@@ -37,7 +37,7 @@ def peaks(
 def plan(*targets: Target, peak_time: float = 0.1, huge_pages: bool = False) -> Any:
     cells = {str(i): SimpleNamespace(target=target, skip=None) for i, target in enumerate(targets)}
     cells["skipped"] = SimpleNamespace(target=Target(1, threads=99), skip="wants 99 threads")
-    measure = SimpleNamespace(peak_time=peak_time, huge_pages=huge_pages)
+    measure = SimpleNamespace(peak_time=peak_time, huge_pages=huge_pages, environment={})
     suite = SimpleNamespace(spec=SimpleNamespace(measure=measure))
     return SimpleNamespace(cells=cells, suite=suite, place=Place((0, 1), None, frozenset(), "m"))
 
@@ -56,7 +56,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
     replies: list[Any] = []
 
-    def fake(target: Target, seconds: float, logs: Path, *, huge_pages: bool) -> dict[str, Any]:
+    def fake(target: Target, seconds: float, logs: Path, environment: dict[str, str]) -> dict[str, Any]:
         asked.append(target.threads)
         reply = replies.pop(0) if replies else peaks()
         if isinstance(reply, Exception):
@@ -214,7 +214,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
 
 
 def test_each_library_has_a_process_of_its_own(workers: type[FakeWorker], tmp_path: Path) -> None:
-    found = measure_peaks(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
+    found = measure_peaks(Target(1, threads=2), 0.1, tmp_path, {})
     assert workers.asked == [None, "a", "b"]
     assert [rate["library"] for rate in found["rates"]] == ["a", "b"]
     assert (found["threads"], found["memory_bandwidth_bytes_per_s"]) == (2, 1e9)
@@ -227,7 +227,7 @@ def test_a_library_whose_process_dies_loses_only_its_own_peaks(
     workers: type[FakeWorker], tmp_path: Path
 ) -> None:
     workers.deaths.add("a")
-    found = measure_peaks(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
+    found = measure_peaks(Target(1, threads=2), 0.1, tmp_path, {})
     assert [rate["library"] for rate in found["rates"]] == ["b"]
     assert found["left_out"] == [
         "a/x: was ended by SIGSEGV",
@@ -239,7 +239,7 @@ def test_a_library_whose_process_dies_loses_only_its_own_peaks(
 def test_without_bandwidth_there_are_no_peaks(workers: type[FakeWorker], tmp_path: Path) -> None:
     workers.deaths.add(None)
     with pytest.raises(WorkerError, match="SIGSEGV"):
-        measure_peaks(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
+        measure_peaks(Target(1, threads=2), 0.1, tmp_path, {})
 
 
 @pytest.mark.slow

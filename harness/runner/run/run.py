@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Collection
@@ -16,6 +17,7 @@ from harness.devices import cuda
 from harness.devices.cores import cores
 from harness.devices.fingerprint import Machine, fingerprint
 from harness.devices.host import Host
+from harness.environment import withheld_notice
 from harness.errors import ExitCode, StoreError
 from harness.runner.identity import artifact_digest, cell_digests
 from harness.runner.place import Place
@@ -140,6 +142,8 @@ class LocalRun:
         self._record_plan(info, record)
         record("session", start_ns=time.perf_counter_ns())
         report_others(record, self.observer)
+        if notice := withheld_notice(os.environ):
+            record("notice", text=notice)
         known, started = list(self.events), time.monotonic()
         experiment = Experiment(self.plan, self.cache, record, self.observer, self.folder / "logs")
         experiment.build()
