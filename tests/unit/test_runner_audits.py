@@ -321,8 +321,8 @@ def test_real_work_on_a_real_clock_passes_and_a_real_cache_does_not() -> None:
     [
         (2, None, ()),
         (None, None, ()),  # a runtime whose threads nobody else sets
-        (1, "failed", ("1 intra-op threads were set after loading, not 2",)),
-        (4, "failed", ("4 intra-op threads were set after loading, not 2",)),
+        (1, "failed", ("the model's code set the threads to 1 after loading; the budget is 2",)),
+        (4, "failed", ("the model's code set the threads to 4 after loading; the budget is 2",)),
     ],
 )
 def test_threads_that_were_set_after_loading_are_found(

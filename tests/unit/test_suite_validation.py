@@ -149,13 +149,13 @@ def test_other_suite_names_are_taken(tmp_path, name):
             "measure",
             {"environment": {"A-B": "1"}},
             "environment.A-B",
-            "'A-B' cannot name an environment variable",
+            "'A-B' cannot name an environment variable: letters, digits and _ only",
         ),
         (
             "measure",
             {"environment": {"OMP_NUM_THREADS": 4}},
             "environment.OMP_NUM_THREADS",
-            "the harness sets OMP_NUM_THREADS",
+            "the harness sets OMP_NUM_THREADS itself",
         ),
         ("measure", {"environment": {"A": [1]}}, "environment.A", "found [1]; allowed: text"),
         ("measure", {"seed": -1}, "seed", "found -1; allowed: 0 or more"),
@@ -444,3 +444,9 @@ def test_the_hash_does_not_change_with_layout_and_comments_but_with_content(tmp_
         == one
     )
     assert read(tmp_path, TEXT.replace("batch: 8", "batch: 9")).sha256 != one
+
+
+def test_values_of_environment_variables_are_texts_as_the_file_has_them(tmp_path):
+    given = {"KMP_BLOCKTIME": 0, "OMP_DYNAMIC": True, "OMP_PLACES": "cores", "SHARE": 0.5}
+    found = read(tmp_path, content(measure={"environment": given})).spec.measure.environment
+    assert found == {"KMP_BLOCKTIME": "0", "OMP_DYNAMIC": "true", "OMP_PLACES": "cores", "SHARE": "0.5"}

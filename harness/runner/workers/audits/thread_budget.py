@@ -27,7 +27,9 @@ class ThreadBudget(Audit):
         """Compare what is set now with the target."""
         threads, target = subject.threads(), subject.target
         if threads not in (None, target.threads):
-            self._faults.append(f"{threads} intra-op threads were set after loading, not {target.threads}")
+            self._faults.append(
+                f"the model's code set the threads to {threads} after loading; the budget is {target.threads}"
+            )
         if outside := cores_outside(target.cores):
             listed = ", ".join(map(str, outside))
             self._faults.append(f"its threads may use cores outside of its budget: {listed}")
