@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from harness.measure import procfs
 
@@ -32,6 +32,15 @@ def pinned(cores: Sequence[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def cores_outside(cores: Sequence[int], tasks: str = "/proc/self/task") -> list[int]:
+    """Return the cores beside `cores` that threads of this process may use; none for a process not pinned."""
+    found: set[int] = set()
+    for task in procfs.names(tasks) if cores else ():
+        with suppress(OSError):  # the thread has ended
+            found |= os.sched_getaffinity(int(task))
+    return sorted(found - set(cores))
 
 
 class ThreadMeter:

@@ -46,7 +46,7 @@ class Session(ABC):
     def threads(self) -> int | None:
         """Return the intra-op threads that the runtime is set to now.
 
-        None where code outside of the Session cannot change them. The audit ``thread-budget`` reads it.
+        None where code outside of the Session cannot change them.
         """
         return None
 

@@ -6,7 +6,7 @@ import fnmatch
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from harness.config import Config
 from harness.environment import OWN
@@ -34,22 +34,11 @@ def _names_a_folder(name: str) -> str:
 
 
 def _is_free_variable(name: str) -> str:
-    if re.fullmatch(_VARIABLE, name) is None:
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
         raise ValueError(f"{name!r} cannot name an environment variable: letters, digits and _ only")
     if name in OWN or name.startswith("HARNESS_"):
         raise ValueError(f"the harness sets {name} itself")
     return name
-
-
-_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
-
-
-def _as_text(value: Any) -> Any:
-    """Return a number or truth value as the text that YAML has: 0, true."""
-    return str(value).lower() if isinstance(value, (bool, int, float)) else value
-
-
-_Value = Annotated[str, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 
 
 class Hardware(Config):
@@ -87,7 +76,7 @@ class Measure(Config):
     huge_pages: bool = Field(
         default=False, description="use huge pages for malloc, for less variance (Linux, glibc)"
     )
-    environment: dict[Annotated[str, AfterValidator(_is_free_variable)], _Value] = Field(
+    environment: dict[Annotated[str, AfterValidator(_is_free_variable)], str] = Field(
         default={}, description="environment variables of the measuring workers"
     )
     peak_time: Seconds = Field(

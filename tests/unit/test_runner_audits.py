@@ -1,7 +1,6 @@
 """Audits: a Record stands only on work that was done, for each input anew, with outputs that are scored."""
 
 import hashlib
-import os
 import tracemalloc
 from collections.abc import Callable, Sequence
 
@@ -9,14 +8,12 @@ import numpy as np
 import pytest
 from clocks import FakeClock
 
-from harness.formats.target import Target
 from harness.measure.clock import PerfClock
 from harness.runner.workers.audits import repeated_input
 from harness.runner.workers.audits.constant_output import MIN_WHOLE, ConstantOutput
 from harness.runner.workers.audits.registry import AUDITS, Subject
 from harness.runner.workers.audits.repeated_input import MAX_PAIRS, MIN_PAIRS, RepeatedInput, is_cached
 from harness.runner.workers.audits.same_outputs import MAX_VALUES, RELATIVE, SameOutputs, difference, sampled
-from harness.runner.workers.audits.thread_budget import ThreadBudget, cores_outside
 
 ONES = np.ones((4, 3), np.float32)
 
@@ -204,7 +201,7 @@ def probed(session: Session, samples: int = 500, batch: int = 4) -> RepeatedInpu
         call()
     audit = RepeatedInput()
     draw = lambda rng: (data[rng.choice(samples, batch, replace=False)],)  # noqa: E731
-    audit.probe(Subject(session.bind, calls, pool, draw, session.clock, Target(batch)))
+    audit.probe(Subject(session.bind, calls, pool, draw, session.clock))
     return audit
 
 
@@ -309,43 +306,15 @@ def test_real_work_on_a_real_clock_passes_and_a_real_cache_does_not() -> None:
         calls = [bind(part) for part in pool]
         _ = [call() for call in calls]
         audit = RepeatedInput()
-        audit.probe(Subject(bind, calls, pool, lambda rng: (data[rng.integers(64)],), PerfClock(), Target(1)))
+        audit.probe(Subject(bind, calls, pool, lambda rng: (data[rng.integers(64)],), PerfClock()))
         return audit.finding().state
 
     assert audited(remember=False) == "passed"
     assert audited(remember=True) == "failed"
 
 
-@pytest.mark.parametrize(
-    ("now", "state", "reasons"),
-    [
-        (2, None, ()),
-        (None, None, ()),  # a runtime whose threads nobody else sets
-        (1, "failed", ("the model's code set the threads to 1 after loading; the budget is 2",)),
-        (4, "failed", ("the model's code set the threads to 4 after loading; the budget is 2",)),
-    ],
-)
-def test_threads_that_were_set_after_loading_are_found(
-    now: int | None, state: str | None, reasons: tuple[str, ...]
-) -> None:
-    audit, call = ThreadBudget(), lambda: None
-    audit.probe(Subject(lambda _: call, [], [], lambda _: [], PerfClock(), Target(1, threads=2), lambda: now))
-    assert (audit.finding().state, audit.finding().reasons) == (state, reasons)
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin")
-def test_a_thread_that_left_the_cores_of_its_budget_is_found() -> None:
-    mine = sorted(os.sched_getaffinity(0))
-    audit, target = ThreadBudget(), Target(1, threads=1, cores=(max(mine) + 1,))
-    audit.probe(Subject(lambda _: lambda: None, [], [], lambda _: [], PerfClock(), target))
-    listed = ", ".join(map(str, mine))
-    assert audit.finding().reasons == (f"its threads may use cores outside of its budget: {listed}",)
-    assert cores_outside(mine) == []
-    assert cores_outside(()) == []
-
-
 def test_all_audits_are_found_and_speak_for_themselves() -> None:
-    assert {"constant-output", "repeated-input", "same-outputs", "thread-budget"} <= set(AUDITS.names())
+    assert {"constant-output", "repeated-input", "same-outputs"} <= set(AUDITS.names())
     findings = [cls().finding() for cls in AUDITS.values()]
     assert [one.audit for one in findings] == AUDITS.names()
     assert {one.state for one in findings} == {None}

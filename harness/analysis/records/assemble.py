@@ -28,7 +28,7 @@ from harness.analysis.records.columns import (
     median,
 )
 from harness.analysis.records.roofline import Peaks, add_roofline, faster_than_peak, peaks_of
-from harness.analysis.records.threads import add_threads, over_budget, thread_warnings
+from harness.analysis.records.threads import add_threads, thread_budget, thread_warnings
 from harness.stats.paired import mean_interval, proportion
 from harness.stats.quantiles import mixture
 from harness.store.arrays import unpack
@@ -108,7 +108,7 @@ def _add_judged(record: Record, arm: ArmEvents, peaks: Sequence[Peaks]) -> None:
     add_roofline(record, peaks)
     told = [finding for event in arm.by_kind["evaluation"][-1:] for finding in event.get("audits", ())]
     finding = faster_than_peak(record, peaks)
-    add_audits(record, [*told, finding, over_budget(record)])
+    add_audits(record, [*told, finding, thread_budget(record, arm.by_kind["memory"])])
     if "note" in finding:
         record.warnings.append(finding["note"])
 

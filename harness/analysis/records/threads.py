@@ -37,15 +37,20 @@ def thread_warnings(record: Record, blocks: Sequence[Event]) -> list[str]:
     return found
 
 
-def over_budget(record: Record) -> dict[str, Any]:
-    """Return the finding of the audit ``thread-budget`` on the threads that worked and their CPU time.
+def thread_budget(record: Record, ends: Sequence[Event]) -> dict[str, Any]:
+    """Return the finding of the audit ``thread-budget``; it only finds faults. `ends` are ``memory`` events.
 
     One thread more for each process is no fault: a runtime's calling thread may hand all work to others.
     """
-    used, cores, budget = record.threads_used, record.cpu_utilization, record.threads
-    reasons = []
-    if budget and used is not None and used > budget + (record.replicas or 1):
-        reasons.append(f"{used} threads worked, more than the {budget} of its budget")
-    if budget and cores is not None and cores > budget * TOLERANCE:
-        reasons.append(f"{cores:.2f} cores were busy, more than the {budget} of its budget")
+    used, cores, budget = record.threads_used, record.cpu_utilization, record.threads or 0
+    threads = {count for event in ends if (count := event.get("threads_set")) not in (None, budget)}
+    outside = {core for event in ends for core in event.get("cores_outside", ())}
+    faults = [f"the model's code set the threads to {count} after loading" for count in sorted(threads)]
+    if outside:
+        faults.append(f"its threads may use other cores as well ({', '.join(map(str, sorted(outside)))})")
+    if (used or 0) > budget + (record.replicas or 1):
+        faults.append(f"{used} threads worked")
+    if cores is not None and cores > budget * TOLERANCE:
+        faults.append(f"{cores:.2f} cores were busy")
+    reasons = [f"{fault}; the budget is {budget}" for fault in faults] if budget else []
     return {"audit": "thread-budget", "state": "failed" if reasons else None, "reasons": reasons}

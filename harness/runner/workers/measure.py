@@ -24,7 +24,7 @@ from harness.measure.evidence import Probe
 from harness.measure.grading import tags
 from harness.measure.memory import PhaseMeter, with_children
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
-from harness.measure.threads import ThreadMeter, threads_used
+from harness.measure.threads import ThreadMeter, cores_outside, threads_used
 from harness.runner.workers.audits.registry import AUDITS, Subject
 from harness.runner.workers.channel import Message, WorkerSide, serve
 from harness.runner.workers.evaluation_data import read_evaluation_data
@@ -164,8 +164,14 @@ class Trial:
         )
 
     def memory(self, _message: Message) -> None:
-        """End the steady phase and report the memory that it needed."""
-        self.channel.emit("memory", steady=self.meter.end().to_dict())
+        """End the steady phase; report the memory that it needed, and the threads and cores set now."""
+        assert self.session is not None  # noqa: S101
+        self.channel.emit(
+            "memory",
+            steady=self.meter.end().to_dict(),
+            threads_set=self.session.threads(),
+            cores_outside=cores_outside(self.target.cores),
+        )
 
     def evaluation(self, message: Message) -> None:
         """Score the Session that was timed on the evaluation data, at the workload's batch."""
@@ -220,8 +226,6 @@ class Trial:
             self.pool,
             lambda rng: self.data.draw(rng, self.target.batch),
             self.clock,
-            self.target,
-            self.session.threads,
             lambda: self.channel.emit("alive"),
         )
 

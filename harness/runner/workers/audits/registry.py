@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from harness.formats.target import Target
 from harness.formats.tensors import Array
 from harness.measure.clock import Clock
 from harness.registry import Registry
@@ -25,8 +24,7 @@ class Subject:
     """The Session that was timed: how it binds inputs, and the calls that the Blocks repeated.
 
     `draw(rng)` returns a random batch of the evaluation data, perhaps one that was seen before; `seen` are
-    the batches of the timed calls. `target` holds the thread budget and its cores. `threads` returns the
-    runtime's number of threads now (`Session.threads`). `beat` tells the manager that the worker is alive.
+    the batches of the timed calls. `beat` tells the manager that the worker is alive.
     """
 
     bind: Callable[[Inputs], Call]
@@ -34,8 +32,6 @@ class Subject:
     seen: Sequence[Inputs]
     draw: Callable[[np.random.Generator], Inputs]
     clock: Clock
-    target: Target
-    threads: Callable[[], int | None] = lambda: None
     beat: Callable[[], None] = lambda: None
 
 
