@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -117,3 +118,22 @@ def describe(error: BaseException) -> str:
     """Return the first line of an error's message, with the type in front unless it is a HarnessError."""
     first = (str(error).strip().splitlines() or [""])[0]
     return first if isinstance(error, HarnessError) else f"{type(error).__name__}: {first}".rstrip(": ")
+
+
+def explain_exit(code: int) -> str:
+    """Describe an exit status; a negative one is the signal that ended the process."""
+    if code >= 0:
+        return f"ended by itself with exit code {code} before it was done"
+    try:
+        ended_by = signal.Signals(-code)
+    except ValueError:
+        return f"was ended by signal {-code}"
+    hints = {
+        signal.SIGKILL: "killed from outside, most often by the kernel because memory ran out",
+        signal.SIGSEGV: "a segmentation fault in native code",
+        signal.SIGABRT: "aborted by native code",
+        signal.SIGILL: "an instruction that this processor does not have",
+        signal.SIGBUS: "a memory-mapped file that could not grow: is the disk or /dev/shm full?",
+    }
+    hint = f": {hints[ended_by]}" if ended_by in hints else ""
+    return f"was ended by {ended_by.name}{hint}"

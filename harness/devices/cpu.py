@@ -1,18 +1,15 @@
-"""The processor and the cores available to this process, read from /proc and /sys, or by sysctl on macOS.
+"""The processor, and the limits of this process's cgroups, read from /proc and /sys, or by sysctl on macOS.
 
-Parsers take text; readers take a `Host`. Sources: proc(5), sysfs ABI (Documentation/ABI/testing/
-sysfs-devices-system-cpu), Documentation/admin-guide/cgroup-v2.rst and cgroup-v1.
+Parsers take text; readers take a `Host`. Sources: proc(5), Documentation/admin-guide/cgroup-v2.rst and
+cgroup-v1.
 """
 
 from __future__ import annotations
 
-import os
 import platform
-import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import psutil
 
@@ -76,21 +73,6 @@ class CpuInfo:
     def isa(self) -> tuple[str, ...]:
         """The features of `ISA_FEATURES` that the processor has, in that order."""
         return tuple(name for name in ISA_FEATURES if name in self.flags)
-
-
-class Cores(NamedTuple):
-    """The cores available to this process.
-
-    `ids` are logical cores in the order in which to use them: one of each physical core first, then their
-    siblings. `physical` is the number of physical cores among them, `online` the number of the machine's
-    logical cores. `quota` is the cgroup's CPU limit in cores, None where there is none.
-    """
-
-    ids: tuple[int, ...]
-    physical: int
-    online: int
-    smt: bool
-    quota: float | None
 
 
 def parse_cpuinfo(text: str | None) -> CpuInfo:
@@ -179,48 +161,3 @@ def memory_limit_bytes(host: Host) -> int | None:
     texts = host.cgroup_texts("memory", "memory.max") + host.cgroup_texts("memory", "memory.limit_in_bytes")
     limits = [int(text) for text in texts if text.isdigit()]
     return min((limit for limit in limits if limit < _UNLIMITED_BYTES), default=None)
-
-
-def cores(host: Host, affinity: Sequence[int] | None = None) -> Cores:
-    """Return the cores available to this process: those of its affinity, limited to the whole cores of its
-    quota.
-
-    `affinity` replaces the process's own (for tests). A quota below one core still gives one.
-    """
-    online = procfs.cpu_list(host.text("sys/devices/system/cpu/online"))
-    online = online or tuple(range((psutil.cpu_count() or 1) if host.real else 1))
-    allowed = tuple(affinity) if affinity is not None else _affinity(host, online)
-    siblings = {core: _siblings(host, core) for core in allowed}
-    limit = quota(host)
-    ids = pinning_order(siblings)[: max(1, int(limit)) if limit is not None else None]
-    physical = len({siblings[core] for core in ids})
-    smt = any(len(group) > 1 for group in siblings.values())
-    if host.real and not host.exists("sys/devices/system/cpu"):  # macOS pins nothing and has no SMT on Arm
-        physical = min(psutil.cpu_count(logical=False) or physical, len(ids))
-        smt = physical < len(ids)
-    return Cores(ids, physical, len(online), smt, limit)
-
-
-def pinning_order(siblings: Mapping[int, tuple[int, ...]]) -> tuple[int, ...]:
-    """Order logical cores so that the first n are on as many physical cores as possible.
-
-    `siblings` maps a core to the group of logical cores on its physical core, including itself.
-    """
-    seen: dict[tuple[int, ...], int] = {}
-    rank: dict[int, tuple[int, int]] = {}
-    for core in sorted(siblings):
-        rank[core] = (seen.get(siblings[core], 0), core)
-        seen[siblings[core]] = rank[core][0] + 1
-    return tuple(sorted(rank, key=lambda core: rank[core]))
-
-
-def _siblings(host: Host, core: int) -> tuple[int, ...]:
-    listed = host.text(f"sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
-    return procfs.cpu_list(listed) or (core,)
-
-
-def _affinity(host: Host, online: tuple[int, ...]) -> tuple[int, ...]:
-    if host.real and hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    allowed = re.search(r"^Cpus_allowed_list:\s*(\S+)", host.text("proc/self/status") or "", re.MULTILINE)
-    return procfs.cpu_list(allowed[1]) if allowed else online

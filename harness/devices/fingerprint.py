@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.devices import cpu, cuda, settings
+from harness.devices.cores import cores as read_cores
 from harness.devices.host import Host
 from harness.packages import ABSENT, package_version
 
@@ -102,7 +103,7 @@ def fingerprint(host: Host | None = None, nvml: Any = None) -> Machine:
     """Return this machine's fingerprint. Call it before pinning, since it reads the caller's affinity."""
     host = host or Host()
     found = cuda.visible(cuda.gpus(nvml), nvml)
-    info, cores, memory = cpu.cpuinfo(host), cpu.cores(host), cpu.memory_bytes(host)
+    info, cores, memory = cpu.cpuinfo(host), read_cores(host), cpu.memory_bytes(host)
     who = Identity(
         architecture=platform.machine().lower(),
         vendor=info.vendor,

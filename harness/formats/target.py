@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Target:
-    """Batch (samples per call), device (cpu or cuda), thread budget, and the cores that belong to it."""
+    """Batch (samples per call), device (cpu or cuda), thread budget, and the cores that belong to it.
+
+    With replicas, the cores of one replica follow those of the other.
+    """
 
     batch: int
     device: str = "cpu"

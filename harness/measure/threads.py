@@ -1,9 +1,10 @@
-"""Pin a process to cores, and count the threads that worked in a Block. Nothing is read while timing."""
+"""Pin processes to cores, and count the threads that worked in a Block. Nothing is read while timing."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 from harness.measure import procfs
 
@@ -15,12 +16,31 @@ Times = Mapping[tuple[int, int], float]
 """CPU seconds of each thread since it began, by process and thread id."""
 
 
-def pin(cores: Sequence[int]) -> bool:
-    """Pin this process and all threads that it starts later to `cores`; False where the system cannot."""
+@contextmanager
+def pinned(cores: Sequence[int]) -> Iterator[None]:
+    """Pin this thread to `cores`, and with it for all their life the processes that it starts meanwhile.
+
+    So all threads of a process are pinned, also those of a library that starts its pool when it is imported.
+    Does nothing without cores, or where the system cannot pin. Raises OSError for cores that are not there.
+    """
     if not cores or not hasattr(os, "sched_setaffinity"):
-        return False
+        yield
+        return
+    before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
-    return True
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cores_outside(cores: Sequence[int], tasks: str = "/proc/self/task") -> list[int]:
+    """Return the cores beside `cores` that threads of this process may use; none for a process not pinned."""
+    found: set[int] = set()
+    for task in procfs.names(tasks) if cores else ():
+        with suppress(OSError):  # the thread has ended
+            found |= os.sched_getaffinity(int(task))
+    return sorted(found - set(cores))
 
 
 class ThreadMeter:

@@ -50,6 +50,8 @@ class Tables:
                 yield _sentence(said.parts)
             for row in board.off:
                 yield _off(row)
+            if few := _few_threads(board):
+                yield few
             yield Text("")
         if not found:
             yield Text("This Run has no Cells.")
@@ -127,6 +129,17 @@ def _off(row: Comparison) -> Text:
     text = Text("off the board: ", style="red")
     text.append(say.short(row.technique, 60), style="cyan")
     return text.append(f" failed its audit: {'; '.join(row.audit_reasons or ['no reason recorded'])}", "")
+
+
+def _few_threads(board: Board) -> Text | None:
+    """Name the Cells that used fewer threads than their budget where others of the Group used more."""
+    from rich.text import Text
+
+    counts = {row.technique: row.threads_used for row in board.rows if row.threads_used is not None}
+    few = [f"{say.short(name, 60)} ({used})" for name, used in counts.items() if used < board.group.threads]
+    if not few or len(set(counts.values())) == 1:
+        return None
+    return Text(f"Of the budget of {board.group.threads} threads, fewer worked in: {', '.join(few)}.")
 
 
 def _sentence(parts: tuple[tuple[str, str], ...]) -> Text:

@@ -1,16 +1,14 @@
-"""The digests that identify a Record (store/identity.py), and the environment variables that change speed."""
+"""The digests that identify a Record (store/identity.py)."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-import re
-from collections.abc import Mapping
 
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import digest
 from harness.artifacts.code import code_of
+from harness.environment import passed_on, speed_variables
 from harness.formats.registry import FORMATS
 from harness.measure.scenarios.registry import SCENARIOS
 from harness.packages import versions_of
@@ -18,32 +16,6 @@ from harness.runner.addresses import SOURCE_PACKAGES
 from harness.runner.plan import Plan, PlannedCell
 from harness.runner.workers.launch import worker_environment
 from harness.zoo.identities import training_version
-
-_SPEED = re.compile(
-    r"(?:LD_PRELOAD|LD_LIBRARY_PATH|GLIBC_TUNABLES|PYTHONMALLOC|PYTHONOPTIMIZE)$|(?:PY)?TORCH|OPENVINO|"
-    r"(?:OMP|GOMP|KMP|MKL|MALLOC|MIMALLOC|TCMALLOC|ORT|ONNXRUNTIME|OPENBLAS|GOTO|BLIS|VECLIB|NUMEXPR|OV|DNNL"
-    r"|ONEDNN|TBB|ATEN|AT|CUDA|CUBLAS|CUDNN|NCCL|NVIDIA|XLA|TRITON)_|"
-    r"TF_(?:CPP|CPU|CUDNN|DETERMINISTIC|DISABLE|ENABLE|FORCE|GPU|NUM|USE|XLA)_"  # other TF_ are Terraform's
-)
-_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW|CREDENTIAL|AUTH")
-_FOLDERS = re.compile(r"""[^\s:;,="']*[/\\](?=[^\s:;,="'/\\])""")
-_DEVICE_ID = re.compile(r"\b(GPU|MIG)-([0-9a-fA-F-]{8,})")
-
-
-def speed_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables that change speed, by name.
-
-    Of a path only its last part is kept, and of a GPU's id a hash. Variables named as secrets are left out.
-    """
-    return {
-        name: _DEVICE_ID.sub(_hashed, _FOLDERS.sub("", value))
-        for name, value in sorted(environment.items())
-        if _SPEED.match(name) and not _SECRET.search(name)
-    }
-
-
-def _hashed(found: re.Match[str]) -> str:
-    return f"{found[1]}-{hashlib.sha256(found[2].encode()).hexdigest()[:8]}"
 
 
 def cell_digests(planned: PlannedCell, plan: Plan) -> dict[str, str]:
@@ -59,7 +31,8 @@ def cell_digests(planned: PlannedCell, plan: Plan) -> dict[str, str]:
     resolved = [stage.step.resolve(stage.config, target, plan.place.cpu_features) for stage in stages]
     code = [source.code, *((stage.content(), stage.step.code) for stage in stages)]
     opened_by = code_of(pipeline.runtime.open_session, deployment.open_session if deployment else None)
-    variables = {**os.environ, **worker_environment(target.threads, huge_pages=measure.huge_pages)}
+    own = worker_environment(target.threads, measure.environment, huge_pages=measure.huge_pages)
+    variables = speed_variables({**passed_on(os.environ), **own})
     found = {
         "code": identity.code,
         "weights": identity.weights,
@@ -73,7 +46,7 @@ def cell_digests(planned: PlannedCell, plan: Plan) -> dict[str, str]:
             pipeline.deployment_config.content() if pipeline.deployment_config else None,
             opened_by,
         ],
-        "environment": speed_variables(variables),
+        "environment": {**measure.environment, **variables},
         "machine": plan.place.machine_id,
     }
     unknown = {"technique", "libraries"} if planned.skip is not None else set()

@@ -12,6 +12,7 @@ from harness.formats.target import Target
 from harness.measure.scenarios.registry import SCENARIOS, Scenario
 from harness.packages import missing_package
 from harness.runner.addresses import data_address, source_address, step_address
+from harness.runner.place import Place
 from harness.runner.workers.inspect import Inspection, Inspector
 from harness.runtimes.registry import Runtime
 from harness.stats.planning import MIN_ROUNDS, WANTED_TRIALS
@@ -24,17 +25,6 @@ from harness.techniques.registry import Transform
 GUESS_BUILD_S, GUESS_START_S, GUESS_COMPILE_S = 2.5, 1.0, 12.0
 GUESS_AROUND_S = 0.05
 """Seconds around each Block: untimed calls before it, and the wait until the worker's threads are idle."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a Plan needs to know of the machine: usable cores, GPU, instruction set, identity."""
-
-    cores: tuple[int, ...]
-    cuda_missing: str | None
-    cpu_features: frozenset[str]
-    machine_id: str
-    cuda_capability: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -166,9 +156,10 @@ class Plan:
         return PlannedCell(cell, target, skip=skip)
 
     def _target(self, cell: Cell) -> tuple[Target, str | None]:
-        given = len(self.place.cores)
-        asked = given if cell.hardware.threads == "all" else cell.hardware.threads
-        target = Target(cell.workload.batch, cell.hardware.device, asked, self.place.cores[:asked])
+        place, given = self.place, len(self.place.cores)
+        asked = place.threads(cell.hardware.threads)
+        cores = place.choose(asked, cell.pipeline.replicas)
+        target = Target(cell.workload.batch, cell.hardware.device, asked, cores)
         if asked > given:
             return target, f"wants {asked} threads; this process is given {given} cores"
         if target.device == "cuda" and self.place.cuda_missing:
@@ -191,6 +182,15 @@ class Plan:
             return f"{deployment.family} works only in the scenario {wanted}"
         if pipeline.replicas > target.threads:
             return f"{pipeline.replicas} replicas need as many threads; the budget is {target.threads}"
+        share, rest = divmod(target.threads, pipeline.replicas)
+        if rest:
+            counts = [str(n) for n in range(2, target.threads + 1) if target.threads % n == 0]
+            return (
+                f"{target.threads} threads cannot be divided equally over {pipeline.replicas} replicas; "
+                f"allowed: {' or '.join(counts)} replicas, or a multiple of {pipeline.replicas} threads"
+            )
+        if not target.cores:
+            return f"{pipeline.replicas} replicas of {share} threads would have to share physical cores"
         return None
 
     def _chain(self, cell: Cell, target: Target) -> tuple[Job, ...] | str:

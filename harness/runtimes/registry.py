@@ -43,6 +43,13 @@ class Session(ABC):
         """Run one batch."""
         return self.bind(inputs)()
 
+    def threads(self) -> int | None:
+        """Return the intra-op threads that the runtime is set to now.
+
+        None where code outside of the Session cannot change them.
+        """
+        return None
+
     def close(self) -> None:  # noqa: B027 (most Sessions have nothing to close)
         """Release processes and files."""
 

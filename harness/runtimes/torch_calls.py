@@ -52,3 +52,9 @@ class TorchSession(Session):
                 return (result.cpu().numpy(),)
 
         return call
+
+    def threads(self) -> int:
+        """Return torch's intra-op threads, which are one setting for the whole process."""
+        import torch
+
+        return torch.get_num_threads()

@@ -27,4 +27,5 @@ def open_session(_config: TorchEager, artifact: Artifact, target: Target) -> Ses
     """Load the module or program with its weights onto the device."""
     set_threads(target)
     module, fixed_batch = torch_program.load_runnable(artifact.format, artifact.folder, target.device)
+    set_threads(target)  # the model's code may have changed it when it was imported or called
     return TorchSession(module, target.device, fixed_batch)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from harness.config import Config
+from harness.environment import OWN
 from harness.units import Points, Seconds, Share
 from harness.zoo.registry import METRICS
 
@@ -32,12 +33,22 @@ def _names_a_folder(name: str) -> str:
     return name
 
 
+def _is_free_variable(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
+        raise ValueError(f"{name!r} cannot name an environment variable: letters, digits and _ only")
+    if name in OWN or name.startswith("HARNESS_"):
+        raise ValueError(f"the harness sets {name} itself")
+    return name
+
+
 class Hardware(Config):
     """Device and thread budget; Cells for a device that this machine lacks are skipped with the reason."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    threads: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
-        default="all", description="intra-op threads and pinned cores; all: all CPUs of this process"
+    threads: Annotated[int, Field(ge=1)] | Literal["all", "logical"] = Field(
+        default="all",
+        description="intra-op threads and pinned cores; all: one for each physical core that this process "
+        "may use; logical: one for each hardware thread",
     )
 
 
@@ -64,6 +75,9 @@ class Measure(Config):
     warmup_time: Seconds = Field(default=1.0, ge=0, description="maximum duration of warm-up")
     huge_pages: bool = Field(
         default=False, description="use huge pages for malloc, for less variance (Linux, glibc)"
+    )
+    environment: dict[Annotated[str, AfterValidator(_is_free_variable)], str] = Field(
+        default={}, description="environment variables of the measuring workers"
     )
     peak_time: Seconds = Field(
         default=2.0,

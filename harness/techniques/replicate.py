@@ -29,8 +29,12 @@ def open_replicas(config: Replicate, host: ReplicaHost) -> Any:
 
 
 def split(target: Target, replicas: int) -> list[Target]:
-    """Divide threads and cores of `target` evenly; each replica gets at least one thread."""
-    share = max(1, target.threads // replicas)
+    """Divide threads and cores of `target` equally.
+
+    The planner has chosen the cores so that no two replicas share a physical core, and has refused threads
+    that cannot be divided.
+    """
+    share = target.threads // replicas
     return [
         Target(target.batch, target.device, share, target.cores[i * share : (i + 1) * share])
         for i in range(replicas)

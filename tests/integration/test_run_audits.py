@@ -10,11 +10,13 @@ pytestmark = pytest.mark.slow
 
 def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> None:
     suite = bench.suite(
-        {"remembers": "remembers", "constant": "constant"},
+        {"remembers": "remembers", "constant": "constant", "sets threads": "sets_threads"},
         {**ORT, **EAGER},
         measure={"trials": 1},
+        exclude=[{"model": "sets threads", "technique": "ort"}],
         **ONE_THREAD,
     )
+    bench.environment = {"OMP_WAIT_POLICY": "active"}
     out = bench.harness("run", str(suite))
     run = bench.run()
     cells = run.cells[run.cells["arm"] != "control"].set_index(["model", "technique"])
@@ -25,15 +27,22 @@ def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> Non
         ("remembers", "eager"): "failed",
         ("constant", "ort"): "failed",
         ("constant", "eager"): "failed",
+        ("sets threads", "eager"): "failed",
     }
     (reason,) = cells.loc[("remembers", "eager"), "audit_reasons"]
     assert reason.startswith("repeated-input: outputs look cached")
     (reason,) = cells.loc[("constant", "ort"), "audit_reasons"]
     assert reason == "constant-output: 256 different inputs gave the same output"
+    (reason,) = cells.loc[("sets threads", "eager"), "audit_reasons"]
+    assert reason == "thread-budget: the model's code set the threads to 3 after loading; the budget is 1"
     board = next(board for board in boards(run) if board.group.model == "remembers")
     assert [row.technique for row in board.rows] == ["ort"]
     assert [row.technique for row in board.off] == ["eager"]
     assert "off the board: eager failed its audit: repeated-input" in out
+    (notice,) = [text for text in run.info.notices if "OMP_WAIT_POLICY=active" in text]
+    assert notice.startswith("workers do not get these variables of the shell: ")
+    assert out.count("OMP_WAIT_POLICY=active") == 1
+    assert run.info.environment["OMP_WAIT_POLICY"] == "active"
 
 
 @pytest.mark.alone  # one arm is to have no truncated Trial

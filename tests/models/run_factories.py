@@ -193,3 +193,19 @@ def slow() -> nn.Module:
 def slow_data(split: str) -> tuple[np.ndarray, np.ndarray]:
     time.sleep(3600)
     return data(split)
+
+
+class SetsThreads(nn.Module):
+    """Sets torch's threads in each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = net()
+
+    def forward(self, x):
+        torch.set_num_threads(3)
+        return self.inner(x)
+
+
+def sets_threads() -> nn.Module:
+    return SetsThreads()

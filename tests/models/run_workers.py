@@ -1,13 +1,17 @@
 """A worker for tests of the channel: does what it is told, good or bad."""
 
 import ctypes
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from harness.runner.workers.channel import Message, WorkerSide
+
+FIRST = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def main() -> None:
@@ -50,6 +54,13 @@ def act(channel: WorkerSide, message: Message) -> None:
 
 def say_oddly(channel: WorkerSide, message: Message) -> None:
     match message["do"]:
+        case "variables":
+            channel.emit("variables", **{name: os.environ.get(name) for name in message["names"]})
+        case "pool":  # numpy's BLAS starts its threads when it is imported
+            importlib.import_module("numpy")
+            tasks = [int(task.name) for task in Path("/proc/self/task").iterdir()]
+            allowed = [sorted(os.sched_getaffinity(task)) for task in tasks]
+            channel.emit("pool", first=FIRST, cores=allowed)
         case "patient":
             channel.emit("alive", patience_s=message["patience_s"])
             time.sleep(message["sleep_s"])

@@ -89,7 +89,7 @@ def test_a_laptop_on_battery(tmp_path: Path) -> None:
         "governor": "warn",
         "frequency": "note",
         "turbo": "warn",
-        "smt": "warn",
+        "smt": "note",
         "thermal": "warn",
         "battery": "bad",
         "memory": "warn",

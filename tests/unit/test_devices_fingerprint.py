@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.devices import cpu
+from harness.devices.cores import cores
 from harness.devices.fingerprint import fingerprint, identity_hash, memory_class_gib, slug
 from harness.devices.host import Host
 
@@ -134,7 +135,7 @@ def test_memory_is_a_class_so_that_what_firmware_keeps_does_not_matter(
 def test_this_machine_is_described_without_naming_host_or_place() -> None:
     machine = fingerprint()
     text = json.dumps(machine.to_dict())
-    assert machine.identity.cores == len(cpu.cores(Host()).ids) >= 1
+    assert machine.identity.cores == len(cores(Host()).ids) >= 1
     assert not any(str(place) in text for place in (Path.cwd(), Path.home()) if place != Path("/"))
     assert f'"{socket.gethostname()}"' not in text
     assert fingerprint().id == machine.id
@@ -161,11 +162,10 @@ SIBLINGS = {
 
 def test_with_smt_the_first_cores_given_are_different_physical_ones(tmp_path: Path) -> None:
     files = {"proc/self/status": "Cpus_allowed_list:\t0-7\n", "sys/devices/system/cpu/online": "0-7\n"}
-    given = cpu.cores(write(tmp_path, files | SIBLINGS))
+    given = cores(write(tmp_path, files | SIBLINGS))
     assert given.ids == (0, 1, 2, 3, 4, 5, 6, 7)
     assert (given.physical, given.online, given.smt) == (4, 8, True)
-    assert cpu.cores(Host(str(tmp_path)), affinity=(0, 4, 1)).ids == (0, 1, 4)
-    assert cpu.pinning_order({0: (0, 1), 1: (0, 1), 2: (2, 3), 3: (2, 3)}) == (0, 2, 1, 3)
+    assert cores(Host(str(tmp_path)), affinity=(0, 4, 1)).ids == (0, 1, 4)
 
 
 V2 = {"proc/self/cgroup": "0::/a\n", "proc/self/mountinfo": "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw\n"}
@@ -201,7 +201,7 @@ def test_a_quota_limits_the_cores_given_and_a_limit_the_memory(
     tmp_path: Path, files, quota, ids, limit
 ) -> None:
     host = write(tmp_path, {"proc/meminfo": "MemTotal: 4194304 kB\n"} | files)
-    given = cpu.cores(host, affinity=(0, 1, 2, 3))
+    given = cores(host, affinity=(0, 1, 2, 3))
     assert (given.quota, given.ids) == (quota, ids)
     assert cpu.memory_limit_bytes(host) == limit
     assert cpu.memory_bytes(host) == (limit or 4 << 30)

@@ -1,5 +1,6 @@
 """Threads that work are counted, those that sleep are not, and a thread budget is held against the count."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 from runs import record
 
-from harness.analysis.records.columns import add_threads, thread_warnings
-from harness.measure.threads import ThreadMeter, threads_used
+from harness.analysis.records.threads import add_threads, thread_budget, thread_warnings
+from harness.measure.threads import ThreadMeter, cores_outside, threads_used
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 
@@ -111,5 +112,54 @@ def test_a_record_has_the_median_count_and_the_share_of_all_blocks() -> None:
     [(2, None), (None, None), (3, "3 threads worked, more than the 2"), (1, "only 1 of the 2 threads")],
 )
 def test_disagreement_with_the_budget_is_a_warning(count: int | None, words: str | None) -> None:
-    found = thread_warnings(count, 2)
+    found = thread_warnings(record(threads=2, threads_used=count), [])
     assert found == [] if words is None else words in found[0]
+
+
+def test_a_worker_that_did_not_come_to_rest_is_a_warning() -> None:
+    blocks = [{"rested": False}, {"rested": True}, {"rested": False}, {}]  # an older Run does not record it
+    assert thread_warnings(record(), blocks) == [
+        "its threads went on using the CPU after 2 of 4 Blocks; "
+        "its process was stopped while others were timed"
+    ]
+    assert thread_warnings(record(), blocks[1::2]) == []
+
+
+@pytest.mark.parametrize(
+    ("used", "cores", "replicas", "reasons"),
+    [
+        (2, 2.0, 1, []),
+        (1, 0.9, 1, []),
+        (3, 2.1, 1, []),  # the calling thread may hand all work to others
+        (4, 2.0, 1, ["4 threads worked; the budget is 2"]),
+        (4, 2.0, 2, []),
+        (2, 2.3, 1, ["2.30 cores were busy; the budget is 2"]),
+        (None, None, 1, []),
+    ],
+)
+def test_more_threads_or_cores_than_the_budget_fail_the_record(
+    used: int | None, cores: float | None, replicas: int, reasons: list[str]
+) -> None:
+    made = record(threads=2, threads_used=used, cpu_utilization=cores, replicas=replicas)
+    state = "failed" if reasons else None
+    assert thread_budget(made, [{}]) == {"audit": "thread-budget", "state": state, "reasons": reasons}
+
+
+def test_threads_or_cores_that_a_models_code_has_changed_fail_the_record() -> None:
+    made = record(threads=2, threads_used=2)
+    assert (
+        thread_budget(made, [{"threads_set": 2, "cores_outside": []}, {"threads_set": None}])["reasons"] == []
+    )
+    ends = [{"threads_set": 2, "cores_outside": [5, 3]}, {"threads_set": 4}, {"threads_set": 1}]
+    assert thread_budget(made, ends)["reasons"] == [
+        "the model's code set the threads to 1 after loading; the budget is 2",
+        "the model's code set the threads to 4 after loading; the budget is 2",
+        "its threads may use other cores as well (3, 5); the budget is 2",
+    ]
+
+
+@linux
+def test_a_thread_that_may_leave_the_cores_of_its_budget_is_seen() -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    assert cores_outside([max(mine) + 1]) == mine
+    assert cores_outside(mine) == cores_outside(()) == []

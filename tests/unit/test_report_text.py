@@ -60,6 +60,16 @@ def test_offline_shows_throughput_and_single_stream_latency(tmp_path):
     assert "k/s" in text
 
 
+def test_the_terminal_names_who_used_fewer_threads_than_another(tmp_path):
+    def said(*counts):
+        named = [Technique(f"t{i}", columns={"threads_used": used}) for i, used in enumerate(counts)]
+        text = shown(make_run(tmp_path / str(counts), (Group(),), tuple(named), baseline="t0"), 100)
+        return [line.rstrip() for line in text.splitlines() if "threads, fewer" in line]
+
+    assert said(1, 2, 2) == ["Of the budget of 2 threads, fewer worked in: t0 (1)."]
+    assert said(2, 2) == said(1, 1) == said(3, 2) == said(None, 2) == []
+
+
 def test_markup_in_names_is_text(tmp_path):
     run = make_run(tmp_path / "run", (Group("[red]m[/red]"),), (TECHNIQUES[0], Technique("[bold]x[/]", 2.0)))
     text = shown(run, 100)

@@ -23,6 +23,7 @@ from harness.store.arrays import pack, unpack
 MODELS = Path(__file__).resolve().parents[1] / "models"
 PATIENCE_S = 30.0
 Start = Callable[..., Worker]
+linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 
 
 @pytest.fixture
@@ -50,6 +51,13 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
+def wait_for_status(pid: int, status: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while psutil.Process(pid).status() != status:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def gone(pid: int) -> bool:
     """Whether a process ends within a while; a zombie has ended."""
     deadline = time.monotonic() + PATIENCE_S
@@ -72,6 +80,54 @@ def test_messages_of_megabytes(start: Start) -> None:
     worker = start()
     text = "0123456789" * 500_000
     assert ask(worker, "echo", value=text)["value"] == text
+
+
+@linux
+def test_a_worker_is_pinned_before_its_first_import_and_so_are_the_threads_of_libraries(start: Start) -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    worker = start(cores=mine[-1:], environment={"OPENBLAS_NUM_THREADS": "2"})
+    found = ask(worker, "pool")
+    assert found["first"] == mine[-1:]
+    assert all(cores == mine[-1:] for cores in found["cores"])
+    assert sorted(os.sched_getaffinity(0)) == mine
+
+
+@linux
+def test_a_core_that_is_not_there_is_told(start: Start) -> None:
+    before = open_files()
+    with pytest.raises(WorkerError, match="could not be started"):
+        start(cores=(1000,))
+    assert open_files() == before
+
+
+def test_a_worker_gets_no_thread_settings_of_the_shell_but_those_of_the_suite(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_CPU_AFFINITY", "MALLOC_ARENA_MAX"]
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    stated = {"environment": {"KMP_BLOCKTIME": "infinite"}}
+    found = ask(start(**stated), "variables", names=names)
+    assert [found[name] for name in names] == [None, "infinite", None, "1"]
+    found = ask(start(**stated, leads=False), "variables", names=names)  # a replica, started by a worker
+    assert [found[name] for name in names] == ["1", "infinite", "1", "1"]
+
+
+@linux
+def test_a_paused_worker_uses_no_cpu_until_its_next_command(start: Start) -> None:
+    worker = start()
+    assert ask(worker, "echo", value=1)["value"] == 1
+    for _ in range(2):
+        worker.pause()
+        wait_for_status(worker.pid, psutil.STATUS_STOPPED)
+        assert ask(worker, "echo", value=2)["value"] == 2
+    worker.pause()
+    worker.close(patience_s=PATIENCE_S)
+    assert worker._process.returncode == 0
+    other = start()
+    other.pause()
+    other.kill()
+    assert gone(other.pid)
 
 
 def test_no_deadlock_when_both_sides_write_more_than_a_pipe_holds(start: Start) -> None:

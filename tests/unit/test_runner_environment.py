@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.runner.workers.launch import POOLS, worker_environment
+from harness.environment import POOLS
+from harness.runner.workers.launch import worker_environment
 
 BIG = 64 * 2**20
 FILL = f"""
@@ -49,6 +50,13 @@ def test_huge_pages_keep_what_the_user_has_set(monkeypatch):
     assert "GLIBC_TUNABLES" not in worker_environment(1)
     found = worker_environment(1, huge_pages=True)["GLIBC_TUNABLES"]
     assert found == "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1"
+
+
+def test_what_the_suite_states_reaches_workers_and_huge_pages_keep_it():
+    stated = {"KMP_BLOCKTIME": "0", "GLIBC_TUNABLES": "glibc.malloc.arena_max=2"}
+    found = worker_environment(1, stated, huge_pages=True)
+    assert found["KMP_BLOCKTIME"] == "0"
+    assert found["GLIBC_TUNABLES"] == "glibc.malloc.arena_max=2:glibc.malloc.hugetlb=1"
 
 
 def test_malloc_really_asks_for_huge_pages():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from harness.artifacts.cache import Cache
 from harness.errors import WorkerError
 from harness.runner.experiment.measurements import ratio
 from harness.runner.experiment.stopping_rule import stopping_rule
+from harness.runner.experiment.trial import Trial
 from harness.runner.plan import Place, Plan, make_plan
 from harness.runner.run import builds
 from harness.runner.run.experiment import Experiment
@@ -132,3 +134,19 @@ def test_a_cell_that_cannot_run_here_is_added_with_its_reason_and_nothing_is_bui
     made.build([eager])
     assert FakeBuilder.built == []
     assert made.arms(made.plan.groups[0]) == []
+
+
+def test_a_worker_that_does_not_come_to_rest_is_paused_while_others_are_timed() -> None:
+    calls: list[Any] = []
+    rested = [True, False]
+    worker = SimpleNamespace(
+        send=lambda command, **_: calls.append(command),
+        expect=lambda event, _: {"event": event, "duration_ns": 1, "rested": rested.pop(0)},
+        pause=lambda: calls.append("pause"),
+    )
+    arm, settings = SimpleNamespace(id="c", role="subject"), SimpleNamespace(timeout=1.0, block_time=0.1)
+    trial = Trial(arm, 0, settings, lambda *_, **__: None)  # type: ignore[arg-type]
+    trial._started = worker  # type: ignore[assignment]
+    trial.block(0, 0)
+    trial.block(1, 1)
+    assert calls == ["block", "block", "pause"]

@@ -12,9 +12,10 @@ import yaml
 from test_runner_plan import PLACE, write_onnx
 
 from harness.artifacts.artifact import Artifact, content_digest
+from harness.environment import speed_variables, withheld_notice
 from harness.formats.registry import FORMATS
 from harness.runner import identity as module
-from harness.runner.identity import artifact_digest, cell_digests, cell_libraries, speed_variables
+from harness.runner.identity import artifact_digest, cell_digests, cell_libraries
 from harness.runner.plan import Place, PlannedCell, make_plan
 from harness.store.identity import KINDS
 from harness.suite.validation import read_suite
@@ -81,6 +82,8 @@ def test_a_file_changes_its_own_kind(folder: Path, file: str, text: str, kinds: 
         ({"hardware": {"one": {"threads": 1}}}, {"settings", "environment"}),
         ({"measure": {"seed": 1}}, {"technique"}),
         ({"measure": {"huge_pages": True}}, {"environment"}),
+        ({"measure": {"environment": {"OMP_WAIT_POLICY": "active"}}}, {"environment"}),
+        ({"measure": {"environment": {"ANY_OTHER": "1"}}}, {"environment"}),
         ({"measure": {"trials": 3}, "baseline": "t"}, set()),
         (
             {
@@ -110,6 +113,18 @@ def test_a_setting_changes_its_own_kind(folder: Path, sections: dict[str, Any], 
     assert changed(folder, planned_in(folder)[1], **sections) == kinds
 
 
+def test_all_threads_are_other_settings_on_a_machine_with_other_cores(folder: Path) -> None:
+    """The Cell's id is the same, since it is made from the suite."""
+    pairs = replace(PLACE, cores=(0, 1, 2, 3), nodes=(((0, 2), (1, 3)),))
+    (cell, two), (same, before) = planned_in(folder), planned_in(folder, pairs)
+    assert (cell.target.threads, same.target.threads, cell.cell.cell_id) == (2, 2, same.cell.cell_id)
+    assert two["settings_digest"] == before["settings_digest"]
+    logical = {"cpu": {"threads": "logical"}}
+    assert changed(folder, before, pairs, hardware=logical) == {"settings", "environment"}
+    four = replace(pairs, nodes=(((0,), (1,), (2,), (3,)),))
+    assert changed(folder, before, four) == {"settings", "environment"}
+
+
 def test_the_machine_and_what_it_decides_change(folder: Path) -> None:
     before = planned_in(folder)[1]
     assert changed(folder, before, replace(PLACE, machine_id="there")) == {"machine"}
@@ -137,10 +152,10 @@ def test_libraries_are_those_of_model_steps_runtime_and_python(folder: Path, mon
 
 @pytest.mark.parametrize(
     ("name", "counts"),
-    [("OMP_WAIT_POLICY", True), ("KMP_BLOCKTIME", True), ("OMP_NUM_THREADS", False), ("EDITOR", False)],
+    [("MALLOC_ARENA_MAX", True), ("OMP_WAIT_POLICY", False), ("OMP_NUM_THREADS", False), ("EDITOR", False)],
 )
 def test_variables_count_as_the_worker_has_them(folder: Path, monkeypatch, name: str, counts: bool) -> None:
-    """The harness sets the number of threads itself."""
+    """The shell does not pass on how threads spin, are bound and how many there are."""
     before = planned_in(folder)[1]
     monkeypatch.setenv(name, "7")
     assert changed(folder, before) == ({"environment"} if counts else set())
@@ -200,6 +215,14 @@ def test_variables_that_change_speed_are_kept_without_folders_and_secrets() -> N
         "TORCHINDUCTOR_CACHE_DIR": "cache/",
         "XLA_FLAGS": "--xla_dump_to=dump --xla_gpu=1",
     }
+
+
+def test_variables_of_the_shell_that_workers_do_not_get_are_named_with_their_values() -> None:
+    assert withheld_notice({"MALLOC_CONF": "x", "HOME": "/home/me"}) == ""
+    assert withheld_notice({"OMP_PLACES": "/a/places", "GOMP_CPU_AFFINITY": "0", "OMP_STACKSIZE": "4M"}) == (
+        "workers do not get these variables of the shell: GOMP_CPU_AFFINITY=0, OMP_PLACES=places; the suite "
+        "sets the number of threads (hardware: threads) and the other variables (measure: environment)"
+    )
 
 
 # ------------------------------------------------------------------ the Artifact's content

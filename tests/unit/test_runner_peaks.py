@@ -15,6 +15,7 @@ from harness.devices.peaks.compute import Products, Rate
 from harness.devices.peaks.registry import GEMMS, Gemm
 from harness.errors import WorkerError
 from harness.formats.target import Target
+from harness.runner.place import Place
 from harness.runner.run import peaks as module
 from harness.runner.run.peaks import find_peaks, higher, measure_peaks, with_notes
 
@@ -36,9 +37,9 @@ def peaks(
 def plan(*targets: Target, peak_time: float = 0.1, huge_pages: bool = False) -> Any:
     cells = {str(i): SimpleNamespace(target=target, skip=None) for i, target in enumerate(targets)}
     cells["skipped"] = SimpleNamespace(target=Target(1, threads=99), skip="wants 99 threads")
-    measure = SimpleNamespace(peak_time=peak_time, huge_pages=huge_pages)
+    measure = SimpleNamespace(peak_time=peak_time, huge_pages=huge_pages, environment={})
     suite = SimpleNamespace(spec=SimpleNamespace(measure=measure))
-    return SimpleNamespace(cells=cells, suite=suite, place=SimpleNamespace(machine_id="m"))
+    return SimpleNamespace(cells=cells, suite=suite, place=Place((0, 1), None, frozenset(), "m"))
 
 
 class Told(NoObserver):
@@ -55,7 +56,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
     replies: list[Any] = []
 
-    def fake(target: Target, seconds: float, logs: Path, *, huge_pages: bool) -> dict[str, Any]:
+    def fake(target: Target, seconds: float, logs: Path, environment: dict[str, str]) -> dict[str, Any]:
         asked.append(target.threads)
         reply = replies.pop(0) if replies else peaks()
         if isinstance(reply, Exception):
@@ -88,7 +89,7 @@ def test_a_budget_in_doubt_is_measured_again_though_it_is_known(measured: list[A
     assert (found["fresh"], found["threads"], found["rates"][0]["flop_per_s"]) == (True, 2, 3e9)
 
 
-def test_other_settings_and_other_products_have_other_peaks(
+def test_other_settings_variables_and_products_have_other_peaks(
     measured: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = measured[0]
@@ -98,7 +99,11 @@ def test_other_settings_and_other_products_have_other_peaks(
     find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
     monkeypatch.setitem(GEMMS._items, "new/int8", Gemm("new", "int8", lambda r, s, t: print, (), "mm"))
     find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
-    assert len(asked) == 4
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")  # a worker gets it, and it chooses kernels
+    find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # a worker does not get it
+    find_peaks(plan(Target(1)), Cache(tmp_path), NoObserver(), tmp_path)
+    assert len(asked) == 5
 
 
 def test_disturbed_peaks_are_measured_again_a_few_times_and_the_higher_one_stays(
@@ -181,8 +186,10 @@ class FakeWorker:
     deaths: ClassVar[set[str | None]] = set()
     asked: ClassVar[list[str | None]] = []
 
-    def __init__(self, module: str, log: Path, *, environment: dict[str, str]) -> None:
-        assert environment["OMP_NUM_THREADS"] == "2"
+    def __init__(
+        self, module: str, log: Path, *, environment: dict[str, str], cores: tuple[int, ...]
+    ) -> None:
+        assert (environment, cores) == ({"OMP_NUM_THREADS": "2"}, (0, 1))
 
     def send(self, command: str, **question: Any) -> None:
         self.library = question["library"]
@@ -213,7 +220,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
 
 
 def test_each_library_has_a_process_of_its_own(workers: type[FakeWorker], tmp_path: Path) -> None:
-    found = measure_peaks(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
+    found = measure_peaks(Target(1, threads=2, cores=(0, 1)), 0.1, tmp_path, {"OMP_NUM_THREADS": "2"})
     assert workers.asked == [None, "a", "b"]
     assert [rate["library"] for rate in found["rates"]] == ["a", "b"]
     assert (found["threads"], found["memory_bandwidth_bytes_per_s"]) == (2, 1e9)
@@ -226,7 +233,7 @@ def test_a_library_whose_process_dies_loses_only_its_own_peaks(
     workers: type[FakeWorker], tmp_path: Path
 ) -> None:
     workers.deaths.add("a")
-    found = measure_peaks(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
+    found = measure_peaks(Target(1, threads=2, cores=(0, 1)), 0.1, tmp_path, {"OMP_NUM_THREADS": "2"})
     assert [rate["library"] for rate in found["rates"]] == ["b"]
     assert found["left_out"] == [
         "a/x: was ended by SIGSEGV",
@@ -238,7 +245,7 @@ def test_a_library_whose_process_dies_loses_only_its_own_peaks(
 def test_without_bandwidth_there_are_no_peaks(workers: type[FakeWorker], tmp_path: Path) -> None:
     workers.deaths.add(None)
     with pytest.raises(WorkerError, match="SIGSEGV"):
-        measure_peaks(Target(1, threads=2), 0.1, tmp_path, huge_pages=False)
+        measure_peaks(Target(1, threads=2, cores=(0, 1)), 0.1, tmp_path, {"OMP_NUM_THREADS": "2"})
 
 
 @pytest.mark.slow

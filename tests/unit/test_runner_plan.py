@@ -89,6 +89,14 @@ FACTORY = {"torch": "my_code:build", "inputs": {"x": [4]}}
             "3 replicas need as many threads; the budget is 2",
         ),
         (
+            {
+                "techniques": {"t": [ORT, {"replicate": {"replicas": 2}}]},
+                "workloads": {"w": {"scenario": "offline"}},
+                "hardware": {"cpu": {"threads": 1}},
+            },
+            "2 replicas need as many threads; the budget is 1",
+        ),
+        (
             {"techniques": {"t": [{"runtime": "torch-eager"}]}},
             "not for this model: the runtime torch-eager takes",
         ),
@@ -103,6 +111,48 @@ def test_a_cell_that_cannot_run_says_why(folder: Path, sections: dict[str, Any],
     assert reason in (skip(made) or "")
     assert made.jobs == {}
     assert made.runnable(made.groups[0]) == []
+
+
+TWO_SOCKETS = replace(
+    PLACE,
+    cores=(*range(8), *range(8, 16)),
+    nodes=tuple(tuple((core, core + 8) for core in range(first, first + 4)) for first in (0, 4)),
+)
+"""2 NUMA nodes × 4 physical cores × 2 hardware threads; the sibling of core 3 is core 11."""
+
+
+def targets(folder: Path, threads: int | str, replicas: int = 1) -> tuple[tuple[int, ...], str | None]:
+    """The cores of a Cell on that machine, and why it is skipped."""
+    deployment = [{"replicate": {"replicas": replicas}}] if replicas > 1 else []
+    made = plan(
+        folder,
+        TWO_SOCKETS,
+        workloads={"w": {"scenario": "offline"}},
+        hardware={"cpu": {"threads": threads}},
+        techniques={"t": [ORT, *deployment]},
+    )
+    (planned,) = made.cells.values()
+    return planned.target.cores, planned.skip
+
+
+def test_all_threads_are_one_a_physical_core_and_logical_ones_one_a_hardware_thread(folder: Path) -> None:
+    assert targets(folder, "all") == (tuple(range(8)), None)
+    assert targets(folder, "logical") == (tuple(range(16)), None)
+    assert targets(folder, 9) == (tuple(range(9)), None)
+    assert targets(folder, 6, replicas=2) == ((0, 1, 2, 4, 5, 6), None)
+    limited = replace(TWO_SOCKETS, cores=(0, 1, 2))  # a cgroup's quota of three cores
+    assert (limited.threads("all"), limited.threads("logical")) == (3, 3)
+    assert (PLACE.threads("all"), PLACE.threads("logical")) == (2, 2)
+
+
+def test_threads_that_replicas_cannot_share_are_refused_with_what_is_allowed(folder: Path) -> None:
+    assert targets(folder, 6, replicas=4)[1] == (
+        "6 threads cannot be divided equally over 4 replicas; "
+        "allowed: 2 or 3 or 6 replicas, or a multiple of 4 threads"
+    )
+    assert targets(folder, "logical", replicas=16)[1] == (
+        "16 replicas of 1 threads would have to share physical cores"
+    )
 
 
 def test_a_cell_whose_packages_are_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

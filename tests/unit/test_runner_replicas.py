@@ -125,6 +125,19 @@ def test_closing_ends_the_replicas(tmp_path: Path, places: list[Path]) -> None:
     assert children() <= before
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin")
+def test_all_threads_of_a_replica_are_pinned_to_its_own_cores(tmp_path: Path, places: list[Path]) -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    shares = [(mine[0],), (mine[-1],)]
+    targets = [Target(BATCH, threads=1, cores=cores) for cores in shares]
+    opened = ReplicatedSession(spec(tmp_path / "m"), targets, pool())
+    for worker, cores in zip(opened._workers, shares, strict=True):
+        tasks = [int(task.name) for task in Path(f"/proc/{worker.pid}/task").iterdir()]
+        assert {tuple(os.sched_getaffinity(task)) for task in tasks} == {cores}
+    opened.close()
+    assert sorted(os.sched_getaffinity(0)) == mine
+
+
 def test_a_replica_that_cannot_open_takes_all_down_and_leaves_nothing(
     tmp_path: Path, places: list[Path]
 ) -> None:

@@ -1,5 +1,6 @@
 """A measuring worker's Trial, in this process with a Session of its own: odd machines, odd clocks."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,7 @@ def test_a_whole_trial_tells_of_every_phase(trial: Trial) -> None:
     ]  # fmt: skip
     audits = {one["audit"]: one["state"] for one in told.last("evaluation")["audits"]}
     assert audits == {"constant-output": "passed", "repeated-input": "passed", "same-outputs": "passed"}
+    assert (told.last("memory")["threads_set"], told.last("memory")["cores_outside"]) == (None, [])
     assert told.last("block")["samples"] > 0
 
 
@@ -138,6 +140,21 @@ def test_a_block_starts_when_waking_ends_and_threads_are_judged_from_the_counter
     assert block["duration_ns"] == 10_000_000
     assert seen == [0.011]  # the Block, and the last millisecond of waking
     assert block["evidence"]["wall_s"] == 0.011
+
+
+def test_a_worker_that_does_not_come_to_rest_says_so(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = itertools.count()  # a second of CPU time more at each look
+    monkeypatch.setattr(module, "REST_S", 0.0)
+    trial.ready()
+    trial.load({})
+    trial.warm({"block_s": 0.01, "cap_s": 0.02})
+    monkeypatch.setattr(trial, "_cpu_s", lambda: next(used))
+    trial.block({})
+    monkeypatch.setattr(trial, "_cpu_s", lambda: 1.0)
+    trial.block({})
+    told: Any = trial.channel
+    assert [one["rested"] for one in told.told if one["event"] == "block"] == [False, True]
+    assert told.last("warm")["rested"]
 
 
 def test_fetching_the_inputs_is_no_part_of_the_start(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

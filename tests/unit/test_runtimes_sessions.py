@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import tiny
 
+from harness.artifacts.artifact import Artifact
 from harness.errors import HarnessError
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.target import Target
+from harness.formats.torch import module as torch_module
 from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig, Session, runtime
 
 torch = pytest.importorskip("torch")
@@ -86,6 +88,37 @@ def test_torch_is_given_the_thread_budget(tmp_path, threads, threads_as_before):
     opened("torch-eager", tiny.source("dense", tmp_path), threads=threads)
     assert torch.get_num_threads() == threads
     assert torch.get_num_interop_threads() == 1
+
+
+def by_threads(function, folder, **kwargs):
+    """A module that `thread_factories` makes, as an Artifact."""
+    module = torch_module.call_factory(f"thread_factories:{function}", kwargs)
+    folder.mkdir()
+    torch_module.save_module(module, folder, f"thread_factories:{function}", kwargs)
+    return Artifact("k", torch_module.FORMAT, folder)
+
+
+@pytest.mark.parametrize("asked", [1, 4])
+def test_the_budget_holds_whatever_the_models_code_asks_for(tmp_path, asked, threads_as_before):
+    session = opened("torch-eager", by_threads("made", tmp_path / "m", threads=asked), threads=2)
+    session.run(tiny.samples(tiny.VECTOR, 1))
+    assert session.threads() == torch.get_num_threads() == 2
+
+
+def test_a_session_tells_that_a_call_has_set_the_threads(tmp_path, threads_as_before):
+    session = opened("torch-eager", by_threads("calling", tmp_path / "m", threads=4), threads=2)
+    assert session.threads() == 2
+    session.run(tiny.samples(tiny.VECTOR, 1))
+    assert session.threads() == 4
+
+
+def test_a_models_default_dtype_changes_neither_inputs_nor_outputs(tmp_path):
+    try:
+        session = opened("torch-eager", by_threads("double", tmp_path / "m"))
+        inputs = tiny.samples(tiny.VECTOR, 2)
+        assert inputs[0].dtype == session.run(inputs)[0].dtype == np.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="module")

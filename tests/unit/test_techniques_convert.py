@@ -100,6 +100,19 @@ def test_torch_in_a_path_with_a_space_is_told_before_the_compiler_stumbles(monke
         raise AssertionError("it went on")
 
 
+def test_code_is_compiled_for_the_thread_budget_whatever_the_models_code_has_set():
+    import torch
+    from torch._inductor.utils import parallel_num_threads
+
+    before = torch.get_num_threads()
+    try:
+        with aoti.compiling(Target(batch=1, threads=3)):
+            torch.set_num_threads(1)  # as a call does that is traced
+            assert parallel_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_inductors_cache_avoids_a_path_with_a_space(tmp_path):
     from harness.runner.run.builds import _inductor_cache
 

@@ -24,12 +24,11 @@ from harness.analysis.records.columns import (
     add_audits,
     add_load,
     add_memory,
-    add_threads,
     load_warnings,
     median,
-    thread_warnings,
 )
 from harness.analysis.records.roofline import Peaks, add_roofline, faster_than_peak, peaks_of
+from harness.analysis.records.threads import add_threads, thread_budget, thread_warnings
 from harness.stats.paired import mean_interval, proportion
 from harness.stats.quantiles import mixture
 from harness.store.arrays import unpack
@@ -109,7 +108,7 @@ def _add_judged(record: Record, arm: ArmEvents, peaks: Sequence[Peaks]) -> None:
     add_roofline(record, peaks)
     told = [finding for event in arm.by_kind["evaluation"][-1:] for finding in event.get("audits", ())]
     finding = faster_than_peak(record, peaks)
-    add_audits(record, [*told, finding])
+    add_audits(record, [*told, finding, thread_budget(record, arm.by_kind["memory"])])
     if "note" in finding:
         record.warnings.append(finding["note"])
 
@@ -240,4 +239,4 @@ def _warnings(record: Record, kinds: dict[str, list[Event]], info: RunInfo) -> l
         found.append("the quality was not evaluated")
     if any(not event["steady"]["exact"] for event in kinds["memory"]):
         found.append("this system shows memory peaks only at the ends of each phase")
-    return found + thread_warnings(record.threads_used, record.threads)
+    return found + thread_warnings(record, kinds["block"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -175,24 +174,6 @@ def median(values: Iterable[float | None]) -> float | None:
     """Return the median of the known values; None without any."""
     known = [value for value in values if value is not None]
     return float(np.median(known)) if known else None
-
-
-def add_threads(record: Record, blocks: Sequence[Event]) -> None:
-    """Fill `threads_used` and `cpu_utilization`; None where the system does not provide them."""
-    counts = [event["threads_used"] for event in blocks if event.get("threads_used") is not None]
-    known = [event["evidence"] for event in blocks if event["evidence"].get("cpu_s") is not None]
-    wall_s = sum(evidence["wall_s"] for evidence in known)
-    record.threads_used = round(statistics.median_high(counts)) if counts else None
-    record.cpu_utilization = sum(e["cpu_s"] for e in known) / wall_s if wall_s else None
-
-
-def thread_warnings(used: int | None, budget: int | None) -> list[str]:
-    """Return a warning if the number of threads that worked is not the budget."""
-    if used is None or budget is None or used == budget:
-        return []
-    if used > budget:
-        return [f"{used} threads worked, more than the {budget} of its budget"]
-    return [f"only {used} of the {budget} threads of its budget worked"]
 
 
 def add_audits(record: Record, findings: Sequence[Mapping[str, Any]]) -> None:

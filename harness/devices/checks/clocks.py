@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 
 from harness.devices import settings
-from harness.devices.cpu import cores
+from harness.devices.cores import cores
 from harness.devices.doctor import Seen, check
 from harness.devices.host import Host
 

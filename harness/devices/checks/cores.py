@@ -7,7 +7,7 @@ import os
 import psutil
 
 from harness.devices import settings
-from harness.devices.cpu import cores as read_cores
+from harness.devices.cores import cores as read_cores
 from harness.devices.doctor import Seen, check
 from harness.devices.host import Host
 from harness.measure import procfs
@@ -50,14 +50,14 @@ def isolation(host: Host) -> Seen:
 
 @check("smt", "Two threads on one physical core share its units, so they are slower than on two cores.")
 def smt(host: Host) -> Seen:
-    """Simultaneous multithreading. The harness pins one thread to each physical core first."""
+    """Simultaneous multithreading. The harness uses one thread of each physical core first."""
     given = read_cores(host)
     if not given.smt:
         hidden = "not reported; cores of a virtual machine may still share a physical core"
         return ("note", hidden) if settings.virtual(host) else ("ok", "off")
     if given.physical < len(given.ids):
-        value = f"on: {len(given.ids)} logical cores on {given.physical}"
-        return "warn", value, "echo off | sudo tee /sys/devices/system/cpu/smt/control"
+        value = f"on: {len(given.ids)} logical cores on {given.physical}; `threads: all` uses one on each"
+        return "note", value, "echo off | sudo tee /sys/devices/system/cpu/smt/control"
     return "note", "on; other processes can use the siblings of the available cores"
 
 

@@ -12,17 +12,16 @@ from harness.devices.host import Host
 # Variables that change which kernels run, where threads run, or how memory is allocated.
 _KERNELS = r"OPENBLAS_CORETYPE|MKL_DEBUG_CPU_TYPE|MKL_ENABLE_INSTRUCTIONS|ONEDNN_MAX_CPU_ISA|DNNL_MAX_CPU_ISA"
 _KERNELS += r"|NVPL_BLAS_DEBUG_CPU_TYPE|BLIS_ARCH_TYPE|ATEN_CPU_CAPABILITY"
-_PLACES = r"GOMP_CPU_AFFINITY|KMP_AFFINITY|OMP_PROC_BIND|OMP_PLACES|LD_PRELOAD|DYLD_INSERT_LIBRARIES"
-_COUNTS = r"(OMP|MKL|OPENBLAS|BLIS|NUMEXPR|VECLIB|TBB)_(NUM|MAXIMUM)_THREADS|MALLOC_\w+|KMP_BLOCKTIME"
+_LOADED = r"LD_PRELOAD|DYLD_INSERT_LIBRARIES"
+_TUNING = r"(BLIS|NUMEXPR|VECLIB|TBB)_(NUM|MAXIMUM)_THREADS|MALLOC_\w+"
 
 
 @check("environment", "These variables change kernels, threads or memory of every runtime without a message.")
 def environment(host: Host) -> Seen:
-    """Variables of this process that runtimes read. Values are not shown, since some are paths."""
+    """Variables that runtimes read, but for those that workers do not get. Values may be paths: not shown."""
     names = sorted(os.environ) if host.real else []
-    forcing = [name for name in names if re.fullmatch(f"{_KERNELS}|{_PLACES}", name)]
-    counting = [name for name in names if re.fullmatch(_COUNTS, name)]
-    found = forcing + counting
+    forcing = [name for name in names if re.fullmatch(f"{_KERNELS}|{_LOADED}", name)]
+    found = forcing + [name for name in names if re.fullmatch(_TUNING, name)]
     if not found:
         return "ok", "none set"
     return ("warn" if forcing else "note"), f"set: {', '.join(found)}", f"unset {' '.join(found)}"

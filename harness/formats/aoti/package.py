@@ -66,17 +66,14 @@ def compiling(target: Target) -> Iterator[None]:
 
     Raises BuildError where torch is installed in a path with a space.
     """
-    import torch
+    import torch._inductor
 
     if has_space(home := Path(torch.__file__).parent):
         raise BuildError(
             f"torch is installed in {home}, and TorchInductor cannot compile from a path with a space: "
             "create the environment elsewhere (make VENV=/path/without/space)"
         )
-    before = torch.get_num_threads()
-    torch.set_num_threads(target.threads)  # Inductor writes the thread count into the code
-    try:
-        with quiet_exporter(), torch.no_grad():
-            yield
-    finally:
-        torch.set_num_threads(before)
+    # Inductor writes the number of threads into the code: else torch's, which the model's code may have set.
+    budget = torch._inductor.config.patch({"cpp.threads": target.threads})
+    with budget, quiet_exporter(), torch.no_grad():
+        yield

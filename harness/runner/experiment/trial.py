@@ -86,6 +86,7 @@ class Settings(Protocol):
     trials: int | Literal["auto"]
     block_time: float
     warmup_time: float
+    environment: dict[str, str]
     huge_pages: bool
     timeout: float
     seed: int
@@ -107,9 +108,14 @@ class Trial:
 
     def launch(self) -> None:
         """Start the process. Raises WorkerError where the system cannot start one."""
-        environment = worker_environment(self.arm.target.threads, huge_pages=self.settings.huge_pages)
+        target, settings = self.arm.target, self.settings
+        environment = worker_environment(target.threads, settings.environment, huge_pages=settings.huge_pages)
         self._started = Worker(
-            "harness.runner.workers.measure", self.arm.log, code=self.arm.code, environment=environment
+            "harness.runner.workers.measure",
+            self.arm.log,
+            code=self.arm.code,
+            environment=environment,
+            cores=target.cores,
         )
         with contextlib.suppress(WorkerError):  # wait_ready reports a worker that died at once
             message = self.arm.message(self.settings.seed, self.number, self.settings.timeout)
@@ -175,7 +181,10 @@ class Trial:
 
     def _ask(self, command: str, event: str, extra_s: float = 0.0, **content: Any) -> Message:
         self._worker.send(command, **content)
-        return self._worker.expect(event, self.settings.timeout + extra_s)
+        message = self._worker.expect(event, self.settings.timeout + extra_s)
+        if not message.get("rested", True):
+            self._worker.pause()
+        return message
 
     def _keep(self, event: str, message: Message, **more: Any) -> None:
         content = {k: v for k, v in message.items() if k != "event"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from harness.devices.host import Host
 from harness.devices.peaks.compute import WITH_ONE_ROW, Rate, best, reason_of, work_s
 from harness.devices.peaks.registry import GEMMS
 from harness.devices.settings import that_shift_peaks
+from harness.environment import passed_on, speed_variables
 from harness.errors import WorkerError
 from harness.files import replace_file
 from harness.formats.target import Target
@@ -30,13 +32,13 @@ PATIENCE_S = 120.0
 """What importing a library and making its matrices may take besides measuring."""
 MEMORY = "memory bandwidth"
 """Its name among what was disturbed; the others are products (devices/peaks/compute.py)."""
-FOLDER, VERSION = "peaks", 5
+FOLDER, VERSION = "peaks", 6
 MAX_TRIES = 3
 """Disturbed peaks are measured again in later Runs, so often in total."""
 
 
-def measure_peaks(target: Target, seconds: float, logs: Path, *, huge_pages: bool) -> Peaks:
-    """Return the peaks with the target's thread budget, ready for JSON.
+def measure_peaks(target: Target, seconds: float, logs: Path, environment: dict[str, str]) -> Peaks:
+    """Return the peaks with the target's thread budget and workers' `environment`, ready for JSON.
 
     `rates` are the best of each dtype (`Rate` in devices/peaks/compute.py), the others are the fields of
     `Bandwidth` in devices/peaks/bandwidth.py. `disturbed` names what was disturbed, so that its true rate may
@@ -44,13 +46,13 @@ def measure_peaks(target: Target, seconds: float, logs: Path, *, huge_pages: boo
     measured, with the reason: a missing library, or a process that died, affects its own products only.
     Raises WorkerError where the memory bandwidth could not be measured.
     """
-    environment = worker_environment(target.threads, huge_pages=huge_pages)
 
     def ask(library: str | None, work_s: float) -> Peaks:
-        worker = Worker("harness.runner.workers.peaks", logs / "peaks.log", environment=environment)
+        worker = Worker(
+            "harness.runner.workers.peaks", logs / "peaks.log", environment=environment, cores=target.cores
+        )
         try:
-            content = {"threads": target.threads, "cores": target.cores, "seconds": seconds}
-            worker.send("measure", **content, library=library)
+            worker.send("measure", threads=target.threads, seconds=seconds, library=library)
             message = worker.expect("peaks", work_s + PATIENCE_S)
             worker.close()
         except BaseException:
@@ -131,11 +133,12 @@ def find_peaks(
     cannot be measured is reported to the observer and left out.
     """
     targets = [planned.target for planned in plan.cells.values() if planned.skip is None]
-    budgets = {target.threads: target for target in targets if target.device == "cpu"}
+    budgets = dict.fromkeys(target.threads for target in targets if target.device == "cpu")
     found = []
-    for threads, target in budgets.items() if plan.suite.spec.measure.peak_time else ():
+    for threads in budgets if plan.suite.spec.measure.peak_time else ():
         if again is not None and threads not in again:
             continue
+        target = Target(batch=1, threads=threads, cores=plan.place.choose(threads))
         try:
             found.append(_find(target, plan, cache, observer, logs, anew=again is not None))
         except WorkerError as error:
@@ -159,13 +162,14 @@ def doubted_budgets(events: list[Event], info: RunInfo) -> set[int]:
 def _find(target: Target, plan: Plan, cache: Cache, observer: Observer, logs: Path, *, anew: bool) -> Peaks:
     """Return the peaks of one thread budget: those in the cache, or measured ones, which are put there."""
     measure = plan.suite.spec.measure
-    path = cache.root / FOLDER / f"{_address(target, plan)}.json"
+    environment = worker_environment(target.threads, measure.environment, huge_pages=measure.huge_pages)
+    path = cache.root / FOLDER / f"{_address(target, plan, environment)}.json"
     known = _read(path)
     tries = int(known.get("tries", 0))
     if known and not anew and (not known["disturbed"] or tries >= MAX_TRIES):
         return {**known, "fresh": False}
     observer.step(f"the machine's peaks with {target.threads} threads")
-    measured = measure_peaks(target, measure.peak_time, logs, huge_pages=measure.huge_pages)
+    measured = measure_peaks(target, measure.peak_time, logs, environment)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     peaks = higher(measured, known) | {"tries": tries + 1, "measured_at": now}
     try:
@@ -176,8 +180,8 @@ def _find(target: Target, plan: Plan, cache: Cache, observer: Observer, logs: Pa
     return {**peaks, "fresh": True}
 
 
-def _address(target: Target, plan: Plan) -> str:
-    """Return a digest of what peaks depend on: machine, settings, thread budget, products, libraries."""
+def _address(target: Target, plan: Plan, environment: dict[str, str]) -> str:
+    """Return a digest of what peaks depend on: machine, settings, threads, variables, products, libraries."""
     measure = plan.suite.spec.measure
     libraries = {"numpy", *(module for entry in GEMMS.values() for module in entry.imports)}
     return digest(
@@ -185,7 +189,7 @@ def _address(target: Target, plan: Plan) -> str:
             VERSION,
             plan.place.machine_id,
             that_shift_peaks(Host()),
-            measure.huge_pages,
+            speed_variables({**passed_on(os.environ), **environment}),
             target.threads,
             measure.peak_time,
             sorted((entry.name, entry.kernel) for entry in GEMMS.values()),

@@ -12,8 +12,9 @@ from typing import Any
 
 from harness.devices.doctor import examine
 from harness.devices.fingerprint import Machine
+from harness.environment import speed_variables
 from harness.packages import package_version, versions_of
-from harness.runner.identity import packages_of, speed_variables
+from harness.runner.identity import packages_of
 from harness.runner.plan import Plan, PlannedCell
 from harness.store.info import Commit, GroupInfo, RunInfo
 from harness.suite.matrix import Group

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Collection
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.cache import Cache
-from harness.devices import cpu, cuda
+from harness.devices import cuda
+from harness.devices.cores import cores
 from harness.devices.fingerprint import Machine, fingerprint
 from harness.devices.host import Host
+from harness.environment import withheld_notice
 from harness.errors import ExitCode, StoreError
 from harness.runner.identity import artifact_digest, cell_digests
-from harness.runner.plan import Place, Plan, make_plan
+from harness.runner.place import Place
+from harness.runner.plan import Plan, make_plan
 from harness.runner.progress import Observer
 from harness.runner.run.concurrent_runs import announced, report_others
 from harness.runner.run.peaks import doubted_budgets, find_peaks
@@ -41,13 +45,14 @@ PARTIAL = ".partial"
 
 def this_place() -> tuple[Place, Machine]:
     """Inspect this machine. Call it before anything is pinned to a core."""
-    machine = fingerprint()
+    machine, given = fingerprint(), cores(Host())
     place = Place(
-        cores=cpu.cores(Host()).ids,
+        cores=given.ids,
         cuda_missing=cuda.available(),
         cpu_features=frozenset(machine.identity.isa),
         machine_id=machine.id,
         cuda_capability=cuda.capability(),
+        nodes=given.nodes,
     )
     return place, machine
 
@@ -137,6 +142,8 @@ class LocalRun:
         self._record_plan(info, record)
         record("session", start_ns=time.perf_counter_ns())
         report_others(record, self.observer)
+        if notice := withheld_notice(os.environ):
+            record("notice", text=notice)
         known, started = list(self.events), time.monotonic()
         experiment = Experiment(self.plan, self.cache, record, self.observer, self.folder / "logs")
         experiment.build()

@@ -10,13 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from harness.devices.cuda import CUDA_ORDER
-from harness.errors import StoreError, WorkerError
+from harness.environment import POOLS, passed_on
+from harness.errors import StoreError, WorkerError, explain_exit
+from harness.measure.threads import pinned
 from harness.runner.workers.channel import EVENTS_FD, PARENT, SEARCH, SPAWNED_NS, Message
 
 SEND_S = 60.0
@@ -24,7 +27,6 @@ SEND_S = 60.0
 KILL_S = 10.0
 """Longest wait for a killed process, which cannot end while it waits in the kernel (for a device, a disk)."""
 OUTLIVED = "process {} was killed and is still there: it waits in the kernel, and may disturb what comes next"
-POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 TUNABLES, HUGE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 """malloc asks for transparent huge pages with madvise (glibc 2.35 or newer; others ignore the variable)."""
 
@@ -56,20 +58,26 @@ class Code:
         return {"PYTHONPATH": os.pathsep.join(paths), **search}
 
 
-def worker_environment(threads: int, *, huge_pages: bool = False) -> dict[str, str]:
-    """Return what a worker with `threads` intra-op threads gets besides this process's own environment."""
-    environment = dict.fromkeys(POOLS, str(threads)) | CUDA_ORDER
+def worker_environment(
+    threads: int, stated: Mapping[str, str] | None = None, *, huge_pages: bool = False
+) -> dict[str, str]:
+    """Return what a worker with `threads` intra-op threads gets besides what is passed on to it.
+
+    `stated` are the suite's variables (measure.environment).
+    """
+    environment = {**(stated or {}), **dict.fromkeys(POOLS, str(threads)), **CUDA_ORDER}
     if huge_pages:
-        own = os.environ.get(TUNABLES)
+        own = environment.get(TUNABLES, os.environ.get(TUNABLES))
         environment[TUNABLES] = f"{own}:{HUGE}" if own else HUGE
     return environment
 
 
 class Worker:
-    """A Python module run as a process in a session of its own.
+    """A Python module run as a process in a session of its own, pinned to `cores` if some are given.
 
     Ctrl-C on the terminal reaches the manager only; `kill` ends the worker with all its children. A worker
-    that does not lead (a replica) stays in its parent's session and shares its parent's log and search path.
+    that does not lead (a replica) stays in its parent's session and shares its parent's log, search path and
+    environment.
     """
 
     def __init__(
@@ -79,11 +87,12 @@ class Worker:
         *,
         code: Code | None = None,
         environment: dict[str, str] | None = None,
+        cores: Sequence[int] = (),
         leads: bool = True,
     ) -> None:
         code = code or Code()
         environment = {
-            **os.environ,
+            **(passed_on(os.environ) if leads else os.environ),
             **(environment or {}),
             **code.environment(),
             PARENT: str(os.getpid()),
@@ -93,7 +102,7 @@ class Worker:
         }
         read, write = os.pipe()
         try:
-            with _opened(log) as output:
+            with _opened(log) as output, pinned(cores):
                 self._process = subprocess.Popen(
                     [code.python, "-m", module],
                     stdin=subprocess.PIPE,
@@ -107,7 +116,7 @@ class Worker:
         except StoreError:
             os.close(read)
             raise
-        except OSError as error:  # no memory, or no free process
+        except OSError as error:  # no memory, no free process, or a core that is gone
             os.close(read)
             raise WorkerError(f"could not be started: {error}") from error
         finally:
@@ -117,14 +126,14 @@ class Worker:
         os.set_blocking(self._stdin.fileno(), False)
         self._read = read
         self._buffer = b""
-        self._leads = leads
-        self._outlived = ""
+        self._leads, self._paused, self._outlived = leads, False, ""
         self.log = log
         self.pid = self._process.pid
         self.started = time.monotonic()
 
     def send(self, command: str, **content: Any) -> None:
         """Send a command. Raises WorkerError when the worker has ended, or takes nothing for SEND_S."""
+        self._continue()
         left = memoryview(json.dumps({"do": command, **content}).encode() + b"\n")
         while left:
             try:
@@ -180,7 +189,25 @@ class Worker:
 
     def dismiss(self) -> None:
         """Ask the worker to end, without waiting for it."""
+        self._continue()
         self._stdin.close()
+
+    def pause(self) -> None:
+        """Stop the worker and its children until the next command, so that they use no CPU meanwhile."""
+        self._signal(signal.SIGSTOP)
+        self._paused = True
+
+    def _continue(self) -> None:
+        if self._paused:
+            self._signal(signal.SIGCONT)
+            self._paused = False
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._leads:
+                os.killpg(self.pid, number)
+            else:
+                self._process.send_signal(number)
 
     def close(self, patience_s: float = 10.0) -> str:
         """Ask the worker to end, and end it if it does not; return what `kill` does."""
@@ -194,11 +221,7 @@ class Worker:
 
         Return a sentence if the process is still there after KILL_S, else an empty text. Its log says it too.
         """
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._leads:
-                os.killpg(self.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+        self._signal(signal.SIGKILL)
         self._stdin.close()
         if self._read >= 0:
             os.close(self._read)
@@ -251,22 +274,3 @@ def _opened(log: Path | None) -> AbstractContextManager[IO[bytes] | None]:
         return log.open("ab")
     except OSError as error:
         raise StoreError(f"cannot write {log}: {error.strerror or error}") from error
-
-
-def explain_exit(code: int) -> str:
-    """Describe an exit status; a negative one is the signal that ended the process."""
-    if code >= 0:
-        return f"ended by itself with exit code {code} before it was done"
-    try:
-        ended_by = signal.Signals(-code)
-    except ValueError:
-        return f"was ended by signal {-code}"
-    hints = {
-        signal.SIGKILL: "killed from outside, most often by the kernel because memory ran out",
-        signal.SIGSEGV: "a segmentation fault in native code",
-        signal.SIGABRT: "aborted by native code",
-        signal.SIGILL: "an instruction that this processor does not have",
-        signal.SIGBUS: "a memory-mapped file that could not grow: is the disk or /dev/shm full?",
-    }
-    hint = f": {hints[ended_by]}" if ended_by in hints else ""
-    return f"was ended by {ended_by.name}{hint}"

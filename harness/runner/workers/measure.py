@@ -25,7 +25,7 @@ from harness.measure.evidence import Probe
 from harness.measure.grading import tags
 from harness.measure.memory import PhaseMeter, with_children
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
-from harness.measure.threads import ThreadMeter, pin, threads_used
+from harness.measure.threads import ThreadMeter, cores_outside, threads_used
 from harness.runner.workers.audits.registry import AUDITS, Subject
 from harness.runner.workers.channel import Message, WorkerSide, serve
 from harness.runner.workers.evaluation_data import read_evaluation_data
@@ -125,9 +125,9 @@ class Trial:
             self.calls = slow_down(self.calls, wait_ns, self.clock)
             self.load_on = self._load(message)
             warmth = self.load_on.warm()
-        self._rest()
         self.channel.emit(
             "warm",
+            rested=self._rest(),
             calls=warmth.calls,
             seconds=warmth.seconds,
             steady=warmth.steady,
@@ -149,7 +149,7 @@ class Trial:
         busy = threads_used(threads, self._seen[0], worked_ns / 1e9)
         for audit in self.audits:
             audit.timed(block.last_index, block.last)
-        self._rest()
+        rested = self._rest()
         evidence = self.probe.between(before, after)
         self.channel.emit(
             "block",
@@ -161,12 +161,19 @@ class Trial:
             statistics=self.load_on.statistics(block),
             evidence=evidence.to_dict(),
             threads_used=busy,
+            rested=rested,
             tags=list(tags(evidence)),
         )
 
     def memory(self, _message: Message) -> None:
-        """End the steady phase and report the memory that it needed."""
-        self.channel.emit("memory", steady=self.meter.end().to_dict())
+        """End the steady phase; report the memory that it needed, and the threads and cores set now."""
+        assert self.session is not None  # noqa: S101
+        self.channel.emit(
+            "memory",
+            steady=self.meter.end().to_dict(),
+            threads_set=self.session.threads(),
+            cores_outside=cores_outside(self.target.cores),
+        )
 
     def evaluation(self, message: Message) -> None:
         """Score the Session that was timed on the evaluation data, at the workload's batch."""
@@ -229,13 +236,17 @@ class Trial:
         """Read the CPU time of all threads, and the noise evidence."""
         self._seen = self.threads.read(), self.probe.read()
 
-    def _rest(self) -> None:
-        """Wait until the runtime's threads stop spinning, so that the next worker has the cores to itself."""
+    def _rest(self) -> bool:
+        """Wait until the runtime's threads stop spinning, so that the next worker has the cores to itself.
+
+        Returns False if they do not stop: the manager then stops this process until its next command.
+        """
         for _ in range(MAX_RESTS):
             before = self._cpu_s()
             time.sleep(REST_S)
             if self._cpu_s() - before < REST_CPU_S:
-                return
+                return True
+        return False
 
     def _cpu_s(self) -> float:
         """Return the CPU time of this process and its replicas."""
@@ -244,7 +255,6 @@ class Trial:
 
 def measure(channel: WorkerSide, spec: Message) -> None:
     """Measure one Trial, command by command, until the manager closes the pipe."""
-    pin(tuple(spec["target"]["cores"]))
     trial = Trial(channel, spec)
     trial.ready()
     commands = {

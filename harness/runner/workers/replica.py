@@ -12,7 +12,6 @@ from harness.artifacts.artifact import read_artifact
 from harness.formats.target import Target
 from harness.measure.blocks import set_aside_garbage, time_in_turn
 from harness.measure.clock import PerfClock
-from harness.measure.threads import pin
 from harness.runner.workers.channel import Message, WorkerSide, serve
 from harness.runtimes.registry import RUNTIMES
 from harness.store.arrays import pack
@@ -34,7 +33,6 @@ def replicate(channel: WorkerSide, spec: Message) -> None:
 def _open(spec: Message) -> tuple[list[Callable[[], None]], list[Any]]:
     """Open the Session, run the first batch to learn the outputs' shapes, and bind every slot."""
     target = Target.from_dict(spec["target_share"])
-    pin(target.cores)
     runtime = RUNTIMES.get(spec["runtime"])
     config = runtime.config.model_validate(spec["runtime_config"])
     session = runtime.open_session(config, read_artifact(Path(spec["artifact"])), target)

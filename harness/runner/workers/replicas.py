@@ -92,11 +92,10 @@ class ReplicatedSession(Session):
 
     def _open(self, spec: Message, targets: list[Target]) -> list[list[NDArray[Any]]]:
         """Start a worker for each target; return the maps of their outputs."""
-        environment = worker_environment(targets[0].threads)  # the setting of huge pages is inherited
-        for _ in targets:
-            self._workers.append(
-                Worker("harness.runner.workers.replica", None, environment=environment, leads=False)
-            )
+        environment = worker_environment(targets[0].threads)  # what the suite sets is inherited
+        for target in targets:
+            options: dict[str, Any] = {"environment": environment, "cores": target.cores, "leads": False}
+            self._workers.append(Worker("harness.runner.workers.replica", None, **options))
         for i, (worker, target) in enumerate(zip(self._workers, targets, strict=True)):
             worker.send(
                 "open",
