@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import psutil
 
 from harness.measure import procfs
-from harness.measure.procfs import Usage
+from harness.measure.procfs import Thread, Usage
 
 _FREQUENCY_CORES = 8  # each frequency costs a system call, so only the first cores are read
 
@@ -28,11 +28,17 @@ Count = TypeVar("Count", int, float)
 class Evidence:
     """Changes of counters over one Block. None: not known on this system.
 
-    Process figures cover the watched process and its descendants. `run_delay_s` is the time that threads were
-    ready to run and waited for a core (to the nanosecond). `steal_s` is the time that the hypervisor took the
-    watched cores away, and `foreign_cpu_s` the CPU time of other processes on all cores (both in ticks of 10
-    ms). `throttled_s` is the throttled time of the cgroup and its ancestors. Frequencies are means over the
-    watched cores at the start and the end. `cores` is the number of cores that are online.
+    Process figures cover the watched process and its descendants. The watched cores are those that it is
+    pinned to, else all. Sums must be related to the number of what they sum over: `watched_cores`, `threads`
+    (the thread budget), `cores` (all that are online). Older Runs lack the first two.
+
+    - Sums over threads: `run_delay_s`, the time that they were ready to run and waited for a core (to the
+      nanosecond; `worst_delay_s` is that of the thread that waited longest); switches and page faults.
+    - Sums over the watched cores, in ticks of 10 ms: `steal_s`, the time that the hypervisor took them away;
+      `foreign_watched_s`, the CPU time of other processes there. `foreign_cpu_s` is that on all cores.
+    - `throttled_s`: sum over the cores on which the cgroup or one of its ancestors was throttled.
+    - `elsewhere_share`: share of their time in which the machine's other cores were busy.
+    - Frequencies: means over the watched cores at the start and the end.
     """
 
     wall_s: float
@@ -51,6 +57,11 @@ class Evidence:
     swap_in_pages: int | None
     swap_out_pages: int | None
     cores: int
+    foreign_watched_s: float | None = None
+    elsewhere_share: float | None = None
+    worst_delay_s: float | None = None
+    watched_cores: int | None = None
+    threads: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
@@ -70,9 +81,10 @@ class Reading:
     wall_ns: int
     usage: Usage | None
     busy_s: float | None
+    watched_busy_s: float | None
     steal_s: float | None
     throttled_s: float | None
-    run_delay_s: float | None
+    delays_s: Mapping[Thread, float] | None
     freq_mhz: float | None
     load_1m: float | None
     swap_in_pages: int | None
@@ -83,21 +95,24 @@ class Reading:
 class Probe:
     """Reads the counters around Blocks; one reading takes a fraction of a millisecond.
 
-    `pid` is the process to watch (default: this one) and `cores` the cores it is pinned to (default: its
-    affinity). Its descendants are looked up once: call `refresh` after starting or ending replicas. Take the
-    first reading after the Block's warm-up calls, otherwise the frequency is that of an idle core.
+    `pid` is the process to watch (default: this one), `cores` the cores it is pinned to (default: its
+    affinity), and `threads` its thread budget (default: one a core). Its descendants are looked up once: call
+    `refresh` after starting or ending replicas. Take the first reading after the Block's warm-up calls,
+    otherwise the frequency is that of an idle core.
     """
 
     def __init__(
         self,
         pid: int | None = None,
         cores: Sequence[int] | None = None,
+        threads: int | None = None,
         proc: str = "/proc",
         system: str = "/sys",
     ) -> None:
         self.pid = os.getpid() if pid is None else pid
         self._proc = proc
         self.cores = tuple(cores) if cores is not None else _affinity(self.pid)
+        self._threads = threads
         cgroup, mounts = procfs.read(f"{proc}/{self.pid}/cgroup"), procfs.read(f"{proc}/self/mountinfo")
         self._cpu_stats = [f"{folder}/cpu.stat" for folder in procfs.cgroup_dirs(cgroup, mounts, "cpu")]
         self._frequencies = [
@@ -113,16 +128,16 @@ class Probe:
     def read(self) -> Reading:
         """Read all counters now."""
         usages = [_usage(pid, self._proc) for pid in self._pids]
-        delays = [_run_delay_s(pid, self._proc) for pid in self._pids]
-        busy_s, steal_s, cores = self._machine()
+        busy_s, watched_busy_s, steal_s, cores = self._machine()
         vmstat = procfs.read(f"{self._proc}/vmstat")
         return Reading(
             wall_ns=time.perf_counter_ns(),
             usage=_total(usages),
             busy_s=busy_s,
+            watched_busy_s=watched_busy_s,
             steal_s=steal_s,
             throttled_s=procfs.throttled_s([procfs.read(path) for path in self._cpu_stats]),
-            run_delay_s=procfs.total(delays),
+            delays_s=procfs.run_delays_s(self._pids, self._proc),
             freq_mhz=_mean_mhz([procfs.read(path) for path in self._frequencies]),
             load_1m=os.getloadavg()[0],
             swap_in_pages=procfs.number(vmstat, "pswpin"),
@@ -133,15 +148,23 @@ class Probe:
     def between(self, before: Reading, after: Reading) -> Evidence:
         """Return the changes between two readings."""
         old, new = before.usage or Usage(*[None] * 5), after.usage or Usage(*[None] * 5)
-        cpu_s = _minus(new.cpu_s, old.cpu_s)
-        busy_s = _minus(after.busy_s, before.busy_s)
+        wall_s = max(after.wall_ns - before.wall_ns, 0) / 1e9
+        cpu_s, busy_s = _minus(new.cpu_s, old.cpu_s), _minus(after.busy_s, before.busy_s)
+        watched_s = _minus(after.watched_busy_s, before.watched_busy_s)
+        watched = len(self.cores) or after.cores
+        waits = _waits_s(before.delays_s, after.delays_s)
         return Evidence(
-            wall_s=max(after.wall_ns - before.wall_ns, 0) / 1e9,
+            wall_s=wall_s,
             cpu_s=cpu_s,
             foreign_cpu_s=_minus(busy_s, cpu_s),
+            foreign_watched_s=_minus(watched_s, cpu_s),
+            elsewhere_share=_ratio(_minus(busy_s, watched_s), wall_s * (after.cores - watched)),
+            watched_cores=watched,
+            threads=self._threads or watched,
             steal_s=_minus(after.steal_s, before.steal_s),
             throttled_s=_minus(after.throttled_s, before.throttled_s),
-            run_delay_s=_minus(after.run_delay_s, before.run_delay_s),
+            run_delay_s=None if waits is None else sum(waits.values()),
+            worst_delay_s=None if waits is None else self._worst_s(waits),
             involuntary_switches=_minus(new.involuntary_switches, old.involuntary_switches),
             voluntary_switches=_minus(new.voluntary_switches, old.voluntary_switches),
             minor_faults=_minus(new.minor_faults, old.minor_faults),
@@ -154,14 +177,20 @@ class Probe:
             cores=after.cores,
         )
 
-    def _machine(self) -> tuple[float | None, float | None, int]:
-        """Return busy seconds of all cores, stolen seconds of the watched ones, and the online cores."""
+    def _machine(self) -> tuple[float | None, float | None, float | None, int]:
+        """Return busy seconds of all cores and of the watched ones, stolen seconds of these, online cores."""
         times = procfs.core_times(procfs.read(f"{self._proc}/stat"))
         if times:
-            watched = [times[core].steal_s for core in self.cores or times if core in times]
-            return sum(core.busy_s for core in times.values()), sum(watched), len(times)
+            watched = [times[core] for core in self.cores or times if core in times]
+            busy_s = sum(core.busy_s for core in times.values())
+            return busy_s, sum(t.busy_s for t in watched), sum(t.steal_s for t in watched), len(times)
         cpu = psutil.cpu_times()
-        return cpu.user + cpu.system + getattr(cpu, "nice", 0.0), None, os.cpu_count() or 1
+        return cpu.user + cpu.system + getattr(cpu, "nice", 0.0), None, None, os.cpu_count() or 1
+
+    def _worst_s(self, waits: Mapping[Thread, float]) -> float:
+        """Return the longest wait of one thread; a process with replicas only hands out work to them."""
+        working = self._pids[1:] or self._pids
+        return max((wait for (pid, _), wait in waits.items() if pid in working), default=0.0)
 
 
 def _affinity(pid: int) -> tuple[int, ...]:
@@ -196,13 +225,13 @@ def _usage_anywhere(pid: int) -> Usage | None:
     return Usage(times.user + times.system, switches.voluntary, switches.involuntary, None, None)
 
 
-def _run_delay_s(pid: int, proc: str) -> float | None:
-    """Return the time that all live threads waited for a core (second field of schedstat, nanoseconds)."""
-    texts = [
-        procfs.read(f"{proc}/{pid}/task/{task}/schedstat") for task in procfs.names(f"{proc}/{pid}/task")
-    ]
-    waits = [int(fields[1]) for text in texts if len(fields := (text or "").split()) >= 2]
-    return sum(waits) / 1e9 if waits else None
+def _waits_s(
+    before: Mapping[Thread, float] | None, after: Mapping[Thread, float] | None
+) -> Mapping[Thread, float] | None:
+    """Return how long each thread waited between two readings; threads that ended meanwhile are missing."""
+    if before is None or after is None:
+        return None
+    return {thread: max(wait - before.get(thread, 0.0), 0.0) for thread, wait in after.items()}
 
 
 def _total(usages: list[Usage | None]) -> Usage | None:
@@ -223,3 +252,8 @@ def _minus(after: Count | None, before: Count | None) -> Count | None:
     if after is None or before is None:
         return None
     return max(after - before, type(after)(0))
+
+
+def _ratio(value_s: float | None, of_s: float) -> float | None:
+    """Return a share; None where a part of it is not known or zero."""
+    return None if value_s is None or of_s <= 0 else value_s / of_s

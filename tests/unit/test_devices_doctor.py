@@ -7,6 +7,7 @@ import pytest
 
 from harness.devices.doctor import CHECKS, Finding, check, examine
 from harness.devices.host import Host
+from harness.measure.procfs import CoreTimes
 
 CPU = "sys/devices/system/cpu"
 EPYC_GUEST = {
@@ -130,6 +131,28 @@ def test_a_cpu_quota(tmp_path: Path, cpu_max: str, level: str) -> None:
     throttled = findings(tmp_path, {"cg/cpu.max": "200000 100000", "cg/cpu.stat": "throttled_usec 2500000\n"})
     assert throttled["cpu-quota"].level == "warn"
     assert throttled["cpu-quota"].value == "2 cores; 2.5 s throttled so far"
+
+
+@pytest.mark.parametrize(
+    ("ours_s", "level", "value"),
+    [
+        (0.005, "ok", "0.01 of 2 available cores used by other processes, 20.00 of the 62 others"),
+        (0.02, "ok", "0.04 of 2 available cores used by other processes, 20.00 of the 62 others"),  # rounding
+        (0.03, "warn", "0.06 of 2 available cores used by other processes, 20.00 of the 62 others"),
+    ],
+)
+def test_work_of_others_counts_on_the_cores_that_are_ours(
+    tmp_path: Path, ours_s: float, level: str, value: str
+) -> None:
+    online = {"sys/devices/system/cpu/online": "0-63\n", "proc/self/status": "Cpus_allowed_list:\t4-5\n"}
+    stat = "".join(f"cpu{i} 0 0 0 100 0 0 0 {0 if i in (4, 5) else 50} 0 0\n" for i in range(64))
+    findings(tmp_path, EPYC_GUEST | online | {"proc/stat": stat})
+    host = Host(str(tmp_path))
+    times = {core: CoreTimes(10 / 62, 0.4) for core in range(64)}  # half a second of 64 cores
+    host.__dict__["window"] = (0.5, times | {4: CoreTimes(ours_s, 0.0), 5: CoreTimes(0.0, 0.0)})
+    found = {finding.name: finding for finding in examine(host)}
+    assert (found["other-work"].level, found["other-work"].value) == (level, value)
+    assert found["steal"].value == "0.0 % of the time now; since boot 0.0 % of the time with work"
 
 
 def test_a_machine_that_tells_nothing_is_unknown_and_not_an_error(tmp_path: Path) -> None:

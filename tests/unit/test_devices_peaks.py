@@ -30,7 +30,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peaks, "_SIDES", (8, 16))
     monkeypatch.setattr(memory, "_BANDWIDTH_BYTES", 1 << 20)
     monkeypatch.setattr(peaks, "_WEIGHT_SIDE", 64)
-    monkeypatch.setattr(timed, "disturbances", lambda evidence, cores: [])
+    monkeypatch.setattr(timed, "disturbances", lambda evidence: [])
 
 
 def product(library: str = "fake", dtype: str = "float32", run: Callable[[], object] = lambda: None) -> Gemm:
@@ -72,7 +72,7 @@ def test_a_size_that_would_take_too_long_is_left_out() -> None:
 def disturbed_at(monkeypatch: pytest.MonkeyPatch, *times: int) -> None:
     """Disturb the watched spans of these numbers; each product has two in a round."""
     spans = itertools.count()
-    monkeypatch.setattr(timed, "disturbances", lambda evidence, cores: ["x"] if next(spans) in times else [])
+    monkeypatch.setattr(timed, "disturbances", lambda evidence: ["x"] if next(spans) in times else [])
 
 
 def test_a_product_that_is_disturbed_each_time_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_the_best_of_all_rounds_is_the_peak(monkeypatch: pytest.MonkeyPatch) -> 
     assert rate.flop_per_s == pytest.approx(2 * 8**3 / 1e-3)
 
 
-EVIDENCE = Evidence.from_dict({"wall_s": 1.0, "cores": 4})
+EVIDENCE = Evidence.from_dict({"wall_s": 1.0, "cores": 128, "watched_cores": 2, "threads": 2})
 
 
 @pytest.mark.parametrize(
@@ -117,16 +117,18 @@ EVIDENCE = Evidence.from_dict({"wall_s": 1.0, "cores": 4})
         ({}, None),
         ({"steal_s": 0.19}, None),  # of two cores
         ({"steal_s": 0.21}, "the hypervisor took the cores away"),
+        ({"run_delay_s": 0.19}, None),
         ({"run_delay_s": 0.21}, "threads that were ready to run waited for a core"),
-        ({"foreign_cpu_s": 0.39}, None),  # of all four
-        ({"foreign_cpu_s": 0.41}, "other processes used the machine's cores"),
-        ({"throttled_s": 0.11}, "the cgroup's CPU quota stopped the process"),
+        ({"foreign_watched_s": 0.19, "foreign_cpu_s": 99.0}, None),  # elsewhere
+        ({"foreign_watched_s": 0.21}, "other processes used its cores"),
+        ({"throttled_s": 0.19}, None),
+        ({"throttled_s": 0.21}, "the cgroup's CPU quota stopped the process"),
     ],
 )
-def test_a_tenth_of_the_time_disturbs_the_best_of_many_runs(
+def test_a_tenth_of_the_time_of_its_cores_disturbs_the_best_of_many_runs(
     share: dict[str, float], told: str | None
 ) -> None:
-    found = disturbances(replace(EVIDENCE, **share), cores=2)
+    found = disturbances(replace(EVIDENCE, **share))
     assert found == ([f"{told} for more than 10 % of the time"] if told else [])
 
 

@@ -106,7 +106,7 @@ class Trial:
         set_aside_garbage()
         first = self.meter.end()
         self.meter.begin("steady")
-        self.probe = Probe(os.getpid(), self.target.cores or None)
+        self.probe = Probe(os.getpid(), self.target.cores or None, self.target.threads)
         self.threads = ThreadMeter(family)
         self.channel.emit(
             "loaded",
