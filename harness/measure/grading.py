@@ -51,8 +51,8 @@ def grade(blocks: Sequence[Evidence]) -> Grade:
 
     The grade is the worst of three. (1) The share of the measured time in Blocks with a graded tag: up to 5 %
     A, 20 % B, 50 % C, else D. (2) The share of the measured time lost to others (`lost_share`, averaged over
-    all Blocks, so that the ticks of short Blocks add up): up to 1 % A, 5 % B, 20 % C, else D. (3) Without one of
-    the fields `ESSENTIAL`, at best B. A Run without Blocks is graded D.
+    all Blocks, so that the ticks of short Blocks add up): up to 1 % A, 5 % B, 20 % C, else D. (3) Without
+    one of the fields `ESSENTIAL`, at best B. A Run without Blocks is graded D.
     """
     total_s = sum(block.wall_s for block in blocks)
     if total_s <= 0:
@@ -84,9 +84,9 @@ def _tagged_s(rule: Rule, blocks: Sequence[Evidence]) -> float:
 def lost_share(block: Evidence) -> float:
     """Return the share of a Block's time that was lost to others, as a mean over its threads and cores.
 
-    No time counts twice. A thread whose cgroup is throttled waits for a core as well, so the larger of the two
-    counts. A hypervisor takes a core away whether its thread runs or waits, so of the waiting the same share
-    was stolen as of all time: 1 − (1 − stolen)(1 − waited).
+    No time counts twice. A thread whose cgroup is throttled waits for a core as well, so the larger of the
+    two counts. A hypervisor takes a core away whether its thread runs or waits, so of the waiting the same
+    share was stolen as of all time: 1 − (1 − stolen)(1 − waited).
     """
     waited = max(per_thread(block.run_delay_s, block) or 0.0, per_thread(block.throttled_s, block) or 0.0)
     stolen = per_core(block.steal_s, block) or 0.0

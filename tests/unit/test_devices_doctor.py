@@ -155,6 +155,17 @@ def test_work_of_others_counts_on_the_cores_that_are_ours(
     assert found["steal"].value == "0.0 % of the time now; since boot 0.0 % of the time with work"
 
 
+def test_free_memory_is_that_of_the_container(tmp_path: Path) -> None:
+    cgroup = {
+        "proc/self/cgroup": "0::/\n",
+        "proc/self/mountinfo": "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw\n",
+        "cg/memory.max": f"{2 << 30}\n",
+        "cg/memory.current": f"{3 << 29}\n",
+    }
+    memory = findings(tmp_path, EPYC_GUEST | cgroup)["memory"]
+    assert (memory.level, memory.value) == ("warn", "0.5 of 2.0 GiB free")
+
+
 def test_a_machine_that_tells_nothing_is_unknown_and_not_an_error(tmp_path: Path) -> None:
     found = findings(tmp_path, {})
     assert {finding.level for finding in found.values()} <= {"unknown", "ok", "warn", "note"}

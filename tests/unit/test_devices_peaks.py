@@ -8,12 +8,14 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from clocks import FakeClock
 
+from harness.devices.host import Host
 from harness.devices.peaks import bandwidth as memory
 from harness.devices.peaks import compute as peaks
 from harness.devices.peaks import timed
@@ -46,6 +48,28 @@ def test_rates_are_operations_and_bytes_over_time() -> None:
     assert bandwidth.memory_bandwidth_bytes_per_s == pytest.approx(2 * (1 << 20) / 1e-3)
     assert bandwidth.bandwidth_bytes == 1 << 20
     assert min(rate.runs, bandwidth.bandwidth_runs) >= 3
+
+
+@pytest.mark.parametrize(("limit_mib", "copied_mib"), [(None, 256), (512, 32)])
+def test_the_copied_array_fits_into_the_container(
+    limit_mib: int | None, copied_mib: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_BANDWIDTH_BYTES", 256 << 20)
+    monkeypatch.setattr(memory, "_pair", lambda size: sizes.append(size))
+    monkeypatch.setattr(memory, "_copy", lambda pair: None)
+    sizes: list[int] = []
+    files = {
+        "proc/meminfo": f"MemTotal: {64 << 20} kB\nMemAvailable: {64 << 20} kB\n",
+        "proc/self/cgroup": "0::/\n",
+        "proc/self/mountinfo": "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw\n",
+        "cg/memory.max": f"{limit_mib << 20}\n" if limit_mib else "max\n",
+        "cg/memory.current": "0\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    memory.measure_bandwidth(2, 0.01, FakeClock(tick_ns=STEP_NS), Host(str(tmp_path)))
+    assert sum(sizes) == copied_mib << 20
 
 
 def test_the_best_run_is_the_peak() -> None:
