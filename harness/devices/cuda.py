@@ -10,8 +10,8 @@ import functools
 import hashlib
 import importlib
 import os
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -34,9 +34,6 @@ _REASONS = {
 HARMFUL = frozenset({"power-cap", "hardware-slowdown", "thermal-software", "thermal-hardware", "power-brake"})
 """Reasons for which a GPU runs slower than its settings allow."""
 
-_CLOCK_DRIFT = 0.05  # relative change of the SM clock within a Block above which it is tagged
-
-
 CUDA_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """Environment of workers, so that CUDA numbers GPUs as NVML does. By default CUDA puts the fastest GPU first,
 so on a machine with different GPUs the one that is used would not be the one that is watched here."""
@@ -55,7 +52,12 @@ class Gpu:
 
 @dataclass(frozen=True)
 class GpuState:
-    """State of one GPU at one moment; None where the GPU or the driver does not report it."""
+    """State of one GPU at one moment; None where the GPU or the driver does not report it.
+
+    `processes` maps the pid of each compute process to its device memory in bytes; it is None inside a
+    container, where the driver's pids are those of the host. `heat_limited_s` and `power_limited_s` count the
+    time in which the clock was lowered for that reason.
+    """
 
     sm_clock_mhz: int | None
     memory_clock_mhz: int | None
@@ -63,11 +65,10 @@ class GpuState:
     temperature_c: int | None
     power_w: float | None
     used_memory_bytes: int | None
-    foreign_processes: int | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
-        return asdict(self)
+    free_memory_bytes: int | None
+    processes: Mapping[int, int | None] | None
+    heat_limited_s: float | None
+    power_limited_s: float | None
 
 
 def available(nvml: Any = None) -> str | None:
@@ -116,12 +117,8 @@ def capability(nvml: Any = None) -> tuple[int, int] | None:
     return (int(version[0]), int(version[1])) if version is not None else None
 
 
-def state(index: int, own_pids: Collection[int] = (), nvml: Any = None) -> GpuState:
-    """Read the state of GPU `index`; takes about a millisecond.
-
-    `foreign_processes` is the number of compute processes whose pid is not in `own_pids`; None inside a
-    container, where pids differ from the driver's.
-    """
+def state(index: int, nvml: Any = None) -> GpuState:
+    """Read the state of GPU `index`; takes about a millisecond."""
     library = _nvml(nvml)
     handle = _handle(library, index)
     bits = _ask(library, "nvmlDeviceGetCurrentClocksEventReasons", handle)
@@ -136,37 +133,30 @@ def state(index: int, own_pids: Collection[int] = (), nvml: Any = None) -> GpuSt
         temperature_c=_ask(library, "nvmlDeviceGetTemperature", handle, 0),  # NVML_TEMPERATURE_GPU
         power_w=None if milliwatts is None else milliwatts / 1000,
         used_memory_bytes=None if memory is None else int(memory.used),
-        foreign_processes=_foreign(library, handle, own_pids),
+        free_memory_bytes=None if memory is None else int(memory.free),
+        processes=_processes(library, handle),
+        heat_limited_s=_limited_s(library, handle, 1),  # NVML_PERF_POLICY_THERMAL
+        power_limited_s=_limited_s(library, handle, 0),  # NVML_PERF_POLICY_POWER
     )
 
 
-def process_memory_bytes(index: int, pid: int, nvml: Any = None) -> int | None:
-    """Return the device memory of `pid` by the driver; None where it does not list the process."""
+def utilization(index: int, since_us: int, nvml: Any = None) -> dict[int, float]:
+    """Return by pid the highest share of the time in which a process used GPU `index`, by samples since then.
+
+    `since_us` is in microseconds since 1970. The driver takes a sample every 1/6 s to 1 s; without one, or
+    where it takes none, the result is empty.
+    """
     library = _nvml(nvml)
-    running = _ask(library, "nvmlDeviceGetComputeRunningProcesses", _handle(library, index)) or []
-    used = [process.usedGpuMemory for process in running if process.pid == pid]
-    return int(used[0]) if used and used[0] is not None else None
+    samples = _ask(library, "nvmlDeviceGetProcessUtilization", _handle(library, index), since_us) or []
+    found: dict[int, float] = {}
+    for sample in samples:
+        found[sample.pid] = max(found.get(sample.pid, 0.0), sample.smUtil / 100)
+    return found
 
 
 def decode(bits: int) -> tuple[str, ...]:
     """Return the names of the clock event reasons set in `bits`."""
     return tuple(name for bit, name in _REASONS.items() if bits & bit)
-
-
-def tags(before: GpuState, after: GpuState) -> tuple[str, ...]:
-    """Return the kinds of noise between two states, read before and after a Block.
-
-    ``gpu-throttled``: a harmful reason in either state. ``gpu-shared``: another process computes on the GPU.
-    ``gpu-clock``: the SM clock changed by more than 5 %.
-    """
-    reasons = set(before.throttle_reasons or ()) | set(after.throttle_reasons or ())
-    start, end = before.sm_clock_mhz, after.sm_clock_mhz
-    seen = {
-        "gpu-throttled": bool(reasons & HARMFUL),
-        "gpu-shared": bool(before.foreign_processes or after.foreign_processes),
-        "gpu-clock": bool(start and end and abs(end / start - 1) > _CLOCK_DRIFT),
-    }
-    return tuple(tag for tag, found in seen.items() if found)
 
 
 def _nvml(given: Any) -> Any:
@@ -226,14 +216,17 @@ def _named(entry: str, gpu: Gpu, nvml: Any) -> bool:
     return entry.startswith("GPU-") and _uuid(library, _handle(library, gpu.index)).startswith(entry)
 
 
-def _foreign(library: Any, handle: Any, own_pids: Collection[int]) -> int | None:
+def _processes(library: Any, handle: Any) -> dict[int, int | None] | None:
     running = _ask(library, "nvmlDeviceGetComputeRunningProcesses", handle)
     if running is None:
         return None
-    pids = {process.pid for process in running}
-    if any(not psutil.pid_exists(pid) for pid in pids):  # pids of the host, which mean nothing in a container
-        return None
-    return len(pids - set(own_pids))
+    alive = {process.pid: process.usedGpuMemory for process in running if psutil.pid_exists(process.pid)}
+    return None if running and not alive else alive  # none alive: pids of the host, seen from a container
+
+
+def _limited_s(library: Any, handle: Any, policy: int) -> float | None:
+    status = _ask(library, "nvmlDeviceGetViolationStatus", handle, policy)
+    return None if status is None else status.violationTime / 1e9  # nanoseconds
 
 
 def _text(value: Any) -> str:

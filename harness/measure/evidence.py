@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import psutil
 
 from harness.measure import procfs
+from harness.measure.device import DeviceEvidence, DeviceProbe
 from harness.measure.procfs import Thread, Usage
 
 _FREQUENCY_CORES = 8  # each frequency costs a system call, so only the first cores are read
@@ -39,6 +40,7 @@ class Evidence:
     - `throttled_s`: sum over the cores on which the cgroup or one of its ancestors was throttled.
     - `elsewhere_share`: share of their time in which the machine's other cores were busy.
     - Frequencies: means over the watched cores at the start and the end.
+    - `device`: the state of a GPU; None on the processor.
     """
 
     wall_s: float
@@ -62,6 +64,7 @@ class Evidence:
     worst_delay_s: float | None = None
     watched_cores: int | None = None
     threads: int | None = None
+    device: DeviceEvidence | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
@@ -71,7 +74,8 @@ class Evidence:
     def from_dict(cls, fields: dict[str, Any]) -> Evidence:
         """Read what `to_dict` wrote: fields that are missing become None, unknown ones are ignored."""
         known: dict[str, Any] = {name: fields.get(name) for name in cls.__dataclass_fields__}
-        return cls(**known)
+        device = known["device"]
+        return cls(**known | {"device": DeviceEvidence.from_dict(device) if device else None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class Reading:
     swap_in_pages: int | None
     swap_out_pages: int | None
     cores: int
+    device: Any
 
 
 class Probe:
@@ -97,8 +102,8 @@ class Probe:
 
     `pid` is the process to watch (default: this one), `cores` the cores it is pinned to (default: its
     affinity), and `threads` its thread budget (default: one a core). Its descendants are looked up once: call
-    `refresh` after starting or ending replicas. Take the first reading after the Block's warm-up calls,
-    otherwise the frequency is that of an idle core.
+    `refresh` after starting or ending replicas. `device` reads the device that it computes on. Take the first
+    reading after the Block's warm-up calls, otherwise the frequency is that of an idle core.
     """
 
     def __init__(
@@ -106,13 +111,14 @@ class Probe:
         pid: int | None = None,
         cores: Sequence[int] | None = None,
         threads: int | None = None,
+        device: DeviceProbe | None = None,
         proc: str = "/proc",
         system: str = "/sys",
     ) -> None:
         self.pid = os.getpid() if pid is None else pid
         self._proc = proc
         self.cores = tuple(cores) if cores is not None else _affinity(self.pid)
-        self._threads = threads
+        self._threads, self._device = threads, device or DeviceProbe()
         cgroup, mounts = procfs.read(f"{proc}/{self.pid}/cgroup"), procfs.read(f"{proc}/self/mountinfo")
         self._cpu_stats = [f"{folder}/cpu.stat" for folder in procfs.cgroup_dirs(cgroup, mounts, "cpu")]
         self._frequencies = [
@@ -127,6 +133,7 @@ class Probe:
 
     def read(self) -> Reading:
         """Read all counters now."""
+        device = self._device.read()
         usages = [_usage(pid, self._proc) for pid in self._pids]
         busy_s, watched_busy_s, steal_s, cores = self._machine()
         vmstat = procfs.read(f"{self._proc}/vmstat")
@@ -143,6 +150,7 @@ class Probe:
             swap_in_pages=procfs.number(vmstat, "pswpin"),
             swap_out_pages=procfs.number(vmstat, "pswpout"),
             cores=cores,
+            device=device,
         )
 
     def between(self, before: Reading, after: Reading) -> Evidence:
@@ -175,6 +183,7 @@ class Probe:
             swap_in_pages=_minus(after.swap_in_pages, before.swap_in_pages),
             swap_out_pages=_minus(after.swap_out_pages, before.swap_out_pages),
             cores=after.cores,
+            device=self._device.between(before.device, after.device),
         )
 
     def _machine(self) -> tuple[float | None, float | None, float | None, int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.measure.device import DeviceEvidence
 from harness.measure.evidence import Evidence
 from harness.measure.rules import RULES, Rule, per_core, per_thread
 
@@ -20,6 +21,13 @@ ESSENTIAL = {
     "involuntary_switches": "involuntary context switches",
 }
 """Fields without which a Run cannot be called quiet, and what they measure."""
+
+ESSENTIAL_OF_DEVICE = {
+    "clock_mhz_end": "the GPU's clock frequency",
+    "slowdowns": "what slows the GPU down",
+    "foreign_processes": "other processes on the GPU",
+}
+"""The same for Blocks that ran on a GPU."""
 
 _LETTERS = "ABCD"
 
@@ -52,7 +60,8 @@ def grade(blocks: Sequence[Evidence]) -> Grade:
     The grade is the worst of three. (1) The share of the measured time in Blocks with a graded tag: up to 5 %
     A, 20 % B, 50 % C, else D. (2) The share of the measured time lost to others (`lost_share`, averaged over
     all Blocks, so that the ticks of short Blocks add up): up to 1 % A, 5 % B, 20 % C, else D. (3) Without
-    one of the fields `ESSENTIAL`, at best B. A Run without Blocks is graded D.
+    one of the fields `ESSENTIAL`, or on a GPU `ESSENTIAL_OF_DEVICE`, at best B. A Run without Blocks is
+    graded D.
     """
     total_s = sum(block.wall_s for block in blocks)
     if total_s <= 0:
@@ -61,7 +70,8 @@ def grade(blocks: Sequence[Evidence]) -> Grade:
     seen = {tag: value for tag, value in seconds.items() if value > 0}
     noisy_s = sum(block.wall_s for block in blocks if seen.keys() & set(tags(block)))
     lost = sum(lost_share(block) * block.wall_s for block in blocks) / total_s
-    missing = [what for field, what in ESSENTIAL.items() if all(getattr(b, field) is None for b in blocks)]
+    devices = [block.device for block in blocks if block.device is not None]
+    missing = _missing(ESSENTIAL, blocks) + (_missing(ESSENTIAL_OF_DEVICE, devices) if devices else [])
     level = max(_level(noisy_s / total_s, TAGGED_LIMITS), _level(lost, LOST_LIMITS), 1 if missing else 0)
     order = sorted(seen, key=lambda tag: -seen[tag])
     reasons = [f"{_percent(seen[tag] / total_s)} of the measured time: {sentence(tag)}" for tag in order]
@@ -75,6 +85,10 @@ def grade(blocks: Sequence[Evidence]) -> Grade:
 def _exceeds(rule: Rule, evidence: Evidence) -> bool:
     value = rule.value(evidence)
     return value is not None and value > rule.limit
+
+
+def _missing(essential: Mapping[str, str], told: Sequence[Evidence | DeviceEvidence]) -> list[str]:
+    return [what for field, what in essential.items() if all(getattr(one, field) is None for one in told)]
 
 
 def _tagged_s(rule: Rule, blocks: Sequence[Evidence]) -> float:

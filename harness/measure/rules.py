@@ -71,8 +71,7 @@ def _rate(count: int | None, evidence: Evidence, at_least: int) -> float | None:
     return per_thread(count, evidence) if count is None or count >= at_least else 0.0
 
 
-def _drift(evidence: Evidence) -> float | None:
-    start, end = evidence.freq_mhz_start, evidence.freq_mhz_end
+def _change(start: float | None, end: float | None) -> float | None:
     return abs(end / start - 1) if start and end else None
 
 
@@ -83,6 +82,33 @@ def _swapped(evidence: Evidence) -> float | None:
 
 def _queue(evidence: Evidence) -> float | None:
     return None if evidence.load_1m is None or not evidence.cores else evidence.load_1m / evidence.cores
+
+
+def _slowed(evidence: Evidence, *, by_power_cap: bool) -> float | None:
+    """Return the share of the time in which the power limit, or else anything other, slowed the GPU down.
+
+    A reason that is seen at an end of the Block counts as all of its time.
+    """
+    device = evidence.device
+    if device is None:
+        return None
+    if any((reason == "power-cap") == by_power_cap for reason in device.slowdowns or ()):
+        return 1.0
+    return _per(device.power_limited_s if by_power_cap else device.heat_limited_s, evidence.wall_s)
+
+
+def _gpu_shared(evidence: Evidence) -> float | None:
+    """Return the share in which others used the GPU; all of it if they hold it and no sample shows more."""
+    device = evidence.device
+    if device is None or device.foreign_processes is None:
+        return None
+    used = device.foreign_utilization
+    return float(device.foreign_processes > 0) if used is None else used
+
+
+def _gpu_drift(evidence: Evidence) -> float | None:
+    device = evidence.device
+    return _change(device.clock_mhz_start, device.clock_mhz_end) if device else None
 
 
 RULES: tuple[Rule, ...] = (
@@ -144,10 +170,39 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "frequency",
-        _drift,
+        lambda e: _change(e.freq_mhz_start, e.freq_mhz_end),
         0.05,
         "the cores' clock frequency moved by more than 5 %",
         "set the performance governor, turn turbo off, and let the machine cool down (harness doctor)",
+    ),
+    Rule(
+        "gpu-throttled",
+        lambda e: _slowed(e, by_power_cap=False),
+        0.01,
+        "the GPU was slowed down by heat or by a hardware limit for more than 1 % of the time",
+        "cool the GPU and check its power supply (nvidia-smi -q -d PERFORMANCE)",
+    ),
+    Rule(
+        "gpu-shared",
+        _gpu_shared,
+        0.01,
+        "processes of others used the GPU for more than 1 % of the time, or may have",
+        "end the other processes on the GPU (nvidia-smi --query-compute-apps=pid,used_memory --format=csv)",
+    ),
+    Rule(
+        "gpu-clock",
+        _gpu_drift,
+        0.05,
+        "the GPU's clock frequency moved by more than 5 %",
+        "fix the GPU's clock (sudo nvidia-smi -lgc MHZ)",
+    ),
+    Rule(
+        "gpu-power-cap",
+        lambda e: _slowed(e, by_power_cap=True),
+        0.01,
+        "the GPU ran at its power limit, so that its clock depends on its temperature",
+        "fix a clock that stays below the limit (sudo nvidia-smi -lgc MHZ)",
+        graded=False,
     ),
     Rule(
         "load",

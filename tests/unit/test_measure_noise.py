@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.measure import procfs
+from harness.measure.device import DeviceEvidence
 from harness.measure.evidence import Evidence, Probe, Reading
 from harness.measure.grading import grade, lost_share, sentence, tags
 from harness.measure.rules import RULES
@@ -37,6 +38,15 @@ QUIET = Evidence(
     watched_cores=1,
     threads=1,
 )
+GPU = DeviceEvidence(
+    device="cuda",
+    clock_mhz_start=1980,
+    clock_mhz_end=1965,
+    slowdowns=(),
+    heat_limited_s=0.005,
+    power_limited_s=0.005,
+    foreign_processes=0,
+)
 BLIND = Evidence(1.0, *[None] * 14, cores=2)
 
 STAT = """cpu  300 0 60 2000 9 0 5 {steal} 40 0
@@ -62,6 +72,13 @@ ctxt 474608
         ("frequency", {"freq_mhz_end": 2800.0}),
         ("load", {"load_1m": 2.1}),
         ("minor-faults", {"minor_faults": 10_001}),
+        ("gpu-throttled", {"device": replace(GPU, slowdowns=("thermal-hardware",))}),
+        ("gpu-throttled", {"device": replace(GPU, heat_limited_s=0.02)}),
+        ("gpu-power-cap", {"device": replace(GPU, slowdowns=("power-cap",))}),
+        ("gpu-power-cap", {"device": replace(GPU, power_limited_s=0.02)}),
+        ("gpu-shared", {"device": replace(GPU, foreign_processes=1)}),
+        ("gpu-shared", {"device": replace(GPU, foreign_processes=1, foreign_utilization=0.02)}),
+        ("gpu-clock", {"device": replace(GPU, clock_mhz_end=1880)}),
     ],
 )
 def test_each_kind_of_noise_has_its_tag_and_its_sentence(tag: str, change: dict) -> None:
@@ -70,7 +87,7 @@ def test_each_kind_of_noise_has_its_tag_and_its_sentence(tag: str, change: dict)
 
 
 def test_every_rule_is_tested_above_and_named_once() -> None:
-    assert len({rule.tag for rule in RULES}) == len(RULES) == 12
+    assert len({rule.tag for rule in RULES}) == len(RULES) == 16
 
 
 def test_a_quiet_block_and_one_without_evidence_have_no_tags() -> None:
@@ -115,6 +132,38 @@ def test_without_evidence_nobody_calls_a_run_clean() -> None:
     assert grade([]).letter == "D"
 
 
+@pytest.mark.parametrize(
+    ("device", "letter", "missing"),
+    [
+        (GPU, "A", []),
+        (
+            replace(GPU, foreign_processes=1, foreign_utilization=0.0),
+            "A",
+            [],
+        ),  # who holds it and does nothing
+        (
+            replace(GPU, slowdowns=("power-cap",)),
+            "A",
+            [],
+        ),  # told, and not graded: a loaded GPU's normal state
+        (replace(GPU, foreign_processes=None), "B", ["other processes on the GPU"]),
+        (
+            DeviceEvidence("cuda"),
+            "B",
+            ["the GPU's clock frequency", "what slows the GPU down", "other processes on the GPU"],
+        ),
+    ],
+)
+def test_a_run_on_a_gpu_is_graded_by_the_gpu_too(
+    device: DeviceEvidence, letter: str, missing: list[str]
+) -> None:
+    given = grade([replace(QUIET, device=device)] * 2)
+    assert (given.letter, list(given.reasons)) == (
+        letter, [f"this system does not report {what}" for what in missing],
+    )  # fmt: skip
+    assert grade([replace(QUIET, device=replace(GPU, heat_limited_s=0.1))]).letter == "D"
+
+
 def test_the_most_frequent_noise_is_named_first() -> None:
     given = grade([replace(QUIET, major_faults=1)] + [replace(QUIET, swap_in_pages=1)] * 2)
     assert "swapped" in given.reasons[0]
@@ -122,6 +171,8 @@ def test_the_most_frequent_noise_is_named_first() -> None:
 
 
 def test_evidence_survives_json_and_reads_older_runs() -> None:
+    on_gpu = replace(QUIET, device=GPU)
+    assert Evidence.from_dict(json.loads(json.dumps(on_gpu.to_dict()))) == on_gpu
     fields = json.loads(json.dumps(QUIET.to_dict()))
     assert Evidence.from_dict(fields) == QUIET
     del fields["swap_in_pages"]
@@ -200,7 +251,7 @@ def machine(
     frequency = folder / "sys" / "devices" / "system" / "cpu" / "cpu0" / "cpufreq"
     frequency.mkdir(parents=True, exist_ok=True)
     (frequency / "scaling_cur_freq").write_text("2400000\n")
-    return Probe(7, [0], None, str(folder / "proc"), str(folder / "sys"))
+    return Probe(7, [0], proc=str(folder / "proc"), system=str(folder / "sys"))
 
 
 def test_a_probe_counts_what_lies_between_two_readings(tmp_path: Path) -> None:
@@ -239,7 +290,7 @@ class Server:
         self.folder, self.delays_ns = folder, [0, 0]
         self.ticks = [1000] * 128
         self.own = 200
-        self.probe = Probe(7, [0, 1], 2, str(folder / "proc"), str(folder / "sys"))
+        self.probe = Probe(7, [0, 1], 2, proc=str(folder / "proc"), system=str(folder / "sys"))
 
     def read(self) -> Reading:
         for thread, delay_ns in zip("78", self.delays_ns, strict=True):

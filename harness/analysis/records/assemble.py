@@ -25,6 +25,7 @@ from harness.analysis.records.columns import (
     add_load,
     add_memory,
     add_threads,
+    device_warnings,
     load_warnings,
     median,
     thread_warnings,
@@ -240,4 +241,4 @@ def _warnings(record: Record, kinds: dict[str, list[Event]], info: RunInfo) -> l
         found.append("the quality was not evaluated")
     if any(not event["steady"]["exact"] for event in kinds["memory"]):
         found.append("this system shows memory peaks only at the ends of each phase")
-    return found + thread_warnings(record.threads_used, record.threads)
+    return found + device_warnings(record) + thread_warnings(record.threads_used, record.threads)

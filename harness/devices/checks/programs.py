@@ -37,7 +37,7 @@ def gpu(host: Host) -> Seen:
     states = [(unit, cuda.state(unit.index)) for unit in cuda.visible(cuda.gpus())]
     value = "; ".join(f"{unit.index}: {unit.name}, {_describe(state)}" for unit, state in states)
     harmed = [unit.index for unit, s in states if set(s.throttle_reasons or ()) & cuda.HARMFUL]
-    if any(s.foreign_processes for _, s in states):
+    if any(s.processes for _, s in states):
         return (
             "bad",
             value,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from harness.devices.cpu import free_memory_bytes
 from harness.devices.host import Host
+from harness.devices.probes import open_probe
+from harness.runner.experiment.measurements import ArmHistory
 from harness.runner.experiment.trial import Arm
 
 MEMORY_SHARE = 0.8
@@ -21,10 +24,27 @@ class Room:
     needs: Callable[[Arm], int]
 
 
-def host_room(needs: Callable[[Arm], int], host: Host | None = None) -> list[Room]:
-    """Return the room in this machine's memory, or in the container's; none where it is unknown."""
-    free = free_memory_bytes(host or Host())
-    return [] if free is None else [Room(free * MEMORY_SHARE, needs)]
+def rooms(arms: Sequence[Arm], seen: Callable[[Arm], ArmHistory], host: Host | None = None) -> list[Room]:
+    """Return the rooms that the workers of `arms` share: the machine's memory, and that of each device.
+
+    A worker needs what it was `seen` to need in an earlier Trial, else what is expected. Where free memory is
+    unknown, there is no room to heed.
+    """
+    free = {"": free_memory_bytes(host or Host())}
+    free |= {name: open_probe(name).free_bytes() for name in sorted({arm.target.device for arm in arms})}
+
+    def needs(arm: Arm, device: str) -> int:
+        if not device:
+            return seen(arm).peak_bytes or arm.expected_bytes
+        if device != arm.target.device:
+            return 0
+        return seen(arm).device_bytes or arm.expected_device_bytes
+
+    return [
+        Room(bytes_ * MEMORY_SHARE, partial(needs, device=name))
+        for name, bytes_ in free.items()
+        if bytes_ is not None
+    ]
 
 
 def cut_into_parts(arms: Sequence[Arm], shared: Sequence[Arm], rooms: Sequence[Room]) -> list[list[Arm]]:

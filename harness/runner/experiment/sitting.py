@@ -14,8 +14,8 @@ from itertools import count
 from typing import Any
 
 from harness.errors import WorkerError
-from harness.runner.experiment.measurements import Measurements
-from harness.runner.experiment.parts import cut_into_parts, host_room
+from harness.runner.experiment.measurements import ArmHistory, Measurements
+from harness.runner.experiment.parts import cut_into_parts, rooms
 from harness.runner.experiment.stopping_rule import BASELINE_LOST, Allotment, Decision, StoppingRule
 from harness.runner.experiment.trial import Arm, Key, Settings, Trial
 from harness.runner.progress import Observer
@@ -66,7 +66,7 @@ class Sitting:
             taking = [arm for arm in arms if arm.key in decision.allotments]
             shared = [arm for arm in taking if arm.role != "subject"]
             subjects = [arm for arm in taking if arm.role == "subject"]
-            parts = cut_into_parts(subjects, shared, host_room(self._bytes))
+            parts = cut_into_parts(subjects, shared, rooms(taking, self._history))
             for number, part in enumerate(parts, 1):
                 trial = self.measurements.next_trial
                 names = {"trial": trial, "part": number, "parts": len(parts)}
@@ -178,9 +178,8 @@ class Sitting:
         self.measurements.note(entry)
         return entry
 
-    def _bytes(self, arm: Arm) -> int:
-        """Return the memory that a worker needs: what it was seen to need, else what is expected."""
-        return self.measurements.arm(arm.key).peak_bytes or arm.expected_bytes
+    def _history(self, arm: Arm) -> ArmHistory:
+        return self.measurements.arm(arm.key)
 
 
 def _start_order(arms: Sequence[Arm], seed: str, number: int) -> list[Arm]:
