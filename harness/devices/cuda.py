@@ -10,29 +10,22 @@ import functools
 import hashlib
 import importlib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
 from harness.errors import HarnessError
+from harness.measure.device import DeviceState
 
-_REASONS = {
-    0x1: "gpu-idle",
-    0x2: "application-clocks",
+_SLOWDOWNS = {
     0x4: "power-cap",
     0x8: "hardware-slowdown",
-    0x10: "sync-boost",
     0x20: "thermal-software",
     0x40: "thermal-hardware",
     0x80: "power-brake",
-    0x100: "display-clocks",
 }
-"""Bits of the clock event reasons. Idle and set clocks are states; the others reduce the clock."""
-
-HARMFUL = frozenset({"power-cap", "hardware-slowdown", "thermal-software", "thermal-hardware", "power-brake"})
-"""Reasons for which a GPU runs slower than its settings allow."""
+"""Bits of the clock event reasons for which a GPU runs slower than its settings allow; others are states."""
 
 CUDA_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """Environment of workers, so that CUDA numbers GPUs as NVML does. By default CUDA puts the fastest GPU first,
@@ -48,27 +41,6 @@ class Gpu:
     memory_bytes: int | None
     uuid_hash: str
     driver: str
-
-
-@dataclass(frozen=True)
-class GpuState:
-    """State of one GPU at one moment; None where the GPU or the driver does not report it.
-
-    `processes` maps the pid of each compute process to its device memory in bytes; it is None inside a
-    container, where the driver's pids are those of the host. `heat_limited_s` and `power_limited_s` count the
-    time in which the clock was lowered for that reason.
-    """
-
-    sm_clock_mhz: int | None
-    memory_clock_mhz: int | None
-    throttle_reasons: tuple[str, ...] | None
-    temperature_c: int | None
-    power_w: float | None
-    used_memory_bytes: int | None
-    free_memory_bytes: int | None
-    processes: Mapping[int, int | None] | None
-    heat_limited_s: float | None
-    power_limited_s: float | None
 
 
 def available(nvml: Any = None) -> str | None:
@@ -117,8 +89,8 @@ def capability(nvml: Any = None) -> tuple[int, int] | None:
     return (int(version[0]), int(version[1])) if version is not None else None
 
 
-def state(index: int, nvml: Any = None) -> GpuState:
-    """Read the state of GPU `index`; takes about a millisecond."""
+def state(index: int, nvml: Any = None) -> DeviceState:
+    """Read the state of GPU `index`, without the figures of others; takes about a millisecond."""
     library = _nvml(nvml)
     handle = _handle(library, index)
     bits = _ask(library, "nvmlDeviceGetCurrentClocksEventReasons", handle)
@@ -126,18 +98,30 @@ def state(index: int, nvml: Any = None) -> GpuState:
         bits = _ask(library, "nvmlDeviceGetCurrentClocksThrottleReasons", handle)
     milliwatts = _ask(library, "nvmlDeviceGetPowerUsage", handle)
     memory = _ask(library, "nvmlDeviceGetMemoryInfo", handle)
-    return GpuState(
-        sm_clock_mhz=_ask(library, "nvmlDeviceGetClockInfo", handle, 1),  # NVML_CLOCK_SM
+    return DeviceState(
+        clock_mhz=_ask(library, "nvmlDeviceGetClockInfo", handle, 1),  # NVML_CLOCK_SM
         memory_clock_mhz=_ask(library, "nvmlDeviceGetClockInfo", handle, 2),  # NVML_CLOCK_MEM
-        throttle_reasons=None if bits is None else decode(bits),
+        slowdowns=None if bits is None else tuple(name for bit, name in _SLOWDOWNS.items() if bits & bit),
+        heat_limited_s=_limited_s(library, handle, 1),  # NVML_PERF_POLICY_THERMAL
+        power_limited_s=_limited_s(library, handle, 0),  # NVML_PERF_POLICY_POWER
         temperature_c=_ask(library, "nvmlDeviceGetTemperature", handle, 0),  # NVML_TEMPERATURE_GPU
         power_w=None if milliwatts is None else milliwatts / 1000,
         used_memory_bytes=None if memory is None else int(memory.used),
         free_memory_bytes=None if memory is None else int(memory.free),
-        processes=_processes(library, handle),
-        heat_limited_s=_limited_s(library, handle, 1),  # NVML_PERF_POLICY_THERMAL
-        power_limited_s=_limited_s(library, handle, 0),  # NVML_PERF_POLICY_POWER
     )
+
+
+def processes(index: int, nvml: Any = None) -> dict[int, int | None] | None:
+    """Return the device memory in bytes of each compute process on GPU `index`, by pid.
+
+    None where it is unknown, as inside a container, where the driver's pids are those of the host.
+    """
+    library = _nvml(nvml)
+    running = _ask(library, "nvmlDeviceGetComputeRunningProcesses", _handle(library, index))
+    if running is None:
+        return None
+    alive = {process.pid: process.usedGpuMemory for process in running if psutil.pid_exists(process.pid)}
+    return None if running and not alive else alive
 
 
 def utilization(index: int, since_us: int, nvml: Any = None) -> dict[int, float]:
@@ -152,11 +136,6 @@ def utilization(index: int, since_us: int, nvml: Any = None) -> dict[int, float]
     for sample in samples:
         found[sample.pid] = max(found.get(sample.pid, 0.0), sample.smUtil / 100)
     return found
-
-
-def decode(bits: int) -> tuple[str, ...]:
-    """Return the names of the clock event reasons set in `bits`."""
-    return tuple(name for bit, name in _REASONS.items() if bits & bit)
 
 
 def _nvml(given: Any) -> Any:
@@ -214,14 +193,6 @@ def _named(entry: str, gpu: Gpu, nvml: Any) -> bool:
         return int(entry) == gpu.index
     library = _nvml(nvml)
     return entry.startswith("GPU-") and _uuid(library, _handle(library, gpu.index)).startswith(entry)
-
-
-def _processes(library: Any, handle: Any) -> dict[int, int | None] | None:
-    running = _ask(library, "nvmlDeviceGetComputeRunningProcesses", handle)
-    if running is None:
-        return None
-    alive = {process.pid: process.usedGpuMemory for process in running if psutil.pid_exists(process.pid)}
-    return None if running and not alive else alive  # none alive: pids of the host, seen from a container
 
 
 def _limited_s(library: Any, handle: Any, policy: int) -> float | None:

@@ -15,21 +15,17 @@ MEMORY_SOURCES = {
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceEvidence:
-    """State of a device around one Block. None: this device or its driver does not tell.
+class DeviceState:
+    """State of a device at one moment. None: this device or its driver does not tell.
 
-    Clocks are in MHz, at the start and the end. `slowdowns`: reasons for which the clock was lower than set,
-    at the start or the end. `heat_limited_s`, `power_limited_s`: time within the Block in which heat or the
-    power limit lowered the clock. `foreign_processes`: processes of others that hold the device.
-    `foreign_utilization`: share of the time in which one of them used it, if the driver took a sample within
-    the Block. Temperature, power and used memory (of all processes) are those at the end.
+    `slowdowns` are reasons for which the clock is now lower than set; `heat_limited_s` and `power_limited_s`
+    count the time in which heat or the power limit lowered it. `foreign_processes` are those of others that
+    hold the device; `foreign_utilization` is the share of the time in which one of them used it, by samples
+    of the driver since the reading before. Memory is that of all processes.
     """
 
-    device: str
-    clock_mhz_start: int | None = None
-    clock_mhz_end: int | None = None
-    memory_clock_mhz_start: int | None = None
-    memory_clock_mhz_end: int | None = None
+    clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
     slowdowns: tuple[str, ...] | None = None
     heat_limited_s: float | None = None
     power_limited_s: float | None = None
@@ -38,26 +34,33 @@ class DeviceEvidence:
     temperature_c: int | None = None
     power_w: float | None = None
     used_memory_bytes: int | None = None
+    free_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEvidence:
+    """State of a device before and after a Block."""
+
+    device: str
+    before: DeviceState = DeviceState()
+    after: DeviceState = DeviceState()
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> DeviceEvidence:
-        """Read what JSON made of it: fields that are missing become None, unknown ones are ignored."""
-        known: dict[str, Any] = {name: fields.get(name) for name in cls.__dataclass_fields__}
-        slowdowns = known["slowdowns"]
-        return cls(**known | {"slowdowns": None if slowdowns is None else tuple(slowdowns)})
+        """Read what JSON made of it; unknown fields are ignored."""
+        names = DeviceState.__dataclass_fields__
+        states = [{k: v for k, v in fields[end].items() if k in names} for end in ("before", "after")]
+        return cls(fields["device"], *(DeviceState(**state) for state in states))
 
 
 class DeviceProbe:
-    """Reads a device. This base is for the processor, about which /proc tells: it has nothing to add.
+    """Reads a device, never during a call. This base is for the processor, about which /proc tells."""
 
-    Use it between calls and never during one.
-    """
-
-    def read(self) -> Any:
+    def read(self) -> DeviceState | None:
         """Read the device's state now; None where there is nothing to read."""
         return None
 
-    def between(self, _before: Any, _after: Any) -> DeviceEvidence | None:
+    def between(self, _before: DeviceState | None, _after: DeviceState | None) -> DeviceEvidence | None:
         """Return the evidence of a Block from the readings around it."""
         return None
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import psutil
 
 from harness.measure import procfs
-from harness.measure.device import DeviceEvidence, DeviceProbe
+from harness.measure.device import DeviceEvidence, DeviceProbe, DeviceState
 from harness.measure.procfs import Thread, Usage
 
 _FREQUENCY_CORES = 8  # each frequency costs a system call, so only the first cores are read
@@ -80,29 +80,27 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All counters at one moment, since boot or since the process began."""
+    """All counters at one moment, since boot or since the process began.
+
+    `counters` holds those of Evidence's fields, and the busy seconds of all and of the watched cores.
+    `delays_s` is how long each thread has waited for a core.
+    """
 
     wall_ns: int
-    usage: Usage | None
-    busy_s: float | None
-    watched_busy_s: float | None
-    steal_s: float | None
-    throttled_s: float | None
+    counters: Mapping[str, float | None]
     delays_s: Mapping[Thread, float] | None
     freq_mhz: float | None
     load_1m: float | None
-    swap_in_pages: int | None
-    swap_out_pages: int | None
     cores: int
-    device: Any
+    device: DeviceState | None
 
 
 class Probe:
     """Reads the counters around Blocks; one reading takes a fraction of a millisecond.
 
     `pid` is the process to watch (default: this one), `cores` the cores it is pinned to (default: its
-    affinity), and `threads` its thread budget (default: one a core). Its descendants are looked up once: call
-    `refresh` after starting or ending replicas. `device` reads the device that it computes on. Take the first
+    affinity), and `threads` its thread budget (default: one a core). Its descendants are looked up once, so
+    make a Probe when all replicas have started. `device` reads the device that it computes on. Take the first
     reading after the Block's warm-up calls, otherwise the frequency is that of an idle core.
     """
 
@@ -125,76 +123,69 @@ class Probe:
             f"{system}/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq"
             for core in self.cores[:_FREQUENCY_CORES]
         ]
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Look up the descendants of the watched process again."""
-        self._pids = (self.pid, *procfs.descendants(self.pid, self._proc))
+        self._pids = (self.pid, *procfs.descendants(self.pid, proc))
 
     def read(self) -> Reading:
         """Read all counters now."""
         device = self._device.read()
-        usages = [_usage(pid, self._proc) for pid in self._pids]
-        busy_s, watched_busy_s, steal_s, cores = self._machine()
+        usage = _total([_usage(pid, self._proc) for pid in self._pids])
+        times, cores = self._core_times()
         vmstat = procfs.read(f"{self._proc}/vmstat")
         return Reading(
             wall_ns=time.perf_counter_ns(),
-            usage=_total(usages),
-            busy_s=busy_s,
-            watched_busy_s=watched_busy_s,
-            steal_s=steal_s,
-            throttled_s=procfs.throttled_s([procfs.read(path) for path in self._cpu_stats]),
+            counters={
+                **(usage._asdict() if usage else dict.fromkeys(Usage._fields)),
+                **times,
+                "throttled_s": procfs.throttled_s([procfs.read(path) for path in self._cpu_stats]),
+                "swap_in_pages": procfs.number(vmstat, "pswpin"),
+                "swap_out_pages": procfs.number(vmstat, "pswpout"),
+            },
             delays_s=procfs.run_delays_s(self._pids, self._proc),
             freq_mhz=_mean_mhz([procfs.read(path) for path in self._frequencies]),
             load_1m=os.getloadavg()[0],
-            swap_in_pages=procfs.number(vmstat, "pswpin"),
-            swap_out_pages=procfs.number(vmstat, "pswpout"),
             cores=cores,
             device=device,
         )
 
     def between(self, before: Reading, after: Reading) -> Evidence:
         """Return the changes between two readings."""
-        old, new = before.usage or Usage(*[None] * 5), after.usage or Usage(*[None] * 5)
         wall_s = max(after.wall_ns - before.wall_ns, 0) / 1e9
-        cpu_s, busy_s = _minus(new.cpu_s, old.cpu_s), _minus(after.busy_s, before.busy_s)
-        watched_s = _minus(after.watched_busy_s, before.watched_busy_s)
+        changes: dict[str, Any] = {
+            name: _minus(value, before.counters[name]) for name, value in after.counters.items()
+        }
+        busy_s, watched_s = changes.pop("busy_s"), changes.pop("watched_busy_s")
         watched = len(self.cores) or after.cores
         waits = _waits_s(before.delays_s, after.delays_s)
         return Evidence(
+            **changes,
             wall_s=wall_s,
-            cpu_s=cpu_s,
-            foreign_cpu_s=_minus(busy_s, cpu_s),
-            foreign_watched_s=_minus(watched_s, cpu_s),
+            foreign_cpu_s=_minus(busy_s, changes["cpu_s"]),
+            foreign_watched_s=_minus(watched_s, changes["cpu_s"]),
             elsewhere_share=_ratio(_minus(busy_s, watched_s), wall_s * (after.cores - watched)),
             watched_cores=watched,
             threads=self._threads or watched,
-            steal_s=_minus(after.steal_s, before.steal_s),
-            throttled_s=_minus(after.throttled_s, before.throttled_s),
             run_delay_s=None if waits is None else sum(waits.values()),
             worst_delay_s=None if waits is None else self._worst_s(waits),
-            involuntary_switches=_minus(new.involuntary_switches, old.involuntary_switches),
-            voluntary_switches=_minus(new.voluntary_switches, old.voluntary_switches),
-            minor_faults=_minus(new.minor_faults, old.minor_faults),
-            major_faults=_minus(new.major_faults, old.major_faults),
             freq_mhz_start=before.freq_mhz,
             freq_mhz_end=after.freq_mhz,
             load_1m=after.load_1m,
-            swap_in_pages=_minus(after.swap_in_pages, before.swap_in_pages),
-            swap_out_pages=_minus(after.swap_out_pages, before.swap_out_pages),
             cores=after.cores,
             device=self._device.between(before.device, after.device),
         )
 
-    def _machine(self) -> tuple[float | None, float | None, float | None, int]:
-        """Return busy seconds of all cores and of the watched ones, stolen seconds of these, online cores."""
+    def _core_times(self) -> tuple[dict[str, float | None], int]:
+        """Return busy seconds of all cores and of the watched ones, stolen seconds of these; online cores."""
         times = procfs.core_times(procfs.read(f"{self._proc}/stat"))
-        if times:
-            watched = [times[core] for core in self.cores or times if core in times]
-            busy_s = sum(core.busy_s for core in times.values())
-            return busy_s, sum(t.busy_s for t in watched), sum(t.steal_s for t in watched), len(times)
-        cpu = psutil.cpu_times()
-        return cpu.user + cpu.system + getattr(cpu, "nice", 0.0), None, None, os.cpu_count() or 1
+        if not times:
+            cpu = psutil.cpu_times()
+            busy_s = cpu.user + cpu.system + getattr(cpu, "nice", 0.0)
+            return {"busy_s": busy_s, "watched_busy_s": None, "steal_s": None}, os.cpu_count() or 1
+        watched = [times[core] for core in self.cores or times if core in times]
+        return {
+            "busy_s": sum(core.busy_s for core in times.values()),
+            "watched_busy_s": sum(core.busy_s for core in watched),
+            "steal_s": sum(core.steal_s for core in watched),
+        }, len(times)
 
     def _worst_s(self, waits: Mapping[Thread, float]) -> float:
         """Return the longest wait of one thread; a process with replicas only hands out work to them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.measure.device import DeviceEvidence
+from harness.measure.device import DeviceState
 from harness.measure.evidence import Evidence
 from harness.measure.rules import RULES, Rule, per_core, per_thread
 
@@ -23,7 +23,7 @@ ESSENTIAL = {
 """Fields without which a Run cannot be called quiet, and what they measure."""
 
 ESSENTIAL_OF_DEVICE = {
-    "clock_mhz_end": "the GPU's clock frequency",
+    "clock_mhz": "the GPU's clock frequency",
     "slowdowns": "what slows the GPU down",
     "foreign_processes": "other processes on the GPU",
 }
@@ -70,7 +70,7 @@ def grade(blocks: Sequence[Evidence]) -> Grade:
     seen = {tag: value for tag, value in seconds.items() if value > 0}
     noisy_s = sum(block.wall_s for block in blocks if seen.keys() & set(tags(block)))
     lost = sum(lost_share(block) * block.wall_s for block in blocks) / total_s
-    devices = [block.device for block in blocks if block.device is not None]
+    devices = [block.device.after for block in blocks if block.device is not None]
     missing = _missing(ESSENTIAL, blocks) + (_missing(ESSENTIAL_OF_DEVICE, devices) if devices else [])
     level = max(_level(noisy_s / total_s, TAGGED_LIMITS), _level(lost, LOST_LIMITS), 1 if missing else 0)
     order = sorted(seen, key=lambda tag: -seen[tag])
@@ -87,7 +87,7 @@ def _exceeds(rule: Rule, evidence: Evidence) -> bool:
     return value is not None and value > rule.limit
 
 
-def _missing(essential: Mapping[str, str], told: Sequence[Evidence | DeviceEvidence]) -> list[str]:
+def _missing(essential: Mapping[str, str], told: Sequence[Evidence | DeviceState]) -> list[str]:
     return [what for field, what in essential.items() if all(getattr(one, field) is None for one in told)]
 
 

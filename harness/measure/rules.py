@@ -89,26 +89,27 @@ def _slowed(evidence: Evidence, *, by_power_cap: bool) -> float | None:
 
     A reason that is seen at an end of the Block counts as all of its time.
     """
-    device = evidence.device
-    if device is None:
+    if (device := evidence.device) is None:
         return None
-    if any((reason == "power-cap") == by_power_cap for reason in device.slowdowns or ()):
+    reasons = {*(device.before.slowdowns or ()), *(device.after.slowdowns or ())}
+    if any((reason == "power-cap") == by_power_cap for reason in reasons):
         return 1.0
-    return _per(device.power_limited_s if by_power_cap else device.heat_limited_s, evidence.wall_s)
+    field = "power_limited_s" if by_power_cap else "heat_limited_s"
+    start_s, end_s = getattr(device.before, field), getattr(device.after, field)
+    return None if start_s is None or end_s is None else _per(end_s - start_s, evidence.wall_s)
 
 
 def _gpu_shared(evidence: Evidence) -> float | None:
     """Return the share in which others used the GPU; all of it if they hold it and no sample shows more."""
-    device = evidence.device
-    if device is None or device.foreign_processes is None:
+    if (device := evidence.device) is None or device.after.foreign_processes is None:
         return None
-    used = device.foreign_utilization
-    return float(device.foreign_processes > 0) if used is None else used
+    used = device.after.foreign_utilization
+    return float(device.after.foreign_processes > 0) if used is None else used
 
 
 def _gpu_drift(evidence: Evidence) -> float | None:
     device = evidence.device
-    return _change(device.clock_mhz_start, device.clock_mhz_end) if device else None
+    return _change(device.before.clock_mhz, device.after.clock_mhz) if device else None
 
 
 RULES: tuple[Rule, ...] = (

@@ -45,18 +45,19 @@ def test_only_visible_gpus_count(
 def test_a_sample_decodes_reasons_and_units_and_leaves_unknown_what_is() -> None:
     nvml = FakeNvml()
     first, second = cuda.state(0, nvml=nvml), cuda.state(1, nvml=nvml)
-    assert first.throttle_reasons == ("power-cap", "thermal-software")
-    assert (first.sm_clock_mhz, first.memory_clock_mhz) == (1980, 2619)
+    assert first.slowdowns == ("power-cap", "thermal-software")
+    assert (first.clock_mhz, first.memory_clock_mhz) == (1980, 2619)
     assert (first.temperature_c, second.temperature_c) == (61, None)
     assert (first.power_w, first.used_memory_bytes) == (312.5, 5 << 30)
-    assert (first.processes, first.free_memory_bytes) == ({}, 75 << 30)
+    assert first.free_memory_bytes == 75 << 30
+    assert cuda.state(0, FakeNvml(reasons=0x1 | 0x2)).slowdowns == ()  # idle, and clocks that were set
 
 
 def test_processes_are_those_that_this_system_knows() -> None:
     here, parent = os.getpid(), os.getppid()
-    assert cuda.state(0, FakeNvml(pids=(here, parent))).processes == {here: 7 << 20, parent: 7 << 20}
-    assert cuda.state(0, FakeNvml(pids=(here, 1 << 22))).processes == {here: 7 << 20}  # the other just ended
-    assert cuda.state(0, FakeNvml(pids=(1 << 22,))).processes is None  # pids of another namespace
+    assert cuda.processes(0, FakeNvml(pids=(here, parent))) == {here: 7 << 20, parent: 7 << 20}
+    assert cuda.processes(0, FakeNvml(pids=(here, 1 << 22))) == {here: 7 << 20}  # the other just ended
+    assert cuda.processes(0, FakeNvml(pids=(1 << 22,))) is None  # pids of another namespace
 
 
 def test_why_there_is_no_gpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +86,7 @@ def test_a_real_gpu_tells_its_state() -> None:
     if reason := cuda.available():
         pytest.skip(reason)
     state = cuda.state(0)
-    assert state.sm_clock_mhz and state.used_memory_bytes is not None
+    assert state.clock_mhz and state.used_memory_bytes is not None
 
 
 def test_the_compute_capability_is_that_of_the_first_gpu_that_is_seen(monkeypatch):

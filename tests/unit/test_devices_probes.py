@@ -12,7 +12,7 @@ from nvml import MIB, FakeError, FakeNvml
 
 from harness.devices import cuda
 from harness.devices.probes import PROBES, CudaProbe, open_probe
-from harness.measure.device import DeviceEvidence
+from harness.measure.device import DeviceEvidence, DeviceState
 from harness.measure.evidence import Evidence
 from harness.measure.grading import tags
 from harness.measure.memory import PhaseMeter
@@ -53,27 +53,30 @@ def tagged(device: DeviceEvidence) -> tuple[str, ...]:
 def test_each_device_of_a_suite_has_a_probe() -> None:
     assert set(PROBES) == set(get_args(Hardware.model_fields["device"].annotation))
     on_cpu = open_probe("cpu")
-    assert on_cpu.read() is on_cpu.between(None, None) is on_cpu.free_bytes() is None
+    assert (on_cpu.read(), on_cpu.between(None, None), on_cpu.free_bytes()) == (None, None, None)
     assert on_cpu.memory([HERE]) == (None, None)
 
 
 def test_a_block_has_the_state_of_its_gpu(nvml: FakeNvml) -> None:
     found = around(probe(), nvml, clock_mhz=1410, reasons=0x4 | 0x1, limited_ns={0: 90_000_000, 1: 5_000_000})
-    assert found == DeviceEvidence(
-        device="cuda",
-        clock_mhz_start=1980,
-        clock_mhz_end=1410,
-        memory_clock_mhz_start=2619,
-        memory_clock_mhz_end=2619,
-        slowdowns=("power-cap",),  # idle is a state
-        heat_limited_s=0.005,
-        power_limited_s=0.09,
+    start = DeviceState(
+        clock_mhz=1980,
+        memory_clock_mhz=2619,
+        slowdowns=(),
+        heat_limited_s=0.0,
+        power_limited_s=0.0,
         foreign_processes=0,
-        foreign_utilization=None,
         temperature_c=61,
         power_w=312.5,
         used_memory_bytes=5 << 30,
+        free_memory_bytes=75 << 30,
     )
+    limited = {
+        "slowdowns": ("power-cap",),
+        "heat_limited_s": 0.005,
+        "power_limited_s": 0.09,
+    }  # idle is a state
+    assert found == DeviceEvidence("cuda", start, replace(start, clock_mhz=1410, **limited))
     assert tagged(found) == ("gpu-clock", "gpu-power-cap")
 
 
@@ -85,14 +88,14 @@ def test_other_workers_of_the_run_are_not_foreign_and_others_are(nvml: FakeNvml)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as worker:
         nvml.memory |= {worker.pid: 9 * MIB}
         found = around(probe(), nvml)
-        assert (found.foreign_processes, tagged(found)) == (0, ())
+        assert (found.after.foreign_processes, tagged(found)) == (0, ())
         nvml.memory |= {1: 9 * MIB}  # holds the GPU; what it does is not known
         found = around(probe(), nvml)
-        assert (found.foreign_processes, tagged(found)) == (1, ("gpu-shared",))
+        assert (found.after.foreign_processes, tagged(found)) == (1, ("gpu-shared",))
         idle = around(probe(), nvml, samples=[sample(HERE, 80), sample(worker.pid, 40)])
-        assert (idle.foreign_utilization, tagged(idle)) == (0.0, ())
+        assert (idle.after.foreign_utilization, tagged(idle)) == (0.0, ())
         busy = around(probe(), nvml, samples=[sample(HERE, 80), sample(1, 20), sample(1, 30)])
-        assert (busy.foreign_utilization, tagged(busy)) == (0.3, ("gpu-shared",))
+        assert (busy.after.foreign_utilization, tagged(busy)) == (0.3, ("gpu-shared",))
         worker.communicate(b"\n")
 
 
@@ -100,7 +103,7 @@ def test_other_workers_of_the_run_are_not_foreign_and_others_are(nvml: FakeNvml)
 def test_in_a_container_others_are_not_known(nvml: FakeNvml, listed: dict[int, int]) -> None:
     nvml.memory, nvml.samples = listed, [sample(1, 20)]
     found = around(probe(), nvml)
-    assert (found.foreign_processes, found.foreign_utilization) == (None, None)
+    assert (found.after.foreign_processes, found.after.foreign_utilization) == (None, None)
 
 
 def test_memory_of_a_process_is_the_drivers_figure(nvml: FakeNvml) -> None:
@@ -176,4 +179,4 @@ def test_a_real_gpu_tells_of_a_process_that_computes() -> None:
     (held.float() @ held.float()).cpu()
     found = made.between(before, made.read())
     assert loaded.device_source in ("driver", "difference") and (loaded.device_bytes or 0) > 64 * MIB
-    assert found.clock_mhz_end and found.slowdowns is not None and found.used_memory_bytes
+    assert found.after.clock_mhz and found.after.slowdowns is not None and found.after.used_memory_bytes

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.measure import procfs
-from harness.measure.device import DeviceEvidence
+from harness.measure.device import DeviceEvidence, DeviceState
 from harness.measure.evidence import Evidence, Probe, Reading
 from harness.measure.grading import grade, lost_share, sentence, tags
 from harness.measure.rules import RULES
@@ -38,15 +39,15 @@ QUIET = Evidence(
     watched_cores=1,
     threads=1,
 )
-GPU = DeviceEvidence(
-    device="cuda",
-    clock_mhz_start=1980,
-    clock_mhz_end=1965,
-    slowdowns=(),
-    heat_limited_s=0.005,
-    power_limited_s=0.005,
-    foreign_processes=0,
-)
+GPU = DeviceState(clock_mhz=1980, slowdowns=(), heat_limited_s=7.0, power_limited_s=9.0, foreign_processes=0)
+
+
+def on_gpu(**after: Any) -> Evidence:
+    """A quiet Block, after which the state of its GPU is quiet but for `after`."""
+    end = replace(GPU, clock_mhz=1965, heat_limited_s=7.005, power_limited_s=9.005)
+    return replace(QUIET, device=DeviceEvidence("cuda", GPU, replace(end, **after)))
+
+
 BLIND = Evidence(1.0, *[None] * 14, cores=2)
 
 STAT = """cpu  300 0 60 2000 9 0 5 {steal} 40 0
@@ -72,13 +73,13 @@ ctxt 474608
         ("frequency", {"freq_mhz_end": 2800.0}),
         ("load", {"load_1m": 2.1}),
         ("minor-faults", {"minor_faults": 10_001}),
-        ("gpu-throttled", {"device": replace(GPU, slowdowns=("thermal-hardware",))}),
-        ("gpu-throttled", {"device": replace(GPU, heat_limited_s=0.02)}),
-        ("gpu-power-cap", {"device": replace(GPU, slowdowns=("power-cap",))}),
-        ("gpu-power-cap", {"device": replace(GPU, power_limited_s=0.02)}),
-        ("gpu-shared", {"device": replace(GPU, foreign_processes=1)}),
-        ("gpu-shared", {"device": replace(GPU, foreign_processes=1, foreign_utilization=0.02)}),
-        ("gpu-clock", {"device": replace(GPU, clock_mhz_end=1880)}),
+        ("gpu-throttled", {"device": on_gpu(slowdowns=("thermal-hardware",)).device}),
+        ("gpu-throttled", {"device": on_gpu(heat_limited_s=7.02).device}),
+        ("gpu-power-cap", {"device": on_gpu(slowdowns=("power-cap",)).device}),
+        ("gpu-power-cap", {"device": on_gpu(power_limited_s=9.02).device}),
+        ("gpu-shared", {"device": on_gpu(foreign_processes=1).device}),
+        ("gpu-shared", {"device": on_gpu(foreign_processes=1, foreign_utilization=0.02).device}),
+        ("gpu-clock", {"device": on_gpu(clock_mhz=1880).device}),
     ],
 )
 def test_each_kind_of_noise_has_its_tag_and_its_sentence(tag: str, change: dict) -> None:
@@ -133,35 +134,27 @@ def test_without_evidence_nobody_calls_a_run_clean() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "letter", "missing"),
+    ("block", "letter", "missing"),
     [
-        (GPU, "A", []),
+        (on_gpu(), "A", []),
+        (on_gpu(foreign_processes=1, foreign_utilization=0.0), "A", []),  # who holds it and does nothing
+        (on_gpu(slowdowns=("power-cap",)), "A", []),  # told, and not graded: a loaded GPU's normal state
+        (on_gpu(heat_limited_s=7.1), "D", None),
+        (on_gpu(foreign_processes=None), "B", ["other processes on the GPU"]),
         (
-            replace(GPU, foreign_processes=1, foreign_utilization=0.0),
-            "A",
-            [],
-        ),  # who holds it and does nothing
-        (
-            replace(GPU, slowdowns=("power-cap",)),
-            "A",
-            [],
-        ),  # told, and not graded: a loaded GPU's normal state
-        (replace(GPU, foreign_processes=None), "B", ["other processes on the GPU"]),
-        (
-            DeviceEvidence("cuda"),
+            replace(QUIET, device=DeviceEvidence("cuda")),
             "B",
             ["the GPU's clock frequency", "what slows the GPU down", "other processes on the GPU"],
         ),
     ],
 )
 def test_a_run_on_a_gpu_is_graded_by_the_gpu_too(
-    device: DeviceEvidence, letter: str, missing: list[str]
+    block: Evidence, letter: str, missing: list[str] | None
 ) -> None:
-    given = grade([replace(QUIET, device=device)] * 2)
-    assert (given.letter, list(given.reasons)) == (
-        letter, [f"this system does not report {what}" for what in missing],
-    )  # fmt: skip
-    assert grade([replace(QUIET, device=replace(GPU, heat_limited_s=0.1))]).letter == "D"
+    given = grade([block] * 2)
+    assert given.letter == letter
+    if missing is not None:
+        assert list(given.reasons) == [f"this system does not report {what}" for what in missing]
 
 
 def test_the_most_frequent_noise_is_named_first() -> None:
@@ -171,8 +164,9 @@ def test_the_most_frequent_noise_is_named_first() -> None:
 
 
 def test_evidence_survives_json_and_reads_older_runs() -> None:
-    on_gpu = replace(QUIET, device=GPU)
-    assert Evidence.from_dict(json.loads(json.dumps(on_gpu.to_dict()))) == on_gpu
+    kept = on_gpu(slowdowns=("power-cap",))
+    read = Evidence.from_dict(json.loads(json.dumps(kept.to_dict())))
+    assert tags(read) == tags(kept) == ("gpu-power-cap",)
     fields = json.loads(json.dumps(QUIET.to_dict()))
     assert Evidence.from_dict(fields) == QUIET
     del fields["swap_in_pages"]
@@ -361,17 +355,15 @@ def test_a_process_that_died_leaves_its_figures_unknown() -> None:
     probe = Probe(child.pid)
     child.wait()
     reading = probe.read()
-    assert reading.usage is None
+    assert reading.counters["cpu_s"] is None
     assert probe.between(reading, reading).cpu_s is None
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
-def test_replicas_are_found_when_the_probe_is_refreshed() -> None:
-    probe = Probe()
+def test_replicas_count_with_their_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        probe.refresh()
         assert child.pid in procfs.descendants(os.getpid())
-        assert probe.read().usage is not None
+        assert child.pid in {pid for pid, _ in Probe().read().delays_s or ()}
         child.communicate(b"\n")
 
 

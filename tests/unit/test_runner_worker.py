@@ -166,8 +166,8 @@ def test_a_trial_on_a_gpu_reads_it_around_each_block_and_never_within_a_call(
     cuda._loaded.cache_clear()
     blocks = [one for one in told.told if one["event"] == "block"]
     for block in blocks:
-        assert block["evidence"]["device"]["slowdowns"] == ("thermal-hardware",)
-        assert block["evidence"]["device"]["clock_mhz_end"] == 1980
+        after = block["evidence"]["device"]["after"]
+        assert (after["clock_mhz"], after["slowdowns"]) == (1980, ("thermal-hardware",))
         assert "gpu-throttled" in block["tags"]
     assert len(blocks) == 2
     loaded = told.last("loaded")
