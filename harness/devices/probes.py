@@ -28,7 +28,10 @@ class CudaProbe(DeviceProbe):
         self._read_us = 0
         self._grown: int | None = 0
         self._mark: int | None = None
-        seen = cuda.visible(cuda.gpus(nvml), nvml)
+        try:
+            seen = cuda.visible(cuda.gpus(nvml), nvml)
+        except HarnessError:  # the driver counts a GPU that it cannot reach
+            seen = ()
         self._index = seen[0].index if seen else None
 
     def read(self) -> DeviceState:

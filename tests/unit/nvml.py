@@ -22,6 +22,7 @@ class FakeNvml:
         self.limited_ns = {0: 0, 1: 0}
         self.samples: list[SimpleNamespace] = []
         self.silent: set[str] = set()
+        self.lost: tuple[int, ...] = ()
 
     def __getattribute__(self, name: str) -> Any:
         """Refuse what is in `silent`, as a driver does that does not support it."""
@@ -36,7 +37,7 @@ class FakeNvml:
         return self.count
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
-        if index >= self.count:
+        if index >= self.count or index in self.lost:
             raise FakeError("Invalid Argument")
         return index
 

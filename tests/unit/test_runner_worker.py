@@ -96,6 +96,9 @@ def test_a_whole_trial_tells_of_every_phase(trial: Trial) -> None:
     audits = {one["audit"]: one["state"] for one in told.last("evaluation")["audits"]}
     assert audits == {"constant-output": "passed", "repeated-input": "passed", "same-outputs": "passed"}
     assert told.last("block")["samples"] > 0
+    evidence = told.last("block")["evidence"]
+    assert (evidence["threads"], evidence["device"]) == (1, None)
+    assert told.last("memory")["steady"]["device_source"] is None
 
 
 def test_fetching_the_inputs_is_no_part_of_the_start(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
