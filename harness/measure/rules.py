@@ -44,6 +44,11 @@ def per_core(total_s: float | None, evidence: Evidence) -> float | None:
     return _per(total_s, evidence.wall_s * (evidence.watched_cores or 1))
 
 
+def worst_wait(evidence: Evidence) -> float | None:
+    """Return the share of the time in which the thread that waited longest waited for a core."""
+    return _per(evidence.worst_delay_s, evidence.wall_s)
+
+
 def _per(total: float | None, of_s: float) -> float | None:
     return None if total is None or of_s <= 0 else total / of_s
 
@@ -136,7 +141,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "thread-delayed",
-        lambda e: _per(e.worst_delay_s, e.wall_s),
+        worst_wait,
         0.05,
         "one thread waited for a core for more than 5 % of the time; in parallel work the others wait for it",
         _ISOLATE,

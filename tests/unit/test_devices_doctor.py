@@ -155,6 +155,17 @@ def test_work_of_others_counts_on_the_cores_that_are_ours(
     assert found["steal"].value == "0.0 % of the time now; since boot 0.0 % of the time with work"
 
 
+@pytest.mark.parametrize(("busy", "level"), [({}, "ok"), ({77: 0.06}, "warn")])
+def test_one_busy_core_among_many_is_found(tmp_path: Path, busy: dict[int, float], level: str) -> None:
+    online = {"sys/devices/system/cpu/online": "0-127\n", "proc/self/status": "Cpus_allowed_list:\t0-127\n"}
+    stat = "".join(f"cpu{i} 0 0 0 100 0 0 0 0 0 0\n" for i in range(128))
+    findings(tmp_path, EPYC_GUEST | online | {"proc/stat": stat})
+    host = Host(str(tmp_path))
+    quiet = {core: CoreTimes(0.3 * 0.5 / 128, 0.0) for core in range(128)}  # 0.3 core of background
+    host.__dict__["window"] = (0.5, quiet | {core: CoreTimes(s, 0.0) for core, s in busy.items()})
+    assert {finding.name: finding.level for finding in examine(host)}["other-work"] == level
+
+
 def test_free_memory_is_that_of_the_container(tmp_path: Path) -> None:
     cgroup = {
         "proc/self/cgroup": "0::/\n",

@@ -143,6 +143,7 @@ EVIDENCE = Evidence.from_dict({"wall_s": 1.0, "cores": 128, "watched_cores": 2, 
         ({"steal_s": 0.21}, "the hypervisor took the cores away"),
         ({"run_delay_s": 0.19}, None),
         ({"run_delay_s": 0.21}, "threads that were ready to run waited for a core"),
+        ({"worst_delay_s": 0.11}, "one thread waited for a core, and the others for it"),
         ({"foreign_watched_s": 0.19, "foreign_cpu_s": 99.0}, None),  # elsewhere
         ({"foreign_watched_s": 0.21}, "other processes used its cores"),
         ({"throttled_s": 0.19}, None),

@@ -15,6 +15,7 @@ from harness.measure.rules import rounding_s
 
 _STEAL_SHARE = 0.01
 _BUSY_SHARE = 0.01  # of the available cores, as for Blocks (measure/rules.py)
+_BUSY_CORE = 0.1  # of one of them: in parallel work, all threads wait for the one on that core
 _BUSIEST = "ps -eo pcpu,pid,comm --sort=-pcpu | head"
 
 
@@ -92,7 +93,8 @@ def other_work(host: Host) -> Seen:
     value = f"{busy:.2f} of {len(ours)} available cores used by other processes"
     if len(seen) > len(ours):
         value += f", {elsewhere:.2f} of the {len(seen) - len(ours)} others"
-    if busy > max(_BUSY_SHARE * len(ours), rounding_s(len(ours)) / passed_s):
+    worst = max(seen[core].busy_s for core in ours) / passed_s
+    if worst > _BUSY_CORE or busy > max(_BUSY_SHARE * len(ours), rounding_s(len(ours)) / passed_s):
         return "warn", value, f"stop these processes: {_BUSIEST}"
     return "ok", value
 

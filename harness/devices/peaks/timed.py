@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from harness.measure.clock import Clock, elapsed_ns
 from harness.measure.evidence import Evidence, Probe
-from harness.measure.rules import foreign_s, per_core, per_thread
+from harness.measure.rules import foreign_s, per_core, per_thread, worst_wait
 
 MIN_RUNS = 3
 DISTURBED_SHARE = 0.1
@@ -18,6 +18,7 @@ _CAUSES: tuple[tuple[str, Callable[[Evidence], float | None]], ...] = (
     ("the hypervisor took the cores away", lambda e: per_core(e.steal_s, e)),
     ("the cgroup's CPU quota stopped the process", lambda e: per_thread(e.throttled_s, e)),
     ("threads that were ready to run waited for a core", lambda e: per_thread(e.run_delay_s, e)),
+    ("one thread waited for a core, and the others for it", worst_wait),
     ("other processes used its cores", lambda e: per_core(foreign_s(e), e)),
 )
 _REST_S, _REST_CPU_S, _MAX_RESTS = 0.002, 0.0002, 50
@@ -67,6 +68,6 @@ class Watch:
 
 
 def disturbances(evidence: Evidence) -> list[str]:
-    """Return what took more than DISTURBED_SHARE of the time, as a mean over the process's cores."""
+    """Return what took more than DISTURBED_SHARE of the time, as a mean over cores or of the slowest thread."""
     found = [text for text, share in _CAUSES if (share(evidence) or 0.0) > DISTURBED_SHARE]
     return [f"{text} for more than {DISTURBED_SHARE * 100:.0f} % of the time" for text in found]
