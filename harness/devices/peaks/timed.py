@@ -68,6 +68,6 @@ class Watch:
 
 
 def disturbances(evidence: Evidence) -> list[str]:
-    """Return what took more than DISTURBED_SHARE of the time, as a mean over cores or of the slowest thread."""
+    """Return what took more than DISTURBED_SHARE of the time, as a mean or for one thread."""
     found = [text for text, share in _CAUSES if (share(evidence) or 0.0) > DISTURBED_SHARE]
     return [f"{text} for more than {DISTURBED_SHARE * 100:.0f} % of the time" for text in found]
