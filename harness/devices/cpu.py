@@ -149,15 +149,52 @@ def quota(host: Host) -> float | None:
 
 def memory_bytes(host: Host) -> int | None:
     """Return the memory that this process may use: the machine's, or the limit of its cgroups."""
-    total = procfs.numbers(host.text("proc/meminfo")).get("MemTotal")
+    total = _meminfo(host, "MemTotal")
     if total is None:
         return int(psutil.virtual_memory().total) if host.real else None
     limit = memory_limit_bytes(host)
-    return min(total * 1024, limit) if limit else total * 1024
+    return min(total, limit) if limit else total
+
+
+def free_memory_bytes(host: Host) -> int | None:
+    """Return the memory that is free for this process: the machine's, or what its cgroups still allow.
+
+    A page cache that can be given up counts as free, as in the kernel's own MemAvailable (proc(5)).
+    """
+    free = _meminfo(host, "MemAvailable")
+    if free is None:
+        return int(psutil.virtual_memory().available) if host.real else None
+    rooms = (limit - _used_bytes(host, folder) for folder, limit in _memory_limits(host))
+    return max(min([free, *rooms]), 0)
 
 
 def memory_limit_bytes(host: Host) -> int | None:
     """Return the tightest memory limit of this process's cgroups in bytes, or None."""
-    texts = host.cgroup_texts("memory", "memory.max") + host.cgroup_texts("memory", "memory.limit_in_bytes")
-    limits = [int(text) for text in texts if text.isdigit()]
-    return min((limit for limit in limits if limit < _UNLIMITED_BYTES), default=None)
+    return min((limit for _, limit in _memory_limits(host)), default=None)
+
+
+def _meminfo(host: Host, name: str) -> int | None:
+    kib = procfs.numbers(host.text("proc/meminfo")).get(name)
+    return None if kib is None else kib * 1024
+
+
+def _memory_limits(host: Host) -> list[tuple[str, int]]:
+    """Return the cgroups that limit memory, with the limit in bytes; v2 names it otherwise than v1."""
+    limits = [
+        (folder, host.number(f"{folder}/{name}"))
+        for folder in host.cgroups("memory")
+        for name in ("memory.max", "memory.limit_in_bytes")
+    ]
+    return [(folder, limit) for folder, limit in limits if limit is not None and limit < _UNLIMITED_BYTES]
+
+
+def _used_bytes(host: Host, folder: str) -> int:
+    """Return the memory that a cgroup and those below it use, without the page cache that can be given up."""
+    names = ("memory.current", "memory.usage_in_bytes")
+    used = next((n for n in (host.number(f"{folder}/{name}") for name in names) if n is not None), 0)
+    counted = procfs.numbers(host.text(f"{folder}/memory.stat"))
+    cache = sum(
+        counted.get(f"total_{name}", counted.get(name, 0))  # in v1, only total_… includes those below
+        for name in ("inactive_file", "active_file", "slab_reclaimable")
+    )
+    return max(used - cache, 0)

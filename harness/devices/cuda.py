@@ -10,32 +10,22 @@ import functools
 import hashlib
 import importlib
 import os
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
 from harness.errors import HarnessError
+from harness.measure.device import DeviceState
 
-_REASONS = {
-    0x1: "gpu-idle",
-    0x2: "application-clocks",
+_SLOWDOWNS = {
     0x4: "power-cap",
     0x8: "hardware-slowdown",
-    0x10: "sync-boost",
     0x20: "thermal-software",
     0x40: "thermal-hardware",
     0x80: "power-brake",
-    0x100: "display-clocks",
 }
-"""Bits of the clock event reasons. Idle and set clocks are states; the others reduce the clock."""
-
-HARMFUL = frozenset({"power-cap", "hardware-slowdown", "thermal-software", "thermal-hardware", "power-brake"})
-"""Reasons for which a GPU runs slower than its settings allow."""
-
-_CLOCK_DRIFT = 0.05  # relative change of the SM clock within a Block above which it is tagged
-
+"""Bits of the clock event reasons for which a GPU runs slower than its settings allow; others are states."""
 
 CUDA_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """Environment of workers, so that CUDA numbers GPUs as NVML does. By default CUDA puts the fastest GPU first,
@@ -51,23 +41,6 @@ class Gpu:
     memory_bytes: int | None
     uuid_hash: str
     driver: str
-
-
-@dataclass(frozen=True)
-class GpuState:
-    """State of one GPU at one moment; None where the GPU or the driver does not report it."""
-
-    sm_clock_mhz: int | None
-    memory_clock_mhz: int | None
-    throttle_reasons: tuple[str, ...] | None
-    temperature_c: int | None
-    power_w: float | None
-    used_memory_bytes: int | None
-    foreign_processes: int | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
-        return asdict(self)
 
 
 def available(nvml: Any = None) -> str | None:
@@ -116,12 +89,8 @@ def capability(nvml: Any = None) -> tuple[int, int] | None:
     return (int(version[0]), int(version[1])) if version is not None else None
 
 
-def state(index: int, own_pids: Collection[int] = (), nvml: Any = None) -> GpuState:
-    """Read the state of GPU `index`; takes about a millisecond.
-
-    `foreign_processes` is the number of compute processes whose pid is not in `own_pids`; None inside a
-    container, where pids differ from the driver's.
-    """
+def state(index: int, nvml: Any = None) -> DeviceState:
+    """Read the state of GPU `index`, without the figures of others; takes about a millisecond."""
     library = _nvml(nvml)
     handle = _handle(library, index)
     bits = _ask(library, "nvmlDeviceGetCurrentClocksEventReasons", handle)
@@ -129,44 +98,44 @@ def state(index: int, own_pids: Collection[int] = (), nvml: Any = None) -> GpuSt
         bits = _ask(library, "nvmlDeviceGetCurrentClocksThrottleReasons", handle)
     milliwatts = _ask(library, "nvmlDeviceGetPowerUsage", handle)
     memory = _ask(library, "nvmlDeviceGetMemoryInfo", handle)
-    return GpuState(
-        sm_clock_mhz=_ask(library, "nvmlDeviceGetClockInfo", handle, 1),  # NVML_CLOCK_SM
+    return DeviceState(
+        clock_mhz=_ask(library, "nvmlDeviceGetClockInfo", handle, 1),  # NVML_CLOCK_SM
         memory_clock_mhz=_ask(library, "nvmlDeviceGetClockInfo", handle, 2),  # NVML_CLOCK_MEM
-        throttle_reasons=None if bits is None else decode(bits),
+        slowdowns=None if bits is None else tuple(name for bit, name in _SLOWDOWNS.items() if bits & bit),
+        heat_limited_s=_limited_s(library, handle, 1),  # NVML_PERF_POLICY_THERMAL
+        power_limited_s=_limited_s(library, handle, 0),  # NVML_PERF_POLICY_POWER
         temperature_c=_ask(library, "nvmlDeviceGetTemperature", handle, 0),  # NVML_TEMPERATURE_GPU
         power_w=None if milliwatts is None else milliwatts / 1000,
         used_memory_bytes=None if memory is None else int(memory.used),
-        foreign_processes=_foreign(library, handle, own_pids),
+        free_memory_bytes=None if memory is None else int(memory.free),
     )
 
 
-def process_memory_bytes(index: int, pid: int, nvml: Any = None) -> int | None:
-    """Return the device memory of `pid` by the driver; None where it does not list the process."""
-    library = _nvml(nvml)
-    running = _ask(library, "nvmlDeviceGetComputeRunningProcesses", _handle(library, index)) or []
-    used = [process.usedGpuMemory for process in running if process.pid == pid]
-    return int(used[0]) if used and used[0] is not None else None
+def processes(index: int, nvml: Any = None) -> dict[int, int | None] | None:
+    """Return the device memory in bytes of each compute process on GPU `index`, by pid.
 
-
-def decode(bits: int) -> tuple[str, ...]:
-    """Return the names of the clock event reasons set in `bits`."""
-    return tuple(name for bit, name in _REASONS.items() if bits & bit)
-
-
-def tags(before: GpuState, after: GpuState) -> tuple[str, ...]:
-    """Return the kinds of noise between two states, read before and after a Block.
-
-    ``gpu-throttled``: a harmful reason in either state. ``gpu-shared``: another process computes on the GPU.
-    ``gpu-clock``: the SM clock changed by more than 5 %.
+    None where it is unknown, as inside a container, where the driver's pids are those of the host.
     """
-    reasons = set(before.throttle_reasons or ()) | set(after.throttle_reasons or ())
-    start, end = before.sm_clock_mhz, after.sm_clock_mhz
-    seen = {
-        "gpu-throttled": bool(reasons & HARMFUL),
-        "gpu-shared": bool(before.foreign_processes or after.foreign_processes),
-        "gpu-clock": bool(start and end and abs(end / start - 1) > _CLOCK_DRIFT),
-    }
-    return tuple(tag for tag, found in seen.items() if found)
+    library = _nvml(nvml)
+    running = _ask(library, "nvmlDeviceGetComputeRunningProcesses", _handle(library, index))
+    if running is None:
+        return None
+    alive = {process.pid: process.usedGpuMemory for process in running if psutil.pid_exists(process.pid)}
+    return None if running and not alive else alive
+
+
+def utilization(index: int, since_us: int, nvml: Any = None) -> dict[int, float]:
+    """Return by pid the highest share of the time in which a process used GPU `index`, by samples since then.
+
+    `since_us` is in microseconds since 1970. The driver takes a sample every 1/6 s to 1 s; without one, or
+    where it takes none, the result is empty.
+    """
+    library = _nvml(nvml)
+    samples = _ask(library, "nvmlDeviceGetProcessUtilization", _handle(library, index), since_us) or []
+    found: dict[int, float] = {}
+    for sample in samples:
+        found[sample.pid] = max(found.get(sample.pid, 0.0), sample.smUtil / 100)
+    return found
 
 
 def _nvml(given: Any) -> Any:
@@ -226,14 +195,9 @@ def _named(entry: str, gpu: Gpu, nvml: Any) -> bool:
     return entry.startswith("GPU-") and _uuid(library, _handle(library, gpu.index)).startswith(entry)
 
 
-def _foreign(library: Any, handle: Any, own_pids: Collection[int]) -> int | None:
-    running = _ask(library, "nvmlDeviceGetComputeRunningProcesses", handle)
-    if running is None:
-        return None
-    pids = {process.pid for process in running}
-    if any(not psutil.pid_exists(pid) for pid in pids):  # pids of the host, which mean nothing in a container
-        return None
-    return len(pids - set(own_pids))
+def _limited_s(library: Any, handle: Any, policy: int) -> float | None:
+    status = _ask(library, "nvmlDeviceGetViolationStatus", handle, policy)
+    return None if status is None else status.violationTime / 1e9  # nanoseconds
 
 
 def _text(value: Any) -> str:

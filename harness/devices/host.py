@@ -49,12 +49,14 @@ class Host:
         """Whether there is such a file."""
         return Path(self.path(name)).exists()
 
+    def cgroups(self, controller: str) -> list[str]:
+        """Return the folders of this process's cgroups: its own first, then the ancestors."""
+        group, mounts = self.text("proc/self/cgroup"), self.text("proc/self/mountinfo")
+        return [folder.lstrip("/") for folder in procfs.cgroup_dirs(group, mounts, controller)]
+
     def cgroup_texts(self, controller: str, name: str) -> list[str]:
-        """Return the texts of a file of this process's cgroups: its own cgroup first, then the ancestors."""
-        folders = procfs.cgroup_dirs(
-            self.text("proc/self/cgroup"), self.text("proc/self/mountinfo"), controller
-        )
-        texts = (self.text(f"{folder.lstrip('/')}/{name}") for folder in folders)
+        """Return the texts of a file of this process's cgroups, as far as they have it."""
+        texts = (self.text(f"{folder}/{name}") for folder in self.cgroups(controller))
         return [text for text in texts if text is not None]
 
     @cached_property

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import psutil
 
 from harness.measure import procfs
-from harness.measure.procfs import Usage
+from harness.measure.device import DeviceEvidence, DeviceProbe, DeviceState
+from harness.measure.procfs import Thread, Usage
 
 _FREQUENCY_CORES = 8  # each frequency costs a system call, so only the first cores are read
 
@@ -28,11 +29,18 @@ Count = TypeVar("Count", int, float)
 class Evidence:
     """Changes of counters over one Block. None: not known on this system.
 
-    Process figures cover the watched process and its descendants. `run_delay_s` is the time that threads were
-    ready to run and waited for a core (to the nanosecond). `steal_s` is the time that the hypervisor took the
-    watched cores away, and `foreign_cpu_s` the CPU time of other processes on all cores (both in ticks of 10
-    ms). `throttled_s` is the throttled time of the cgroup and its ancestors. Frequencies are means over the
-    watched cores at the start and the end. `cores` is the number of cores that are online.
+    Process figures cover the watched process and its descendants. The watched cores are those that it is
+    pinned to, else all. Sums must be related to the number of what they sum over: `watched_cores`, `threads`
+    (the thread budget), `cores` (all that are online). Older Runs lack the first two.
+
+    - Sums over threads: `run_delay_s`, the time that they were ready to run and waited for a core (to the
+      nanosecond; `worst_delay_s` is that of the thread that waited longest); switches and page faults.
+    - Sums over the watched cores, in ticks of 10 ms: `steal_s`, the time that the hypervisor took them away;
+      `foreign_watched_s`, the CPU time of other processes there. `foreign_cpu_s` is that on all cores.
+    - `throttled_s`: sum over the cores on which the cgroup or one of its ancestors was throttled.
+    - `elsewhere_share`: share of their time in which the machine's other cores were busy.
+    - Frequencies: means over the watched cores at the start and the end.
+    - `device`: the state of a GPU; None on the processor.
     """
 
     wall_s: float
@@ -51,6 +59,12 @@ class Evidence:
     swap_in_pages: int | None
     swap_out_pages: int | None
     cores: int
+    foreign_watched_s: float | None = None
+    elsewhere_share: float | None = None
+    worst_delay_s: float | None = None
+    watched_cores: int | None = None
+    threads: int | None = None
+    device: DeviceEvidence | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
@@ -60,108 +74,123 @@ class Evidence:
     def from_dict(cls, fields: dict[str, Any]) -> Evidence:
         """Read what `to_dict` wrote: fields that are missing become None, unknown ones are ignored."""
         known: dict[str, Any] = {name: fields.get(name) for name in cls.__dataclass_fields__}
-        return cls(**known)
+        device = known["device"]
+        return cls(**known | {"device": DeviceEvidence.from_dict(device) if device else None})
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All counters at one moment, since boot or since the process began."""
+    """All counters at one moment, since boot or since the process began.
+
+    `counters` holds those of Evidence's fields, and the busy seconds of all and of the watched cores.
+    `delays_s` is how long each thread has waited for a core.
+    """
 
     wall_ns: int
-    usage: Usage | None
-    busy_s: float | None
-    steal_s: float | None
-    throttled_s: float | None
-    run_delay_s: float | None
+    counters: Mapping[str, float | None]
+    delays_s: Mapping[Thread, float] | None
     freq_mhz: float | None
     load_1m: float | None
-    swap_in_pages: int | None
-    swap_out_pages: int | None
     cores: int
+    device: DeviceState | None
 
 
 class Probe:
     """Reads the counters around Blocks; one reading takes a fraction of a millisecond.
 
-    `pid` is the process to watch (default: this one) and `cores` the cores it is pinned to (default: its
-    affinity). Its descendants are looked up once: call `refresh` after starting or ending replicas. Take the
-    first reading after the Block's warm-up calls, otherwise the frequency is that of an idle core.
+    `pid` is the process to watch (default: this one), `cores` the cores it is pinned to (default: its
+    affinity), and `threads` its thread budget (default: one a core). Its descendants are looked up once, so
+    make a Probe when all replicas have started. `device` reads the device that it computes on. Take the first
+    reading after the Block's warm-up calls, otherwise the frequency is that of an idle core.
     """
 
     def __init__(
         self,
         pid: int | None = None,
         cores: Sequence[int] | None = None,
+        threads: int | None = None,
+        device: DeviceProbe | None = None,
         proc: str = "/proc",
         system: str = "/sys",
     ) -> None:
         self.pid = os.getpid() if pid is None else pid
         self._proc = proc
         self.cores = tuple(cores) if cores is not None else _affinity(self.pid)
+        self._threads, self._device = threads, device or DeviceProbe()
         cgroup, mounts = procfs.read(f"{proc}/{self.pid}/cgroup"), procfs.read(f"{proc}/self/mountinfo")
         self._cpu_stats = [f"{folder}/cpu.stat" for folder in procfs.cgroup_dirs(cgroup, mounts, "cpu")]
         self._frequencies = [
             f"{system}/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq"
             for core in self.cores[:_FREQUENCY_CORES]
         ]
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Look up the descendants of the watched process again."""
-        self._pids = (self.pid, *procfs.descendants(self.pid, self._proc))
+        self._pids = (self.pid, *procfs.descendants(self.pid, proc))
 
     def read(self) -> Reading:
         """Read all counters now."""
-        usages = [_usage(pid, self._proc) for pid in self._pids]
-        delays = [_run_delay_s(pid, self._proc) for pid in self._pids]
-        busy_s, steal_s, cores = self._machine()
+        device = self._device.read()
+        usage = _total([_usage(pid, self._proc) for pid in self._pids])
+        times, cores = self._core_times()
         vmstat = procfs.read(f"{self._proc}/vmstat")
         return Reading(
             wall_ns=time.perf_counter_ns(),
-            usage=_total(usages),
-            busy_s=busy_s,
-            steal_s=steal_s,
-            throttled_s=procfs.throttled_s([procfs.read(path) for path in self._cpu_stats]),
-            run_delay_s=procfs.total(delays),
+            counters={
+                **(usage._asdict() if usage else dict.fromkeys(Usage._fields)),
+                **times,
+                "throttled_s": procfs.throttled_s([procfs.read(path) for path in self._cpu_stats]),
+                "swap_in_pages": procfs.number(vmstat, "pswpin"),
+                "swap_out_pages": procfs.number(vmstat, "pswpout"),
+            },
+            delays_s=procfs.run_delays_s(self._pids, self._proc),
             freq_mhz=_mean_mhz([procfs.read(path) for path in self._frequencies]),
             load_1m=os.getloadavg()[0],
-            swap_in_pages=procfs.number(vmstat, "pswpin"),
-            swap_out_pages=procfs.number(vmstat, "pswpout"),
             cores=cores,
+            device=device,
         )
 
     def between(self, before: Reading, after: Reading) -> Evidence:
         """Return the changes between two readings."""
-        old, new = before.usage or Usage(*[None] * 5), after.usage or Usage(*[None] * 5)
-        cpu_s = _minus(new.cpu_s, old.cpu_s)
-        busy_s = _minus(after.busy_s, before.busy_s)
+        wall_s = max(after.wall_ns - before.wall_ns, 0) / 1e9
+        changes: dict[str, Any] = {
+            name: _minus(value, before.counters[name]) for name, value in after.counters.items()
+        }
+        busy_s, watched_s = changes.pop("busy_s"), changes.pop("watched_busy_s")
+        watched = len(self.cores) or after.cores
+        waits = _waits_s(before.delays_s, after.delays_s)
         return Evidence(
-            wall_s=max(after.wall_ns - before.wall_ns, 0) / 1e9,
-            cpu_s=cpu_s,
-            foreign_cpu_s=_minus(busy_s, cpu_s),
-            steal_s=_minus(after.steal_s, before.steal_s),
-            throttled_s=_minus(after.throttled_s, before.throttled_s),
-            run_delay_s=_minus(after.run_delay_s, before.run_delay_s),
-            involuntary_switches=_minus(new.involuntary_switches, old.involuntary_switches),
-            voluntary_switches=_minus(new.voluntary_switches, old.voluntary_switches),
-            minor_faults=_minus(new.minor_faults, old.minor_faults),
-            major_faults=_minus(new.major_faults, old.major_faults),
+            **changes,
+            wall_s=wall_s,
+            foreign_cpu_s=_minus(busy_s, changes["cpu_s"]),
+            foreign_watched_s=_minus(watched_s, changes["cpu_s"]),
+            elsewhere_share=_ratio(_minus(busy_s, watched_s), wall_s * (after.cores - watched)),
+            watched_cores=watched,
+            threads=self._threads or watched,
+            run_delay_s=None if waits is None else sum(waits.values()),
+            worst_delay_s=None if waits is None else self._worst_s(waits),
             freq_mhz_start=before.freq_mhz,
             freq_mhz_end=after.freq_mhz,
             load_1m=after.load_1m,
-            swap_in_pages=_minus(after.swap_in_pages, before.swap_in_pages),
-            swap_out_pages=_minus(after.swap_out_pages, before.swap_out_pages),
             cores=after.cores,
+            device=self._device.between(before.device, after.device),
         )
 
-    def _machine(self) -> tuple[float | None, float | None, int]:
-        """Return busy seconds of all cores, stolen seconds of the watched ones, and the online cores."""
+    def _core_times(self) -> tuple[dict[str, float | None], int]:
+        """Return busy seconds of all cores and of the watched ones, stolen seconds of these; online cores."""
         times = procfs.core_times(procfs.read(f"{self._proc}/stat"))
-        if times:
-            watched = [times[core].steal_s for core in self.cores or times if core in times]
-            return sum(core.busy_s for core in times.values()), sum(watched), len(times)
-        cpu = psutil.cpu_times()
-        return cpu.user + cpu.system + getattr(cpu, "nice", 0.0), None, os.cpu_count() or 1
+        if not times:
+            cpu = psutil.cpu_times()
+            busy_s = cpu.user + cpu.system + getattr(cpu, "nice", 0.0)
+            return {"busy_s": busy_s, "watched_busy_s": None, "steal_s": None}, os.cpu_count() or 1
+        watched = [times[core] for core in self.cores or times if core in times]
+        return {
+            "busy_s": sum(core.busy_s for core in times.values()),
+            "watched_busy_s": sum(core.busy_s for core in watched),
+            "steal_s": sum(core.steal_s for core in watched),
+        }, len(times)
+
+    def _worst_s(self, waits: Mapping[Thread, float]) -> float:
+        """Return the longest wait of one thread; a process with replicas only hands out work to them."""
+        working = self._pids[1:] or self._pids
+        return max((wait for (pid, _), wait in waits.items() if pid in working), default=0.0)
 
 
 def _affinity(pid: int) -> tuple[int, ...]:
@@ -196,13 +225,13 @@ def _usage_anywhere(pid: int) -> Usage | None:
     return Usage(times.user + times.system, switches.voluntary, switches.involuntary, None, None)
 
 
-def _run_delay_s(pid: int, proc: str) -> float | None:
-    """Return the time that all live threads waited for a core (second field of schedstat, nanoseconds)."""
-    texts = [
-        procfs.read(f"{proc}/{pid}/task/{task}/schedstat") for task in procfs.names(f"{proc}/{pid}/task")
-    ]
-    waits = [int(fields[1]) for text in texts if len(fields := (text or "").split()) >= 2]
-    return sum(waits) / 1e9 if waits else None
+def _waits_s(
+    before: Mapping[Thread, float] | None, after: Mapping[Thread, float] | None
+) -> Mapping[Thread, float] | None:
+    """Return how long each thread waited between two readings; threads that ended meanwhile are missing."""
+    if before is None or after is None:
+        return None
+    return {thread: max(wait - before.get(thread, 0.0), 0.0) for thread, wait in after.items()}
 
 
 def _total(usages: list[Usage | None]) -> Usage | None:
@@ -223,3 +252,8 @@ def _minus(after: Count | None, before: Count | None) -> Count | None:
     if after is None or before is None:
         return None
     return max(after - before, type(after)(0))
+
+
+def _ratio(value_s: float | None, of_s: float) -> float | None:
+    """Return a share; None where a part of it is not known or zero."""
+    return None if value_s is None or of_s <= 0 else value_s / of_s

@@ -17,6 +17,7 @@ import psutil
 
 from harness.errors import HarnessError
 from harness.measure import procfs
+from harness.measure.device import DeviceProbe
 
 _KIB = 1024
 
@@ -29,7 +30,8 @@ class Phase:
     bound, since the peaks may occur at different times. `pss_bytes` divides shared pages among their
     processes, so its sum is the memory really used. `exact` is False where the peak could only be read at the
     start and the end of the phase: the true peak may be higher. `huge_bytes`: resident in transparent huge
-    pages at the end.
+    pages at the end. `device_bytes`: device memory at the end, and its source (`MEMORY_SOURCES`); allocators
+    keep what they once took, so it is near the peak.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Phase:
     pss_bytes: int | None
     huge_bytes: int | None
     exact: bool
+    device_bytes: int | None = None
+    device_source: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
@@ -94,10 +98,14 @@ class PhaseMeter:
     """Measures phases of one process, or of several that belong together (replicas).
 
     ``meter.begin("load")`` … ``phase = meter.end()``. Without `pids` it watches its own process, which it
-    looks up at each `begin`, so that a meter made before a fork watches the right one.
+    looks up at each `begin`, so that a meter made before a fork watches the right one. `device` tells the
+    memory of the device that they compute on.
     """
 
-    def __init__(self, pids: Sequence[int] | None = None, proc: str = "/proc") -> None:
+    def __init__(
+        self, pids: Sequence[int] | None = None, proc: str = "/proc", device: DeviceProbe | None = None
+    ) -> None:
+        self._device = device or DeviceProbe()
         self._fixed = None if pids is None else tuple(pids)
         self._proc = proc
         self._pids: tuple[int, ...] = ()
@@ -113,12 +121,15 @@ class PhaseMeter:
         self._starts = [rss_bytes(pid, self._proc) for pid in self._pids]
         self._marks = [self._mark(pid) for pid in self._pids]
         self._name = name
+        self._device.resume()
 
     def end(self) -> Phase:
         """End the phase and return its figures."""
         if self._name is None:
             raise HarnessError("no memory phase has begun: call begin first")
         name, self._name = self._name, None
+        self._device.pause()
+        device_bytes, device_source = self._device.memory(self._pids)
         ends = [rss_bytes(pid, self._proc) for pid in self._pids]
         peaks = [
             self._peak(pid, mark, max(start, end))
@@ -132,6 +143,8 @@ class PhaseMeter:
             pss_bytes=procfs.total([pss_bytes(pid, self._proc) for pid in self._pids]),
             huge_bytes=procfs.total([huge_bytes(pid, self._proc) for pid in self._pids]),
             exact=all(exact for _, exact in peaks),
+            device_bytes=device_bytes,
+            device_source=device_source,
         )
 
     def _mark(self, pid: int) -> int | None:

@@ -15,6 +15,9 @@ TICK_S = 1.0 / (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
 
 _CHUNK = 1 << 16
 
+Thread = tuple[int, str]
+"""Process and thread id."""
+
 
 class CoreTimes(NamedTuple):
     """Time of one core since boot, in seconds, in whole ticks."""
@@ -158,6 +161,22 @@ def process_usage(stat: str | None) -> Usage | None:
         return None
     cpu_s = (int(fields[11]) + int(fields[12])) * TICK_S
     return Usage(cpu_s, None, None, minor_faults=int(fields[7]), major_faults=int(fields[9]))
+
+
+def run_delays_s(pids: Sequence[int], proc: str = "/proc") -> dict[Thread, float] | None:
+    """Return how long each live thread of `pids` has waited for a core (second field of schedstat).
+
+    None where it is not known for a process.
+    """
+    found: dict[Thread, float] = {}
+    for pid in pids:
+        tasks = names(f"{proc}/{pid}/task")
+        fields = [(read(f"{proc}/{pid}/task/{task}/schedstat") or "").split() for task in tasks]
+        known = {(pid, task): int(f[1]) / 1e9 for task, f in zip(tasks, fields, strict=True) if len(f) > 1}
+        if not known:
+            return None
+        found |= known
+    return found
 
 
 def descendants(pid: int, proc: str = "/proc") -> tuple[int, ...]:

@@ -122,6 +122,8 @@ def _start(row: Comparison) -> Properties:
         ("peak, Blocks", say.quantity(row.peak_rss_steady_bytes, "bytes", "")),
         ("above empty process", say.quantity(row.over_empty_steady_bytes, "bytes", "")),
         ("proportional (PSS)", say.quantity(row.pss_bytes, "bytes", "")),
+        ("device memory, Blocks", say.quantity(row.device_memory_steady_bytes, "bytes", "")),
+        ("device memory from", row.device_memory_source or ""),
         ("in huge pages", say.quantity(row.huge_page_bytes, "bytes", "")),
         ("memory ratio", "" if row.memory_ratio is None else f"{say.factor(row.memory_ratio)} ×"),
         ("replicas", str(row.replicas) if (row.replicas or 1) > 1 else ""),

@@ -141,6 +141,15 @@ class Record:
     pss_first_call_bytes: int | None = column("proportional set size after the first call", "bytes")
     pss_bytes: int | None = column("proportional set size after the Blocks, with replicas", "bytes")
     huge_page_bytes: int | None = column("memory in transparent huge pages after the Blocks", "bytes")
+    device_memory_empty_bytes: int | None = column(
+        "device memory of the worker's processes with the runtime imported and no model", "bytes"
+    )
+    device_memory_load_bytes: int | None = column("the same after load, with the CUDA context", "bytes")
+    device_memory_first_call_bytes: int | None = column("the same after the first call", "bytes")
+    device_memory_steady_bytes: int | None = column("the same after the Blocks", "bytes")
+    device_memory_source: str | None = column(
+        "driver (its processes), difference (growth of the device's used memory) or unknown; null on a CPU"
+    )
 
     achieved_flop_per_s: float | None = column("flops_per_sample × throughput", "FLOP/s")
     weight_bytes: int | None = column("the graph's weights without embeddings, read once per call", "bytes")

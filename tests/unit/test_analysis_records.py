@@ -9,6 +9,7 @@ import pytest
 
 from harness.analysis.records.arms import times
 from harness.analysis.records.assemble import assemble, mean_with_interval
+from harness.analysis.records.columns import add_memory, device_warnings
 from harness.stats.quantiles import min_calls
 from harness.store.arrays import pack
 from harness.store.info import RunInfo
@@ -127,6 +128,36 @@ def story() -> Story:
     made = Story()
     made.session()
     return made
+
+
+@pytest.mark.parametrize(
+    ("sources", "source", "warned"),
+    [
+        (["driver", "driver"], "driver", 0),
+        (["difference", "driver"], "difference, driver", 1),
+        (["unknown", "unknown"], "unknown", 1),
+        ([None, None], None, 0),
+    ],
+)
+def test_device_memory_is_the_median_of_trials_and_says_its_source(
+    sources: list[str | None], source: str | None, warned: int
+) -> None:
+    kinds: dict[str, list[Any]] = {"ready": [], "loaded": [], "memory": []}
+    for trial, told in enumerate(sources):
+        of = {"device_source": told}
+        kinds["ready"].append({"trial": trial, "rss_empty_bytes": 1, "device_empty_bytes": 0})
+        first = {"load": phase(1) | of | {"device_bytes": 100 + 10 * trial}, "first_call": phase(1) | of}
+        kinds["loaded"].append({"trial": trial, **first})
+        kinds["memory"].append({"trial": trial, "steady": phase(1) | of | {"device_bytes": 300}})
+    about = dict.fromkeys(
+        ("cell_id", "group_id", "model", "technique", "workload", "hardware", "status"), "x"
+    )
+    record = Record(arm="subject", **about)
+    add_memory(record, kinds)
+    assert (record.device_memory_empty_bytes, record.device_memory_load_bytes) == (0, 105)
+    assert (record.device_memory_first_call_bytes, record.device_memory_steady_bytes) == (None, 300)
+    assert record.device_memory_source == source
+    assert len(device_warnings(record)) == warned
 
 
 def test_all_figures_against_brute_force(story: Story) -> None:
@@ -315,7 +346,7 @@ def test_warnings_name_what_a_reader_must_know(story: Story) -> None:
     story.start(steady=False)
     story.start(trial=1)
     story.block([1_000] * 20)
-    story.end(steady=phase(300, pss=None, exact=False))
+    story.end(steady=phase(300, pss=None, exact=False) | {"device_source": "unknown"})
     story.quality([1], state="failed", reasons=["batch 0, output 0: off by 1"])
     record = story.record()
     assert record.steady is False
@@ -325,6 +356,7 @@ def test_warnings_name_what_a_reader_must_know(story: Story) -> None:
     assert record.warnings == [
         "calls had not become steady after 1.5 s of warm-up",
         "this system shows memory peaks only at the ends of each phase",
+        "device memory: unknown, since the driver tells neither that of its processes nor that of the device",
     ]
 
 

@@ -4,64 +4,10 @@ import os
 from types import SimpleNamespace
 
 import pytest
+from nvml import FakeError, FakeNvml
 
 from harness.devices import cuda
 from harness.errors import HarnessError
-
-
-class FakeError(Exception):
-    """Stands for pynvml.NVMLError."""
-
-
-class FakeNvml:
-    """Two H100, the second of a driver that tells little."""
-
-    NVMLError = FakeError
-
-    def __init__(self, reasons: int = 0x4 | 0x20, pids: tuple[int, ...] = (), count: int = 2) -> None:
-        self.reasons, self.pids, self.count = reasons, pids, count
-
-    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
-        return self.count
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
-        if index >= self.count:
-            raise FakeError("Invalid Argument")
-        return index
-
-    def nvmlDeviceGetName(self, handle: int) -> str | bytes:  # noqa: N802
-        return b"NVIDIA H100" if handle else "NVIDIA H100"
-
-    def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
-        return f"GPU-{handle}{handle}{handle}-secret"
-
-    def nvmlSystemGetDriverVersion(self) -> str:  # noqa: N802
-        return "550.54"
-
-    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:  # noqa: N802
-        return SimpleNamespace(total=80 << 30, used=5 << 30)
-
-    def nvmlDeviceGetClockInfo(self, handle: int, kind: int) -> int:  # noqa: N802
-        return {1: 1980, 2: 2619}[kind]
-
-    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: int) -> int:  # noqa: N802
-        return self.reasons
-
-    def nvmlDeviceGetTemperature(self, handle: int, sensor: int) -> int:  # noqa: N802
-        if handle:
-            raise FakeError("Not Supported")
-        return 61
-
-    def nvmlDeviceGetPowerUsage(self, handle: int) -> int:  # noqa: N802
-        return 312_500
-
-    def nvmlDeviceGetCudaComputeCapability(self, handle: int) -> tuple[int, int]:  # noqa: N802
-        if handle:
-            raise FakeError("Not Supported")
-        return (9, 0)
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[SimpleNamespace]:  # noqa: N802
-        return [SimpleNamespace(pid=pid, usedGpuMemory=7 << 20) for pid in self.pids]
 
 
 def test_gpus_are_listed_without_their_serial_identity() -> None:
@@ -99,32 +45,19 @@ def test_only_visible_gpus_count(
 def test_a_sample_decodes_reasons_and_units_and_leaves_unknown_what_is() -> None:
     nvml = FakeNvml()
     first, second = cuda.state(0, nvml=nvml), cuda.state(1, nvml=nvml)
-    assert first.throttle_reasons == ("power-cap", "thermal-software")
-    assert (first.sm_clock_mhz, first.memory_clock_mhz) == (1980, 2619)
+    assert first.slowdowns == ("power-cap", "thermal-software")
+    assert (first.clock_mhz, first.memory_clock_mhz) == (1980, 2619)
     assert (first.temperature_c, second.temperature_c) == (61, None)
     assert (first.power_w, first.used_memory_bytes) == (312.5, 5 << 30)
-    assert first.to_dict()["foreign_processes"] == 0
+    assert first.free_memory_bytes == 75 << 30
+    assert cuda.state(0, FakeNvml(reasons=0x1 | 0x2)).slowdowns == ()  # idle, and clocks that were set
 
 
-def test_foreign_processes_are_those_that_are_not_ours() -> None:
+def test_processes_are_those_that_this_system_knows() -> None:
     here, parent = os.getpid(), os.getppid()
-    nvml = FakeNvml(pids=(here, parent))
-    assert cuda.state(0, own_pids=[here], nvml=nvml).foreign_processes == 1
-    assert cuda.process_memory_bytes(0, here, nvml) == 7 << 20
-    assert cuda.process_memory_bytes(0, 1 << 22, nvml) is None
-
-
-def test_pids_of_another_namespace_cannot_be_matched() -> None:
-    assert cuda.state(0, nvml=FakeNvml(pids=(1 << 22,))).foreign_processes is None
-
-
-def test_noise_on_a_gpu() -> None:
-    quiet = cuda.state(0, nvml=FakeNvml(reasons=0x1 | 0x2))
-    capped = cuda.state(0, nvml=FakeNvml(reasons=0x4))
-    slower = cuda.GpuState(1500, 2619, (), 61, 300.0, 0, 1)
-    assert cuda.tags(quiet, quiet) == ()
-    assert cuda.tags(quiet, capped) == ("gpu-throttled",)
-    assert cuda.tags(quiet, slower) == ("gpu-shared", "gpu-clock")
+    assert cuda.processes(0, FakeNvml(pids=(here, parent))) == {here: 7 << 20, parent: 7 << 20}
+    assert cuda.processes(0, FakeNvml(pids=(here, 1 << 22))) == {here: 7 << 20}  # the other just ended
+    assert cuda.processes(0, FakeNvml(pids=(1 << 22,))) is None  # pids of another namespace
 
 
 def test_why_there_is_no_gpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +86,7 @@ def test_a_real_gpu_tells_its_state() -> None:
     if reason := cuda.available():
         pytest.skip(reason)
     state = cuda.state(0)
-    assert state.sm_clock_mhz and state.used_memory_bytes is not None
+    assert state.clock_mhz and state.used_memory_bytes is not None
 
 
 def test_the_compute_capability_is_that_of_the_first_gpu_that_is_seen(monkeypatch):

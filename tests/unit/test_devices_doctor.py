@@ -7,6 +7,7 @@ import pytest
 
 from harness.devices.doctor import CHECKS, Finding, check, examine
 from harness.devices.host import Host
+from harness.measure.procfs import CoreTimes
 
 CPU = "sys/devices/system/cpu"
 EPYC_GUEST = {
@@ -130,6 +131,50 @@ def test_a_cpu_quota(tmp_path: Path, cpu_max: str, level: str) -> None:
     throttled = findings(tmp_path, {"cg/cpu.max": "200000 100000", "cg/cpu.stat": "throttled_usec 2500000\n"})
     assert throttled["cpu-quota"].level == "warn"
     assert throttled["cpu-quota"].value == "2 cores; 2.5 s throttled so far"
+
+
+@pytest.mark.parametrize(
+    ("ours_s", "level", "value"),
+    [
+        (0.005, "ok", "0.01 of 2 available cores used by other processes, 20.00 of the 62 others"),
+        (0.02, "ok", "0.04 of 2 available cores used by other processes, 20.00 of the 62 others"),  # rounding
+        (0.03, "warn", "0.06 of 2 available cores used by other processes, 20.00 of the 62 others"),
+    ],
+)
+def test_work_of_others_counts_on_the_cores_that_are_ours(
+    tmp_path: Path, ours_s: float, level: str, value: str
+) -> None:
+    online = {"sys/devices/system/cpu/online": "0-63\n", "proc/self/status": "Cpus_allowed_list:\t4-5\n"}
+    stat = "".join(f"cpu{i} 0 0 0 100 0 0 0 {0 if i in (4, 5) else 50} 0 0\n" for i in range(64))
+    findings(tmp_path, EPYC_GUEST | online | {"proc/stat": stat})
+    host = Host(str(tmp_path))
+    times = {core: CoreTimes(10 / 62, 0.4) for core in range(64)}  # half a second of 64 cores
+    host.__dict__["window"] = (0.5, times | {4: CoreTimes(ours_s, 0.0), 5: CoreTimes(0.0, 0.0)})
+    found = {finding.name: finding for finding in examine(host)}
+    assert (found["other-work"].level, found["other-work"].value) == (level, value)
+    assert found["steal"].value == "0.0 % of the time now; since boot 0.0 % of the time with work"
+
+
+@pytest.mark.parametrize(("busy", "level"), [({}, "ok"), ({77: 0.06}, "warn")])
+def test_one_busy_core_among_many_is_found(tmp_path: Path, busy: dict[int, float], level: str) -> None:
+    online = {"sys/devices/system/cpu/online": "0-127\n", "proc/self/status": "Cpus_allowed_list:\t0-127\n"}
+    stat = "".join(f"cpu{i} 0 0 0 100 0 0 0 0 0 0\n" for i in range(128))
+    findings(tmp_path, EPYC_GUEST | online | {"proc/stat": stat})
+    host = Host(str(tmp_path))
+    quiet = {core: CoreTimes(0.3 * 0.5 / 128, 0.0) for core in range(128)}  # 0.3 core of background
+    host.__dict__["window"] = (0.5, quiet | {core: CoreTimes(s, 0.0) for core, s in busy.items()})
+    assert {finding.name: finding.level for finding in examine(host)}["other-work"] == level
+
+
+def test_free_memory_is_that_of_the_container(tmp_path: Path) -> None:
+    cgroup = {
+        "proc/self/cgroup": "0::/\n",
+        "proc/self/mountinfo": "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw\n",
+        "cg/memory.max": f"{2 << 30}\n",
+        "cg/memory.current": f"{3 << 29}\n",
+    }
+    memory = findings(tmp_path, EPYC_GUEST | cgroup)["memory"]
+    assert (memory.level, memory.value) == ("warn", "0.5 of 2.0 GiB free")
 
 
 def test_a_machine_that_tells_nothing_is_unknown_and_not_an_error(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from clocks import FakeClock
 
+from harness.devices.host import Host
 from harness.devices.peaks import bandwidth as memory
 from harness.devices.peaks import compute as peaks
 from harness.devices.peaks import timed
@@ -30,7 +32,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peaks, "_SIDES", (8, 16))
     monkeypatch.setattr(memory, "_BANDWIDTH_BYTES", 1 << 20)
     monkeypatch.setattr(peaks, "_WEIGHT_SIDE", 64)
-    monkeypatch.setattr(timed, "disturbances", lambda evidence, cores: [])
+    monkeypatch.setattr(timed, "disturbances", lambda evidence: [])
 
 
 def product(library: str = "fake", dtype: str = "float32", run: Callable[[], object] = lambda: None) -> Gemm:
@@ -46,6 +48,28 @@ def test_rates_are_operations_and_bytes_over_time() -> None:
     assert bandwidth.memory_bandwidth_bytes_per_s == pytest.approx(2 * (1 << 20) / 1e-3)
     assert bandwidth.bandwidth_bytes == 1 << 20
     assert min(rate.runs, bandwidth.bandwidth_runs) >= 3
+
+
+@pytest.mark.parametrize(("limit_mib", "copied_mib"), [(None, 256), (512, 32)])
+def test_the_copied_array_fits_into_the_container(
+    limit_mib: int | None, copied_mib: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_BANDWIDTH_BYTES", 256 << 20)
+    monkeypatch.setattr(memory, "_pair", lambda size: sizes.append(size))
+    monkeypatch.setattr(memory, "_copy", lambda pair: None)
+    sizes: list[int] = []
+    files = {
+        "proc/meminfo": f"MemTotal: {64 << 20} kB\nMemAvailable: {64 << 20} kB\n",
+        "proc/self/cgroup": "0::/\n",
+        "proc/self/mountinfo": "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw\n",
+        "cg/memory.max": f"{limit_mib << 20}\n" if limit_mib else "max\n",
+        "cg/memory.current": "0\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    memory.measure_bandwidth(2, 0.01, FakeClock(tick_ns=STEP_NS), Host(str(tmp_path)))
+    assert sum(sizes) == copied_mib << 20
 
 
 def test_the_best_run_is_the_peak() -> None:
@@ -72,7 +96,7 @@ def test_a_size_that_would_take_too_long_is_left_out() -> None:
 def disturbed_at(monkeypatch: pytest.MonkeyPatch, *times: int) -> None:
     """Disturb the watched spans of these numbers; each product has two in a round."""
     spans = itertools.count()
-    monkeypatch.setattr(timed, "disturbances", lambda evidence, cores: ["x"] if next(spans) in times else [])
+    monkeypatch.setattr(timed, "disturbances", lambda evidence: ["x"] if next(spans) in times else [])
 
 
 def test_a_product_that_is_disturbed_each_time_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +132,7 @@ def test_the_best_of_all_rounds_is_the_peak(monkeypatch: pytest.MonkeyPatch) -> 
     assert rate.flop_per_s == pytest.approx(2 * 8**3 / 1e-3)
 
 
-EVIDENCE = Evidence.from_dict({"wall_s": 1.0, "cores": 4})
+EVIDENCE = Evidence.from_dict({"wall_s": 1.0, "cores": 128, "watched_cores": 2, "threads": 2})
 
 
 @pytest.mark.parametrize(
@@ -117,16 +141,19 @@ EVIDENCE = Evidence.from_dict({"wall_s": 1.0, "cores": 4})
         ({}, None),
         ({"steal_s": 0.19}, None),  # of two cores
         ({"steal_s": 0.21}, "the hypervisor took the cores away"),
+        ({"run_delay_s": 0.19}, None),
         ({"run_delay_s": 0.21}, "threads that were ready to run waited for a core"),
-        ({"foreign_cpu_s": 0.39}, None),  # of all four
-        ({"foreign_cpu_s": 0.41}, "other processes used the machine's cores"),
-        ({"throttled_s": 0.11}, "the cgroup's CPU quota stopped the process"),
+        ({"worst_delay_s": 0.11}, "one thread waited for a core, and the others for it"),
+        ({"foreign_watched_s": 0.19, "foreign_cpu_s": 99.0}, None),  # elsewhere
+        ({"foreign_watched_s": 0.21}, "other processes used its cores"),
+        ({"throttled_s": 0.19}, None),
+        ({"throttled_s": 0.21}, "the cgroup's CPU quota stopped the process"),
     ],
 )
-def test_a_tenth_of_the_time_disturbs_the_best_of_many_runs(
+def test_a_tenth_of_the_time_of_its_cores_disturbs_the_best_of_many_runs(
     share: dict[str, float], told: str | None
 ) -> None:
-    found = disturbances(replace(EVIDENCE, **share), cores=2)
+    found = disturbances(replace(EVIDENCE, **share))
     assert found == ([f"{told} for more than 10 % of the time"] if told else [])
 
 

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.measure import procfs
-from harness.measure.evidence import Evidence, Probe
-from harness.measure.grading import RULES, grade, sentence, tags
+from harness.measure.device import DeviceEvidence, DeviceState
+from harness.measure.evidence import Evidence, Probe, Reading
+from harness.measure.grading import grade, lost_share, sentence, tags
+from harness.measure.rules import RULES
 
 QUIET = Evidence(
     wall_s=1.0,
@@ -30,7 +33,21 @@ QUIET = Evidence(
     swap_in_pages=0,
     swap_out_pages=0,
     cores=2,
+    foreign_watched_s=0.0,
+    elsewhere_share=0.0,
+    worst_delay_s=0.0001,
+    watched_cores=1,
+    threads=1,
 )
+GPU = DeviceState(clock_mhz=1980, slowdowns=(), heat_limited_s=7.0, power_limited_s=9.0, foreign_processes=0)
+
+
+def on_gpu(**after: Any) -> Evidence:
+    """A quiet Block, after which the state of its GPU is quiet but for `after`."""
+    end = replace(GPU, clock_mhz=1965, heat_limited_s=7.005, power_limited_s=9.005)
+    return replace(QUIET, device=DeviceEvidence("cuda", GPU, replace(end, **after)))
+
+
 BLIND = Evidence(1.0, *[None] * 14, cores=2)
 
 STAT = """cpu  300 0 60 2000 9 0 5 {steal} 40 0
@@ -47,13 +64,22 @@ ctxt 474608
         ("steal", {"steal_s": 0.03}),
         ("throttled", {"throttled_s": 0.001}),
         ("core-shared", {"run_delay_s": 0.02}),
+        ("thread-delayed", {"worst_delay_s": 0.06}),
         ("switches", {"involuntary_switches": 101}),
-        ("foreign-cpu", {"foreign_cpu_s": 0.06}),
+        ("foreign-cpu", {"foreign_watched_s": 0.02}),
+        ("busy-elsewhere", {"elsewhere_share": 0.11}),
         ("major-faults", {"major_faults": 1}),
         ("swap", {"swap_out_pages": 1}),
         ("frequency", {"freq_mhz_end": 2800.0}),
         ("load", {"load_1m": 2.1}),
         ("minor-faults", {"minor_faults": 10_001}),
+        ("gpu-throttled", {"device": on_gpu(slowdowns=("thermal-hardware",)).device}),
+        ("gpu-throttled", {"device": on_gpu(heat_limited_s=7.02).device}),
+        ("gpu-power-cap", {"device": on_gpu(slowdowns=("power-cap",)).device}),
+        ("gpu-power-cap", {"device": on_gpu(power_limited_s=9.02).device}),
+        ("gpu-shared", {"device": on_gpu(foreign_processes=1).device}),
+        ("gpu-shared", {"device": on_gpu(foreign_processes=1, foreign_utilization=0.02).device}),
+        ("gpu-clock", {"device": on_gpu(clock_mhz=1880).device}),
     ],
 )
 def test_each_kind_of_noise_has_its_tag_and_its_sentence(tag: str, change: dict) -> None:
@@ -62,7 +88,7 @@ def test_each_kind_of_noise_has_its_tag_and_its_sentence(tag: str, change: dict)
 
 
 def test_every_rule_is_tested_above_and_named_once() -> None:
-    assert len({rule.tag for rule in RULES}) == len(RULES) == 10
+    assert len({rule.tag for rule in RULES}) == len(RULES) == 16
 
 
 def test_a_quiet_block_and_one_without_evidence_have_no_tags() -> None:
@@ -97,7 +123,7 @@ def test_a_long_noisy_block_weighs_more_than_a_short_one() -> None:
 
 
 def test_what_the_cell_does_itself_does_not_lower_the_grade() -> None:
-    assert grade([replace(QUIET, minor_faults=10**6, load_1m=9.0)]).letter == "A"
+    assert grade([replace(QUIET, minor_faults=10**6, load_1m=9.0, elsewhere_share=0.9)]).letter == "A"
 
 
 def test_without_evidence_nobody_calls_a_run_clean() -> None:
@@ -107,6 +133,30 @@ def test_without_evidence_nobody_calls_a_run_clean() -> None:
     assert grade([]).letter == "D"
 
 
+@pytest.mark.parametrize(
+    ("block", "letter", "missing"),
+    [
+        (on_gpu(), "A", []),
+        (on_gpu(foreign_processes=1, foreign_utilization=0.0), "A", []),  # who holds it and does nothing
+        (on_gpu(slowdowns=("power-cap",)), "A", []),  # told, and not graded: a loaded GPU's normal state
+        (on_gpu(heat_limited_s=7.1), "D", None),
+        (on_gpu(foreign_processes=None), "B", ["other processes on the GPU"]),
+        (
+            replace(QUIET, device=DeviceEvidence("cuda")),
+            "B",
+            ["the GPU's clock frequency", "what slows the GPU down", "other processes on the GPU"],
+        ),
+    ],
+)
+def test_a_run_on_a_gpu_is_graded_by_the_gpu_too(
+    block: Evidence, letter: str, missing: list[str] | None
+) -> None:
+    given = grade([block] * 2)
+    assert given.letter == letter
+    if missing is not None:
+        assert list(given.reasons) == [f"this system does not report {what}" for what in missing]
+
+
 def test_the_most_frequent_noise_is_named_first() -> None:
     given = grade([replace(QUIET, major_faults=1)] + [replace(QUIET, swap_in_pages=1)] * 2)
     assert "swapped" in given.reasons[0]
@@ -114,10 +164,60 @@ def test_the_most_frequent_noise_is_named_first() -> None:
 
 
 def test_evidence_survives_json_and_reads_older_runs() -> None:
+    kept = on_gpu(slowdowns=("power-cap",))
+    read = Evidence.from_dict(json.loads(json.dumps(kept.to_dict())))
+    assert tags(read) == tags(kept) == ("gpu-power-cap",)
     fields = json.loads(json.dumps(QUIET.to_dict()))
     assert Evidence.from_dict(fields) == QUIET
     del fields["swap_in_pages"]
     assert Evidence.from_dict({**fields, "of_a_later_version": 1}) == replace(QUIET, swap_in_pages=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "letter", "found"),
+    [
+        ({}, "A", ()),
+        ({"run_delay_s": 0.011}, "D", ("core-shared",)),
+        ({"steal_s": 0.02}, "D", ("steal",)),
+        ({"foreign_cpu_s": 0.02}, "D", ("foreign-cpu",)),  # on whichever core
+    ],
+)
+def test_sums_of_older_runs_are_taken_as_of_one_core(change: dict, letter: str, found: tuple) -> None:
+    new = ("foreign_watched_s", "elsewhere_share", "worst_delay_s", "watched_cores", "threads")
+    older = Evidence.from_dict({k: v for k, v in (QUIET.to_dict() | change).items() if k not in new})
+    assert (grade([older]).letter, tags(older)) == (letter, found)
+
+
+def test_many_threads_that_each_wait_a_little_are_quiet() -> None:
+    waited = replace(
+        QUIET, threads=64, watched_cores=64, run_delay_s=64 * 0.004, worst_delay_s=0.004,
+        involuntary_switches=64 * 10, minor_faults=64 * 1000,
+    )  # fmt: skip
+    assert (grade([waited]).letter, tags(waited), lost_share(waited)) == ("A", (), pytest.approx(0.004))
+
+
+def test_one_of_many_threads_that_waits_half_of_the_time_is_noise() -> None:
+    waited = replace(QUIET, threads=64, watched_cores=64, run_delay_s=0.5, worst_delay_s=0.5)
+    assert lost_share(waited) == pytest.approx(0.5 / 64)
+    assert tags(waited) == ("thread-delayed",)
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ({"run_delay_s": 0.02}, 0.01),  # two threads that each wait 1 % of the time
+        ({"steal_s": 0.1}, 0.05),
+        ({"throttled_s": 0.8}, 0.4),  # both cores of the cgroup, for 0.4 s each
+        ({"throttled_s": 0.8, "run_delay_s": 0.9}, 0.45),  # who is throttled waits
+        ({"steal_s": 0.2, "run_delay_s": 0.4}, 0.28),  # 0.1 + 0.2, of which 0.02 was stolen and waited for
+        ({"run_delay_s": 9.0}, 1.0),
+    ],
+)
+def test_the_lost_share_is_a_mean_over_threads_and_cores_and_counts_nothing_twice(
+    change: dict, lost: float
+) -> None:
+    quiet = replace(QUIET, threads=2, watched_cores=2, run_delay_s=0.0)
+    assert lost_share(replace(quiet, **change)) == pytest.approx(lost)
 
 
 def machine(
@@ -145,7 +245,7 @@ def machine(
     frequency = folder / "sys" / "devices" / "system" / "cpu" / "cpu0" / "cpufreq"
     frequency.mkdir(parents=True, exist_ok=True)
     (frequency / "scaling_cur_freq").write_text("2400000\n")
-    return Probe(7, [0], str(folder / "proc"), str(folder / "sys"))
+    return Probe(7, [0], proc=str(folder / "proc"), system=str(folder / "sys"))
 
 
 def test_a_probe_counts_what_lies_between_two_readings(tmp_path: Path) -> None:
@@ -156,9 +256,13 @@ def test_a_probe_counts_what_lies_between_two_readings(tmp_path: Path) -> None:
 
     assert evidence.cpu_s == pytest.approx(0.5)
     assert evidence.foreign_cpu_s == pytest.approx(0.3)  # 80 ticks busy on the machine, 50 of them its own
+    assert evidence.foreign_watched_s == pytest.approx(0.3)
+    assert evidence.elsewhere_share == 0.0
+    assert (evidence.watched_cores, evidence.threads) == (1, 1)
     assert evidence.steal_s == pytest.approx(0.03)
     assert evidence.throttled_s == pytest.approx(0.0025)
     assert evidence.run_delay_s == pytest.approx(600e-9)
+    assert evidence.worst_delay_s == pytest.approx(300e-9)
     assert (evidence.involuntary_switches, evidence.voluntary_switches) == (8, 0)
     assert (evidence.minor_faults, evidence.major_faults) == (0, 0)
     assert (evidence.freq_mhz_start, evidence.freq_mhz_end) == (2400.0, 2400.0)
@@ -171,6 +275,67 @@ def test_a_thread_that_ended_makes_no_negative_count(tmp_path: Path) -> None:
     machine(tmp_path, cpu=100, busy0=200, steal=1, throttled=0, delay=100, switches=2)
     evidence = probe.between(before, probe.read())
     assert (evidence.run_delay_s, evidence.involuntary_switches) == (0.0, 0)
+
+
+class Server:
+    """128 cores, and a process with a thread budget of two that fills cores 0 and 1 of them for a second."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.delays_ns = folder, [0, 0]
+        self.ticks = [1000] * 128
+        self.own = 200
+        self.probe = Probe(7, [0, 1], 2, proc=str(folder / "proc"), system=str(folder / "sys"))
+
+    def read(self) -> Reading:
+        for thread, delay_ns in zip("78", self.delays_ns, strict=True):
+            task = self.folder / "proc" / "7" / "task" / thread
+            task.mkdir(parents=True, exist_ok=True)
+            (task / "schedstat").write_text(f"5000 {delay_ns} 3\n")
+        (self.folder / "proc" / "7" / "stat").write_text(
+            f"7 (x) R 1 7 7 0 -1 0 0 0 0 0 {self.own} 0 0 0 20 0 2 0 1\n"
+        )
+        lines = [f"cpu{i} {ticks} 0 0 9 0 0 0 0 0 0" for i, ticks in enumerate(self.ticks)]
+        (self.folder / "proc" / "stat").write_text("\n".join(["cpu  0 0 0 0 0 0 0", *lines, "intr 0"]))
+        return self.probe.read()
+
+    def second(self, own: int = 200, busy: tuple[int, int] = (100, 100), elsewhere: int = 0) -> Evidence:
+        """Let a second pass, in ticks; work elsewhere is on core 77."""
+        before = self.read()
+        self.own += own
+        self.ticks[0] += busy[0]
+        self.ticks[1] += busy[1]
+        self.ticks[77] += elsewhere
+        after = self.read()
+        return self.probe.between(replace(before, wall_ns=0), replace(after, wall_ns=10**9))
+
+
+def test_background_elsewhere_on_a_large_server_is_no_tag(tmp_path: Path) -> None:
+    evidence = Server(tmp_path).second(elsewhere=30)  # 0.3 core
+    assert evidence.foreign_cpu_s == pytest.approx(0.3)
+    assert evidence.foreign_watched_s == 0.0
+    assert evidence.elsewhere_share == pytest.approx(0.3 / 126)
+    assert tags(replace(evidence, load_1m=None)) == ()
+    busy = Server(tmp_path / "busy").second(elsewhere=1300)
+    assert tags(replace(busy, load_1m=None)) == ("busy-elsewhere",)  # told, and not graded
+    assert grade([replace(busy, load_1m=None, involuntary_switches=0)]).reasons == ()
+
+
+def test_a_process_on_a_pinned_core_is_noise(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.read()
+    evidence = server.second(own=100)  # both cores busy, one of them with another process
+    assert evidence.foreign_watched_s == pytest.approx(1.0)
+    assert tags(replace(evidence, load_1m=None)) == ("foreign-cpu",)
+
+
+def test_waiting_is_counted_by_thread(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    before = server.read()
+    server.delays_ns = [10_000_000, 30_000_000]
+    evidence = server.probe.between(replace(before, wall_ns=0), replace(server.read(), wall_ns=10**9))
+    assert (evidence.run_delay_s, evidence.worst_delay_s) == (pytest.approx(0.04), pytest.approx(0.03))
+    assert lost_share(evidence) == pytest.approx(0.02)
+    assert tags(replace(evidence, load_1m=None)) == ("core-shared",)
 
 
 def test_without_proc_the_own_process_is_still_counted_and_the_rest_is_unknown(tmp_path: Path) -> None:
@@ -190,17 +355,15 @@ def test_a_process_that_died_leaves_its_figures_unknown() -> None:
     probe = Probe(child.pid)
     child.wait()
     reading = probe.read()
-    assert reading.usage is None
+    assert reading.counters["cpu_s"] is None
     assert probe.between(reading, reading).cpu_s is None
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
-def test_replicas_are_found_when_the_probe_is_refreshed() -> None:
-    probe = Probe()
+def test_replicas_count_with_their_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        probe.refresh()
         assert child.pid in procfs.descendants(os.getpid())
-        assert probe.read().usage is not None
+        assert child.pid in {pid for pid, _ in Probe().read().delays_s or ()}
         child.communicate(b"\n")
 
 

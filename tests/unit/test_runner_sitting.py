@@ -9,16 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from suite_texts import NoObserver
 
 from harness.artifacts.artifact import Artifact
 from harness.errors import HarnessError, StoreError, WorkerError
 from harness.formats.target import Target
-from harness.runner.experiment import sitting as module
+from harness.runner.experiment import parts
 from harness.runner.experiment.measurements import Measurements, ratio
-from harness.runner.experiment.sitting import MIN_ROUNDS, Sitting, cut_into_parts
+from harness.runner.experiment.sitting import MIN_ROUNDS, Sitting
 from harness.runner.experiment.stopping_rule import Allotment, stopping_rule
 from harness.runner.experiment.trial import Arm, Trial
 from harness.runner.workers.launch import Code
@@ -340,39 +339,6 @@ def test_when_the_run_ends_early_every_worker_is_ended(step: str, error: BaseExc
     assert all(ended in ("killed", "closed") for ended in bench.ended().values())
 
 
-def test_a_group_that_fits_is_one_part() -> None:
-    shared, others = arms("base", "control"), arms("a", "b")
-    assert cut_into_parts(others, shared, lambda _arm: 1) == [[*shared, *others]]
-
-
-@pytest.mark.parametrize("room", [0, 1, 3, 4])
-def test_a_group_that_does_not_fit_is_cut_and_each_part_has_the_baseline(
-    room: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free = (room + 0.5) * 1e9 / module.MEMORY_SHARE
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
-    shared, others = arms("base", "control"), arms("a", "b", "c", "d", "e")
-    parts = cut_into_parts(others, shared, lambda _arm: 10**9)
-    assert all(part[:2] == shared for part in parts)
-    assert [arm for part in parts for arm in part[2:]] == others
-    assert all(1 <= len(part) - 2 <= max(room - 2, 1) for part in parts)
-
-
-def test_a_large_arm_takes_the_room_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    free = 5.5e9 / module.MEMORY_SHARE
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
-    shared, others = arms("base", "control"), arms("a", "large", "b", "c")
-    parts = cut_into_parts(others, shared, lambda arm: 3 * 10**9 if arm.id == "large" else 10**9)
-    assert [[arm.id for arm in part[2:]] for part in parts] == [["a"], ["large"], ["b", "c"]]
-
-
-def test_parts_of_a_group_without_a_baseline_or_without_others() -> None:
-    others, shared = arms("a", "b"), arms("base", "control")
-    assert cut_into_parts(others, [], lambda _arm: 1) == [others]
-    assert cut_into_parts([], shared, lambda _arm: 1) == [shared]
-    assert cut_into_parts([], [], lambda _arm: 1) == []
-
-
 # ------------------------------------------------------------------ whole sittings
 
 
@@ -435,8 +401,8 @@ def test_arms_that_were_not_interleaved_are_not_paired() -> None:
 def test_parts_have_trials_of_their_own_and_their_arms_are_not_paired(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    free = 3.5 * arms("a")[0].expected_bytes / module.MEMORY_SHARE
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    free = 3.5 * arms("a")[0].expected_bytes / parts.MEMORY_SHARE
+    monkeypatch.setattr(parts, "free_memory_bytes", lambda host: free)
     bench = Bench()
     made = bench.sitting.measure(
         arms("base", "control", "a", "b"), stopping_rule(Measure(trials=2, max_time=0.4))

@@ -1,6 +1,8 @@
 """A measuring worker's Trial, in this process with a Session of its own: odd machines, odd clocks."""
 
 import itertools
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from clocks import FakeClock
+from nvml import MIB, FakeNvml
 
 from harness.artifacts.artifact import Artifact
+from harness.devices import cuda
 from harness.formats.target import Target
 from harness.formats.tensors import TensorSpec
 from harness.measure import procfs
@@ -94,6 +98,9 @@ def test_a_whole_trial_tells_of_every_phase(trial: Trial) -> None:
     assert audits == {"constant-output": "passed", "repeated-input": "passed", "same-outputs": "passed"}
     assert (told.last("memory")["threads_set"], told.last("memory")["cores_outside"]) == (None, [])
     assert told.last("block")["samples"] > 0
+    evidence = told.last("block")["evidence"]
+    assert (evidence["threads"], evidence["device"]) == (1, None)
+    assert told.last("memory")["steady"]["device_source"] is None
 
 
 def test_a_block_collects_garbage_first_and_reads_its_counters_between_untimed_calls(
@@ -189,6 +196,50 @@ def test_a_machine_without_proc_measures_with_less_evidence(
     assert (steady["exact"], steady["pss_bytes"]) == (False, None)
     assert steady["peak_rss_bytes"] > 0
     assert told.last("evaluation")["audits"]
+
+
+def test_a_trial_on_a_gpu_reads_it_around_each_block_and_never_within_a_call(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Watched(FakeNvml):
+        calling = False
+
+        def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:  # noqa: N802
+            assert not self.calling
+            return super().nvmlDeviceGetMemoryInfo(handle)
+
+    nvml = Watched(reasons=0x40, pids=(os.getpid(),))
+
+    class OnGpu(Product):
+        def bind(self, inputs: Sequence[np.ndarray]) -> Callable[[], tuple[np.ndarray, ...]]:
+            inner = super().bind(inputs)
+
+            def call() -> tuple[np.ndarray, ...]:
+                nvml.calling = True
+                nvml.memory[os.getpid()] = 500 * MIB
+                output = inner()
+                nvml.calling = False
+                return output
+
+            return call
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    fake = replace(RUNTIMES.get("fake"), open_session=lambda *_: OnGpu())
+    monkeypatch.setitem(RUNTIMES._items, "fake", fake)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)  # type: ignore[arg-type]
+    cuda._loaded.cache_clear()
+    told = run(Trial(trial.channel, {**trial.spec, "target": Target(4, "cuda").to_dict()}))
+    cuda._loaded.cache_clear()
+    blocks = [one for one in told.told if one["event"] == "block"]
+    for block in blocks:
+        after = block["evidence"]["device"]["after"]
+        assert (after["clock_mhz"], after["slowdowns"]) == (1980, ("thermal-hardware",))
+        assert "gpu-throttled" in block["tags"]
+    assert len(blocks) == 2
+    loaded = told.last("loaded")
+    assert told.last("ready")["device_empty_bytes"] == loaded["load"]["device_bytes"] == 7 * MIB
+    assert loaded["first_call"]["device_bytes"] == told.last("memory")["steady"]["device_bytes"] == 500 * MIB
+    assert told.last("memory")["steady"]["device_source"] == "driver"
 
 
 def test_a_clock_that_goes_backwards_ends_the_trial_in_words(trial: Trial) -> None:

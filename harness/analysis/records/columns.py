@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from harness.analysis.records.arms import Event
+from harness.measure.device import MEMORY_SOURCES
 from harness.store.arrays import unpack
 from harness.store.record import Record
 from harness.store.schema import columns
@@ -159,10 +160,21 @@ def add_memory(record: Record, kinds: Mapping[str, Sequence[Event]]) -> None:
             if event["trial"] in empty
         )
         pss = _bytes(event[name]["pss_bytes"] for event in events)
+        device = _bytes(event[name].get("device_bytes") for event in events)
+        setattr(record, f"device_memory_{phase}_bytes", device)
         setattr(record, f"peak_rss_{phase}_bytes", peak)
         setattr(record, f"over_empty_{phase}_bytes", _bytes(over))
         setattr(record, "pss_bytes" if phase == "steady" else f"pss_{phase}_bytes", pss)
     record.huge_page_bytes = _bytes(event["steady"].get("huge_bytes") for event in kinds["memory"])
+    record.device_memory_empty_bytes = _bytes(event.get("device_empty_bytes") for event in kinds["ready"])
+    sources = {event["steady"].get("device_source") for event in kinds["memory"]} - {None}
+    record.device_memory_source = ", ".join(sorted(sources)) or None
+
+
+def device_warnings(record: Record) -> list[str]:
+    """Return how far the figures of device memory can be trusted."""
+    sources = (record.device_memory_source or "driver").split(", ")
+    return [f"device memory: {MEMORY_SOURCES[name]}" for name in sources if name != "driver"]
 
 
 def _bytes(values: Iterable[float | None]) -> int | None:

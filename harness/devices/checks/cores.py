@@ -11,9 +11,11 @@ from harness.devices.cores import cores as read_cores
 from harness.devices.doctor import Seen, check
 from harness.devices.host import Host
 from harness.measure import procfs
+from harness.measure.rules import rounding_s
 
 _STEAL_SHARE = 0.01
-_BUSY_CORES = 0.05
+_BUSY_SHARE = 0.01  # of the available cores, as for Blocks (measure/rules.py)
+_BUSY_CORE = 0.1  # of one of them: in parallel work, all threads wait for the one on that core
 _BUSIEST = "ps -eo pcpu,pid,comm --sort=-pcpu | head"
 
 
@@ -63,30 +65,36 @@ def smt(host: Host) -> Seen:
 
 @check("steal", "While the hypervisor runs another guest on this core, the model waits and the clock runs.")
 def steal(host: Host) -> Seen:
-    """Share of the cores' time that was stolen during the check, and since boot."""
+    """Share of the available cores' time that was stolen during the check, and since boot."""
     passed_s, seen = host.window
-    times = procfs.core_times(host.text("proc/stat"))
-    if not seen:
+    given, times = read_cores(host).ids, procfs.core_times(host.text("proc/stat"))
+    ours = [core for core in given if core in seen]
+    if not ours:
         return "unknown", "this system does not report stolen time"
-    now = sum(core.steal_s for core in seen.values()) / (passed_s * len(seen))
-    stolen_s = sum(core.steal_s for core in times.values())
-    busy_s = sum(core.busy_s for core in times.values())
+    now = sum(seen[core].steal_s for core in ours) / (passed_s * len(ours))
+    stolen_s = sum(times[core].steal_s for core in ours)
+    busy_s = sum(times[core].busy_s for core in ours)
     ever = stolen_s / max(busy_s + stolen_s, 1e-9)
     value = f"{100 * now:.1f} % of the time now; since boot {100 * ever:.1f} % of the time with work"
-    if max(now, ever) > _STEAL_SHARE:
+    if ever > _STEAL_SHARE or now > max(_STEAL_SHARE, rounding_s(len(ours)) / (passed_s * len(ours))):
         return "warn", value, "use an instance with dedicated cores, or measure when other guests are idle"
     return "ok", value
 
 
 @check("other-work", "Other processes take cores, caches and memory bandwidth during a call.")
 def other_work(host: Host) -> Seen:
-    """Cores that other processes used while this process slept."""
+    """Cores that other processes used while this process slept: of the available ones, and elsewhere."""
     passed_s, seen = host.window
-    if not seen:
+    ours = [core for core in read_cores(host).ids if core in seen]
+    if not ours:
         return "unknown", "this system does not report the use of its cores"
-    busy = sum(core.busy_s for core in seen.values()) / passed_s
-    value = f"{busy:.2f} cores used by other processes"
-    if busy > _BUSY_CORES:
+    busy = sum(seen[core].busy_s for core in ours) / passed_s
+    elsewhere = sum(times.busy_s for times in seen.values()) / passed_s - busy
+    value = f"{busy:.2f} of {len(ours)} available cores used by other processes"
+    if len(seen) > len(ours):
+        value += f", {elsewhere:.2f} of the {len(seen) - len(ours)} others"
+    worst = max(seen[core].busy_s for core in ours) / passed_s
+    if worst > _BUSY_CORE or busy > max(_BUSY_SHARE * len(ours), rounding_s(len(ours)) / passed_s):
         return "warn", value, f"stop these processes: {_BUSIEST}"
     return "ok", value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 
 from harness.devices import settings
-from harness.devices.cpu import memory_limit_bytes
+from harness.devices.cpu import free_memory_bytes, memory_bytes, memory_limit_bytes
 from harness.devices.doctor import Seen, check
 from harness.devices.host import Host
 from harness.measure import procfs
@@ -17,13 +17,9 @@ _NO_RANDOM = 0x0040000  # ADDR_NO_RANDOMIZE, personality(2)
 
 @check("memory", "If memory is short, pages of the model are evicted and read again during timing.")
 def memory(host: Host) -> Seen:
-    """Memory that is available without swapping."""
-    known = procfs.numbers(host.text("proc/meminfo"))
-    if "MemAvailable" in known:
-        free, total = known["MemAvailable"] * _KIB, known["MemTotal"] * _KIB
-    elif host.real:
-        free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
-    else:
+    """Memory that is available to this process without swapping."""
+    free, total = free_memory_bytes(host), memory_bytes(host)
+    if free is None or total is None:
         return "unknown", "this system does not report its memory"
     value = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"
     if free < _GIB or free < total / 10:

@@ -8,6 +8,7 @@ import re
 from harness.devices import cuda
 from harness.devices.doctor import Seen, check
 from harness.devices.host import Host
+from harness.measure.device import DeviceState
 
 # Variables that change which kernels run, where threads run, or how memory is allocated.
 _KERNELS = r"OPENBLAS_CORETYPE|MKL_DEBUG_CPU_TYPE|MKL_ENABLE_INSTRUCTIONS|ONEDNN_MAX_CPU_ISA|DNNL_MAX_CPU_ISA"
@@ -35,8 +36,8 @@ def gpu(host: Host) -> Seen:
         return "note", f"none: {reason}"
     states = [(unit, cuda.state(unit.index)) for unit in cuda.visible(cuda.gpus())]
     value = "; ".join(f"{unit.index}: {unit.name}, {_describe(state)}" for unit, state in states)
-    harmed = [unit.index for unit, s in states if set(s.throttle_reasons or ()) & cuda.HARMFUL]
-    if any(s.foreign_processes for _, s in states):
+    harmed = [unit.index for unit, s in states if s.slowdowns]
+    if any(cuda.processes(unit.index) for unit, _ in states):
         return (
             "bad",
             value,
@@ -47,6 +48,6 @@ def gpu(host: Host) -> Seen:
     return "note", value, "sudo nvidia-smi -lgc MHZ  # a fixed clock, for the steadiest timings"
 
 
-def _describe(state: cuda.GpuState) -> str:
-    reasons = ", ".join(state.throttle_reasons or ()) or "no throttling"
-    return f"SM {state.sm_clock_mhz} MHz, {state.temperature_c} °C, {state.power_w} W, {reasons}"
+def _describe(state: DeviceState) -> str:
+    reasons = ", ".join(state.slowdowns or ()) or "no throttling"
+    return f"SM {state.clock_mhz} MHz, {state.temperature_c} °C, {state.power_w} W, {reasons}"

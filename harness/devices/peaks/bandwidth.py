@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
+from harness.devices.cpu import free_memory_bytes
 from harness.devices.host import Host
 from harness.devices.peaks.timed import Watch, best_s, rest
 from harness.measure.clock import Clock, PerfClock
@@ -39,9 +39,11 @@ class Bandwidth:
     disturbed: str = ""
 
 
-def measure_bandwidth(threads: int, seconds: float, clock: Clock | None = None) -> Bandwidth:
+def measure_bandwidth(
+    threads: int, seconds: float, clock: Clock | None = None, host: Host | None = None
+) -> Bandwidth:
     """Measure memory bandwidth for a quarter of `seconds`. Pin the process to as many cores before."""
-    room = psutil.virtual_memory().available // _MEMORY_SHARE // 2
+    room = (free_memory_bytes(host or Host()) or 0) // _MEMORY_SHARE // 2
     size = max(1 << 20, min(_BANDWIDTH_BYTES, room)) // threads * threads
     with ThreadPoolExecutor(threads) as pool:
         # Each thread allocates the part that it copies, so that its pages are near its core.

@@ -7,18 +7,20 @@ from collections.abc import Callable
 
 from harness.measure.clock import Clock, elapsed_ns
 from harness.measure.evidence import Evidence, Probe
+from harness.measure.rules import foreign_s, per_core, per_thread, worst_wait
 
 MIN_RUNS = 3
 DISTURBED_SHARE = 0.1
-"""Share of a core's time that must be lost to others before a peak counts as disturbed. A smaller share does
+"""Share of the cores' time lost to others from which on a peak counts as disturbed. A smaller share does
 not lower the best of many short runs, because it would have to affect all of them. Rules for Blocks
 (measure/grading.py) are ten times as strict, since there every call counts."""
-_CAUSES = {
-    "steal_s": "the hypervisor took the cores away",
-    "throttled_s": "the cgroup's CPU quota stopped the process",
-    "run_delay_s": "threads that were ready to run waited for a core",
-    "foreign_cpu_s": "other processes used the machine's cores",
-}
+_CAUSES: tuple[tuple[str, Callable[[Evidence], float | None]], ...] = (
+    ("the hypervisor took the cores away", lambda e: per_core(e.steal_s, e)),
+    ("the cgroup's CPU quota stopped the process", lambda e: per_thread(e.throttled_s, e)),
+    ("threads that were ready to run waited for a core", lambda e: per_thread(e.run_delay_s, e)),
+    ("one thread waited for a core, and the others for it", worst_wait),
+    ("other processes used its cores", lambda e: per_core(foreign_s(e), e)),
+)
 _REST_S, _REST_CPU_S, _MAX_RESTS = 0.002, 0.0002, 50
 
 
@@ -62,17 +64,10 @@ class Watch:
 
     def disturbance(self) -> str:
         """Return what has disturbed the process; empty for nothing."""
-        evidence = self._probe.between(self._before, self._probe.read())
-        return "; ".join(disturbances(evidence, len(self._probe.cores) or evidence.cores))
+        return "; ".join(disturbances(self._probe.between(self._before, self._probe.read())))
 
 
-def disturbances(evidence: Evidence, cores: int) -> list[str]:
-    """Return what took more than DISTURBED_SHARE of each of the process's `cores`."""
-    several = {"steal_s": cores, "run_delay_s": cores, "foreign_cpu_s": evidence.cores}  # summed over cores
-    limit_s = DISTURBED_SHARE * evidence.wall_s
-    found = [
-        text
-        for name, text in _CAUSES.items()
-        if (getattr(evidence, name) or 0.0) > limit_s * several.get(name, 1)
-    ]
+def disturbances(evidence: Evidence) -> list[str]:
+    """Return what took more than DISTURBED_SHARE of the time, as a mean or for one thread."""
+    found = [text for text, share in _CAUSES if (share(evidence) or 0.0) > DISTURBED_SHARE]
     return [f"{text} for more than {DISTURBED_SHARE * 100:.0f} % of the time" for text in found]

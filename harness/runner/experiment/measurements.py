@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,7 @@ class ArmHistory:
 
     trials: dict[int, TrialTimes] = field(default_factory=lambda: defaultdict(TrialTimes))
     peak_bytes: int = 0
+    device_bytes: int = 0
     timing: Timing = field(default_factory=Timing)
 
     @property
@@ -78,7 +79,7 @@ class ArmHistory:
     def among(self, trials: Collection[int]) -> ArmHistory:
         """Return the history of the Trials whose numbers are among `trials`."""
         kept = {number: trial for number, trial in self.trials.items() if number in trials}
-        return ArmHistory(defaultdict(TrialTimes, kept), self.peak_bytes, self.timing.of(trials))
+        return replace(self, trials=defaultdict(TrialTimes, kept), timing=self.timing.of(trials))
 
 
 class Measurements:
@@ -139,6 +140,7 @@ class Measurements:
                     self.timed.add(event["cell_id"])
             case "memory":
                 arm.peak_bytes = max(arm.peak_bytes, event["steady"]["peak_rss_bytes"])
+                arm.device_bytes = max(arm.device_bytes, event["steady"].get("device_bytes") or 0)
             case "evaluation":
                 self.evaluated.add(event["cell_id"])
             case "trial-failed":

@@ -13,18 +13,14 @@ from dataclasses import asdict
 from itertools import count
 from typing import Any
 
-import psutil
-
 from harness.errors import WorkerError
-from harness.runner.experiment.measurements import Measurements
+from harness.runner.experiment.measurements import ArmHistory, Measurements
+from harness.runner.experiment.parts import cut_into_parts, rooms
 from harness.runner.experiment.stopping_rule import BASELINE_LOST, Allotment, Decision, StoppingRule
 from harness.runner.experiment.trial import Arm, Key, Settings, Trial
 from harness.runner.progress import Observer
 from harness.stats.planning import MIN_ROUNDS
 from harness.store.journal import Event
-
-MEMORY_SHARE = 0.8
-"""Of the free memory, the most that live workers may be expected to take."""
 
 
 class Sitting:
@@ -67,7 +63,8 @@ class Sitting:
                 return self.measurements
             taking = [arm for arm in arms if arm.key in decision.allotments]
             shared = [arm for arm in taking if arm.role != "subject"]
-            parts = cut_into_parts([arm for arm in taking if arm.role == "subject"], shared, self._bytes)
+            subjects = [arm for arm in taking if arm.role == "subject"]
+            parts = cut_into_parts(subjects, shared, rooms(taking, self._history))
             for number, part in enumerate(parts, 1):
                 trial = self.measurements.next_trial
                 names = {"trial": trial, "part": number, "parts": len(parts)}
@@ -179,9 +176,8 @@ class Sitting:
         self.measurements.note(entry)
         return entry
 
-    def _bytes(self, arm: Arm) -> int:
-        """Return the memory that a worker needs: what it was seen to need, else what is expected."""
-        return self.measurements.arm(arm.key).peak_bytes or arm.expected_bytes
+    def _history(self, arm: Arm) -> ArmHistory:
+        return self.measurements.arm(arm.key)
 
 
 def _start_order(arms: Sequence[Arm], seed: str, number: int) -> list[Arm]:
@@ -193,22 +189,3 @@ def _start_order(arms: Sequence[Arm], seed: str, number: int) -> list[Arm]:
 
 def _is_due(one: Trial, allotment: Allotment) -> bool:
     return one.rounds < MIN_ROUNDS or (one.rounds < allotment.blocks and one.timed_s < allotment.seconds)
-
-
-def cut_into_parts(
-    arms: Sequence[Arm], shared: Sequence[Arm], needs: Callable[[Arm], int]
-) -> list[list[Arm]]:
-    """Split arms that do not fit into memory together into parts, each with the `shared` arms too.
-
-    `needs` returns the bytes that an arm's worker takes. A part has at least one arm of its own.
-    """
-    room = psutil.virtual_memory().available * MEMORY_SHARE - sum(map(needs, shared))
-    parts: list[list[Arm]] = []
-    left = 0.0
-    for arm in arms:
-        if not parts or needs(arm) > left:
-            parts.append([*shared])
-            left = room
-        parts[-1].append(arm)
-        left -= needs(arm)
-    return parts or ([[*shared]] if shared else [])

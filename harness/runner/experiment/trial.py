@@ -24,6 +24,8 @@ Choice = tuple[str, Mapping[str, Any]]
 
 BYTES_EMPTY, TIMES_ARTIFACT = 400_000_000, 3
 """Memory expected of a worker that was never seen: its libraries, and a multiple of the Artifact's size."""
+DEVICE_BYTES_EMPTY = 600_000_000
+"""Device memory expected beside the Artifact: that of a CUDA context with its libraries (a rule of thumb)."""
 BEAT_S = 5.0
 """During its evaluation a worker reports this often that it is alive."""
 
@@ -59,6 +61,11 @@ class Arm:
     def expected_bytes(self) -> int:
         """Memory expected of its worker before one was seen."""
         return (BYTES_EMPTY + TIMES_ARTIFACT * self.artifact.payload_bytes) * self.replicas
+
+    @property
+    def expected_device_bytes(self) -> int:
+        """Device memory expected of its worker before one was seen."""
+        return (DEVICE_BYTES_EMPTY + TIMES_ARTIFACT * self.artifact.payload_bytes) * self.replicas
 
     def message(self, seed: int, trial: int, timeout_s: float) -> dict[str, Any]:
         """Return what a measuring worker is told (workers/measure.py), ready for JSON."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from harness.artifacts.artifact import read_artifact
+from harness.devices.probes import open_probe
 from harness.errors import HarnessError
 from harness.formats.target import Target
 from harness.measure.blocks import set_aside_garbage, slow_down
@@ -51,7 +52,8 @@ class Trial:
         self.load_on: Load | None = None
         self.data = read_evaluation_data(Path(spec["data"]))
         self.pool: list[tuple[Any, ...]] = []
-        self.meter = PhaseMeter()
+        self.device = open_probe(self.target.device)
+        self.meter = PhaseMeter(device=self.device)
         self.session: Session | None = None
         self.calls: list[Callable[[], Any]] = []
         self.audits = [cls() for cls in AUDITS.values()]
@@ -73,6 +75,7 @@ class Trial:
             import_s=import_s,
             rss_empty_bytes=phase.rss_end_bytes,
             pss_empty_bytes=phase.pss_bytes,
+            device_empty_bytes=phase.device_bytes,
             clock_ns=cost_ns(self.clock),
         )
 
@@ -94,7 +97,7 @@ class Trial:
         loaded = self.meter.end()
         family = family_pids()
         loaded = with_children(loaded, [pid for pid in family if pid != os.getpid()])
-        self.meter = PhaseMeter(family)
+        self.meter = PhaseMeter(family, device=self.device)
         self.meter.begin("first call")
         start = time.perf_counter()
         assert self.session is not None  # noqa: S101
@@ -107,7 +110,7 @@ class Trial:
         set_aside_garbage()
         first = self.meter.end()
         self.meter.begin("steady")
-        self.probe = Probe(os.getpid(), self.target.cores or None)
+        self.probe = Probe(os.getpid(), self.target.cores or None, self.target.threads, self.device)
         self.threads = ThreadMeter(family)
         self.channel.emit(
             "loaded",
@@ -119,15 +122,18 @@ class Trial:
 
     def warm(self, message: Message) -> None:
         """Call until times are steady; decide how many calls make a Block; inject the arm's slow-down."""
+        self.device.resume()
         self.load_on = self._load(message)
         warmth = self.load_on.warm()
         if wait_ns := round(self.spec["slowdown"] * warmth.sample_s * self.target.batch * 1e9):
             self.calls = slow_down(self.calls, wait_ns, self.clock)
             self.load_on = self._load(message)
             warmth = self.load_on.warm()
+        rested = self._rest()
+        self.device.pause()
         self.channel.emit(
             "warm",
-            rested=self._rest(),
+            rested=rested,
             calls=warmth.calls,
             seconds=warmth.seconds,
             steady=warmth.steady,
