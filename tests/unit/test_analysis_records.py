@@ -335,9 +335,10 @@ def test_the_last_answer_to_the_quality_set_counts(story: Story) -> None:
     story.quality([1, 1, 1])
     tables = assemble(story.events, INFO)
     assert tables.cells[0].quality == 1.0
-    assert tables.scores["cell_id"] == ["c"] * 3
-    np.testing.assert_array_equal(tables.scores["sample"], [0, 1, 2])
-    np.testing.assert_array_equal(tables.scores["score"], [1, 1, 1])
+    (scores,) = tables.by_name()["scores"]
+    assert scores["cell_id"] == ["c"] * 3
+    np.testing.assert_array_equal(scores["sample"], [0, 1, 2])
+    np.testing.assert_array_equal(scores["score"], [1, 1, 1])
 
 
 def test_two_sessions_add_up_and_lie_one_after_the_other(story: Story) -> None:
@@ -400,7 +401,7 @@ def test_times_add_up_over_all_arms(story: Story) -> None:
 def test_an_empty_journal_gives_empty_tables() -> None:
     tables = assemble([], INFO)
     assert (tables.cells, tables.blocks, tables.times.wall_s) == ([], [], 0.0)
-    assert len(tables.calls["call_ns"]) == 0
+    assert [list(tables.by_name()[name]) for name in ("calls", "scores")] == [[], []]
 
 
 def test_tables_are_what_the_store_takes(story: Story, tmp_path: Any) -> None:
