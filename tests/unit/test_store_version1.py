@@ -42,6 +42,7 @@ def test_columns_and_values_have_the_names_of_today(run):
 
 def test_its_other_tables_are_read(run):
     assert set(run.blocks["arm"]) == {"subject", "baseline", "control"}
+    assert set(run.blocks["sitting"]) == {f"{run.info.run_id}/{run.records[0].group_id}"}
     assert (run.blocks["samples"] == run.blocks["calls"]).all()  # batch 1
     assert len(run.scores) == 3675 and run.scores["sample"].max() == 524
     found = Calls(run)

@@ -4,9 +4,9 @@ Of two arms, the one that was first more often so far now starts later. If a Tri
 arms, the second starts them in the reverse order of the first. Other arms may take part in between (parts) or
 no longer take part: only Trials that two arms share count for them.
 
-These demands are met, and the counts of two arms then differ by at most 1, unless they form a circle (a before
-b, b before c, c before a). That takes arms that are divided into parts anew. The largest imbalance then counts
-most, and later Trials restore the balance.
+These demands are met, and the counts of two arms then differ by at most 1, unless they form a circle (a
+before b, b before c, c before a). That takes arms that are divided into parts anew. The largest imbalance
+then counts most, and later Trials restore the balance.
 """
 
 from __future__ import annotations
