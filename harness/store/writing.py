@@ -55,6 +55,8 @@ def _table(rows: Rows, schema: Any) -> Any:
 
 def write_run(folder: Path, info: RunInfo, tables: Mapping[str, Rows]) -> None:
     """Write all tables and, last, `run.json` into `folder`, which exists. Raises StoreError."""
+    for left in folder.glob(".*.parquet.*.tmp"):  # a process was killed while it wrote
+        left.unlink()
     for name in TABLES:
         write_table(folder, name, tables.get(name, ()))
     write_atomic(folder / "run.json", info.model_dump_json(indent=1).encode())

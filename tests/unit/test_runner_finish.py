@@ -82,7 +82,10 @@ def test_an_unfinished_run_is_finished_from_its_file_alone(tmp_path: Path) -> No
     assert [{**event, "place": tuple(event.get("place", ()))} for event in known] == [
         {"place": (), **event} for event in events
     ]
-    found = Calls(load(finish_run(tmp_path / "r.partial", INFO, known).folder))
+    (tmp_path / "r.partial" / ".calls.parquet.123.tmp").write_bytes(b"half of it")  # a process was killed
+    run = load(finish_run(tmp_path / "r.partial", INFO, known).folder)
+    assert not list(run.folder.glob(".*"))
+    found = Calls(run)
     np.testing.assert_array_equal(found["c1", "subject"], made["c1", "subject"])
 
 
