@@ -328,6 +328,15 @@ def test_a_baseline_that_fails_twice_is_left_out_and_the_others_go_on() -> None:
     assert trials(bench) == [["a", "base", "control"], ["a"]]
 
 
+def test_a_control_is_not_started_again_where_its_baseline_failed_twice() -> None:
+    bench = Bench()
+    bench.about = {"base": {"dies": "load"}, "control": {"dies": "load"}}
+    bench.trial("base", "control", "a")
+    assert {who: bench.did("start").count(who) for who in ("base", "control", "a")} == {
+        "base": 2, "control": 1, "a": 1,
+    }  # fmt: skip
+
+
 def test_a_baseline_that_timed_a_block_in_this_trial_or_a_subject_is_not_started_again() -> None:
     bench = Bench()
     bench.about = {"base": {"dies": "block 1"}, "a": {"dies": "load"}}

@@ -149,11 +149,12 @@ class Sitting:
                 one.load()
 
     def _start_again(self, live: list[Trial], number: int) -> None:
-        """Start the lost arms once more, beside the others, which wait."""
+        """Start the lost arms once more, beside the others, which wait; no control without its baseline."""
         lost, self._lost = self._lost, []
-        for arm in lost:
-            self._record("trial-again", cell_id=arm.id, arm=arm.role, trial=number)
-        self._start_and_load(lost, number, live)
+        for arm in sorted(lost, key=lambda arm: arm.role):
+            if arm.role == "baseline" or arm.id not in self.measurements.failed:
+                self._record("trial-again", cell_id=arm.id, arm=arm.role, trial=number)
+                self._start_and_load([arm], number, live)
 
     def _time_blocks(self, live: list[Trial], number: int, allotments: Mapping[Key, Allotment]) -> None:
         """Time one Block of each arm a round, until each has used up its Allotment."""
