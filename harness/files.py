@@ -8,29 +8,39 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to a temporary file and rename it to `path`: a crash leaves the old file or the new one.
-
-    Raises OSError when the disk is full or the folder cannot be written; the temporary file is removed then.
-    """
+    """Write `data` as `replacing` does; a device or a pipe is written directly."""
     if not path.name:  # "" and "/"
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists() and not (path.is_file() or path.is_dir()):  # a device or a pipe, which must stay one
         path.write_bytes(data)
         return
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a temporary file, and rename it to `path` in the end: a crash leaves the old file or the new one.
+
+    Raises OSError when the disk is full or the folder cannot be written. After any error the temporary file
+    is removed.
+    """
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with staged.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         staged.replace(path)
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             staged.unlink()
         raise

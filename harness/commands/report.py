@@ -93,7 +93,7 @@ def unfinished(folder: Path) -> Iterator[Run]:
     beginning = began(folder, events)
     if beginning is None:
         raise StoreError(f"{folder} is not the folder of a Run")
-    info, tables = complete(beginning, events, "interrupted")
+    info, tables = complete(folder, beginning, events, "interrupted")
     with tempfile.TemporaryDirectory(prefix="harness-report-") as place:
         if (folder / "logs").is_dir():
             shutil.copytree(folder / "logs", Path(place) / "logs")

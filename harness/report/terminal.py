@@ -44,10 +44,13 @@ class Tables:
             title = Text(place(board.group), style="bold")
             title.append(f"  {conditions(board.group)}", style="dim not bold")
             yield title
+            said = [_sentence(answer.parts) for answer in answers(board)]
+            if board.baseline is None:
+                yield from said  # why there are no speed-ups
             if board.rows:
                 yield _table(board, options.max_width)
-            for said in answers(board):
-                yield _sentence(said.parts)
+            if board.baseline is not None:
+                yield from said
             for row in board.off:
                 yield _off(row)
             if few := _few_threads(board):

@@ -1,6 +1,7 @@
 """The journal of a Run in progress: one JSON line per event, written at once.
 
-It survives a crash, a kill and a full disk; `--resume` and the report of an unfinished Run read it.
+It survives a crash, a kill and a full disk; `--resume` and the report of an unfinished Run read it. Timed
+calls and scores stay in the file: memory holds a summary of them, and `read_array` reads them again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.errors import StoreError
+from harness.store.arrays import unpack
 from harness.store.writing import write_atomic
 
 try:
@@ -24,13 +29,18 @@ FILE, BALLAST = "journal.jsonl", ".ballast"
 BALLAST_BYTES = 4_000_000
 """Reserved disk space; it is freed when the disk is full, so that the last Block still fits."""
 
+ARRAYS = ("calls_ns", "scores")
+"""Fields of events that are not kept in memory: they grow with the calls timed and the samples evaluated."""
+PLACE = "place"
+"""Field of an event in memory that lacks its arrays: where its line starts in the journal, and its length."""
+
 Event = dict[str, Any]
 
 
 class Journal:
     """Appends events. Each is passed to the system at once; `sync` protects them from a power cut.
 
-    Only one process can have a Run's journal open. New events are added to `events` too.
+    Only one process can have a Run's journal open. New events are added to `events` too, without arrays.
     """
 
     def __init__(self, folder: Path, events: list[Event] | None = None) -> None:
@@ -52,7 +62,10 @@ class Journal:
             raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
 
     def append(self, event: str, **content: Any) -> Event:
-        """Write one event. If the disk is full, save it in the reserve and raise StoreError."""
+        """Write one event; return it without arrays.
+
+        If the disk is full, save it in the reserve and raise StoreError.
+        """
         entry = {"event": event, "at": round(time.time(), 3), **content}
         line = json.dumps(entry, default=str).encode() + b"\n"
         try:
@@ -63,8 +76,8 @@ class Journal:
                 f"cannot write {self.path}: {error.strerror or error}. What was measured is kept; "
                 "free space on the disk, then continue with --resume"
             ) from error
-        self.events.append(entry)
-        return entry
+        self.events.append(_kept(entry, self._file.tell() - len(line), len(line)))
+        return self.events[-1]
 
     def sync(self) -> None:
         """Protect all events from a power cut."""
@@ -119,23 +132,65 @@ class Journal:
 
 
 def read_journal(folder: Path) -> list[Event]:
-    """Read all complete events; torn lines are skipped. Raises StoreError when there is no journal."""
+    """Read all complete events, without arrays; torn lines are skipped.
+
+    Raises StoreError when there is no journal.
+    """
     path = folder / FILE
     events: list[Event] = []
+    start = 0
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with path.open("rb") as file:
             for line in file:
                 with contextlib.suppress(ValueError):
                     event = json.loads(line)
                     if isinstance(event, dict) and "event" in event:
-                        events.append(event)
+                        events.append(_kept(event, start, len(line)))
+                start += len(line)
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
     return events
 
 
+def read_array(folder: Path, event: Event, name: str) -> NDArray[Any]:
+    """Read the array `name` of a kept event from the journal. Raises StoreError."""
+    path, (start, length) = folder / FILE, event[PLACE]
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return unpack(json.loads(file.read(length))[name])
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"cannot read {path} at byte {start}: {error}") from error
+
+
+def summarized(event: Event) -> Event:
+    """Return the event of a Block with a summary in place of its calls; other events as they are.
+
+    The summary: `calls`, their number, and their `median_s`, `mean_s`, `min_s` and `max_s` in seconds.
+    """
+    if "calls_ns" not in event:
+        return event
+    seconds = unpack(event["calls_ns"]) / 1e9
+    return {
+        **{name: value for name, value in event.items() if name != "calls_ns"},
+        "calls": seconds.size,
+        "median_s": float(np.median(seconds)),
+        "mean_s": float(seconds.mean()),
+        "min_s": float(seconds.min()),
+        "max_s": float(seconds.max()),
+    }
+
+
+def _kept(event: Event, start: int, length: int) -> Event:
+    """Return what is kept in memory of an event, whose line has this place in the journal."""
+    if not any(name in event for name in ARRAYS):
+        return event
+    kept = {name: value for name, value in summarized(event).items() if name not in ARRAYS}
+    return {**kept, PLACE: (start, length)}
+
+
 def write_log(folder: Path, events: list[Event]) -> None:
     """Write `log.jsonl`: the journal without the arrays, which are in the Run's tables."""
-    bulky = ("calls_ns", "scores", "evidence")
+    bulky = (*ARRAYS, PLACE, "evidence")
     lines = (json.dumps({k: v for k, v in event.items() if k not in bulky}, default=str) for event in events)
     write_atomic(folder / "log.jsonl", ("\n".join(lines) + "\n").encode())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,17 +55,24 @@ class Run:
     @cached_property
     def blocks(self) -> pd.DataFrame:
         """One Block a row."""
-        return read_table(self.folder, "blocks", self.info.schema_version)
+        return self._with_sittings(read_table(self.folder, "blocks", self.info.schema_version))
 
     @cached_property
     def calls(self) -> pd.DataFrame:
         """One timed call a row."""
-        return read_table(self.folder, "calls", self.info.schema_version)
+        return self._with_sittings(read_table(self.folder, "calls", self.info.schema_version))
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """One sample of the evaluation a row."""
         return read_table(self.folder, "scores", self.info.schema_version)
+
+    def _with_sittings(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Fill in the sittings of an older Run, which does not name them: it had one for each Group."""
+        if rows["sitting"].isna().any():
+            groups = {record.cell_id: f"{self.info.run_id}/{record.group_id}" for record in self.records}
+            rows["sitting"] = rows["sitting"].fillna(rows["cell_id"].map(groups))
+        return rows
 
 
 def read_table(folder: Path, name: str, version: int = SCHEMA_VERSION) -> pd.DataFrame:
@@ -108,33 +116,68 @@ def _file(folder: Path, name: str, version: int) -> Iterator[Path]:
         raise StoreError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
 
 
-def read_calls(run: Run) -> dict[tuple[str, str], list[NDArray[np.int64]]]:
-    """Read the timed calls alone: by (cell_id, arm) one array of nanoseconds per Trial, in order.
+class Calls(Mapping[tuple[str, str], list[NDArray[np.int64]]]):
+    """The timed calls of a Run, by (cell_id, arm): one array of nanoseconds per Trial, in order.
 
-    Takes much less memory than the whole table of calls: names are kept once, not once per call. Raises
-    StoreError.
+    An arm's calls are read when they are asked for, so that a Run may be larger than the memory; those of the
+    last two arms are kept. Raises StoreError, also when an arm is read.
     """
-    import pyarrow.parquet as pq
 
-    names = ["cell_id", "arm"]
-    with _file(run.folder, "calls", run.info.schema_version) as path:
-        wanted = [*names, "trial", "call_ns"]
-        table = pq.read_table(path, columns=wanted, read_dictionary=names, partitioning=None)
-        table = table.combine_chunks().unify_dictionaries()
-        trials, calls = (table.column(name).to_numpy() for name in ("trial", "call_ns"))
-        cell, arm = (_codes(table.column(name)) for name in names)
-    if not len(calls):
-        return {}
-    keys = cell[0].astype(np.int64) * (len(arm[1]) + 1) + arm[0]
-    keys = keys * (int(trials.max()) + 1) + trials
-    order = np.argsort(keys, kind="stable")
-    cuts = np.flatnonzero(np.diff(keys[order])) + 1
-    found: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
-    for part in np.split(order, cuts):
-        kind = arm[1][arm[0][part[0]]]
-        kind = version1.value("arm", kind) if run.info.schema_version == 1 else kind
-        found.setdefault((cell[1][cell[0][part[0]]], kind), []).append(calls[part])
-    return found
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._recent = lru_cache(maxsize=2)(self._read)
+        self._places: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
+        names = ["cell_id", "arm"]
+        with self._open(names) as file:
+            for number in range(file.num_row_groups):
+                table = file.read_row_group(number, columns=names).unify_dictionaries()
+                if not table.num_rows:
+                    continue
+                cell, arm = (_codes(table.column(name)) for name in names)
+                changes = np.flatnonzero(np.diff(cell[0]) | np.diff(arm[0])) + 1
+                for start, end in pairwise([0, *changes.tolist(), table.num_rows]):
+                    self._add((cell[1][cell[0][start]], arm[1][arm[0][start]]), (number, start, end))
+
+    def _add(self, key: tuple[str, str], place: tuple[int, int, int]) -> None:
+        """Note consecutive rows of an arm: their row group, the first row, and the row after the last."""
+        kind = version1.value("arm", key[1]) if self._run.info.schema_version == 1 else key[1]
+        self._places.setdefault((key[0], kind), []).append(place)
+
+    def __getitem__(self, key: tuple[str, str]) -> list[NDArray[np.int64]]:
+        """Return the calls of an arm."""
+        return self._recent(key)
+
+    def _read(self, key: tuple[str, str]) -> list[NDArray[np.int64]]:
+        import pyarrow as pa
+
+        places = self._places[key]
+        with self._open([]) as file:
+            trial = [name for name in ("sitting", "trial") if name in file.schema_arrow.names]
+            parts = [
+                file.read_row_group(number, columns=[*trial, "call_ns"]).slice(start, end - start)
+                for number, start, end in places
+            ]
+            calls = pa.concat_tables(parts).to_pandas().groupby(trial, dropna=False)["call_ns"]
+            return [part.to_numpy() for _, part in calls]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Return the arms."""
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        """Return the number of arms."""
+        return len(self._places)
+
+    @contextmanager
+    def _open(self, names: list[str]) -> Iterator[Any]:
+        """Open the table; columns in `names` are read as codes."""
+        import pyarrow.parquet as pq
+
+        with (
+            _file(self._run.folder, "calls", self._run.info.schema_version) as path,
+            pq.ParquetFile(path, read_dictionary=names) as file,
+        ):
+            yield file
 
 
 def _codes(column: Any) -> tuple[NDArray[np.int64], list[str]]:

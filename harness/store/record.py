@@ -180,6 +180,9 @@ class Record:
     audit_reasons: list[str] = column("why an audit failed, with the audit's name", default=list)
 
 
+SITTING = "the sitting (Run and Group); Blocks of different sittings were not interleaved"
+
+
 @dataclass(kw_only=True)
 class Block:
     """Consecutive timed calls of one arm, with noise evidence. One row of `blocks.parquet`."""
@@ -201,6 +204,7 @@ class Block:
     statistics: Json | None = column("what the scenario reports of the Block: arrival rate, utilization …")
     tags: list[str] = column("kinds of noise seen in this Block", default=list)
     evidence: Json | None = column("noise counters, see measure/evidence.py")
+    sitting: str | None = column(SITTING)
 
 
 @dataclass(kw_only=True)
@@ -212,6 +216,7 @@ class Call:
     trial: int = key("the Trial, from 0")
     call_ns: int = key("duration in nanoseconds")
     round: int | None = column("round of the Trial")
+    sitting: str | None = column(SITTING)
 
 
 @dataclass(kw_only=True)

@@ -1,7 +1,9 @@
 """Whatever a Cell does, it fails alone: with its stage, its reason and a log that is there."""
 
 import pytest
-from bench import EAGER, INPUT, ORT, Bench, needs_two_cores
+from bench import EAGER, INPUT, ONE_THREAD, ORT, Bench, needs_two_cores
+
+from harness.analysis.compare.comparison import compare
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +50,27 @@ def test_bad_cells_fail_alone(bench: Bench) -> None:
         assert "\n" not in row["reason"]
         assert (run.folder / row["log"]).stat().st_size > 0, key
         assert row["reason"] in out, key
+
+
+@pytest.mark.alone  # counts the Trials that load did not truncate
+def test_a_baseline_that_is_killed_once_costs_nothing_and_one_that_always_is_says_so_first(
+    bench: Bench,
+) -> None:
+    suite = bench.suite({"once": "is_killed_once", "always": "is_killed"}, {**EAGER, **ORT}, **ONE_THREAD)
+    out = bench.harness("run", str(suite), code=4)
+    bench.assert_all_gone()
+    run = bench.run()
+    once, always = ([each for each in compare(run) if each.model == name] for name in ("once", "always"))
+    assert {(each.technique, each.trials, each.speedup_method) for each in once} == {
+        ("eager", 2, None), ("ort", 2, "t over 2 paired Trials"),
+    }  # fmt: skip
+    told = [text for each in run.records if each.model == "once" for text in each.warnings]
+    assert sum("Trial 1 was started twice (load)" in text for text in told) == 1
+    assert [(each.technique, each.speedup) for each in always] == [("ort", None)]
+    lines = [line.strip() for line in out.splitlines()]
+    title = next(number for number, line in enumerate(lines) if line.startswith("always · one by one"))
+    assert lines[title + 1].startswith("There are no speed-ups: the baseline, eager, failed (load): ")
+    assert "SIGKILL" in lines[title + 1]
 
 
 def test_where_every_cell_fails_the_run_says_so(bench: Bench) -> None:

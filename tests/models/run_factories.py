@@ -76,6 +76,17 @@ def is_killed() -> nn.Module:
     return Misbehaving(lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
+def is_killed_once() -> nn.Module:
+    def act() -> None:
+        try:
+            Path("was killed").touch(exist_ok=False)
+        except FileExistsError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return Misbehaving(act)
+
+
 class Remembers(nn.Module):
     """Where it is measured, looks up earlier outputs; works honestly in the process that builds."""
 

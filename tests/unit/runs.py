@@ -116,7 +116,7 @@ def _samples(blocks: list[dict[str, Any]]) -> dict[str, Any]:
     calls = [block.pop("call_s") for block in blocks]
     columns: dict[str, Any] = {
         name: [value for b, c in zip(blocks, calls, strict=True) for value in [b[name]] * len(c)]
-        for name in ("cell_id", "arm", "trial", "round")
+        for name in ("cell_id", "arm", "trial", "round", "sitting")
     }
     return columns | {"call_ns": (np.concatenate([np.zeros(0), *calls]) * 1e9).astype(np.int64)}
 
@@ -322,6 +322,7 @@ def _blocks(
                     "max_s": float(call_s.max()),
                     "tags": ["steal"] if index == 3 else [],
                     "evidence": json.dumps({"wall_s": float(call_s.sum()), "steal_s": 0.0}),
+                    "sitting": f"7f3a91c2/{_hash(group, '')}",
                     "call_s": call_s,
                 }
             )

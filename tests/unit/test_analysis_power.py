@@ -34,7 +34,7 @@ def experiment(seed: int, trials: int = 6, between: float = 0.002, effects: dict
         for name, effect in {"baseline": 0.0, "control": 0.0, **(effects or EFFECTS)}.items():
             noise = between * rng.standard_normal() + 0.005 * rng.standard_normal(10)
             arms[name] = (range(10), 0.01 * (1 + effect) * np.exp(noise))
-        made.add(trial, arms, timed_s=1.0, wall_s=10.0)
+        made.add(("s", trial), arms, timed_s=1.0, wall_s=10.0)
     return made
 
 
@@ -176,8 +176,8 @@ def test_a_comparison_takes_its_three_arms_share_of_the_wall_time():
 
 def test_a_prefix_has_two_trials_at_least_and_equal_ones_stand_once():
     one = experiment(0, trials=3)
-    assert sorted(one.first(0.25).timed_s) == list(range(MIN_TRIALS))
-    assert all(set(timing.seconds) == {0, 1} for timing in one.first(0.25).timings.values())
+    assert sorted(one.first(0.25).timed_s) == [("s", number) for number in range(MIN_TRIALS)]
+    assert all(set(timing.seconds) == {("s", 0), ("s", 1)} for timing in one.first(0.25).timings.values())
     assert [prefix.trials for prefix in summarize([one], EFFECTS, 0.02)] == [2, 3]
 
 

@@ -249,6 +249,37 @@ def test_memory_over_an_empty_worker_is_taken_trial_by_trial(story: Story) -> No
     assert record.pss_bytes == 50 and record.pss_load_bytes == 50
 
 
+def test_trials_of_two_sittings_are_different_trials_though_they_have_the_same_number(story: Story) -> None:
+    story.cell()
+    for sitting, empty, calls in (("r/first", 10, [1_000] * 20), ("r/second", 200, [3_000] * 60)):
+        began = len(story.events)
+        story.start()
+        story.block(calls)
+        story.end(steady=phase(300))
+        for event in story.events[began:]:
+            event["sitting"] = sitting
+        story.events[began]["rss_empty_bytes"] = empty
+    record = story.record()
+    assert (record.trials, record.blocks, record.calls) == (2, 2, 80)
+    assert record.latency_mean_s == pytest.approx(2e-6)  # each Trial has the same weight
+    assert record.over_empty_steady_bytes == (290 + 100) / 2
+    assert [block["sitting"] for block in assemble(story.events, INFO).blocks] == ["r/first", "r/second"]
+
+
+def test_a_worker_that_was_started_twice_is_told_as_such(story: Story) -> None:
+    story.cell(arm="baseline")
+    names = {"cell_id": "c", "arm": "baseline", "trial": 1}
+    story.add("trial-failed", **names, stage="load", reason="out of memory", blocks=0)
+    story.add("trial-again", **names)
+    story.block([1_000] * 20, arm="baseline", trial=1)
+    assert story.record().warnings == ["Trial 2 was started twice (load): out of memory"]
+    story.add("trial-failed", **names, stage="measure", reason="killed", blocks=1)
+    assert story.record().warnings == [
+        "Trial 2 was started twice (load): out of memory",
+        "Trial 2 ended early (measure): killed",
+    ]
+
+
 def test_a_worker_that_grew_smaller_needs_nothing_more(story: Story) -> None:
     story.cell()
     story.start()
@@ -367,9 +398,10 @@ def test_the_last_answer_to_the_quality_set_counts(story: Story) -> None:
     story.quality([1, 1, 1])
     tables = assemble(story.events, INFO)
     assert tables.cells[0].quality == 1.0
-    assert tables.scores["cell_id"] == ["c"] * 3
-    np.testing.assert_array_equal(tables.scores["sample"], [0, 1, 2])
-    np.testing.assert_array_equal(tables.scores["score"], [1, 1, 1])
+    (scores,) = tables.by_name()["scores"]
+    assert scores["cell_id"] == ["c"] * 3
+    np.testing.assert_array_equal(scores["sample"], [0, 1, 2])
+    np.testing.assert_array_equal(scores["score"], [1, 1, 1])
 
 
 def test_two_sessions_add_up_and_lie_one_after_the_other(story: Story) -> None:
@@ -432,7 +464,7 @@ def test_times_add_up_over_all_arms(story: Story) -> None:
 def test_an_empty_journal_gives_empty_tables() -> None:
     tables = assemble([], INFO)
     assert (tables.cells, tables.blocks, tables.times.wall_s) == ([], [], 0.0)
-    assert len(tables.calls["call_ns"]) == 0
+    assert [list(tables.by_name()[name]) for name in ("calls", "scores")] == [[], []]
 
 
 def test_tables_are_what_the_store_takes(story: Story, tmp_path: Any) -> None:

@@ -67,7 +67,12 @@ def test_says_that_quality_was_not_measured(tmp_path):
 
 def test_without_baseline_or_measurement_it_claims_nothing(tmp_path):
     failed = vary("eager", status="failed", reason="boom")
-    assert said(tmp_path, failed) == ["The baseline has no figures here, so there are no speed-ups."]
+    why = "There are no speed-ups: the baseline, `eager`, failed (build): boom."
+    assert said(tmp_path, failed) == [why]
+    (board,) = boards(make_run(tmp_path / "c", (Group(),), vary("eager", audit="failed")))
+    assert [s.plain() for s in answers(board)] == [
+        "There are no speed-ups: the baseline, `eager`, failed its audit: no reason recorded."
+    ]
     nothing = (Technique("eager", status="skipped", reason="no GPU"),)
     (board,) = boards(make_run(tmp_path / "b", (Group(),), nothing))
     assert [s.plain() for s in answers(board)] == ["Nothing was measured here."]

@@ -181,11 +181,11 @@ def test_whole_experiments_are_read_and_one_begun_twice_counts_once():
         trial(2, 0, 3.0),
     ]
     first, second = read_experiments(events, "g")
-    assert set(first.timings["baseline"].seconds) == {0, 1}
-    assert set(second.timings["control"].seconds) == {0, 1}
-    assert second.timings["control"].seconds[1].tolist() == [2.0, 2.0]
-    assert second.timed_s == {0: 1.5, 1: 1.5}
-    assert second.wall_s == {0: 9.0, 1: 9.0}
+    assert set(first.timings["baseline"].seconds) == {("0", 0), ("0", 1)}
+    assert set(second.timings["control"].seconds) == {("1", 0), ("1", 1)}
+    assert second.timings["control"].seconds["1", 1].tolist() == [2.0, 2.0]
+    assert second.timed_s == {("1", 0): 1.5, ("1", 1): 1.5}
+    assert second.wall_s == {("1", 0): 9.0, ("1", 1): 9.0}
 
 
 def test_the_estimate_stands_apart_from_the_counts_and_says_how_far_experiments_differ(capsys, monkeypatch):
@@ -198,7 +198,7 @@ def test_the_estimate_stands_apart_from_the_counts_and_says_how_far_experiments_
                 name: (range(4), np.exp(spread * rng.standard_normal(4))) for name in ("baseline", "control")
             }
             arms |= {name: (range(4), np.exp(spread * rng.standard_normal(4))) for name in arms_for([0.02])}
-            one.add(number, arms, timed_s=1.0, wall_s=2.0)
+            one.add(("s", number), arms, timed_s=1.0, wall_s=2.0)
         made.append(one)
     for fixed in (True, False):
         _show({"ours": (2, summarize(made, arms_for([0.02]), 0.02, fixed=fixed))}, Terminal())

@@ -17,7 +17,7 @@ from harness.report.drawing.palette import FAMILIES, ROLES, family_of
 from harness.report.drawing.svg import drawn, inlined
 from harness.report.figures.distribution import spread_of
 from harness.report.figures.registry import figures
-from harness.store.reading import read_calls
+from harness.store.reading import Calls
 
 NAMES = [figure.name for figure in figures()]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -195,7 +195,7 @@ def cell(tmp_path, name="int8-static", **columns):
     run = make_run(tmp_path / "run", (Group(),), vary("int8-static", columns=columns), peaks=PEAKS)
     found = boards(run)[0]
     row = next(row for row in found.rows if row.technique == name)
-    return cell_view(row, found, by_arm(run.blocks), read_calls(run), run.info.peaks)
+    return cell_view(row, found, by_arm(run.blocks), Calls(run), run.info.peaks)
 
 
 def drawing(name, subject, of="cell"):
@@ -250,7 +250,7 @@ def test_percentiles_are_marked_only_where_enough_was_timed_and_trials_count_the
 def test_axes_name_what_was_timed(tmp_path):
     run = make_run(tmp_path / "run", (Group(scenario="server"),), TECHNIQUES[:3])
     found = boards(run)[0]
-    view = cell_view(found.rows[0], found, by_arm(run.blocks), read_calls(run))
+    view = cell_view(found.rows[0], found, by_arm(run.blocks), Calls(run))
     assert any(
         w.startswith("latency of one query since it was due, µs")
         for w in words(drawing("distribution", view))

@@ -6,8 +6,9 @@ import io
 from dataclasses import replace
 
 import pytest
+from pages import whole
 from rich.console import Console
-from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
+from runs import GROUPS, TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
 from harness.report.markdown import summary
 from harness.report.terminal import Tables
@@ -125,3 +126,13 @@ def test_odd_runs_are_told_too(tmp_path, kind):
         assert text.strip()
         assert "nan" not in text.lower().split()
         assert "None" not in text
+
+
+def test_a_group_without_its_baseline_says_why_before_anything_else(tmp_path):
+    run = make_run(tmp_path / "run", GROUPS[:1], vary("eager", status="failed", reason="out of memory."))
+    why = "There are no speed-ups: the baseline, eager, failed (build): out of memory."
+    lines = [line.strip() for line in shown(run).splitlines() if line.strip()]
+    assert lines[1] == why  # line 0 names the Group
+    assert shown(run).count("out of memory") == 1
+    board = next(p for path, p in whole(tmp_path / "site", [run]).items() if path.startswith("boards/"))
+    assert 0 < board.text.index(why) < board.text.index("Leaderboard of")  # the table's caption

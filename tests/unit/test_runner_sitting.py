@@ -1,5 +1,6 @@
 """Sittings, with Trials that only pretend: which arm runs when, which is left out, which one is evaluated."""
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,18 +46,20 @@ class Fake:
         record: Callable[..., Any],
         block_s: float = 0.05,
         dies: str = "",
+        times: int = 10**6,
         error: BaseException | None = None,
     ) -> None:
         self.world, self.arm, self.block_s, self.dies = world, arm, block_s, dies
         self.record = partial(record, cell_id=arm.id, arm=arm.role, trial=number)
         self.error = error or WorkerError("died")
+        self.times = times
         self.rounds, self.timed_s, self.stage = 0, 0.0, "start"
         self.ended = ""
 
     def _happen(self, what: str) -> None:
         assert self.world.busy is None, f"{self.world.busy} is running"
         self.world.happened.append((what, title(self.arm)))
-        if what == self.dies:
+        if what == self.dies and self.world.happened.count((what, title(self.arm))) <= self.times:
             raise self.error
 
     def launch(self) -> None:
@@ -142,7 +145,8 @@ class Bench:
         return self.sitting.measurements
 
     def trial(self, *names: str, number: int = 0) -> None:
-        made = arms(*names)
+        made = self.sitting.start_order(arms(*names), number)
+        self.sitting._record("trial-start", trial=number, arms=[arm.key for arm in made])
         allotments = {arm.key: self.allotments.get(title(arm), self.allotment) for arm in made}
         self.sitting.run_trial(made, number, allotments)
 
@@ -189,14 +193,45 @@ def test_order_differs_between_rounds_and_trials_and_follows_from_the_seed() -> 
 
 
 def test_who_starts_first_is_balanced_and_another_in_each_run() -> None:
-    def starts(salt: str, number: int) -> list[str]:
-        bench = Bench(key=salt)
-        bench.trial(*NAMES, number=number)
-        return bench.did("start")
+    def starts(key: str) -> list[list[str]]:
+        bench = Bench(key=key)
+        for number in range(4):
+            bench.trial(*NAMES, number=number)
+        return np.reshape(bench.did("start"), (4, len(NAMES))).tolist()
 
-    assert starts("run", 1) == starts("run", 0)[::-1]
-    assert starts("run", 3) == starts("run", 2)[::-1] != starts("run", 1)
-    assert starts("run", 0) != starts("other", 0)
+    first, second, third, fourth = starts("run")
+    assert second == first[::-1]
+    assert fourth == third[::-1] != second
+    assert first != starts("other")[0]
+
+
+def test_each_starts_first_equally_often_where_memory_splits_the_arms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = 3.5 * arms("a")[0].expected_bytes / parts.MEMORY_SHARE
+    monkeypatch.setattr(parts, "free_memory_bytes", lambda host: free)
+    bench = Bench(trials=4)
+    rule = stopping_rule(Measure(trials=4, max_time=0.4))
+    bench.sitting.measure(arms("base", "control", "a", "b"), rule)
+    orders = np.reshape(bench.did("start"), (8, 3)).tolist()
+    assert [bench.sitting.measurements.start_orders[number][0][0] for number in range(8)] == [
+        {"control": "base"}.get(order[0], order[0]) for order in orders
+    ]
+    for subject in ("a", "b"):
+        mine = [order for order in orders if subject in order]
+        assert len(mine) == 4
+        assert sum(order.index("base") < order.index(subject) for order in mine) == 2
+    assert sum(order.index("base") < order.index("control") for order in orders) == 4
+
+
+def test_a_resumed_sitting_continues_the_balance_of_the_start_orders() -> None:
+    whole, again = Bench(), Bench()
+    for number in range(2):
+        whole.trial(*NAMES, number=number)
+    again.trial(*NAMES)
+    again.sitting.measurements = Measurements("g", json.loads(json.dumps(again.events)))
+    again.trial(*NAMES, number=1)
+    assert again.did("start") == whole.did("start")
 
 
 def test_a_process_that_cannot_be_started_is_one_arms_failure_and_not_the_runs() -> None:
@@ -259,6 +294,54 @@ def test_one_that_never_timed_a_block_is_not_started_again(step: str, again: boo
     bench.about["b"] = {"dies": step}
     bench.trial(*NAMES)
     assert bench.measurements.failed == (set() if again else {"b"})
+
+
+@pytest.mark.parametrize("who", ["base", "control"])
+@pytest.mark.parametrize("step", ["start", "ready", "load", "block 0"])
+def test_a_baseline_or_control_that_fails_once_before_its_first_block_starts_once_more(
+    who: str, step: str
+) -> None:
+    bench = Bench()
+    bench.about[who] = {"dies": step, "times": 1}
+    made = bench.sitting.measure(arms("base", "control", "a"), stopping_rule(Measure(trials=2, max_time=0.4)))
+    assert [one["event"] for one in bench.events if "again" in one["event"] or "failed" in one["event"]] == [
+        "trial-failed", "trial-again",
+    ]  # fmt: skip
+    for other in (("base", "control"), ("a", "subject")):
+        assert ratio(made, ("base", "baseline"), other).method == "t over 2 paired Trials"
+    assert made.failed == set()
+    key = ("base", "baseline" if who == "base" else "control")
+    assert (made.arm(key).failures, made.arm(key).attempts) == (0, 2)
+    assert made.start_orders[0][-1] == key  # it started last in truth, and so comes first the next time
+    assert made.start_orders[1][0] == key
+
+
+def test_a_baseline_that_fails_twice_is_left_out_and_the_others_go_on() -> None:
+    bench = Bench()
+    bench.about["base"] = {"dies": "load"}
+    bench.sitting.measure(arms("base", "control", "a"), stopping_rule(Measure(trials=2, max_time=0.4)))
+    assert [e["event"] for e in bench.events if e.get("arm") == "baseline"] == [
+        "trial-failed", "trial-again", "trial-failed",
+    ]  # fmt: skip
+    assert bench.measurements.failed == {"base"}
+    assert trials(bench) == [["a", "base", "control"], ["a"]]
+
+
+def test_a_control_is_not_started_again_where_its_baseline_failed_twice() -> None:
+    bench = Bench()
+    bench.about = {"base": {"dies": "load"}, "control": {"dies": "load"}}
+    bench.trial("base", "control", "a")
+    assert {who: bench.did("start").count(who) for who in ("base", "control", "a")} == {
+        "base": 2, "control": 1, "a": 1,
+    }  # fmt: skip
+
+
+def test_a_baseline_that_timed_a_block_in_this_trial_or_a_subject_is_not_started_again() -> None:
+    bench = Bench()
+    bench.about = {"base": {"dies": "block 1"}, "a": {"dies": "load"}}
+    bench.trial("base", "control", "a", "b")
+    assert not [event for event in bench.events if event["event"] == "trial-again"]
+    assert sorted(bench.did("start")) == ["a", "b", "base", "control"]
 
 
 def test_a_control_that_dies_does_not_fail_the_baseline() -> None:

@@ -6,10 +6,20 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.errors import StoreError
-from harness.store.journal import BALLAST, BALLAST_BYTES, FILE, Journal, read_journal, write_log
+from harness.store.arrays import pack
+from harness.store.journal import (
+    BALLAST,
+    BALLAST_BYTES,
+    FILE,
+    Journal,
+    read_array,
+    read_journal,
+    write_log,
+)
 
 
 def texts(folder: Path) -> list[str]:
@@ -26,6 +36,35 @@ def test_events_come_back_in_order_with_their_time(tmp_path: Path) -> None:
     assert events[0] == first
     assert events[0]["at"] > 1.7e9
     assert [event["text"] for event in events] == ['"quoted"\nlines ☃', "b"]
+
+
+def test_timed_calls_stay_in_the_file_and_a_summary_in_memory(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    scores = pack(np.array([1.0, 0.5], np.float32))
+    kept = [
+        journal.append("block", trial=1, calls_ns=pack(np.array([4_000, 1_000, 2_000, 9_000]))),
+        journal.append("notice", text="☃ between"),
+        journal.append("evaluation", scores=scores),
+    ]
+    journal.close()
+    with (tmp_path / FILE).open("ab") as file:
+        file.write(b'{"event": "block", "calls_ns": {"torn')
+    again = Journal(tmp_path, read_journal(tmp_path))
+    kept.append(again.append("block", trial=2, calls_ns=pack(np.array([7_000]))))
+    again.close()
+    for events in (kept, again.events, read_journal(tmp_path)):
+        assert not any(name in event for event in events for name in ("calls_ns", "scores"))
+        summary = {"calls": 4, "median_s": 3e-6, "mean_s": 4e-6, "min_s": 1e-6, "max_s": 9e-6}
+        assert {name: events[0][name] for name in summary} == pytest.approx(summary)
+        assert read_array(tmp_path, events[0], "calls_ns").tolist() == [4_000, 1_000, 2_000, 9_000]
+        assert read_array(tmp_path, events[2], "scores").tolist() == [1.0, 0.5]
+        assert read_array(tmp_path, events[3], "calls_ns").tolist() == [7_000]
+    write_log(tmp_path, kept)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[0].keys() == {"event", "at", "trial", "calls", "median_s", "mean_s", "min_s", "max_s"}
+    (tmp_path / FILE).write_bytes(b"x" * 10)
+    with pytest.raises(StoreError, match=r"cannot read .*journal\.jsonl at byte 0"):
+        read_array(tmp_path, kept[0], "calls_ns")
 
 
 def test_an_event_is_on_disk_as_soon_as_it_is_appended(tmp_path: Path) -> None:

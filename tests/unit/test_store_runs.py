@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.store.info import Commit, GroupInfo, RunInfo, Times
-from harness.store.reading import Run, find, load, read_calls, read_info, read_table
+from harness.store.reading import Calls, Run, find, load, read_info, read_table
 from harness.store.record import Block, Record
 from harness.store.schema import SCHEMA_VERSION, TABLES, arrow_schema, columns, documentation
 from harness.store.writing import publish, remove_empty_files, write_atomic, write_run, write_table
@@ -83,6 +83,7 @@ def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
         "trial": [0, 0, 1],
         "round": [0, 1, 0],
         "call_ns": [1, 2, 3],
+        "sitting": ["abc/g"] * 3,
     }
     write_run(tmp_path, content, {"cells": cells, "calls": calls})
     run = load(tmp_path)
@@ -227,7 +228,7 @@ def test_another_table_in_its_place_and_a_folder_are_damage(tmp_path: Path) -> N
         with pytest.raises(StoreError, match=rf"{name}\.parquet is damaged: it is a folder"):
             read_table(folder, name)
     with pytest.raises(StoreError, match=r"calls\.parquet is damaged: it is a folder"):
-        read_calls(Run(folder, info()))
+        Calls(Run(folder, info()))
 
 
 def test_runs_are_found_oldest_first_and_damaged_and_unfinished_ones_are_left_out(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from harness.report.exports.tables import as_csv
 from harness.report.markdown import summary
 from harness.runner.run.resume import began
 from harness.store import version1
-from harness.store.reading import find, load, read_calls
+from harness.store.reading import Calls, find, load
 
 FOLDER = Path(__file__).parent / "version1"
 
@@ -42,9 +42,10 @@ def test_columns_and_values_have_the_names_of_today(run):
 
 def test_its_other_tables_are_read(run):
     assert set(run.blocks["arm"]) == {"subject", "baseline", "control"}
+    assert set(run.blocks["sitting"]) == {f"{run.info.run_id}/{run.records[0].group_id}"}
     assert (run.blocks["samples"] == run.blocks["calls"]).all()  # batch 1
     assert len(run.scores) == 3675 and run.scores["sample"].max() == 524
-    found = read_calls(run)
+    found = Calls(run)
     assert sum(part.size for parts in found.values() for part in parts) == len(run.calls) == 2819
     assert {arm for _, arm in found} == set(run.calls["arm"]) == {"subject", "baseline", "control"}
 

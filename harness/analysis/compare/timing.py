@@ -25,16 +25,18 @@ TRUNCATED = 0.25
 Floats = NDArray[np.float64]
 Timings = dict[tuple[str, str], "Timing"]
 """By (cell_id, arm)."""
+TrialKey = tuple[str, int]
+"""A Trial: the key of its sitting, and its number there. Other sittings have Trials of the same numbers."""
 
 
 @dataclass
 class Timing:
     """One arm's Blocks: by Trial, seconds per sample and the Blocks' rounds."""
 
-    seconds: dict[int, Floats] = field(default_factory=dict)
-    rounds: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    seconds: dict[TrialKey, Floats] = field(default_factory=dict)
+    rounds: dict[TrialKey, NDArray[np.int64]] = field(default_factory=dict)
 
-    def of(self, trials: Collection[int]) -> Timing:
+    def of(self, trials: Collection[TrialKey]) -> Timing:
         """Return the Trials that are among `trials`."""
         kept = [trial for trial in self.seconds if trial in trials]
         return Timing({t: self.seconds[t] for t in kept}, {t: self.rounds[t] for t in kept})
@@ -53,12 +55,15 @@ def timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> Timings:
     said = pd.to_numeric(known["seconds_per_sample"]) if "seconds_per_sample" in known else np.nan
     known["seconds"] = np.where(pd.isna(said), computed, said)
     known = known[np.isfinite(known["seconds"]) & (known["seconds"] > 0)]
-    known = known.drop_duplicates(["cell_id", "arm", "trial", "round"])
+    known["sitting"] = known["sitting"].fillna("") if "sitting" in known else ""
+    names = ["cell_id", "arm", "sitting", "trial"]
+    known = known.drop_duplicates([*names, "round"])
     arms: Timings = {}
-    for (cell_id, arm, trial), part in known.groupby(["cell_id", "arm", "trial"], sort=True):
+    for (cell_id, arm, sitting, trial), part in known.groupby(names, sort=True):
         timing = arms.setdefault((str(cell_id), str(arm)), Timing())
-        timing.seconds[int(trial)] = part["seconds"].to_numpy(dtype=np.float64)
-        timing.rounds[int(trial)] = part["round"].to_numpy(dtype=np.int64)
+        key = str(sitting), int(trial)
+        timing.seconds[key] = part["seconds"].to_numpy(dtype=np.float64)
+        timing.rounds[key] = part["round"].to_numpy(dtype=np.int64)
     for timing in arms.values():
         _leave_out_truncated(timing)
     return arms
@@ -68,12 +73,15 @@ def _leave_out_truncated(timing: Timing) -> None:
     """Drop truncated Trials, which ended early (a dead worker, Ctrl-C) with far fewer Blocks than others.
 
     Every Trial has the same weight, so a truncated one would count as much as a whole one. As many Blocks as
-    in a pilot Trial are enough: later Trials may be planned to be several times as long.
+    in a pilot Trial are enough: later Trials may be planned to be several times as long. The others are those
+    of the same sitting.
     """
-    usual = float(np.median([part.size for part in timing.seconds.values()]))
-    enough = min(TRUNCATED * usual, PILOT_BLOCKS)
-    for trial in [t for t, part in timing.seconds.items() if part.size < enough]:
-        del timing.seconds[trial], timing.rounds[trial]
+    sizes = {trial: part.size for trial, part in timing.seconds.items()}
+    for sitting in {trial[0] for trial in sizes}:
+        mine = {trial: size for trial, size in sizes.items() if trial[0] == sitting}
+        enough = min(TRUNCATED * float(np.median(list(mine.values()))), PILOT_BLOCKS)
+        for trial in [trial for trial, size in mine.items() if size < enough]:
+            del timing.seconds[trial], timing.rounds[trial]
 
 
 def interleaved(baseline: Timing, candidate: Timing) -> tuple[Timing, Timing]:

@@ -20,7 +20,7 @@ from itertools import permutations
 import numpy as np
 
 from harness.analysis.compare.comparison import judge
-from harness.analysis.compare.timing import Timing, noise_floor, ratio_of
+from harness.analysis.compare.timing import Timing, TrialKey, noise_floor, ratio_of
 from harness.analysis.noise_study.relabelling import Relabelling, relabel
 from harness.stats.multiple import p_value
 from harness.stats.paired import proportion
@@ -43,11 +43,11 @@ class Experiment:
     """Timings by arm (baseline, control, candidates); by Trial, timed seconds of an arm, and wall seconds."""
 
     timings: dict[str, Timing] = field(default_factory=dict)
-    timed_s: dict[int, float] = field(default_factory=dict)
-    wall_s: dict[int, float] = field(default_factory=dict)
+    timed_s: dict[TrialKey, float] = field(default_factory=dict)
+    wall_s: dict[TrialKey, float] = field(default_factory=dict)
 
     def add(
-        self, trial: int, arms: Mapping[str, tuple[Sequence[int], Sequence[float]]], **took: float
+        self, trial: TrialKey, arms: Mapping[str, tuple[Sequence[int], Sequence[float]]], **took: float
     ) -> None:
         """Add one Trial: each arm's rounds and seconds per sample; it took `timed_s` and `wall_s`."""
         for name, (rounds, seconds) in arms.items():

@@ -5,7 +5,7 @@ baseline, control and candidate is arbitrary. With new labels for each pair of T
 can be labelled in 6^6 ways, and each is as likely as the measured one. So the share of relabellings that the
 report's rule calls changed is, on average over experiments, the share of comparisons that it calls changed
 (as in a permutation test, the Trials are given). Two Trials share their labels, since the second starts its
-workers in the reverse order of the first (runner/experiment/sitting.py).
+workers in the reverse order of the first (runner/experiment/start_order.py).
 
 A slow-down is computed, not measured: it lengthens every call of the candidate by exactly its share. Nothing
 is known about hours in which no experiment ran: more experiments, in more hours, give better estimates.
@@ -67,7 +67,7 @@ def relabel(
         return None
     rng = np.random.default_rng(0)
     count = max(RELABELLINGS // len(known), MIN_RELABELLINGS)
-    seen = [bars(logs, draw(trials, len(alike), count, rng)) for trials, logs in known]
+    seen = [bars(logs, draw(len(logs), len(alike), count, rng)) for logs in known]
     needed = np.concatenate([bar + error for bar, error in seen])
     return Relabelling(
         experiments=len(known),
@@ -77,10 +77,8 @@ def relabel(
     )
 
 
-def log_ratios(
-    experiment: Mapping[str, Timing], alike: Sequence[str]
-) -> tuple[NDArray[np.int64], Floats] | None:
-    """Return the Trials that all arms `alike` have, at least two, and their log-ratios (Trial, arm, arm).
+def log_ratios(experiment: Mapping[str, Timing], alike: Sequence[str]) -> Floats | None:
+    """Return the log-ratios (Trial, arm, arm) of the Trials that all arms `alike` have; None below two.
 
     An entry is the logarithm of how much faster the second arm was than the first in this Trial.
     """
@@ -96,14 +94,14 @@ def log_ratios(
             if ratio is None:
                 return None
             logs[place, i, j] = math.log(ratio.estimate)
-    return np.asarray(common, dtype=np.int64), logs
+    return logs
 
 
-def draw(trials: NDArray[np.int64], arms: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def draw(trials: int, arms: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw baseline, control and candidate: (relabelling, Trial, 3); Trials 2n and 2n + 1 get the same."""
     ways = np.array(list(permutations(range(arms), 3)))
-    _, pair = np.unique(trials // 2, return_inverse=True)
-    chosen: NDArray[np.int64] = ways[rng.integers(len(ways), size=(count, int(pair.max()) + 1))][:, pair]
+    pair = np.arange(trials) // 2
+    chosen: NDArray[np.int64] = ways[rng.integers(len(ways), size=(count, int(pair[-1]) + 1))][:, pair]
     return chosen
 
 

@@ -1,11 +1,13 @@
-"""From events to the tables of Blocks, calls and scores, and to the shares of the wall time."""
+"""From events to the tables of Blocks, calls and scores, and to the shares of the wall time.
+
+Timed calls and scores are read when they are needed, some at a time, since all together may not fit into
+memory.
+"""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,26 +15,28 @@ from numpy.typing import NDArray
 
 from harness.store.arrays import unpack
 from harness.store.info import Times
+from harness.store.journal import summarized
 from harness.store.record import Block
 from harness.store.schema import values
 
-Event = Mapping[str, Any]
+Event = dict[str, Any]
 Arm = tuple[str, str]  # cell_id, arm
+Kinds = dict[str, list[Event]]
+"""The events of one arm by kind."""
+Arrays = Callable[[Event, str], NDArray[Any]]
+"""Returns an array of an event by name: ``calls_ns`` or ``scores``."""
+CHUNK = 2**18
+"""Calls that are written at a time."""
 
 
-@dataclass
-class ArmEvents:
-    """The events of one arm by kind, and the durations of its calls in nanoseconds, an array per Block."""
-
-    by_kind: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
-    calls: list[NDArray[np.int64]] = field(default_factory=list)
+def in_event(event: Event, name: str) -> NDArray[Any]:
+    """Return an array that the event itself holds."""
+    return unpack(event[name])
 
 
-def block_row(
-    event: Event, calls: NDArray[np.int64], session_start_ns: int, shift_s: float
-) -> dict[str, Any]:
+def block_row(event: Event, session_start_ns: int, shift_s: float) -> dict[str, Any]:
     """Return the row of a `Block`; its session began `shift_s` after the Run."""
-    seconds = calls / 1e9
+    event = summarized(event)
     block = Block(
         cell_id=event["cell_id"],
         arm=event["arm"],
@@ -41,48 +45,50 @@ def block_row(
         order=event["order"],
         start_s=shift_s + (event["start_ns"] - session_start_ns) / 1e9,
         duration_s=event["duration_ns"] / 1e9,
-        calls=len(calls),
+        calls=event["calls"],
         samples=event["samples"],
-        median_s=float(np.median(seconds)),
-        mean_s=float(seconds.mean()),
-        min_s=float(seconds.min()),
-        max_s=float(seconds.max()),
+        median_s=event["median_s"],
+        mean_s=event["mean_s"],
+        min_s=event["min_s"],
+        max_s=event["max_s"],
         seconds_per_sample=event.get("seconds_per_sample"),
         statistics=json.dumps(event.get("statistics", {})),
         tags=event["tags"],
         evidence=json.dumps(event["evidence"]),
+        sitting=event.get("sitting"),
     )
     return values(block)
 
 
-def calls_columns(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
-    """Return the columns of `calls.parquet`: every timed call of every arm."""
-    columns: dict[str, list[Any]] = {name: [] for name in ("cell_id", "arm", "trial", "round", "call_ns")}
-    for (cell_id, kind), arm in arms.items():
-        for block, calls in zip(arm.by_kind["block"], arm.calls, strict=True):
-            size = len(calls)
-            columns["cell_id"] += [cell_id] * size
-            columns["arm"] += [kind] * size
-            columns["trial"].append(np.full(size, block["trial"], np.int64))
-            columns["round"].append(np.full(size, block["round"], np.int64))
-            columns["call_ns"].append(calls)
-    numbers = ("trial", "round", "call_ns")
-    empty = np.zeros(0, np.int64)
-    return {n: np.concatenate([empty, *v]) if n in numbers else v for n, v in columns.items()}
+def calls_columns(arms: Mapping[Arm, Kinds], arrays: Arrays) -> Iterator[dict[str, Any]]:
+    """Yield the columns of `calls.parquet`, every timed call, for some Blocks at a time, arm by arm."""
+    blocks: list[Event] = []
+    calls = 0
+    for block in (block for kinds in arms.values() for block in kinds["block"]):
+        blocks.append(block)
+        calls += summarized(block)["calls"]
+        if calls >= CHUNK:
+            yield _calls(blocks, arrays)
+            blocks, calls = [], 0
+    if blocks:
+        yield _calls(blocks, arrays)
 
 
-def scores_columns(arms: dict[Arm, ArmEvents]) -> dict[str, Any]:
-    """Return the columns of `scores.parquet`: each sample's score in the last evaluation of each arm."""
-    cells: list[str] = []
-    samples: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    scores: list[NDArray[np.float64]] = [np.zeros(0)]
-    for (cell_id, _), arm in arms.items():
-        for event in arm.by_kind["evaluation"][-1:]:
-            found = unpack(event["scores"])
-            cells += [cell_id] * len(found)
-            samples.append(np.arange(len(found)))
-            scores.append(found.astype(np.float64))
-    return {"cell_id": cells, "sample": np.concatenate(samples), "score": np.concatenate(scores)}
+def _calls(blocks: list[Event], arrays: Arrays) -> dict[str, Any]:
+    """Return the columns of `calls.parquet` for these Blocks."""
+    calls = [arrays(block, "calls_ns") for block in blocks]
+    sizes = [part.size for part in calls]
+    names = ("cell_id", "arm", "trial", "round", "sitting")
+    columns = {name: np.repeat([block.get(name) for block in blocks], sizes) for name in names}
+    return {**columns, "call_ns": np.concatenate(calls)}
+
+
+def scores_columns(arms: Mapping[Arm, Kinds], arrays: Arrays) -> Iterator[dict[str, Any]]:
+    """Yield the columns of `scores.parquet`, each sample's score in the last evaluation, arm by arm."""
+    for (cell_id, _), kinds in arms.items():
+        for event in kinds["evaluation"][-1:]:
+            scores = arrays(event, "scores").astype(np.float64)
+            yield {"cell_id": [cell_id] * scores.size, "sample": np.arange(scores.size), "score": scores}
 
 
 def times(events: Iterable[Event]) -> Times:

@@ -1,9 +1,9 @@
-"""From a Run's events to its tables: Records, Blocks, calls, scores. Pure; reads no files."""
+"""From a Run's events to its tables: Records, Blocks, calls, scores."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from harness.analysis.records.arms import (
     Arm,
-    ArmEvents,
+    Arrays,
     Event,
+    Kinds,
     block_row,
     calls_columns,
+    in_event,
     scores_columns,
     times,
 )
@@ -27,13 +29,14 @@ from harness.analysis.records.columns import (
     device_warnings,
     load_warnings,
     median,
+    trial_of,
 )
 from harness.analysis.records.roofline import Peaks, add_roofline, faster_than_peak, peaks_of
 from harness.analysis.records.threads import add_threads, thread_budget, thread_warnings
 from harness.stats.paired import mean_interval, proportion
 from harness.stats.quantiles import mixture
-from harness.store.arrays import unpack
 from harness.store.info import RunInfo, Times
+from harness.store.journal import summarized
 from harness.store.record import Record
 from harness.store.schema import record_of
 from harness.units import POINTS
@@ -41,23 +44,28 @@ from harness.units import POINTS
 
 @dataclass
 class Tables:
-    """The Run's tables for `store.writing.write_run`, and its wall time by activity."""
+    """The Run's Records and Blocks, its wall time by activity; the events of each arm, and their arrays."""
 
     cells: list[Record]
     blocks: list[dict[str, Any]]
-    calls: dict[str, Any]
-    scores: dict[str, Any]
     times: Times
+    arms: Mapping[Arm, Kinds]
+    arrays: Arrays
 
     def by_name(self) -> dict[str, Any]:
-        """Return the tables by name."""
-        return {"cells": self.cells, "blocks": self.blocks, "calls": self.calls, "scores": self.scores}
+        """Return the tables by name for `write_run`, which reads calls and scores while it writes."""
+        calls, scores = calls_columns(self.arms, self.arrays), scores_columns(self.arms, self.arrays)
+        return {"cells": self.cells, "blocks": self.blocks, "calls": calls, "scores": scores}
 
 
-def assemble(events: Iterable[Event], info: RunInfo) -> Tables:
-    """Make all tables of a Run, finished or not, from its journal."""
+def assemble(events: Sequence[Event], info: RunInfo, arrays: Arrays | None = in_event) -> Tables:
+    """Make all tables of a Run, finished or not, from its journal.
+
+    `arrays` reads timed calls and scores, of one arm after the other. None: percentiles and quality stay
+    empty.
+    """
     records: dict[str, Record] = {}
-    arms: dict[Arm, ArmEvents] = defaultdict(ArmEvents)
+    arms: dict[Arm, Kinds] = defaultdict(lambda: defaultdict(list))
     blocks: list[dict[str, Any]] = []
     session_start, shift_s, first_at = 0, 0.0, None
     for event in events:
@@ -75,18 +83,18 @@ def assemble(events: Iterable[Event], info: RunInfo) -> Tables:
         elif kind == "cell-failed":
             _fail(records[event["cell_id"]], event["stage"], event["reason"], event["log"])
         elif "arm" in event:
-            arm = arms[event["cell_id"], event["arm"]]
-            arm.by_kind[kind].append(event)
+            arms[event["cell_id"], event["arm"]][kind].append(event)
             if kind == "block":
-                calls = unpack(event["calls_ns"])
-                arm.calls.append(calls)
-                blocks.append(block_row(event, calls, session_start, shift_s))
-    finished = _finished(records.values(), arms, info, peaks_of(events))
-    return Tables(finished, blocks, calls_columns(arms), scores_columns(arms), times(events))
+                blocks.append(block_row(event, session_start, shift_s))
+    finished = _finished(records.values(), arms, info, arrays)
+    peaks = peaks_of(events)
+    for record in (record for record in finished if record.status == "measured"):
+        _add_judged(record, arms[record.cell_id, record.arm], peaks)
+    return Tables(finished, blocks, times(events), arms, arrays or in_event)
 
 
 def _finished(
-    records: Iterable[Record], arms: dict[Arm, ArmEvents], info: RunInfo, peaks: Sequence[Peaks]
+    records: Iterable[Record], arms: Mapping[Arm, Kinds], info: RunInfo, arrays: Arrays | None
 ) -> list[Record]:
     """Return a Record for each arm of each Cell."""
     found = []
@@ -95,21 +103,19 @@ def _finished(
         for kind in kinds:
             record = replace(planned, arm=kind, warnings=list(planned.warnings))
             if (planned.cell_id, kind) in arms:
-                _add_measured(record, arms[planned.cell_id, kind], info)
-            if record.status == "measured":
-                _add_judged(record, arms[planned.cell_id, kind], peaks)
+                _add_measured(record, arms[planned.cell_id, kind], info, arrays)
             if record.status == "pending":
                 record.status, record.reason = "skipped", "the Run ended before this Cell was measured"
             found.append(record)
     return found
 
 
-def _add_judged(record: Record, arm: ArmEvents, peaks: Sequence[Peaks]) -> None:
+def _add_judged(record: Record, kinds: Kinds, peaks: Sequence[Peaks]) -> None:
     """Fill the columns that compare the measurement with the machine's peaks, and the audits."""
     add_roofline(record, peaks)
-    told = [finding for event in arm.by_kind["evaluation"][-1:] for finding in event.get("audits", ())]
+    told = [finding for event in kinds["evaluation"][-1:] for finding in event.get("audits", ())]
     finding = faster_than_peak(record, peaks)
-    add_audits(record, [*told, finding, thread_budget(record, arm.by_kind["memory"])])
+    add_audits(record, [*told, finding, thread_budget(record, kinds["memory"])])
     if "note" in finding:
         record.warnings.append(finding["note"])
 
@@ -119,8 +125,7 @@ def _fail(record: Record, stage: str, reason: str, log: str | None) -> None:
     record.log = f"logs/{log}" if log else None
 
 
-def _add_measured(record: Record, arm: ArmEvents, info: RunInfo) -> None:
-    kinds = arm.by_kind
+def _add_measured(record: Record, kinds: Kinds, info: RunInfo, arrays: Arrays | None) -> None:
     failures = kinds["trial-failed"]
     log = f"{record.cell_id}.log"
     if not kinds["block"]:
@@ -128,27 +133,42 @@ def _add_measured(record: Record, arm: ArmEvents, info: RunInfo) -> None:
             _fail(record, failures[-1]["stage"], failures[-1]["reason"], log)
         return
     record.status, record.reason, record.log = "measured", None, f"logs/{log}"
-    _add_speed(record, arm)
+    _add_speed(record, kinds["block"])
+    if arrays is not None:
+        _add_distribution(record, kinds["block"], arrays)
+        _add_quality(record, kinds["evaluation"], arrays)
     add_load(record, kinds["block"], kinds["warm"])
     add_threads(record, kinds["block"])
     _add_plan(record, kinds)
     _add_start(record, kinds)
     add_memory(record, kinds)
-    _add_quality(record, kinds["evaluation"])
     record.warnings = _warnings(record, kinds, info)
 
 
-def _add_speed(record: Record, arm: ArmEvents) -> None:
-    trials = _by_trial(arm)
-    seconds = [np.concatenate(calls) / 1e9 for calls, _, _ in trials]
-    record.latency_mean_s = float(np.mean([part.mean() for part in seconds]))
-    record.latency_min_s = float(min(part.min() for part in seconds))
+def _add_speed(record: Record, blocks: Sequence[Event]) -> None:
+    """Fill what follows from the summaries of the Blocks."""
+    trials = [list(map(summarized, trial)) for trial in _by_trial(blocks)]
+    timed_s = [sum(block["duration_ns"] for block in trial) / 1e9 for trial in trials]
+    samples = [sum(block["samples"] for block in trial) for trial in trials]
+    sizes = [[block["calls"] for block in trial] for trial in trials]
+    means = [[block["mean_s"] for block in trial] for trial in trials]
+    of_trials = [np.average(mean, weights=size) for mean, size in zip(means, sizes, strict=True)]
+    record.latency_mean_s = float(np.mean(of_trials))
+    record.latency_min_s = min(block["min_s"] for trial in trials for block in trial)
+    record.calls = sum(map(sum, sizes))
+    record.blocks, record.trials = len(blocks), len(trials)
+    record.throughput_samples_per_s = float(np.mean(np.divide(samples, timed_s)))
+    record.measured_s = sum(timed_s)
+    if record.flops_per_sample:
+        record.achieved_flop_per_s = record.flops_per_sample * record.throughput_samples_per_s
+
+
+def _add_distribution(record: Record, blocks: Sequence[Event], arrays: Arrays) -> None:
+    """Fill what only the single calls tell: their deviation and percentiles."""
+    seconds = [
+        np.concatenate([arrays(block, "calls_ns") for block in trial]) / 1e9 for trial in _by_trial(blocks)
+    ]
     record.latency_std_s = _deviation(seconds)
-    record.calls = sum(part.size for part in seconds)
-    record.blocks = len(arm.by_kind["block"])
-    record.trials = len(trials)
-    record.throughput_samples_per_s = float(np.mean([samples / timed_s for _, samples, timed_s in trials]))
-    record.measured_s = sum(timed_s for _, _, timed_s in trials)
     p50, p90, p95, p99 = mixture(seconds, [0.5, 0.9, 0.95, 0.99])
     record.latency_p50_s = p50.value if p50.allowed else None
     record.latency_p90_s = p90.value if p90.allowed else None
@@ -156,17 +176,13 @@ def _add_speed(record: Record, arm: ArmEvents) -> None:
     record.latency_p99_s = p99.value if p99.allowed else None
     if p99.allowed and np.isfinite(p99.upper):
         record.latency_p99_upper_s = p99.upper
-    if record.flops_per_sample:
-        record.achieved_flop_per_s = record.flops_per_sample * record.throughput_samples_per_s
 
 
-def _by_trial(arm: ArmEvents) -> list[tuple[list[NDArray[np.int64]], int, float]]:
-    """Return for each Trial its Blocks' calls in ns, its samples and its timed seconds."""
-    found: dict[int, tuple[list[NDArray[np.int64]], int, float]] = {}
-    for block, calls in zip(arm.by_kind["block"], arm.calls, strict=True):
-        before, samples, timed_s = found.get(block["trial"], ([], 0, 0.0))
-        seconds = block["duration_ns"] / 1e9
-        found[block["trial"]] = ([*before, calls], samples + block["samples"], timed_s + seconds)
+def _by_trial(blocks: Sequence[Event]) -> list[list[Event]]:
+    """Return the Blocks of each Trial."""
+    found: dict[tuple[str | None, int], list[Event]] = defaultdict(list)
+    for block in blocks:
+        found[trial_of(block)].append(block)
     return list(found.values())
 
 
@@ -199,11 +215,11 @@ def _add_plan(record: Record, kinds: dict[str, list[Event]]) -> None:
     record.planned_trials = plan.get("trials")
 
 
-def _add_quality(record: Record, events: list[Event]) -> None:
+def _add_quality(record: Record, events: list[Event], arrays: Arrays) -> None:
     if not events:
         return
     last = events[-1]
-    scores = unpack(last["scores"]).astype(np.float64)
+    scores = arrays(last, "scores").astype(np.float64)
     record.quality, record.quality_low, record.quality_high = mean_with_interval(
         scores, shares=last["unit"] == POINTS
     )
@@ -227,10 +243,14 @@ def mean_with_interval(scores: NDArray[np.float64], *, shares: bool = True) -> t
 
 def _warnings(record: Record, kinds: dict[str, list[Event]], info: RunInfo) -> list[str]:
     """Return what a reader must know about a measured Record."""
-    found = [
-        f"Trial {event['trial'] + 1} ended early ({event['stage']}): {event['reason']}"
-        for event in kinds["trial-failed"]
-    ]
+    found = []
+    again = [trial_of(event) for event in kinds["trial-again"]]
+    for event in kinds["trial-failed"]:
+        how = "ended early"
+        if (trial := trial_of(event)) in again:  # a second failure ended it
+            again.remove(trial)
+            how = "was started twice"
+        found.append(f"Trial {event['trial'] + 1} {how} ({event['stage']}): {event['reason']}")
     if record.steady is False:
         limit = info.settings.get("warmup_time")
         found.append(f"calls had not become steady after {limit} s of warm-up")

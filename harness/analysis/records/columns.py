@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.analysis.records.arms import Event
 from harness.measure.device import MEMORY_SOURCES
-from harness.store.arrays import unpack
+from harness.store.journal import summarized
 from harness.store.record import Record
 from harness.store.schema import columns
 
@@ -100,7 +100,7 @@ def add_load(record: Record, blocks: Sequence[Event], warm: Sequence[Event]) -> 
 def _average(blocks: Sequence[Event], name: str) -> float | None:
     """Return the mean of a statistic over the Blocks that have it, weighted by calls."""
     known = [
-        (found[name], unpack(block["calls_ns"]).size)
+        (found[name], summarized(block)["calls"])
         for block in blocks
         if (found := _statistics(block)).get(name) is not None
     ]
@@ -148,16 +148,16 @@ def add_memory(record: Record, kinds: Mapping[str, Sequence[Event]]) -> None:
     What a phase needs beyond the empty worker is computed Trial by Trial, since empty workers differ. With
     replicas all processes count, minus one empty worker.
     """
-    empty = {event["trial"]: event["rss_empty_bytes"] for event in kinds["ready"]}
+    empty = {trial_of(event): event["rss_empty_bytes"] for event in kinds["ready"]}
     record.rss_empty_bytes = _bytes(empty.values())
     record.pss_empty_bytes = _bytes(event.get("pss_empty_bytes") for event in kinds["ready"])
     for phase, (event_name, name) in PHASES.items():
         events = kinds[event_name]
         peak = _bytes(event[name]["peak_rss_bytes"] for event in events)
         over = (
-            max(event[name]["peak_rss_bytes"] - empty[event["trial"]], 0)
+            max(event[name]["peak_rss_bytes"] - empty[trial_of(event)], 0)
             for event in events
-            if event["trial"] in empty
+            if trial_of(event) in empty
         )
         pss = _bytes(event[name]["pss_bytes"] for event in events)
         device = _bytes(event[name].get("device_bytes") for event in events)
@@ -175,6 +175,11 @@ def device_warnings(record: Record) -> list[str]:
     """Return how far the figures of device memory can be trusted."""
     sources = (record.device_memory_source or "driver").split(", ")
     return [f"device memory: {MEMORY_SOURCES[name]}" for name in sources if name != "driver"]
+
+
+def trial_of(event: Event) -> tuple[str | None, int]:
+    """Return what tells a Trial from all others: its sitting, and its number there."""
+    return event.get("sitting"), event["trial"]
 
 
 def _bytes(values: Iterable[float | None]) -> int | None:

@@ -53,7 +53,7 @@ def answers(board: Board) -> list[Sentence]:
     if not board.rows:
         return [sentence("Nothing was measured here.")]
     if board.baseline is None:
-        return [sentence("The baseline has no figures here, so there are no speed-ups.")]
+        return [_no_baseline(board)]
     if len(board.rows) == 1:
         return [sentence("Only the baseline was measured, so there is nothing to compare.")]
     return [_fastest(board), *_smallest(board), *_beyond(board)]
@@ -125,6 +125,18 @@ def trust(info: RunInfo) -> str:
     if info.times.wall_s <= 0:
         return "no time was recorded"
     return f"measured {info.times.measured_share:.0%} of {say_seconds(info.times.wall_s)}".replace("%", " %")
+
+
+def _no_baseline(board: Board) -> Sentence:
+    """Return why there are no speed-ups."""
+    gone = [*board.left_out, *board.off]
+    row = next((row for row in gone if row.cell_id == board.group.baseline), None)
+    if row is None:
+        return sentence("There are no speed-ups: the baseline has no figures here.")
+    why = {"failed": f"failed ({row.stage}): {row.reason}", "skipped": f"was skipped: {row.reason}"}
+    audit = f"failed its audit: {'; '.join(row.audit_reasons or ['no reason recorded'])}"
+    end = f", {why.get(row.status, audit)}".rstrip(".")
+    return sentence("There are no speed-ups: the baseline, ", code(row.technique), end, ".")
 
 
 def _fastest(board: Board) -> Sentence:

@@ -16,7 +16,7 @@ from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words.headline import place
 from harness.report.exports.registry import export
 from harness.store.info import RunInfo
-from harness.store.reading import Run, read_calls
+from harness.store.reading import Calls, Run
 
 VERSION = "5.0.0"
 NONE = np.zeros(0, np.int64)
@@ -31,7 +31,7 @@ EXTRA = (
 @export("pytest-benchmark", "for `pytest-benchmark compare`; each Cell is a benchmark")
 def convert(run: Run) -> str:
     """Return the Cells on the leaderboards as benchmarks, grouped by Group."""
-    calls = read_calls(run)
+    calls = Calls(run)
     found = [
         _benchmark(row, board, seconds)
         for board in boards(run)

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from harness.analysis.compare.timing import TrialKey
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import call_of
 from harness.report.cell import Arm, CellView
@@ -41,7 +42,7 @@ def draw(view: CellView) -> str | None:
     ticks = [(tick * unit, f"{tick:,g}") for tick in log_ticks(low / unit, high / unit, 6)]
     named = list(starts.items()) if len(starts) <= MAX_NAMED else []
     middles = [(a + b) / 2 - 1 for a, b in pairwise([*starts.values(), end])]
-    trials = [(at, f"Trial {trial + 1}") for (trial, _), at in zip(named, middles, strict=False)]
+    trials = [(at, f"Trial {trial + 1}") for ((_, trial), _), at in zip(named, middles, strict=False)]
     made.frame(x, trials, y, ticks, "rounds, in the order of measurement")
     for start in list(starts.values())[1:]:
         made.line([(x(start - 1), made.top), (x(start - 1), made.height - made.bottom)], "line", 1)
@@ -53,12 +54,13 @@ def draw(view: CellView) -> str | None:
     return made.svg(f"Blocks of {say.short(view.row.technique, 60)} and of the baseline")
 
 
-def _trials(arms: list[Arm]) -> tuple[dict[int, int], int]:
+def _trials(arms: list[Arm]) -> tuple[dict[TrialKey, int], int]:
     """Return where each Trial starts on the axis, and where the last one ends."""
-    last: dict[int, int] = {}
+    last: dict[TrialKey, int] = {}
     for arm in arms:
-        for trial, rounds in arm.blocks.groupby("trial")["round"].max().items():
-            last[int(str(trial))] = max(last.get(int(str(trial)), 0), int(rounds))
+        columns = (arm.blocks[name] for name in ("sitting", "trial", "round"))
+        for sitting, trial, round_ in zip(*columns, strict=True):
+            last[sitting, int(trial)] = max(last.get((sitting, int(trial)), 0), int(round_))
     starts, at = {}, 0
     for trial in sorted(last):
         starts[trial] = at
@@ -66,11 +68,11 @@ def _trials(arms: list[Arm]) -> tuple[dict[int, int], int]:
     return starts, at
 
 
-def _dots(made: Plot, arm: Arm, starts: dict[int, int], x: Scale, y: Scale) -> None:
-    columns = (arm.blocks[name] for name in ("trial", "round", "median_s", "tags"))
+def _dots(made: Plot, arm: Arm, starts: dict[TrialKey, int], x: Scale, y: Scale) -> None:
+    columns = (arm.blocks[name] for name in ("sitting", "trial", "round", "median_s", "tags"))
     points = [
-        ((x(starts[int(trial)] + int(round_)), y(float(median))), tags is not None and len(tags) > 0)
-        for trial, round_, median, tags in zip(*columns, strict=True)
+        ((x(starts[sitting, int(trial)] + int(round_)), y(float(median))), tags is not None and len(tags) > 0)
+        for sitting, trial, round_, median, tags in zip(*columns, strict=True)
         if median > 0
     ]
     made.dots([point for point, _ in points], arm.role, 4)

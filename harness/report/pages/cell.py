@@ -10,13 +10,14 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.compare.comparison import Comparison
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.analysis.words.explain import explain
 from harness.errors import StoreError
 from harness.report import details
 from harness.report.absent import excerpt
-from harness.report.cell import Calls, CellView, by_arm, cell_view, columns_of_record
+from harness.report.cell import CellView, by_arm, cell_view, columns_of_record
 from harness.report.drawing.palette import family_of
 from harness.report.figures.registry import figures
 from harness.report.gathering import Site
@@ -25,7 +26,7 @@ from harness.report.links import board_path, cell_path, model_path
 from harness.report.page import RunView
 from harness.report.pages.registry import Document, page
 from harness.report.tables import VERDICTS
-from harness.store.reading import read_calls
+from harness.store.reading import Calls
 
 PHASES: tuple[tuple[Callable[[Comparison], int | None], str], ...] = (
     (lambda row: row.rss_empty_bytes, "empty process with the runtime"),
@@ -37,7 +38,7 @@ PHASES: tuple[tuple[Callable[[Comparison], int | None], str], ...] = (
 
 
 class Recorded:
-    """Blocks and calls of one Run, read when the first page needs them."""
+    """Blocks and calls of one Run: Blocks are read once, calls when a page needs those of its arms."""
 
     def __init__(self, view: RunView) -> None:
         self.view = view
@@ -50,12 +51,17 @@ class Recorded:
 
     @cached_property
     def calls(self) -> Calls:
-        """Return the timed calls by (cell_id, arm); empty if they cannot be read (`fault` says why)."""
+        """Return the timed calls by (cell_id, arm)."""
+        return Calls(self.view.run)
+
+    def cell(self, row: Comparison, board: Board) -> CellView:
+        """Return the data of a Cell; without calls if they cannot be read (`fault` says why)."""
+        peaks = self.view.run.info.peaks
         try:
-            return read_calls(self.view.run)
+            return cell_view(row, board, self.blocks, self.calls, peaks)
         except StoreError as error:
             self.fault = str(error)
-            return {}
+            return cell_view(row, board, self.blocks, {}, peaks)
 
 
 @page("cell", "", order=50)
@@ -83,7 +89,7 @@ def make(site: Site) -> Iterator[Document]:
 def _data(view: RunView, group: GroupView, row: Comparison, recorded: Recorded) -> dict[str, Any]:
     board, info = group.board, view.run.info
     measured = row.status == "measured"
-    shown = cell_view(row, board, recorded.blocks, recorded.calls, info.peaks) if measured else None
+    shown = recorded.cell(row, board) if measured else None
     line = next((line for line in group.table.lines if line.record.cell_id == row.cell_id), None)
     return {
         "view": view,

@@ -13,11 +13,13 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis.compare.timing import Timing, interleaved, ratio_of, timings
-from harness.analysis.records.arms import Event, block_row
 from harness.runner.experiment.trial import Key
 from harness.stats.checks import Array
 from harness.stats.ratio import Ratio, paired_ratios, unpaired_ratio
-from harness.store.arrays import unpack
+from harness.store.journal import Event, summarized
+
+TIMED = ("cell_id", "arm", "sitting", "trial", "round", "samples", "calls", "median_s", "seconds_per_sample")
+"""Columns of a Block that its speed follows from, beside its duration."""
 
 
 @dataclass
@@ -79,7 +81,8 @@ class ArmHistory:
     def among(self, trials: Collection[int]) -> ArmHistory:
         """Return the history of the Trials whose numbers are among `trials`."""
         kept = {number: trial for number, trial in self.trials.items() if number in trials}
-        return replace(self, trials=defaultdict(TrialTimes, kept), timing=self.timing.of(trials))
+        timing = self.timing.of([key for key in self.timing.seconds if key[1] in trials])
+        return replace(self, trials=defaultdict(TrialTimes, kept), timing=timing)
 
 
 class Measurements:
@@ -88,6 +91,7 @@ class Measurements:
     `finished` counts Trials that all arms have taken part in; `next_trial` is the number of the next one, and
     where memory splits the arms into parts, each part has Trial numbers of its own. `scenarios` are those of
     the arms, by id. `timed`, `evaluated` and `failed` are ids of arms; failed ones died before a Block.
+    `start_orders` has the arms of each Trial in the order in which their workers started.
     """
 
     def __init__(self, sitting: str, events: Iterable[Event] = ()) -> None:
@@ -98,6 +102,7 @@ class Measurements:
         self.evaluated: set[str] = set()
         self.failed: set[str] = set()
         self.stopped: set[Key] = set()
+        self.start_orders: dict[int, list[Key]] = {}
         self._arms: dict[Key, ArmHistory] = defaultdict(ArmHistory)
         self._rows: list[dict[str, object]] = []
         self._arranged = True
@@ -111,6 +116,7 @@ class Measurements:
             return
         if event["event"] == "trial-start":
             self.next_trial = event["trial"] + 1
+            self.start_orders[event["trial"]] = [(cell_id, role) for cell_id, role in event.get("arms", ())]
         elif event["event"] == "trial-done":
             self.finished = event["finished"]
             for cell_id, role in event["arms"]:
@@ -121,7 +127,8 @@ class Measurements:
             self._note_trial(event)
 
     def _note_trial(self, event: Event) -> None:
-        arm = self._arms[event["cell_id"], event["arm"]]
+        key = event["cell_id"], event["arm"]
+        arm = self._arms[key]
         trial = arm.trials[event["trial"]]
         match event["event"]:
             case "ready":
@@ -134,10 +141,13 @@ class Measurements:
             case "block":
                 trial.blocks += 1
                 trial.timed_s += event["duration_ns"] / 1e9
-                self._rows.append(block_row(event, unpack(event["calls_ns"]), 0, 0.0))
+                block = summarized(event)
+                row = {name: block.get(name) for name in TIMED}
+                self._rows.append({**row, "duration_s": block["duration_ns"] / 1e9})
                 self._arranged = False
                 if event["arm"] != "control":
                     self.timed.add(event["cell_id"])
+                    self.failed.discard(event["cell_id"])
             case "memory":
                 arm.peak_bytes = max(arm.peak_bytes, event["steady"]["peak_rss_bytes"])
                 arm.device_bytes = max(arm.device_bytes, event["steady"].get("device_bytes") or 0)
@@ -147,6 +157,11 @@ class Measurements:
                 trial.failed = True
                 if event["arm"] != "control" and event["cell_id"] not in self.timed:
                     self.failed.add(event["cell_id"])
+            case "trial-again":
+                trial.failed = False
+                self.failed.discard(event["cell_id"])
+                order = self.start_orders.get(event["trial"], [])
+                order[:] = [*(one for one in order if one != key), key]
 
     def arm(self, key: Key) -> ArmHistory:
         """Return what is known of an arm; an unknown arm has an empty history."""
@@ -179,14 +194,14 @@ class Measurements:
         return ratio_of(*arms)
 
     def ratios(self, baseline: Key | None, key: Key) -> dict[int, Array]:
-        """Return the ratio of each round, by the Trials that both arms have: a pilot for `planning.plan`."""
+        """Return the ratio of each round, by the number of the Trial: a pilot for `planning.plan`."""
         reference, mine = self._pair(baseline, key)
         if not mine.seconds:
             return {}
         seconds = [list(arm.seconds.values()) for arm in (reference, mine)]
         rounds = [list(arm.rounds.values()) for arm in (reference, mine)]
         found = paired_ratios(seconds[0], seconds[1], (rounds[0], rounds[1]))
-        return dict(zip(mine.seconds, found, strict=True))
+        return dict(zip((number for _, number in mine.seconds), found, strict=True))
 
     def _pair(self, baseline: Key | None, key: Key) -> tuple[Timing, Timing]:
         """Return the Timings of both arms, reduced to Trials in which they share a round."""

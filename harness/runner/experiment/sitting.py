@@ -16,6 +16,7 @@ from typing import Any
 from harness.errors import WorkerError
 from harness.runner.experiment.measurements import ArmHistory, Measurements
 from harness.runner.experiment.parts import cut_into_parts, rooms
+from harness.runner.experiment.start_order import start_order
 from harness.runner.experiment.stopping_rule import BASELINE_LOST, Allotment, Decision, StoppingRule
 from harness.runner.experiment.trial import Arm, Key, Settings, Trial
 from harness.runner.progress import Observer
@@ -49,6 +50,8 @@ class Sitting:
         self._record_event, self._start = record, start
         self._starters = max(1, min(2, cores))
         self._orders = orders or count()
+        self._lost: list[Arm] = []
+        self._spared: set[Key] = set()
 
     def measure(self, arms: Sequence[Arm], rule: StoppingRule) -> Measurements:
         """Measure Trials of `arms` until the rule stops them all; return all that this sitting measured.
@@ -68,10 +71,12 @@ class Sitting:
             for number, part in enumerate(parts, 1):
                 trial = self.measurements.next_trial
                 names = {"trial": trial, "part": number, "parts": len(parts)}
-                self._record("trial-start", **names, expected=decision.trials)
-                self.run_trial(part, trial, decision.allotments)
+                order = self.start_order(part, trial)
+                keys = [arm.key for arm in order]
+                self._record("trial-start", **names, expected=decision.trials, arms=keys)
+                self.run_trial(order, trial, decision.allotments)
                 finished = self.measurements.finished + (number == len(parts))
-                self._record("trial-done", **names, finished=finished, arms=[arm.key for arm in part])
+                self._record("trial-done", **names, finished=finished, arms=keys)
 
     def decide(self, arms: Sequence[Arm], rule: StoppingRule) -> Decision:
         """Return what the next Trial of `arms` is. Cells that failed in this session are left out."""
@@ -85,18 +90,23 @@ class Sitting:
         total = decision.trials + history.finished - seen.finished
         return Decision(decision.allotments, decision.stops, total)
 
+    def start_order(self, arms: Sequence[Arm], number: int) -> list[Arm]:
+        """Return the arms that can take part in Trial `number`, in the order in which they start."""
+        able = {arm.key: arm for arm in arms if arm.id not in self.measurements.failed}
+        before = self.measurements.start_orders.values()
+        return [able[key] for key in start_order([*able], before, self._random(f"{number}/start"))]
+
     def run_trial(self, arms: Sequence[Arm], number: int, allotments: Mapping[Key, Allotment]) -> None:
-        """Measure one Trial of every arm. Arms that fail are recorded and left out; the others go on."""
-        seed = f"{self.settings.seed}/{self.key}"
-        rng = random.Random(f"{seed}/{number}")  # noqa: S311
+        """Measure one Trial of every arm, started in this order.
+
+        Arms that fail are recorded and left out; the others go on. The baseline and the control, which all
+        others need, are started once more if they fail before their first Block.
+        """
         live: list[Trial] = []
+        self._lost, self._spared = [], set()
         try:
-            self._start_all(_start_order(arms, seed, number), number, live)
-            for one in live.copy():
-                with self._guard(one, live):
-                    self.observer.step(f"{one.arm.title}: load, warm-up")
-                    one.load()
-            self._time_blocks(live, rng, allotments)
+            self._start_and_load(arms, number, live)
+            self._time_blocks(live, number, allotments)
             for one in live.copy():
                 with self._guard(one, live):
                     self._finish(one)
@@ -125,11 +135,29 @@ class Sitting:
                     one.launch()
                     waiting.append(one)
 
-    def _time_blocks(
-        self, live: list[Trial], rng: random.Random, allotments: Mapping[Key, Allotment]
-    ) -> None:
+    def _start_and_load(self, arms: Sequence[Arm], number: int, live: list[Trial]) -> None:
+        """Start workers into `live`, then load and warm up one after the other."""
+        before = live.copy()
+        self._start_all(arms, number, live)
+        for one in [one for one in live if one not in before]:
+            with self._guard(one, live):
+                self.observer.step(f"{one.arm.title}: load, warm-up")
+                one.load()
+
+    def _start_again(self, live: list[Trial], number: int) -> None:
+        """Start the lost arms once more, beside the others, which wait; no control without its baseline."""
+        lost, self._lost = self._lost, []
+        for arm in sorted(lost, key=lambda arm: arm.role):
+            if arm.role == "baseline" or arm.id not in self.measurements.failed:
+                self._record("trial-again", cell_id=arm.id, arm=arm.role, trial=number)
+                self._start_and_load([arm], number, live)
+
+    def _time_blocks(self, live: list[Trial], number: int, allotments: Mapping[Key, Allotment]) -> None:
         """Time one Block of each arm a round, until each has used up its Allotment."""
+        rng = self._random(f"{number}")
         for round_ in count():
+            if self._lost:
+                self._start_again(live, number)
             due = [one for one in live if _is_due(one, allotments[one.arm.key])]
             if not due:
                 return
@@ -149,13 +177,18 @@ class Sitting:
 
     @contextmanager
     def _guard(self, one: Trial, live: list[Trial]) -> Iterator[None]:
-        """Record the death of a worker and go on without it."""
+        """Record the death of a worker and go on without it, or note that it may start once more."""
         try:
             yield
         except WorkerError as error:
             one.fail(error)
             live.remove(one)
-            self.observer.notice(f"{one.arm.title}: {one.stage} failed: {error}")
+            again = one.arm.role != "subject" and not one.rounds and one.arm.key not in self._spared
+            if again:
+                self._spared.add(one.arm.key)
+                self._lost.append(one.arm)
+            end = "; it is started once more" if again else ""
+            self.observer.notice(f"{one.arm.title}: {one.stage} failed: {error}{end}")
 
     def _keep(self, decision: Decision, arms: Sequence[Arm]) -> None:
         """Record stopped arms once, and the plans of the others."""
@@ -179,12 +212,9 @@ class Sitting:
     def _history(self, arm: Arm) -> ArmHistory:
         return self.measurements.arm(arm.key)
 
-
-def _start_order(arms: Sequence[Arm], seed: str, number: int) -> list[Arm]:
-    """Return a random order for every other Trial, reversed for the next, to balance who starts first."""
-    pair, second = divmod(number, 2)
-    order = random.Random(f"{seed}/{pair}/start").sample(arms, len(arms))  # noqa: S311
-    return order[::-1] if second else order
+    def _random(self, purpose: str) -> random.Random:
+        """Return random numbers that follow from the seed, the sitting and the purpose."""
+        return random.Random(f"{self.settings.seed}/{self.key}/{purpose}")  # noqa: S311
 
 
 def _is_due(one: Trial, allotment: Allotment) -> bool:

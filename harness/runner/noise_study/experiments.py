@@ -71,7 +71,7 @@ class Experiments:
                 self._began, self._waits_ns = time.monotonic(), {}
             case "warm":
                 self._waits_ns[content["cell_id"], content["arm"]] = content["wait_ns"]
-            case "trial-failed":
+            case "trial-failed" | "trial-again":
                 self.experiment.record(event, **content)
             case "trial-done":
                 self._keep(content["trial"], content["arms"])
@@ -87,8 +87,9 @@ class Experiments:
         found: dict[str, Any] = {}
         for name, key in taking.items():
             timing = measurements.arm(key).timing
-            if trial in timing.seconds:
-                rounds, seconds = timing.rounds[trial], timing.seconds[trial]
+            timed = self._sitting.key, trial
+            if timed in timing.seconds:
+                rounds, seconds = timing.rounds[timed], timing.seconds[timed]
                 found[name] = [rounds.tolist(), [float(f"{value:.7g}") for value in seconds]]
         self.experiment.record(
             "noise-trial",

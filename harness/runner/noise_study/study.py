@@ -190,7 +190,7 @@ def read_experiments(events: list[Event], group: str) -> list[Timed]:
                 parts[number] = Timed()
             took = {"timed_s": event["timed_s"].get(BASELINE, 0.0), "wall_s": event["wall_s"]}
             arms = {name: (rounds, seconds) for name, (rounds, seconds) in event["arms"].items()}
-            parts.setdefault(number, Timed()).add(event["trial"], arms, **took)
+            parts.setdefault(number, Timed()).add((str(number), event["trial"]), arms, **took)
         elif event["event"] == "experiment":
             whole.append(parts.pop(number, Timed()))
     return whole

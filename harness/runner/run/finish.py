@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from harness.analysis.records.assemble import Tables, assemble
@@ -13,13 +14,13 @@ from harness.measure.evidence import Evidence
 from harness.measure.grading import grade
 from harness.runner.run.run import PARTIAL, Outcome
 from harness.store.info import RunInfo
-from harness.store.journal import FILE, Event, write_log
+from harness.store.journal import FILE, Event, read_array, write_log
 from harness.store.writing import publish, remove_empty_files, write_run
 
 
-def complete(info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, Tables]:
-    """Return `run.json`'s content, completed from the journal, and the tables."""
-    tables = assemble(events, info)
+def complete(folder: Path, info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, Tables]:
+    """Return `run.json`'s content, completed from the journal in `folder`, and the tables."""
+    tables = assemble(events, info, partial(read_array, folder))
     evidence = [Evidence.from_dict(event["evidence"]) for event in events if event["event"] == "block"]
     costs = [event["clock_ns"] for event in events if event["event"] == "ready"]
     notices = [event["text"] for event in events if event["event"] == "notice"]
@@ -39,7 +40,7 @@ def complete(info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, 
 
 def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:
     """Write the tables into the Run's folder, remove the journal, give the folder its final name."""
-    done, tables = complete(info, events, "complete")
+    done, tables = complete(folder, info, events, "complete")
     remove_empty_files(folder / "logs")
     for row in tables.cells:
         if row.log and not (folder / row.log).is_file():

@@ -152,7 +152,7 @@ def doubted_budgets(events: list[Event], info: RunInfo) -> set[int]:
     from harness.analysis.records.roofline import faster_than_peak, peaks_of
 
     peaks, found = peaks_of(events), set()
-    for record in assemble(events, info).cells if peaks else ():
+    for record in assemble(events, info, arrays=None).cells if peaks else ():
         finding = faster_than_peak(record, peaks)
         if record.threads and (finding["state"] == "failed" or "note" in finding):
             found.add(record.threads)
