@@ -117,7 +117,7 @@ class Worker:
         os.set_blocking(self._stdin.fileno(), False)
         self._read = read
         self._buffer = b""
-        self._leads = leads
+        self._leads, self._paused = leads, False
         self._outlived = ""
         self.log = log
         self.pid = self._process.pid
@@ -125,6 +125,7 @@ class Worker:
 
     def send(self, command: str, **content: Any) -> None:
         """Send a command. Raises WorkerError when the worker has ended, or takes nothing for SEND_S."""
+        self._continue()
         left = memoryview(json.dumps({"do": command, **content}).encode() + b"\n")
         while left:
             try:
@@ -180,7 +181,25 @@ class Worker:
 
     def dismiss(self) -> None:
         """Ask the worker to end, without waiting for it."""
+        self._continue()
         self._stdin.close()
+
+    def pause(self) -> None:
+        """Stop the worker and its children until the next command, so that they use no CPU meanwhile."""
+        self._signal(signal.SIGSTOP)
+        self._paused = True
+
+    def _continue(self) -> None:
+        if self._paused:
+            self._signal(signal.SIGCONT)
+            self._paused = False
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._leads:
+                os.killpg(self.pid, number)
+            else:
+                self._process.send_signal(number)
 
     def close(self, patience_s: float = 10.0) -> str:
         """Ask the worker to end, and end it if it does not; return what `kill` does."""
@@ -194,11 +213,7 @@ class Worker:
 
         Return a sentence if the process is still there after KILL_S, else an empty text. Its log says it too.
         """
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._leads:
-                os.killpg(self.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+        self._signal(signal.SIGKILL)
         self._stdin.close()
         if self._read >= 0:
             os.close(self._read)

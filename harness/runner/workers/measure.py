@@ -1,7 +1,7 @@
 """The measuring worker: one fresh process for one Trial of one arm. It imports its own runtime and no other.
 
-experiment/trial.py starts it and sends the commands: load, warm, block …, memory, evaluation. A waiting
-worker is blocked in a read and uses no CPU.
+experiment/trial.py starts it and sends the commands: load, warm, block …, memory, evaluation. It pauses the
+worker between them, so that a waiting worker uses no CPU.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from harness.techniques.registry import DEPLOYMENTS
 from harness.zoo.registry import METRICS
 
 REST_S, REST_CPU_S, MAX_RESTS = 0.01, 0.001, 50
-"""A worker is at rest when it used less than REST_CPU_S of CPU in REST_S; so often it is checked at most."""
+"""A worker rests when it uses less than REST_CPU_S of CPU in REST_S; it is checked so often at most."""
 
 
 class Trial:
@@ -125,9 +125,10 @@ class Trial:
             self.calls = slow_down(self.calls, wait_ns, self.clock)
             self.load_on = self._load(message)
             warmth = self.load_on.warm()
-        self._rest()
+        self.rested = self._rest()
         self.channel.emit(
             "warm",
+            rested=self.rested,
             calls=warmth.calls,
             seconds=warmth.seconds,
             steady=warmth.steady,
@@ -149,7 +150,6 @@ class Trial:
         busy = threads_used(threads, self._seen[0], worked_ns / 1e9)
         for audit in self.audits:
             audit.timed(block.last_index, block.last)
-        self._rest()
         evidence = self.probe.between(before, after)
         self.channel.emit(
             "block",
@@ -161,6 +161,7 @@ class Trial:
             statistics=self.load_on.statistics(block),
             evidence=evidence.to_dict(),
             threads_used=busy,
+            rested=self.rested,
             tags=list(tags(evidence)),
         )
 
@@ -229,13 +230,17 @@ class Trial:
         """Read the CPU time of all threads, and the noise evidence."""
         self._seen = self.threads.read(), self.probe.read()
 
-    def _rest(self) -> None:
-        """Wait until the runtime's threads stop spinning, so that the next worker has the cores to itself."""
+    def _rest(self) -> bool:
+        """Return whether the runtime's threads stop spinning; checked once, to tell the reader.
+
+        Other workers are not disturbed, since the manager pauses this process between commands.
+        """
         for _ in range(MAX_RESTS):
             before = self._cpu_s()
             time.sleep(REST_S)
             if self._cpu_s() - before < REST_CPU_S:
-                return
+                return True
+        return False
 
     def _cpu_s(self) -> float:
         """Return the CPU time of this process and its replicas."""
