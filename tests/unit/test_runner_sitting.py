@@ -538,6 +538,6 @@ def test_a_trial_records_meanwhile_and_pauses_its_worker_until_the_next_command(
     assert (one.rounds, one.timed_s) == (1, 0.02)
     record()
     assert happened == [
-        "expect ready", "pause", "record ready",
+        "expect ready", "record ready",
         "send block", "meanwhile", "expect block", "pause", "record block",
     ]  # fmt: skip

@@ -140,6 +140,21 @@ def test_a_block_starts_when_waking_ends_and_threads_are_judged_from_the_counter
     assert block["evidence"]["wall_s"] == 0.011
 
 
+def test_a_process_that_an_import_started_is_no_part_of_the_session(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO starts one when it is imported, which ends a second later."""
+    children = iter([(1, 77), (1, 77, 88)])
+    watched: list[list[int]] = []
+    monkeypatch.setattr(module, "family_pids", lambda: next(children))
+    monkeypatch.setattr(module, "with_children", lambda phase, pids: phase)
+    meter = module.PhaseMeter
+    monkeypatch.setattr(module, "PhaseMeter", lambda pids: (watched.append(list(pids)), meter())[1])
+    trial.ready()
+    trial.load({})
+    assert watched == [[1, 88]]
+
+
 def test_threads_are_waited_for_once_after_warm_up_and_not_after_a_block(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,7 +118,7 @@ class Trial:
 
     def wait_ready(self) -> None:
         """Wait until the runtime is imported."""
-        self._keep("ready", self._answer("ready", self.settings.timeout))
+        self._keep("ready", self._worker.expect("ready", self.settings.timeout))
 
     def load(self) -> None:
         """Load the Artifact, make the first call, warm up."""
@@ -182,14 +182,13 @@ class Trial:
         meanwhile: Callable[[], None] = lambda: None,
         **content: Any,
     ) -> Message:
-        """Send a command and wait for its answer; `meanwhile` is called once it was sent."""
+        """Send a command, call `meanwhile`, and wait for the answer.
+
+        The worker is then paused until the next command, because its threads may still spin.
+        """
         self._worker.send(command, **content)
         meanwhile()
-        return self._answer(event, self.settings.timeout + extra_s)
-
-    def _answer(self, event: str, timeout_s: float) -> Message:
-        """Wait for an answer, and pause the worker until the next command: its threads may still spin."""
-        message = self._worker.expect(event, timeout_s)
+        message = self._worker.expect(event, self.settings.timeout + extra_s)
         self._worker.pause()
         return message
 
