@@ -23,8 +23,8 @@ from harness.techniques.registry import Transform
 
 # Seconds that a build or a start is assumed to take; only the dry run's estimate uses them.
 GUESS_BUILD_S, GUESS_START_S, GUESS_COMPILE_S = 2.5, 1.0, 12.0
-GUESS_AROUND_S = 0.05
-"""Seconds around each Block: untimed calls before it, and the wait until the worker's threads are idle."""
+GUESS_AROUND_S = 0.015
+"""Seconds between two Blocks: untimed calls, counters, messages."""
 
 
 @dataclass(frozen=True)

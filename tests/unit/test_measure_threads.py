@@ -117,12 +117,11 @@ def test_disagreement_with_the_budget_is_a_warning(count: int | None, words: str
 
 
 def test_a_worker_that_did_not_come_to_rest_is_a_warning() -> None:
-    blocks = [{"rested": False}, {"rested": True}, {"rested": False}, {}]  # an older Run does not record it
-    assert thread_warnings(record(), blocks) == [
-        "its threads went on using the CPU after 2 of 4 Blocks; "
-        "its process was stopped while others were timed"
+    warm = [{"rested": True}, {"rested": False}, {}]  # an older Run does not record it
+    assert thread_warnings(record(), warm) == [
+        "its threads use the CPU between calls too (its process is stopped while others are timed)"
     ]
-    assert thread_warnings(record(), blocks[1::2]) == []
+    assert thread_warnings(record(), warm[::2]) == []
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,28 @@ def test_closing_a_worker_that_hangs_ends_it_and_its_children(start: Start) -> N
     assert gone(child)
 
 
+def test_a_paused_worker_stands_still_with_its_children_and_ends_when_it_is_killed(start: Start) -> None:
+    worker = start()
+    child = ask(worker, "hang")["child"]
+    worker.pause()
+    deadline = time.monotonic() + PATIENCE_S
+    while {psutil.Process(pid).status() for pid in (worker.pid, child)} != {psutil.STATUS_STOPPED}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    worker.kill()
+    assert gone(worker.pid)
+    assert gone(child)
+
+
+def test_a_paused_worker_goes_on_with_the_next_command_and_ends_when_dismissed(start: Start) -> None:
+    worker = start()
+    for value in range(3):
+        assert ask(worker, "echo", value=value)["value"] == value
+        worker.pause()
+    worker.close(PATIENCE_S)
+    assert worker._process.returncode == 0
+
+
 @pytest.mark.parametrize("log", [True, False])
 def test_a_worker_that_sigkill_does_not_end_is_told_and_not_waited_for(
     start: Start, log: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -136,17 +136,16 @@ def test_a_cell_that_cannot_run_here_is_added_with_its_reason_and_nothing_is_bui
     assert made.arms(made.plan.groups[0]) == []
 
 
-def test_a_worker_that_does_not_come_to_rest_is_paused_while_others_are_timed() -> None:
+def test_a_worker_is_paused_after_each_answer_and_works_on_with_the_next_command() -> None:
     calls: list[Any] = []
-    rested = [True, False]
     worker = SimpleNamespace(
         send=lambda command, **_: calls.append(command),
-        expect=lambda event, _: {"event": event, "duration_ns": 1, "rested": rested.pop(0)},
+        expect=lambda event, _: {"event": event, "duration_ns": 1},
         pause=lambda: calls.append("pause"),
     )
     arm, settings = SimpleNamespace(id="c", role="subject"), SimpleNamespace(timeout=1.0, block_time=0.1)
     trial = Trial(arm, 0, settings, lambda *_, **__: None)  # type: ignore[arg-type]
     trial._started = worker  # type: ignore[assignment]
-    trial.block(0, 0)
-    trial.block(1, 1)
-    assert calls == ["block", "block", "pause"]
+    for number in range(2):
+        trial.block(number, number, lambda: calls.append("meanwhile"))
+    assert calls == ["block", "meanwhile", "pause"] * 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -50,10 +52,12 @@ class Fake:
         wait_ns = round(CALL_NS * self.arm.slowdown)
         self._say("warm", seconds=0.1, wait_ns=wait_ns)
 
-    def block(self, round_: int, order: int) -> None:
+    def block(self, round_: int, order: int, meanwhile: Callable[[], None]) -> Callable[[], None]:
+        meanwhile()
         call_ns = round(CALL_NS * (1 + self.arm.slowdown))
         samples = np.full(10, call_ns, np.int64)
-        self._say(
+        record = partial(
+            self._say,
             "block",
             round=round_,
             order=order,
@@ -66,6 +70,7 @@ class Fake:
         )
         self.rounds += 1
         self.timed_s += 10 * call_ns / 1e9
+        return record
 
     def finish(self, *, evaluate: bool) -> None:
         assert not evaluate

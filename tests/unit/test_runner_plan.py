@@ -15,7 +15,7 @@ from harness.artifacts.cache import Cache
 from harness.errors import HarnessError, SuiteError
 from harness.measure.scenarios.registry import SCENARIOS
 from harness.runner import addresses as module
-from harness.runner.plan import Place, Plan, make_plan
+from harness.runner.plan import GUESS_AROUND_S, Place, Plan, make_plan
 from harness.suite.validation import read_suite
 from harness.techniques import registry
 from harness.techniques.registry import TRANSFORMS
@@ -201,11 +201,11 @@ def test_the_queries_that_a_percentile_takes_are_part_of_the_time(folder: Path, 
     block_s = 662**0.5
     each = 1.0 + 2.0 + block_s  # start, warm-up, search
     timed = 3 * 2 * block_s
-    expected = 2 * (3 * each + timed + 3 * 2 * 0.05)
+    expected = 2 * (3 * each + timed + 3 * 2 * GUESS_AROUND_S)
     assert measure_s(3, latency_bound=1, search_time=7) == pytest.approx(expected)
-    once = 2 * (5 * each + 2 * block_s + 2 * 0.05)  # `auto` ends when max_time is used up
+    once = 2 * (5 * each + 2 * block_s + 2 * GUESS_AROUND_S)  # `auto` ends when max_time is used up
     assert measure_s("auto", latency_bound=1, search_time=7) == pytest.approx(once)
-    slow = 2 * (3 * 3.0 + 3 * 2 * 5.0 + 6 * 0.05)  # 2 queries a second: 10 take 5 s
+    slow = 2 * (3 * 3.0 + 3 * 2 * 5.0 + 6 * GUESS_AROUND_S)  # 2 queries a second: 10 take 5 s
     assert measure_s(3, qps=2) == pytest.approx(slow)
 
 

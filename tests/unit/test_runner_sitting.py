@@ -1,5 +1,6 @@
 """Sittings, with Trials that only pretend: which arm runs when, which is left out, which one is evaluated."""
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -74,7 +75,9 @@ class Fake:
         self.record("ready", import_s=0.0)
         self.stage = "measure"
 
-    def block(self, round_: int, order: int) -> None:
+    def block(self, round_: int, order: int, meanwhile: Callable[[], None]) -> Callable[[], None]:
+        self.world.happened.append(("wake", title(self.arm)))
+        meanwhile()
         self._happen(f"block {self.rounds}")
         self.world.blocks.append((round_, title(self.arm), order))
         self.rounds += 1
@@ -82,7 +85,12 @@ class Fake:
         call_ns = round(self.block_s * 1e9)
         about = {"round": round_, "order": order, "start_ns": 0, "duration_ns": call_ns, "samples": 1}
         calls_ns = pack(np.array([call_ns]))
-        self.record("block", **about, calls_ns=calls_ns, tags=[], evidence={})
+
+        def record() -> None:
+            self.world.happened.append(("record", title(self.arm)))
+            self.record("block", **about, calls_ns=calls_ns, tags=[], evidence={})
+
+        return record
 
     def finish(self, *, evaluate: bool) -> None:
         self._happen("evaluation" if evaluate else "finish")
@@ -149,6 +157,9 @@ class Bench:
         self.sitting._record("trial-start", trial=number, arms=[arm.key for arm in made])
         allotments = {arm.key: self.allotments.get(title(arm), self.allotment) for arm in made}
         self.sitting.run_trial(made, number, allotments)
+
+    def recorded(self, event: str) -> int:
+        return sum(one["event"] == event for one in self.events)
 
     def rounds(self) -> dict[int, list[str]]:
         """Who ran in each round, in order."""
@@ -379,6 +390,35 @@ def test_one_with_long_blocks_stops_at_its_budget_and_the_others_go_on() -> None
     assert counts == {"base": 4, "a": 2, "b": 4}
 
 
+def test_a_block_is_recorded_while_the_next_worker_wakes() -> None:
+    bench = Bench(max_time=0.001)
+    bench.trial("base", "a")
+    happened = [
+        (what, who) for what, who in bench.world.happened if what in ("wake", "record") or "block" in what
+    ]
+    blocks = [who for what, who in happened if "block" in what]
+    assert len(blocks) == 2 * MIN_ROUNDS
+    for number, who in enumerate(blocks):
+        at = [i for i, (what, _) in enumerate(happened) if "block" in what][number]
+        after = [("wake", blocks[number + 1])] if number + 1 < len(blocks) else []
+        assert happened[at + 1 :][: 1 + len(after)] == [*after, ("record", who)]
+    assert bench.events[-1]["event"] != "block"
+    assert [event["order"] for event in bench.events if event["event"] == "block"] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("error", [WorkerError("died"), KeyboardInterrupt()])
+def test_a_timed_block_is_recorded_though_the_next_worker_dies_or_the_run_is_interrupted(
+    error: BaseException,
+) -> None:
+    bench = Bench(max_time=0.001)
+    bench.about["a"] = {"dies": "block 1", "error": error}
+    with contextlib.suppress(KeyboardInterrupt):
+        bench.trial("base", "a")
+    assert sum(what.startswith("block") for what, _ in bench.world.happened) - 1 == bench.recorded("block")
+    kinds = [event["event"] for event in bench.events]
+    assert "trial-failed" not in kinds or kinds.index("trial-failed") > kinds.index("block")
+
+
 def test_an_arm_gets_as_many_blocks_as_its_allotment_says() -> None:
     bench = Bench()
     bench.allotments = {"a": Allotment(3, 60.0), "b": Allotment(1, 60.0)}
@@ -527,3 +567,26 @@ def test_a_worker_that_cannot_be_ended_is_a_notice_of_the_run() -> None:
     one.kill()
     assert [event for event, _ in recorded] == ["notice", "trial-end"]
     assert recorded[0][1] == {"text": "a: still there"}
+
+
+def test_a_trial_records_meanwhile_and_pauses_its_worker_until_the_next_command() -> None:
+    happened: list[str] = []
+
+    def expect(event: str, _timeout_s: float) -> dict[str, Any]:
+        happened.append(f"expect {event}")
+        return {"event": event, "duration_ns": 20_000_000}
+
+    one = Trial(arms("a")[0], 0, Measure(), lambda event, **content: happened.append(f"record {event}"))
+    one._started = SimpleNamespace(  # type: ignore[assignment]
+        send=lambda command, **_: happened.append(f"send {command}"),
+        expect=expect,
+        pause=lambda: happened.append("pause"),
+    )
+    one.wait_ready()
+    record = one.block(3, 7, lambda: happened.append("meanwhile"))
+    assert (one.rounds, one.timed_s) == (1, 0.02)
+    record()
+    assert happened == [
+        "expect ready", "record ready",
+        "send block", "meanwhile", "expect block", "pause", "record block",
+    ]  # fmt: skip

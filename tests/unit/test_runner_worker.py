@@ -1,6 +1,5 @@
 """A measuring worker's Trial, in this process with a Session of its own: odd machines, odd clocks."""
 
-import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -149,19 +148,44 @@ def test_a_block_starts_when_waking_ends_and_threads_are_judged_from_the_counter
     assert block["evidence"]["wall_s"] == 0.011
 
 
-def test_a_worker_that_does_not_come_to_rest_says_so(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    used = itertools.count()  # a second of CPU time more at each look
-    monkeypatch.setattr(module, "REST_S", 0.0)
+def test_a_process_that_an_import_started_is_no_part_of_the_session(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO starts one when it is imported, which ends a second later."""
+    children = iter([(1, 77), (1, 77, 88)])
+    watched: list[list[int]] = []
+    monkeypatch.setattr(module, "family_pids", lambda: next(children))
+    monkeypatch.setattr(module, "with_children", lambda phase, pids: phase)
+    meter = module.PhaseMeter
+    monkeypatch.setattr(module, "PhaseMeter", lambda pids, device: (watched.append(list(pids)), meter())[1])
     trial.ready()
     trial.load({})
-    trial.warm({"block_s": 0.01, "cap_s": 0.02})
-    monkeypatch.setattr(trial, "_cpu_s", lambda: next(used))
-    trial.block({})
-    monkeypatch.setattr(trial, "_cpu_s", lambda: 1.0)
-    trial.block({})
-    told: Any = trial.channel
-    assert [one["rested"] for one in told.told if one["event"] == "block"] == [False, True]
-    assert told.last("warm")["rested"]
+    assert watched == [[1, 88]]
+
+
+def test_threads_are_waited_for_once_after_warm_up_and_not_after_a_block(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr(trial, "_rest", lambda: bool(waits.append(1)))
+    told = run(trial)
+    assert waits == [1]
+    found = [(one["event"], one["rested"]) for one in told.told if "rested" in one]
+    assert found == [("warm", False)]
+
+
+def test_threads_that_never_stop_are_waited_for_half_a_second_and_told(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=naps.append))
+    trial._cpu_s = lambda: len(naps) * 0.01  # type: ignore[method-assign]
+    assert trial._rest() is False
+    assert sum(naps) == pytest.approx(0.5)
+    naps.clear()
+    trial._cpu_s = lambda: min(len(naps), 3) * 0.01  # type: ignore[method-assign]
+    assert trial._rest() is True
+    assert len(naps) == 4
 
 
 def test_fetching_the_inputs_is_no_part_of_the_start(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -260,4 +260,4 @@ def _warnings(record: Record, kinds: dict[str, list[Event]], info: RunInfo) -> l
         found.append("the quality was not evaluated")
     if any(not event["steady"]["exact"] for event in kinds["memory"]):
         found.append("this system shows memory peaks only at the ends of each phase")
-    return found + device_warnings(record) + thread_warnings(record, kinds["block"])
+    return found + device_warnings(record) + thread_warnings(record, kinds["warm"])

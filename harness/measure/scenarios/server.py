@@ -87,8 +87,8 @@ class ServerWorkload(Workload):
         """Return the least seconds of a Block that has the queries it needs (`ServerLoad._queries`).
 
         While the rate is searched, these are n = max(min_calls, (bound / s)²) for a service time s, at most
-        1 / s a second: n × s seconds, which is at least √min_calls × bound whatever s is. (Where MAX_CALLS
-        cuts n, for p99 with s below bound / 777, a Block can be shorter.)
+        1 / s a second: n × s seconds, which is at least √min_calls × bound whatever s is. (A Block can be
+        shorter if MAX_CALLS cuts n, which for p99 needs s below bound / 777.)
         """
         if self.qps is not None:
             return max(asked_s, EMPTY_QUEUE / self.qps)
@@ -99,7 +99,8 @@ class ServerWorkload(Workload):
         needed = f"p{100 * self.percentile:g} takes {min_calls(self.percentile):,} queries"
         block_s = self.block_s(asked_s)
         if self.qps is None and block_s > asked_s:
-            return f"{needed}, so a Block takes {say_seconds(block_s)} or longer"
+            unless = f"unless a call takes under {1e3 * block_s / MAX_CALLS:.2g} ms"
+            return f"{needed}, so a Block takes {say_seconds(block_s)} or longer {unless}"
         if self.qps is not None and self.qps * timed_s < min_calls(self.percentile):
             return f"{needed}, and {self.qps:g} a second for {say_seconds(timed_s)} are too few to show it"
         return ""

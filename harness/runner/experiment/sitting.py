@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -52,6 +53,7 @@ class Sitting:
         self._orders = orders or count()
         self._lost: list[Arm] = []
         self._spared: set[Key] = set()
+        self._late: list[Callable[[], None]] = []
 
     def measure(self, arms: Sequence[Arm], rule: StoppingRule) -> Measurements:
         """Measure Trials of `arms` until the rule stops them all; return all that this sitting measured.
@@ -153,18 +155,32 @@ class Sitting:
                 self._start_and_load([arm], number, live)
 
     def _time_blocks(self, live: list[Trial], number: int, allotments: Mapping[Key, Allotment]) -> None:
-        """Time one Block of each arm a round, until each has used up its Allotment."""
+        """Time one Block of each arm a round, until each has used up its Allotment.
+
+        A Block is recorded while the next worker wakes, so that recording takes no time between Blocks.
+        """
         rng = self._random(f"{number}")
-        for round_ in count():
-            if self._lost:
-                self._start_again(live, number)
-            due = [one for one in live if _is_due(one, allotments[one.arm.key])]
-            if not due:
-                return
-            for one in rng.sample(due, len(due)):
-                self.observer.step(f"{one.arm.title}: timing")
-                with self._guard(one, live):
-                    one.block(round_, next(self._orders))
+        try:
+            for round_ in count():
+                if self._lost:
+                    self._catch_up()
+                    self._start_again(live, number)
+                due = [one for one in live if _is_due(one, allotments[one.arm.key])]
+                if not due:
+                    return
+                for one in rng.sample(due, len(due)):
+                    meanwhile = partial(self._catch_up, f"{one.arm.title}: timing")
+                    with self._guard(one, live):
+                        self._late.append(one.block(round_, next(self._orders), meanwhile))
+        finally:
+            self._catch_up()
+
+    def _catch_up(self, step: str = "") -> None:
+        """Record the Blocks that were timed and not recorded yet, and show the next step."""
+        while self._late:
+            self._late.pop(0)()
+        if step:
+            self.observer.step(step)
 
     def _finish(self, one: Trial) -> None:
         """End a Trial's timing; evaluate each Cell once, the control never."""
@@ -181,6 +197,7 @@ class Sitting:
         try:
             yield
         except WorkerError as error:
+            self._catch_up()
             one.fail(error)
             live.remove(one)
             again = one.arm.role != "subject" and not one.rounds and one.arm.key not in self._spared

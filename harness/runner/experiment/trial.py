@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -140,12 +141,12 @@ class Trial:
         cap_s, block_s = self.settings.warmup_time, self.settings.block_time
         self._keep("warm", self._ask("warm", "warm", extra_s=cap_s, block_s=block_s, cap_s=cap_s))
 
-    def block(self, round_: int, order: int) -> None:
-        """Time one Block."""
-        message = self._ask("block", "block", extra_s=self.settings.block_time)
+    def block(self, round_: int, order: int, meanwhile: Callable[[], None]) -> Callable[[], None]:
+        """Time one Block, and return what records it; `meanwhile` is called while the worker wakes."""
+        message = self._ask("block", "block", self.settings.block_time, meanwhile)
         self.timed_s += message["duration_ns"] / 1e9
         self.rounds += 1
-        self._keep("block", message, round=round_, order=order)
+        return partial(self._keep, "block", message, round=round_, order=order)
 
     def finish(self, *, evaluate: bool) -> None:
         """End the steady phase; run the evaluation if asked to."""
@@ -186,11 +187,22 @@ class Trial:
         assert self._started is not None  # noqa: S101
         return self._started
 
-    def _ask(self, command: str, event: str, extra_s: float = 0.0, **content: Any) -> Message:
+    def _ask(
+        self,
+        command: str,
+        event: str,
+        extra_s: float = 0.0,
+        meanwhile: Callable[[], None] = lambda: None,
+        **content: Any,
+    ) -> Message:
+        """Send a command, call `meanwhile`, and wait for the answer.
+
+        The worker is then paused until the next command, because its threads may still spin.
+        """
         self._worker.send(command, **content)
+        meanwhile()
         message = self._worker.expect(event, self.settings.timeout + extra_s)
-        if not message.get("rested", True):
-            self._worker.pause()
+        self._worker.pause()
         return message
 
     def _keep(self, event: str, message: Message, **more: Any) -> None:

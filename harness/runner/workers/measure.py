@@ -1,7 +1,7 @@
 """The measuring worker: one fresh process for one Trial of one arm. It imports its own runtime and no other.
 
-experiment/trial.py starts it and sends the commands: load, warm, block …, memory, evaluation. A waiting
-worker is blocked in a read and uses no CPU.
+experiment/trial.py starts it and sends the commands: load, warm, block …, memory, evaluation. It pauses the
+worker between them, so that a waiting worker uses no CPU.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from harness.techniques.registry import DEPLOYMENTS
 from harness.zoo.registry import METRICS
 
 REST_S, REST_CPU_S, MAX_RESTS = 0.01, 0.001, 50
-"""A worker is at rest when it used less than REST_CPU_S of CPU in REST_S; so often it is checked at most."""
+"""A worker rests when it uses less than REST_CPU_S of CPU in REST_S; it is checked so often at most."""
 
 
 class Trial:
@@ -83,6 +83,7 @@ class Trial:
         """Open a Session on the Artifact on disk, and make the first call."""
         runtime = RUNTIMES.get(self.spec["runtime"])
         artifact = read_artifact(Path(self.spec["artifact"]))
+        passing = family_pids()[1:]  # what an import started (OpenVINO's telemetry) may end at any time
         config = runtime.config.model_validate(self.spec["runtime_config"])
         self.meter.begin("load")
         start = time.perf_counter()
@@ -95,7 +96,7 @@ class Trial:
             self.session = runtime.open_session(config, artifact, self.target)
         load_s = time.perf_counter() - start
         loaded = self.meter.end()
-        family = family_pids()
+        family = [pid for pid in family_pids() if pid not in passing]
         loaded = with_children(loaded, [pid for pid in family if pid != os.getpid()])
         self.meter = PhaseMeter(family, device=self.device)
         self.meter.begin("first call")
@@ -155,7 +156,6 @@ class Trial:
         busy = threads_used(threads, self._seen[0], worked_ns / 1e9)
         for audit in self.audits:
             audit.timed(block.last_index, block.last)
-        rested = self._rest()
         evidence = self.probe.between(before, after)
         self.channel.emit(
             "block",
@@ -167,7 +167,6 @@ class Trial:
             statistics=self.load_on.statistics(block),
             evidence=evidence.to_dict(),
             threads_used=busy,
-            rested=rested,
             tags=list(tags(evidence)),
         )
 
@@ -243,9 +242,9 @@ class Trial:
         self._seen = self.threads.read(), self.probe.read()
 
     def _rest(self) -> bool:
-        """Wait until the runtime's threads stop spinning, so that the next worker has the cores to itself.
+        """Return whether the runtime's threads stop spinning; checked once, to tell the reader.
 
-        Returns False if they do not stop: the manager then stops this process until its next command.
+        Other workers are not disturbed, since the manager pauses this process between commands.
         """
         for _ in range(MAX_RESTS):
             before = self._cpu_s()
