@@ -135,7 +135,7 @@ def _add_measured(record: Record, arm: ArmEvents, info: RunInfo) -> None:
     _add_start(record, kinds)
     add_memory(record, kinds)
     _add_quality(record, kinds["evaluation"])
-    record.warnings = _warnings(record, kinds, info)
+    record.warnings += _warnings(record, kinds, info)
 
 
 def _add_speed(record: Record, arm: ArmEvents) -> None:
