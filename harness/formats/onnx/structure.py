@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import onnx
+
+
+FIRST_IR = 4
+"""The IR version from which initializers need not be inputs as well (onnx, IR.md)."""
 
 
 def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
@@ -45,9 +49,9 @@ def lift_constants(model: onnx.ModelProto) -> None:
         constants = {node.output[0]: _constant(node) for node in graph.node if node.op_type == "Constant"}
         lifted = {name: a for name, a in constants.items() if a is not None and name not in outputs}
         graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in lifted.items())
-        _keep(graph.node, lambda _, node, names=lifted: names.keys().isdisjoint(node.output))
+        _remove(graph.node, [bool(node.output) and node.output[0] in lifted for node in graph.node])
         if lifted:
-            model.ir_version = max(model.ir_version, 4)  # before, each initializer had to be an input as well
+            model.ir_version = max(model.ir_version, FIRST_IR)
 
 
 def _constant(node: onnx.NodeProto) -> Any:
@@ -72,7 +76,7 @@ def complete(model: onnx.ModelProto, before: onnx.ModelProto) -> onnx.ModelProto
     """
     graph = model.graph
     last = {tensor.name: i for i, tensor in enumerate(graph.initializer)}
-    _keep(graph.initializer, lambda i, tensor: last[tensor.name] == i)
+    _remove(graph.initializer, [last[tensor.name] != i for i, tensor in enumerate(graph.initializer)])
     given = [*graph.input, *graph.initializer]
     lost = _read(graph) - {value.name for value in given} - {name for n in graph.node for name in n.output}
     graph.initializer.extend(tensor for tensor in before.graph.initializer if tensor.name in lost)
@@ -85,22 +89,23 @@ def complete(model: onnx.ModelProto, before: onnx.ModelProto) -> onnx.ModelProto
     return model
 
 
-def _keep(parts: Any, wanted: Callable[[int, Any], bool]) -> None:
-    """Remove what is not `wanted`, by position and part, from a list of a graph; what stays is not copied."""
+def _remove(parts: Any, marked: list[bool]) -> None:
+    """Remove the marked parts of a list of a graph; the others, weights perhaps, are not copied."""
     for i in reversed(range(len(parts))):
-        if not wanted(i, parts[i]):
+        if marked[i]:
             del parts[i]
 
 
 def drop_constant_inputs(model: onnx.ModelProto) -> None:
     """Remove the inputs that list initializers, as old files do: such weights count as variable."""
+    model.ir_version = max(model.ir_version, FIRST_IR)
     names = {tensor.name for tensor in model.graph.initializer}
-    _keep(model.graph.input, lambda _, value: value.name not in names)
+    _remove(model.graph.input, [value.name in names for value in model.graph.input])
 
 
 def drop_unused(model: onnx.ModelProto) -> None:
     """Remove the initializers that nothing reads, and the inputs that list them."""
     read = _read(model.graph)
     unused = {tensor.name for tensor in model.graph.initializer} - read
-    _keep(model.graph.initializer, lambda _, tensor: tensor.name not in unused)
-    _keep(model.graph.input, lambda _, value: value.name not in unused)
+    for parts in (model.graph.initializer, model.graph.input):
+        _remove(parts, [part.name in unused for part in parts])

@@ -39,8 +39,8 @@ _QUANTIZED: dict[str, tuple[tuple[int, int, int], ...]] = {
     "QLinearSoftmax": _UNARY,
     "QuantizeLinear": ((0, 1, 2),),
 }
-"""Positions of each tensor, its scale and its zero point among an operator's inputs (onnx, Operators.md; those of
-com.microsoft: onnxruntime, ContribOperators.md)."""
+"""Positions of each tensor, its scale and its zero point among an operator's inputs (onnx: Operators.md,
+onnxruntime: ContribOperators.md)."""
 
 
 def scales(model: onnx.ModelProto) -> set[str]:

@@ -53,13 +53,14 @@ def draw_samples(context: BuildContext, **counts: int) -> list[Data]:
     data = context.training_data()
     wanted, purposes = sum(counts.values()), " and ".join(counts)
     taken = {name: min(count, len(data) * count // wanted) for name, count in counts.items()}
+    asked, found = (" + ".join(map(str, numbers.values())) for numbers in (counts, taken))
     if not all(taken.values()):
-        raise BuildError(f"{purposes}: too few samples; the training data has {len(data)}")
+        verb = "needs" if len(counts) == 1 else "need"
+        raise BuildError(f"{purposes} {verb} {asked} samples; the training data has {len(data)}")
     if faults := check_arrays(data.inputs, context.inputs, "calibration data"):
         raise BuildError("; ".join(faults))
     if taken != counts:
-        asked, found = (" + ".join(map(str, numbers.values())) for numbers in (counts, taken))
-        context.warn(f"{purposes}: {found} samples instead of {asked}; the training data has {len(data)}")
+        context.warn(f"{purposes}: {found} samples, not {asked}: the training data has {len(data)}")
     order = np.random.default_rng(context.seed).choice(len(data), sum(taken.values()), replace=False)
     parts = np.split(order, np.cumsum(list(taken.values()))[:-1])
     return [data.take(np.sort(part)) for part in parts]

@@ -1,4 +1,4 @@
-"""What ONNX Runtime asks for before a graph is quantized: a recent opset, folded batch norms, known shapes."""
+"""What ONNX Runtime asks for before it quantizes: a recent opset, folded batch norms, known shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.artifact import Artifact
-from harness.errors import BuildError, describe, first_line
+from harness.errors import BuildError, first_line
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.structure import drop_constant_inputs
 from harness.techniques.quantize.ort_library import quantizing
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import onnx
 
 MIN_OPSET = 13
-"""The first in which DequantizeLinear has an axis, which scales for each channel need (onnx, Changelog.md)."""
+"""The first in which DequantizeLinear has an axis, for a scale of each channel (onnx, Changelog.md)."""
 _HALF = {10, 16}  # onnx.TensorProto's numbers of float16 and bfloat16
 
 
@@ -31,15 +31,13 @@ def prepared(source: Artifact) -> Iterator[tuple[Path, dict[str, Any]]]:
     model = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
     drop_constant_inputs(model)
     model, notes = _with_opset(model)
+    half = any(tensor.data_type in _HALF for tensor in model.graph.initializer)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        given = onnx_graph.save_model(model, folder / "given.onnx")
-        large = len(list(folder.iterdir())) > 1
-        # In float16, the optimizer would write the Casts of a processor without float16 kernels into the graph.
-        half = any(tensor.data_type in _HALF for tensor in model.graph.initializer)
+        given, made = Path(name, "given.onnx"), Path(name, onnx_graph.MODEL)
+        onnx_graph.save_model(model, given)
         del model
-        notes += _preprocess(given, folder / onnx_graph.MODEL, large, skip_optimization=half)
-        yield folder / onnx_graph.MODEL, {"preparation": notes}
+        notes += _preprocess(given, made, optimize=not half)
+        yield made, {"preparation": notes} if notes else {}
 
 
 def _with_opset(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
@@ -59,28 +57,27 @@ def _with_opset(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
     return model, [f"converted from opset {found} to {MIN_OPSET}"]
 
 
-def _preprocess(given: Path, made: Path, large: bool, **options: bool) -> list[str]:
+def _preprocess(given: Path, made: Path, *, optimize: bool) -> list[str]:
     """Optimize the graph as ONNX Runtime does when it opens it, infer its shapes, and return notes.
 
-    Symbolic shape inference does not know every operator and every size; without it, shapes are inferred by
-    onnx alone. Of a `large` graph it would save the weights inline.
+    Not every operator and size is known to symbolic shape inference, and beside it weights cannot be kept
+    outside the file of the graph; onnx infers what it can without it. A graph in float16 is not optimized:
+    the Casts of a processor without float16 kernels would be written into it.
     """
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    def attempt(**more: bool) -> None:
-        with quantizing("preprocessing failed"):
-            quant_pre_process(
-                given, made, save_as_external_data=large, all_tensors_to_one_file=large, **options, **more
-            )
-
-    if not large:
+    external = bool(onnx_graph.external_files(given))
+    options = {"skip_optimization": not optimize, "save_as_external_data": external}
+    options["all_tensors_to_one_file"] = external
+    note = "without symbolic shapes: the weights are beside the graph"
+    if not external:
         try:
-            attempt()
+            with quantizing("without symbolic shapes"):
+                quant_pre_process(given, made, **options)
         except BuildError as error:
-            reason = describe(error.__cause__ or error)
+            note = str(error)
         else:
             return []
-    else:
-        reason = "over protobuf's limit"
-    attempt(skip_symbolic_shape=True)
-    return [f"without symbolic shapes: {reason}"]
+    with quantizing("ONNX Runtime's preprocessing failed"):
+        quant_pre_process(given, made, skip_symbolic_shape=True, **options)
+    return [note]

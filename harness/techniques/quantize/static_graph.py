@@ -41,11 +41,11 @@ def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]
         if config.method == "minmax":
             return extremes
         if config.method == "entropy":
-            options = {"num_bins": _ENTROPY_BINS, "num_quantized_bins": _ENTROPY_LEVELS}
-            calibrator = _calibrator(source, folder, CalibrationMethod.Entropy, **options)
+            levels = {"num_bins": _ENTROPY_BINS, "num_quantized_bins": _ENTROPY_LEVELS}
+            calibrator = _calibrator(source, folder, CalibrationMethod.Entropy, **levels)
         else:
-            options = {"num_bins": 2 * _ENTROPY_BINS, "percentile": config.percentile}
-            calibrator = _calibrator(source, folder, CalibrationMethod.Percentile, **options)
+            share = {"num_bins": 2 * _ENTROPY_BINS, "percentile": config.percentile}
+            calibrator = _calibrator(source, folder, CalibrationMethod.Percentile, **share)
         far = _far(extremes)  # no histogram reaches so far
         calibrator.tensors_to_calibrate -= far
         calibrator.collector = _empty_histograms(calibrator, extremes)
@@ -94,7 +94,7 @@ def _empty_histograms(calibrator: Any, extremes: Any) -> Any:
     for name in calibrator.tensors_to_calibrate:
         low, high = (end.reshape(()) for end in extremes[name].range_value)
         farthest = np.maximum(np.abs(low), np.abs(high))
-        bins = np.histogram(low[:0], calibrator.num_bins, range=(-farthest, farthest))
+        bins = np.histogram(np.empty(0, low.dtype), calibrator.num_bins, range=(-farthest, farthest))
         collector.histogram_dict[name] = (*bins, low, high, farthest)
     return collector
 
