@@ -115,9 +115,9 @@ def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
 def _check_range(model: onnx.ModelProto) -> None:
     """Refuse weights beyond float16's largest number, and bring masks within it, in place.
 
-    An infinity stays. A finite mask becomes half of the largest number, so that it stays finite with a score
-    added to it: the softmax of a row that is masked throughout is a number in float16 as well. The converter
-    would clip both silently.
+    The converter would clip both silently. Infinities stay. Finite masks become -2**15, half of float16's
+    range: with a score added they stay finite, so that the softmax of a row that is masked throughout is no
+    NaN, as it is none in float32.
     """
     import numpy as np
     from onnx import TensorProto, numpy_helper
@@ -133,5 +133,5 @@ def _check_range(model: onnx.ModelProto) -> None:
         if (far & ~masks).any():
             raise BuildError(f"the weight {tensor.name!r} has values beyond float16's {largest:,.0f}")
         if masks.any():
-            halved = np.where(masks, np.copysign(largest / 2, array), array).astype(np.float32)
+            halved = np.where(masks, np.copysign(2.0**15, array), array).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(halved, tensor.name))
