@@ -18,7 +18,7 @@ from harness.errors import DataError, first_line
 from harness.formats.onnx.flops import graph_flops
 from harness.formats.onnx.structure import graphs, lift_constants
 from harness.formats.onnx.traffic import count_traffic, stored_bytes
-from harness.formats.onnx.weights import count_nonzero, count_parameters
+from harness.formats.onnx.weights import count_parameters
 from harness.formats.registry import FORMATS, Format
 from harness.formats.tensors import DTYPES, TensorSpec
 
@@ -190,12 +190,9 @@ def count_statistics(model: onnx.ModelProto) -> dict[str, float]:
     """Count parameters (weights.py), those not zero, FLOPs of one sample, and memory traffic.
 
     FLOPs (flops.py) and activations (traffic.py) are left out where a shape cannot be inferred or an operator
-    contains products that are not counted, `nonzero_parameters` where integers cannot be told from zero.
+    contains products that are not counted, `nonzero_parameters` where weights are integers.
     """
-    statistics: dict[str, float] = {"parameters": count_parameters(model)}
-    nonzero = count_nonzero(model)
-    if nonzero is not None:
-        statistics["nonzero_parameters"] = nonzero
+    statistics: dict[str, float] = {**count_parameters(model)}
     batch = fixed_batch(model) or 1
     flops = graph_flops(model)
     if flops is not None:

@@ -43,8 +43,9 @@ def prepared(source: Artifact) -> Iterator[tuple[Path, dict[str, Any]]]:
 def _with_opset(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
     import onnx
 
-    (found,) = [opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")] or [0]
-    if not 0 < found < MIN_OPSET:
+    versions = (opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    found = max(versions, default=MIN_OPSET)
+    if found >= MIN_OPSET:
         return model, []
     try:
         model = onnx.version_converter.convert_version(model, MIN_OPSET)
