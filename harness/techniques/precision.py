@@ -10,13 +10,20 @@ from harness.errors import BuildError
 from harness.formats.low_precision import onnx as onnx_counting
 from harness.formats.low_precision import torch as module_counting
 from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.structure import complete, graphs
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
-from harness.techniques.quantize.ort_library import quantizing, save_model
+from harness.techniques.quantize.ort_library import quantizing, save_checked
+from harness.techniques.quantize.ort_preparation import prepared
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:
     import onnx
+
+
+MASK = 1e9
+"""Finite values from here on stand for infinity in float16: attention's masks, as Keras (-1e9) and PyTorch
+(torch.finfo.min) write them."""
 
 
 class Float16(StepConfig):
@@ -77,13 +84,15 @@ transform("precision", Float16, select=("dtype", "fp16"), summary=_SUMMARY + "fl
 )
 def to_half(_: Float16, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Convert the graph, and report whether it computes in float16 or only stores weights in it."""
-    before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
-    _check_range(before)
-    made = save_model(_converted(before), out, context)
+    with prepared(source) as (path, preparation):
+        before, model = onnx_graph.load_checked(path), onnx_graph.load_checked(path)
+        _check_range(model)
+        made = save_checked(_converted(model), out, context)
     model = onnx_graph.load_checked(made)
     onnx_counting.report(model, before)  # fails where nothing was converted
     on_cpu = context.target.device == "cpu"
     details = onnx_counting.report(onnx_counting.graph_that_runs(made) if on_cpu else model, before)
+    details |= preparation
     if details["half_operators"]:
         return {**details, "compute_dtype": "float16"}
     casts = details["overhead_operators"].get("Cast", 0)
@@ -94,30 +103,35 @@ def to_half(_: Float16, source: Artifact, out: Path, context: BuildContext) -> d
     }
 
 
-def _converted(before: onnx.ModelProto) -> onnx.ModelProto:
+def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the graph in float16. Raises BuildError when the converter fails."""
-    import onnx
-    from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    model = onnx.ModelProto()
-    model.CopyFrom(before)
-    with quantizing("conversion to float16 failed"):
-        ordered = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
-        ordered.topological_sort()
-    result: onnx.ModelProto = ordered.model
-    return result
+    with quantizing("conversion to float16 failed"):  # shapes are known: the preparation inferred them
+        result = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True)
+    return complete(result, result)
 
 
 def _check_range(model: onnx.ModelProto) -> None:
-    """Refuse weights beyond float16's largest number, which the converter would clip silently."""
+    """Refuse weights beyond float16's largest number, and bring masks within it, in place.
+
+    The converter would clip both silently. Infinities stay. Finite masks become -2**15, half of float16's
+    range: with a score added they stay finite, so that the softmax of a row that is masked throughout is no
+    NaN, as it is none in float32.
+    """
     import numpy as np
     from onnx import TensorProto, numpy_helper
 
     largest = float(np.finfo(np.float16).max)
-    for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or not tensor.dims:
+    bounds = {name for node in model.graph.node if node.op_type == "Clip" for name in node.input[1:]}
+    for tensor in (tensor for graph in graphs(model.graph) for tensor in graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or tensor.name in bounds:
             continue
         array = numpy_helper.to_array(tensor)
-        if array.size and float(np.abs(array).max()) > largest:
+        far = np.isfinite(array) & (np.abs(array) > largest)
+        masks = far & (np.abs(array) >= MASK)
+        if (far & ~masks).any():
             raise BuildError(f"the weight {tensor.name!r} has values beyond float16's {largest:,.0f}")
+        if masks.any():
+            halved = np.where(masks, np.copysign(2.0**15, array), array).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(halved, tensor.name))

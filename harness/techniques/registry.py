@@ -51,6 +51,10 @@ class BuildContext(Protocol):
         """Write a line into the Cell's build log."""
         ...
 
+    def warn(self, text: str) -> None:
+        """Warn of something in the Records of all Cells that use the Artifact."""
+        ...
+
 
 @dataclass(frozen=True)
 class Transform:

@@ -21,22 +21,21 @@ TECHNIQUES = {
     "trained": [{"quantize": {"method": "qat", "epochs": 2, "calibration": {"samples": 64}}}, RUNTIME],
     "trained weights": [{"quantize": {"method": "qat-weights", "block_size": 16}}, RUNTIME],
     "half": [{"precision": "fp16"}, RUNTIME],
-    "too many": [{"quantize": {"method": "static", "calibration": {"samples": 1000}}}, RUNTIME],
+    "few samples": [{"quantize": {"method": "static", "calibration": {"samples": 1000}}}, RUNTIME],
 }
 WEIGHTS_ONLY = {"int4 weights", "int8 weights", "trained weights"}
-LOW = {"static", "mixed", "trained"}
+LOW = {"static", "mixed", "trained", "few samples"}
 
 
 def test_low_precision_cells(bench: Bench) -> None:
     suite = bench.suite(MODELS, TECHNIQUES)
-    bench.harness("run", str(suite), code=4)
+    bench.harness("run", str(suite))
     cells = bench.run().cells
     rows = cells[cells["arm"] != "control"].set_index("technique")
-    failed = rows.loc["too many"]
-    assert (failed["status"], failed["stage"]) == ("failed", "build")
-    assert "calibration needs 1000 samples; the training data has 96" in failed["reason"]
+    few = "calibration: 96 samples, not 1000: the training data has 96"
+    assert [name for name, row in rows.iterrows() if few in row["warnings"]] == ["few samples"]
     measured = rows[rows["status"] == "measured"]
-    assert set(measured.index) == set(TECHNIQUES) - {"too many"}
+    assert set(measured.index) == set(TECHNIQUES)
     assert (measured["audit"] == "passed").all()
     assert measured["low_precision_weight_share"].isna()["ort"]
     for name in LOW | WEIGHTS_ONLY:

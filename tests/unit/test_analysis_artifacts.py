@@ -48,6 +48,14 @@ def test_a_quantizing_step_fills_the_columns():
     assert not hasattr(found, "something")
 
 
+def test_what_steps_warn_of_is_a_warning_of_the_record_once_though_a_run_was_resumed():
+    made = record(warnings=["planned"])
+    steps = [{"step": "a", "warnings": ["few samples"]}, {"step": "b", "warnings": []}, {"step": "old"}]
+    for _ in range(2):
+        add_artifact(made, {**event(), "steps": steps})
+    assert made.warnings == ["planned", "few samples"]
+
+
 def test_the_last_step_has_seen_the_result():
     found = built(TOLD, {"low_precision_flops_share": 0.5})
     assert found.low_precision_flops_share == 0.5

@@ -37,10 +37,11 @@ def test_the_first_step_that_needs_a_library_does_not_pay_for_its_import(
         return {"kept": 3}
 
     step: Any = SimpleNamespace(name="fake", packages=("heavy-library", "no-such-library"), build=build)
-    context: Any = SimpleNamespace(seed=0)
+    context: Any = SimpleNamespace(seed=0, warnings=["few samples"])
     source = Artifact("s", "any", tmp_path)
     first, second = (module._take_step(step, StepConfig(), source, tmp_path, context) for _ in range(2))
     assert clock.time_ns == 12 * 10**9
     assert (first["build_s"], second["build_s"]) == (pytest.approx(1.0), pytest.approx(1.0))
     assert (first["step"], first["details"]) == ("fake", {"kept": 3})
+    assert first["warnings"] == ["few samples"]
     assert first["build_peak_rss_bytes"] > 0

@@ -81,6 +81,57 @@ def test_a_weight_beyond_the_range_is_refused_by_name(tmp_path):
         tiny.build(NAME, source, tmp_path / "h", context((8,), None))
 
 
+MASKS = {
+    "minus infinity": -np.inf,
+    "the lowest float32": np.finfo(np.float32).min,
+    "Keras's": -1e9,
+}
+
+
+@pytest.mark.parametrize("form", ["added", "chosen"])
+@pytest.mark.parametrize("mask", MASKS)
+def test_a_mask_masks_the_same_in_float16(mask, form, tmp_path):
+    """Scores times values under a mask; the last row is masked throughout.
+
+    It gives NaN under infinities and numbers under finite masks. With the lowest float16 for such a mask, a
+    score of -20 added to it would be minus infinity, and the row NaN. A chosen mask is a scalar.
+    """
+    far = np.float32(MASKS[mask])
+    seen = np.tril(np.ones((4, 4), bool))
+    seen[3] = False
+    values = {"v": np.random.default_rng(3).standard_normal((4, 5)).astype(np.float32)}
+    if form == "added":
+        values |= {"mask": np.where(seen, 0, far).astype(np.float32)}
+        masking = helper.make_node("Add", ["x", "mask"], ["masked"])
+    else:
+        values |= {"mask": far, "seen": seen}
+        masking = helper.make_node("Where", ["seen", "x", "mask"], ["masked"])
+    softmax = helper.make_node("Softmax", ["masked"], ["shares"])
+    nodes = [masking, softmax, helper.make_node("MatMul", ["shares", "v"], ["y"])]
+    source = write(tmp_path / "f", nodes, (4, 4), (4, 5), values)
+    artifact, _ = tiny.build(NAME, source, tmp_path / "h", context((4, 4), None))
+    x = samples((4, 4), 6, seed=4) - 20
+    exact, found = run(source, x), run(artifact, x, "all")
+    rows = 3 if form == "added" else 4  # beside a finite mask that is added, float32 rounds all scores away
+    np.testing.assert_allclose(found[:, :rows], exact[:, :rows], atol=0.02)
+    assert np.isnan(found[:, 3]).all() == np.isnan(exact[:, 3]).all() == np.isinf(far)
+    if not np.isinf(far):
+        assert np.abs(found[:, 3]).max() <= np.abs(values["v"]).max() + 0.01
+
+
+def test_a_bound_beyond_the_range_is_the_largest_number(tmp_path):
+    """Clip to [0, float32's largest] must not clip at half of float16's."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"]),
+        helper.make_node("Clip", ["p", "low", "high"], ["y"]),
+    ]
+    bounds = {"low": np.float32(0), "high": np.finfo(np.float32).max}
+    source = write(tmp_path / "f", nodes, [8], [8], {"w": np.eye(8, dtype=np.float32), **bounds})
+    artifact, _ = tiny.build(NAME, source, tmp_path / "h", context((8,), None))
+    x = np.full((1, 8), 49_984, np.float32)  # a float16
+    np.testing.assert_array_equal(run(artifact, x, "all"), run(source, x))
+
+
 def test_a_graph_without_products_is_no_float16_cell(tmp_path):
     source = write(tmp_path / "f", [helper.make_node("Relu", ["x"], ["y"])], [8], [8], {})
     with pytest.raises(BuildError, match="nothing was quantized: the graph has no dense or convolution"):

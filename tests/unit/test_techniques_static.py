@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +15,10 @@ from pydantic import ValidationError
 from harness.errors import BuildError
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.target import Target
+from harness.techniques.quantize.calibration import Calibration
 from harness.techniques.quantize.ort_static import StaticQuantize, resolve
 from harness.techniques.quantize.ranges import resolve_range, resolve_types
+from harness.techniques.quantize.static_graph import calibrate
 from harness.zoo.registry import Data
 
 onnx = pytest.importorskip("onnx")
@@ -139,6 +143,73 @@ def test_the_percentile_is_that_of_the_values(percentile, tmp_path):
     artifact, _ = build("gemm", tmp_path, Data((data,)), calibration=calibration)
     highest = np.quantile(data, 1 - (100 - percentile) / 200)
     assert activation_scale(artifact) == pytest.approx(highest / 255, rel=0.02)
+
+
+def dense(folder, side=64):
+    """Three products and what is between them, as ONNX Runtime's calibrators take them."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("MatMul", ["b", "w"], ["c"]),
+        helper.make_node("Tanh", ["c"], ["d"]),
+        helper.make_node("MatMul", ["d", "w"], ["y"]),
+    ]
+    weight = np.random.default_rng(2).standard_normal((side, side)).astype(np.float32) / 8
+    return write(folder, nodes, [side], [side], {"w": weight}).file(onnx_graph.MODEL)
+
+
+def all_at_once(path, method, batches, folder, **options):
+    """The ranges as ONNX Runtime's calibrators find them with everything in memory."""
+    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
+
+    calibrator = create_calibrator(
+        path,
+        ["MatMul"],
+        augmented_model_path=str(folder / "augmented.onnx"),
+        calibrate_method=CalibrationMethod[method],
+        extra_options={"symmetric": False, **options},
+    )
+    left = iter(batches)
+    calibrator.collect_data(SimpleNamespace(get_next=lambda: next(left, None)))
+    return calibrator.compute_data()
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "options"),
+    [
+        ("minmax", "MinMax", {}),
+        ("percentile", "Percentile", {"num_bins": 2048, "percentile": 99.0}),
+    ],
+)
+def test_ranges_found_batch_by_batch_are_those_of_all_samples_at_once(method, name, options, tmp_path):
+    """The first batch spans a thousandth of the last: bins of its width would number two million."""
+    path = dense(tmp_path / "f")
+    batches = [{"x": samples((64,), 16, seed) * scale} for seed, scale in enumerate((1e-3, 1, 0.1, 3))]
+    batches = [{"x": batch["x"].astype(np.float32)} for batch in batches]
+    share = {"percentile": 99.0} if method == "percentile" else {}
+    found = calibrate(path, Calibration(method=method, **share), batches)
+    expected = all_at_once(path, name, batches, tmp_path, **options)
+    compared = {"x", "a", "b", "c", "d", "y"}
+    assert compared <= set(found.keys()) & set(expected.keys())
+    for tensor in compared:
+        for mine, theirs in zip(found[tensor].range_value, expected[tensor].range_value, strict=True):
+            np.testing.assert_array_equal(np.ravel(mine), np.ravel(theirs))
+        if method == "percentile":
+            np.testing.assert_array_equal(found[tensor].hist, expected[tensor].hist)
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile"])
+def test_the_memory_of_calibration_does_not_grow_with_the_samples(method, tmp_path):
+    """All activations of 32 batches would be 32 × 6 × 128 KiB; bins and graphs take some hundred KiB."""
+    path = dense(tmp_path / "f")
+    batches = [{"x": samples((64,), 512, seed)} for seed in range(32)]
+    peaks = []
+    for count in (2, 2, 32):  # the first time also imports
+        tracemalloc.start()
+        calibrate(path, Calibration(method=method), batches[:count])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < peaks[1] + 6 * batches[0]["x"].nbytes
 
 
 # ------------------------------------------------------------------ what follows the machine

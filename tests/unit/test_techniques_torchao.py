@@ -212,9 +212,6 @@ def test_static_int8_runs_in_integer_kernels_and_stays_near(tmp_path):
 def test_pt2e_tells_what_it_cannot_do(tmp_path):
     with pytest.raises(BuildError, match="nothing was quantized: the graph has no dense or convolution"):
         pt2e("no_weights", tmp_path / "n")
-    few = tiny.training(tiny.IMAGE, 63)
-    with pytest.raises(BuildError, match="calibration needs 64 samples; the training data has 63"):
-        pt2e("conv", tmp_path / "f", few)
 
 
 @pytest.mark.parametrize(("reduced", "most"), [(False, 255), (True, 127)])

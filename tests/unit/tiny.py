@@ -48,6 +48,7 @@ class Context:
     seed: int = 0
     target: Target = field(default_factory=lambda: Target(batch=2, threads=1))
     cpu_features: frozenset[str] = frozenset()  # the reduced range, exact on any processor
+    warnings: list[str] = field(default_factory=list)
 
     def training_data(self) -> Data:
         if self.data is None:
@@ -56,6 +57,9 @@ class Context:
 
     def say(self, text: str) -> None:
         pass
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 def samples(inputs: tuple[TensorSpec, ...], count: int, seed: int = 1) -> tuple[np.ndarray, ...]:

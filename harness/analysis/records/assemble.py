@@ -142,7 +142,7 @@ def _add_measured(record: Record, kinds: Kinds, info: RunInfo, arrays: Arrays | 
     _add_plan(record, kinds)
     _add_start(record, kinds)
     add_memory(record, kinds)
-    record.warnings = _warnings(record, kinds, info)
+    record.warnings += _warnings(record, kinds, info)
 
 
 def _add_speed(record: Record, blocks: Sequence[Event]) -> None:

@@ -15,6 +15,7 @@ from harness.formats.low_precision.shares import FLOAT, Product, tally, unchange
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.flops import is_product, node_flops
 from harness.formats.onnx.traffic import Connections, element_bits
+from harness.formats.onnx.weights import scales
 
 if TYPE_CHECKING:
     import onnx
@@ -23,6 +24,8 @@ _INTEGER = {"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
 _INTEGER_KERNELS = _INTEGER | {"MatMulIntegerToFloat", "QGemm"}
 _PASSED_BY = ("Transpose", "Reshape", "Squeeze", "Unsqueeze")  # between a weight and its operator
 _HALF = {10: "float16", 16: "bfloat16"}  # by onnx.TensorProto's numbers
+_COUNTED_BYTES = 16_384
+"""Constants below this size keep their values: shapes may be computed from them."""
 _INT8_COMPUTE = 4  # MatMulNBits' accuracy_level at which activations are rounded to int8 as well
 
 
@@ -74,7 +77,8 @@ def running_kernels(path: Path) -> dict[str, str]:
 def graph_that_runs(path: Path, level: str = "ORT_DISABLE_ALL") -> onnx.ModelProto:
     """Return the graph as ONNX Runtime's CPU provider runs it, with Casts around what it has no kernels for.
 
-    With its optimizations off, operators keep the names and dtypes that can be counted.
+    With its optimizations off, operators keep the names and dtypes that can be counted. Large weights have
+    their shapes and no values.
     """
     import onnx
     import onnxruntime as ort
@@ -84,9 +88,13 @@ def graph_that_runs(path: Path, level: str = "ORT_DISABLE_ALL") -> onnx.ModelPro
         options = ort.SessionOptions()
         options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
         options.optimized_model_filepath = str(optimized)
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_min_size_in_bytes", str(_COUNTED_BYTES)
+        )
         options.log_severity_level = 4
         ort.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
-        return onnx.load(str(optimized))
+        return onnx.load(str(optimized), load_external_data=False)
 
 
 def _kinds(products: list[Product]) -> Counter[str]:
@@ -98,12 +106,7 @@ def weight_bytes(model: onnx.ModelProto) -> tuple[int, int]:
 
     Scales and zero points do not count as weights.
     """
-    parameters = {
-        name
-        for node in model.graph.node
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear", "MatMulNBits")
-        for name in node.input[2 if node.op_type == "MatMulNBits" else 1 :]
-    }
+    parameters = scales(model)
     low = total = 0
     for tensor in model.graph.initializer:
         if len(tensor.dims) < 2 or tensor.name in parameters:

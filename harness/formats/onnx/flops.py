@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.formats.onnx.structure import FIRST_IR
+
 if TYPE_CHECKING:
     import onnx
 
@@ -76,7 +78,9 @@ def _shape_copy(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnx
 
     copy = onnx.ModelProto(
-        ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions
+        ir_version=max(model.ir_version, FIRST_IR),
+        opset_import=model.opset_import,
+        functions=model.functions,
     )
     graph = copy.graph
     graph.name = "shapes"

@@ -1,10 +1,14 @@
-"""The format ``onnx``: one `model.onnx`, and what is read from it. onnx is imported inside functions."""
+"""The format ``onnx``: a `model.onnx`, and what is read from it. onnx is imported inside functions."""
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import re
+import shutil
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +16,9 @@ import numpy as np
 
 from harness.errors import DataError, first_line
 from harness.formats.onnx.flops import graph_flops
-from harness.formats.onnx.traffic import count_traffic
+from harness.formats.onnx.structure import graphs, lift_constants
+from harness.formats.onnx.traffic import count_traffic, stored_bytes
+from harness.formats.onnx.weights import count_parameters
 from harness.formats.registry import FORMATS, Format
 from harness.formats.tensors import DTYPES, TensorSpec
 
@@ -21,39 +27,89 @@ if TYPE_CHECKING:
 
 FORMAT = "onnx"
 MODEL = "model.onnx"
-_FLOAT_TYPES = {1, 10, 11, 16}  # float, float16, double, bfloat16
+MAX_INLINE_BYTES = 1_500_000_000
+"""Weights up to this size are saved in the file of the graph: protobuf writes at most 2 GiB into one."""
 _LOCATION = re.compile(rb"\x0a\x08location\x12([\x80-\xff]?)([\x00-\x7f])", re.DOTALL)
 """The key ``location`` of a tensor's external data (onnx.proto, TensorProto.external_data) and the length of
 its value as protobuf writes them: a varint of one or two bytes, low bits first."""
 
 
 def load_checked(path: Path) -> onnx.ModelProto:
-    """Load an ONNX file and check it. Raises DataError when it is missing or not a valid ONNX model."""
+    """Load an ONNX file and check it; its Constant nodes become initializers, sizes below zero free.
+
+    A first dimension of zero is free as well. Raises DataError when the file is missing or not a valid ONNX
+    model.
+    """
     import onnx
 
     if not path.is_file():
         raise DataError(f"{path}: no such ONNX file")
     try:
-        model = onnx.load(str(path))
-        if not model.graph.node:
-            raise DataError(f"{path} is not an ONNX model: its graph has no nodes")
-        onnx.checker.check_model(str(path))
+        with _without_links(path) as real:
+            model = onnx.load(str(real))
+            if not model.graph.node:
+                raise DataError(f"{path} is not an ONNX model: its graph has no nodes")
+            onnx.checker.check_model(str(real))
     except DataError:
         raise
     except Exception as error:  # protobuf, the checker and external data each have their own errors
         raise DataError(f"{path} is not a valid ONNX model: {first_line(error)}") from error
+    lift_constants(model)
+    _free_sizes(model)
     return model
+
+
+@contextlib.contextmanager
+def _without_links(path: Path) -> Iterator[Path]:
+    """Yield the ONNX file, or a copy of it if its weights are in links, which onnx does not follow.
+
+    The caches of hubs and build tools hold such files.
+    """
+    beside = [file for file in external_files(path) if file.is_file()]
+    if not any(file.is_symlink() or file.stat().st_nlink > 1 for file in beside):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        shutil.copyfile(path, folder / MODEL)
+        for file in beside:
+            copy = (folder / file.relative_to(path.parent)).resolve()
+            if copy.is_relative_to(folder):  # onnx refuses what lies elsewhere
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+        yield folder / MODEL
+
+
+def _free_sizes(model: onnx.ModelProto) -> None:
+    """Free the dimensions that are no sizes: below zero, and a batch of zero, as ONNX Runtime does."""
+    for graph in graphs(model.graph):
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            for i, dim in enumerate(value.type.tensor_type.shape.dim):
+                if dim.HasField("dim_value") and (dim.dim_value < 0 or (dim.dim_value == 0 and i == 0)):
+                    dim.ClearField("dim_value")
+
+
+def save_model(model: onnx.ModelProto, path: Path) -> Path:
+    """Save `model` and return `path`; weights over MAX_INLINE_BYTES in total go into a second file beside it.
+
+    `model` stays as it is. Every step and conversion saves through this function.
+    """
+    import onnx
+
+    weights = path.with_name(f"{path.name}.weights")
+    weights.unlink(missing_ok=True)  # onnx would append to it
+    tensors = [tensor for graph in graphs(model.graph) for tensor in graph.initializer]
+    if sum(map(stored_bytes, tensors)) <= MAX_INLINE_BYTES:
+        onnx.save(model, str(path))
+        return path
+    onnx.save(model, str(path), save_as_external_data=True, location=weights.name)
+    onnx.load_external_data_for_model(model, str(path.parent))  # saving has taken the weights out of it
+    return path
 
 
 def copy_model(path: Path, folder: Path) -> None:
     """Copy a user's ONNX file and its external data, if any, into an Artifact's folder as one model."""
-    import onnx
-
-    model = load_checked(path)
-    try:
-        onnx.save(model, str(folder / MODEL))
-    except ValueError:  # over protobuf's limit of 2 GB: weights go beside the graph
-        onnx.save(model, str(folder / MODEL), save_as_external_data=True, location="weights.bin")
+    save_model(load_checked(path), folder / MODEL)
 
 
 def external_files(path: Path) -> list[Path]:
@@ -131,18 +187,12 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
 
 
 def count_statistics(model: onnx.ModelProto) -> dict[str, float]:
-    """Count parameters (float initializers), those not zero, FLOPs of one sample, and memory traffic.
+    """Count parameters (weights.py), those not zero, FLOPs of one sample, and memory traffic.
 
     FLOPs (flops.py) and activations (traffic.py) are left out where a shape cannot be inferred or an operator
-    contains products that are not counted.
+    contains products that are not counted, `nonzero_parameters` where weights are integers.
     """
-    from onnx import numpy_helper
-
-    floats = [numpy_helper.to_array(t) for t in model.graph.initializer if t.data_type in _FLOAT_TYPES]
-    statistics: dict[str, float] = {
-        "parameters": sum(int(a.size) for a in floats),
-        "nonzero_parameters": sum(int(np.count_nonzero(a)) for a in floats),
-    }
+    statistics: dict[str, float] = {**count_parameters(model)}
     batch = fixed_batch(model) or 1
     flops = graph_flops(model)
     if flops is not None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.formats.onnx.structure import drop_unused
+
 if TYPE_CHECKING:
     import onnx
 
@@ -25,18 +27,9 @@ def fold_transposes(model: onnx.ModelProto) -> int:
         array = np.ascontiguousarray(numpy_helper.to_array(constants[node.input[0]]).transpose(order))
         model.graph.initializer.append(numpy_helper.from_array(array, node.output[0]))
         model.graph.node.remove(node)
-    read = _read(model.graph)
-    for tensor in {node.input[0]: constants[node.input[0]] for node in folded}.values():
-        if tensor.name not in read:
-            model.graph.initializer.remove(tensor)
+    if folded:
+        drop_unused(model)
     return len(folded)
-
-
-def _read(graph: onnx.GraphProto) -> set[str]:
-    """Return the names that `graph` reads or outputs, subgraphs of its nodes (If, Loop) included."""
-    names = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    inner = [a for node in graph.node for a in node.attribute]
-    return names.union(*(_read(part) for a in inner for part in (a.g, *a.graphs)))
 
 
 def gemm_to_matmul(model: onnx.ModelProto) -> int:
@@ -62,7 +55,7 @@ def gemm_to_matmul(model: onnx.ModelProto) -> int:
     if count:
         del model.graph.node[:]
         model.graph.node.extend(nodes)
-        _drop_unused(model)
+        drop_unused(model)
     return count
 
 
@@ -94,17 +87,3 @@ def _rewritten(
     if bias:
         nodes.append(helper.make_node("Add", [product, bias], [out], name=f"{out}/Add"))
     return nodes, arrays
-
-
-def _drop_unused(model: onnx.ModelProto) -> None:
-    """Remove the initializers that nothing reads any more."""
-    read = _read(model.graph)
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    removed = {tensor.name for tensor in model.graph.initializer} - read
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    inputs = [
-        value for value in model.graph.input if value.name not in removed
-    ]  # old files list weights here
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.formats.onnx.flops import inferred, is_product, known_sum, node_flops, tensor_shapes
+from harness.formats.onnx.structure import graphs, read_by
 
 if TYPE_CHECKING:
     import onnx
@@ -66,10 +67,10 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
     The share counts FLOPs known to be float32: dequantized operands may be multiplied as integers.
     """
     tables = _tables(model)
-    weights = [tensor for tensor in model.graph.initializer if tensor.name not in tables]
+    weights = [t for graph in graphs(model.graph) for t in graph.initializer if t.name not in tables]
     kinds, shapes, flops = _kinds(model), tensor_shapes(model), node_flops(model)
     statistics = {
-        "weight_bytes": sum(_bytes(t.data_type, tuple(t.dims)) for t in weights),
+        "weight_bytes": sum(map(stored_bytes, weights)),
         "float32_flops_share": _float32_share(model, kinds, flops),
     }
     if None in flops:
@@ -82,7 +83,7 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
         for name in _moved(node, given, connections):
             if name not in shapes or name not in kinds:
                 return statistics
-            activations += _bytes(kinds[name], shapes[name])
+            activations += element_bits(kinds[name]) / 8 * float(np.prod(shapes[name], dtype=np.float64))
     return statistics | {"activation_bytes": activations}
 
 
@@ -96,7 +97,7 @@ def _tables(model: onnx.ModelProto) -> set[str]:
             continue
         rows = node.op_type == "Gather" and not any(a.name == "axis" and a.i for a in node.attribute)
         looked_up.update(node.input[:1] if rows else ())
-        read.update(node.input[1:] if rows else node.input)
+        read.update(node.input[1:] if rows else read_by(node))
     return looked_up - read
 
 
@@ -142,14 +143,16 @@ def _constants(model: onnx.ModelProto) -> set[str]:
     return constants
 
 
-def _bytes(kind: int, shape: tuple[int, ...]) -> float:
-    return element_bits(kind) / 8 * float(np.prod(shape, dtype=np.float64))
+def stored_bytes(tensor: onnx.TensorProto) -> float:
+    """Return the bytes of an initializer's elements."""
+    return element_bits(tensor.data_type) / 8 * float(np.prod(tensor.dims, dtype=np.float64))
 
 
 def element_bits(data_type: int) -> int:
     """Return the bits of one stored element of an ONNX dtype: 4 for INT4, 8 for INT8, 32 for FLOAT."""
     import onnx
 
-    if onnx.TensorProto.DataType.Name(data_type) in ("INT4", "UINT4", "FLOAT4E2M1"):
-        return 4
+    name = onnx.TensorProto.DataType.Name(data_type)
+    if name.startswith(("INT2", "INT4", "UINT2", "UINT4", "FLOAT4")):
+        return 2 if "INT2" in name else 4
     return 8 * int(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(data_type)).itemsize)

@@ -52,6 +52,7 @@ class Context:
         self.target = Target.from_dict(message["target"])
         self.inputs = inputs
         self.cpu_features = frozenset(message["cpu_features"])
+        self.warnings: list[str] = []
         self._model = model
 
     def training_data(self) -> Data:
@@ -65,6 +66,10 @@ class Context:
     def say(self, text: str) -> None:
         """Write a line into the build log."""
         sys.stderr.write(f"{text}\n")
+
+    def warn(self, text: str) -> None:
+        """Add a warning to the Artifact's report."""
+        self.warnings.append(text)
 
 
 def main() -> None:
@@ -158,6 +163,7 @@ def _take_step(
         "build_s": seconds,
         "build_peak_rss_bytes": meter.end().peak_rss_bytes,
         "details": details,
+        "warnings": context.warnings,
     }
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from harness.artifacts.artifact import TRAFFIC, Artifact
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.rewriting import fold_transposes
+from harness.formats.onnx.structure import lift_constants
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
@@ -99,7 +100,6 @@ def _export(
     **shapes: Any,
 ) -> dict[str, Any]:
     """Export `model` (a module, or a program that runs as `module`) and write one ONNX file."""
-    import onnx
     import torch
 
     with quiet_exporter(), torch.no_grad():
@@ -116,11 +116,11 @@ def _export(
             **shapes,
         )
         assert program is not None  # noqa: S101 (the exporter's type says Optional for its other mode)
-        program.save(str(out / onnx_graph.MODEL))
-    made = onnx_graph.load_checked(out / onnx_graph.MODEL)
+    made = program.model_proto
+    lift_constants(made)
     _tidy(made)
     fold_transposes(made)
-    onnx.save(made, str(out / onnx_graph.MODEL))
+    onnx_graph.load_checked(onnx_graph.save_model(made, out / onnx_graph.MODEL))
     return {"operators": dict(onnx_graph.operators(made)), "opset": config.opset}
 
 

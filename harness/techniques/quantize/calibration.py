@@ -1,4 +1,4 @@
-"""Calibration data: training samples drawn with the Suite's seed, checked, in equal batches."""
+"""Calibration data: training samples drawn with the Suite's seed, checked, in batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from harness.zoo.registry import Data
 class CalibrationSamples(StepConfig):
     """How many training samples are drawn, with the Suite's seed."""
 
-    samples: int = Field(default=512, ge=1, le=100_000)
+    samples: int = Field(
+        default=512, ge=1, le=100_000, description="where the dataset has fewer: all, with a warning"
+    )
     batch: int = Field(default=64, ge=1)
 
 
@@ -45,33 +47,33 @@ class Calibration(CalibrationSamples):
 def draw_samples(context: BuildContext, **counts: int) -> list[Data]:
     """Draw this many training samples for each purpose, none of them twice, with their labels.
 
-    Raises BuildError, with the names of the purposes, when there are too few samples, or when they do not fit
-    the model.
+    If there are fewer, all are shared out in the same proportions, and the Record warns of it. Raises
+    BuildError when a purpose would get no sample, or when samples do not fit the model.
     """
     data = context.training_data()
-    wanted = sum(counts.values())
-    if len(data) < wanted:
-        purposes = " and ".join(counts)
-        numbers = " + ".join(map(str, counts.values()))
+    wanted, purposes = sum(counts.values()), " and ".join(counts)
+    taken = {name: min(count, len(data) * count // wanted) for name, count in counts.items()}
+    asked, found = (" + ".join(map(str, numbers.values())) for numbers in (counts, taken))
+    if not all(taken.values()):
         verb = "needs" if len(counts) == 1 else "need"
-        raise BuildError(f"{purposes} {verb} {numbers} samples; the training data has {len(data)}")
+        raise BuildError(f"{purposes} {verb} {asked} samples; the training data has {len(data)}")
     if faults := check_arrays(data.inputs, context.inputs, "calibration data"):
         raise BuildError("; ".join(faults))
-    order = np.random.default_rng(context.seed).choice(len(data), wanted, replace=False)
-    parts = np.split(order, np.cumsum(list(counts.values()))[:-1])
+    if taken != counts:
+        context.warn(f"{purposes}: {found} samples, not {asked}: the training data has {len(data)}")
+    order = np.random.default_rng(context.seed).choice(len(data), sum(taken.values()), replace=False)
+    parts = np.split(order, np.cumsum(list(taken.values()))[:-1])
     return [data.take(np.sort(part)) for part in parts]
 
 
 def batches(config: Calibration, context: BuildContext, fixed: int | None = None) -> list[dict[str, Array]]:
-    """Return the calibration samples in equal batches, by input name; `fixed` is the graph's batch.
+    """Return the calibration samples in batches, by input name; `fixed` is the graph's batch.
 
-    The histogram calibrators require equal batches: the largest size up to `config.batch` that divides the
-    samples is used. Raises BuildError when samples do not fit the model, or do not fill one batch.
+    Raises BuildError when samples do not fit the model, or do not fill one batch.
     """
     (data,) = draw_samples(context, calibration=config.samples)
     names = [spec.name for spec in context.inputs]
-    size = next(d for d in range(min(config.batch, len(data)), 0, -1) if len(data) % d == 0)
-    return [dict(zip(names, part, strict=True)) for part in cut(data, size, fixed)]
+    return [dict(zip(names, part, strict=True)) for part in cut(data, config.batch, fixed)]
 
 
 def cut(data: Data, size: int, fixed: int | None = None) -> list[list[Array]]:

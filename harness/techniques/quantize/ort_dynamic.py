@@ -10,7 +10,9 @@ from pydantic import Field
 from harness.artifacts.artifact import Artifact
 from harness.formats.low_precision.onnx import report
 from harness.formats.onnx import graph as onnx_graph
-from harness.techniques.quantize.ort_library import GRAPH, check_runs, quantizing
+from harness.formats.onnx.structure import complete
+from harness.techniques.quantize.ort_library import GRAPH, quantizing, save_checked
+from harness.techniques.quantize.ort_preparation import prepared
 from harness.techniques.quantize.ranges import ReducedWeights, is_reduced, resolve_range, weights_in_words
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
@@ -44,24 +46,26 @@ def quantize_dynamic(
     from onnxruntime.quantization import quantize_dynamic as quantize
 
     reduce = is_reduced(config, context)
-    before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
-    made = out / onnx_graph.MODEL
-    copy = onnx.ModelProto()  # given a path, the quantizer would write into the source's folder
-    copy.CopyFrom(before)
-    with quantizing():
-        quantize(
-            copy,
-            str(made),
-            op_types_to_quantize=list(config.operators),
-            per_channel=config.per_channel,
-            reduce_range=reduce,
-            weight_type=QuantType.QInt8 if config.dtype == "int8" else QuantType.QUInt8,
-        )
-    details = report(onnx_graph.load_checked(made), before, integer=True)
-    check_runs(made, context.inputs, onnx_graph.fixed_batch(before) or 1)
+    with prepared(source) as (path, preparation):
+        before = onnx_graph.load_checked(path)
+        made = path.with_name("quantized.onnx")
+        with quantizing():
+            quantize(
+                path,
+                made,
+                op_types_to_quantize=list(config.operators),
+                per_channel=config.per_channel,
+                reduce_range=reduce,
+                weight_type=QuantType.QInt8 if config.dtype == "int8" else QuantType.QUInt8,
+                use_external_data_format=True,
+            )
+        model = complete(onnx.load(str(made)), before)
+    details = report(model, before, integer=True)
+    save_checked(model, out, context)
     scales = "channel" if config.per_channel else "tensor"
     return {
         **details,
+        **preparation,
         "reduced_range": reduce,
         "compute_dtype": f"uint8 × {config.dtype}, one weight scale per {scales}; "
         + weights_in_words(config, context),

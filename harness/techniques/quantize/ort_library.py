@@ -50,12 +50,9 @@ def quantizing(failure: str = "onnxruntime's quantizer failed") -> Iterator[None
         root.setLevel(level)
 
 
-def save_model(model: onnx.ModelProto, out: Path, context: BuildContext) -> Path:
+def save_checked(model: onnx.ModelProto, out: Path, context: BuildContext) -> Path:
     """Save `model` into the folder `out`, run it once and return its file. Raises BuildError on failure."""
-    import onnx
-
-    path = out / onnx_graph.MODEL
-    onnx.save(model, str(path))
+    path = onnx_graph.save_model(model, out / onnx_graph.MODEL)
     check_runs(path, context.inputs, onnx_graph.fixed_batch(model) or 1)
     return path
 
@@ -66,15 +63,14 @@ def check_runs(path: Path, inputs: tuple[TensorSpec, ...], batch: int = 1) -> No
     run_batches(path, [{spec.name: spec.random(batch, rng) for spec in inputs}])
 
 
-def run_batches(model: Path | bytes, batches: Iterable[dict[str, Array]]) -> list[list[Array]]:
+def run_batches(path: Path, batches: Iterable[dict[str, Array]]) -> list[list[Array]]:
     """Return the outputs of each batch. Raises BuildError when the graph cannot be opened or run."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    content = model if isinstance(model, bytes) else str(model)
     try:
-        session = ort.InferenceSession(content, sess_options=options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
         return [session.run(None, batch) for batch in batches]
     except Exception as error:  # onnxruntime has an exception class for each status
         raise BuildError(

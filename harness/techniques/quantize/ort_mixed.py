@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +17,7 @@ from harness.formats.onnx.flops import known_sum
 from harness.formats.tensors import Array
 from harness.techniques.quantize import sensitivity
 from harness.techniques.quantize.calibration import batches
+from harness.techniques.quantize.ort_preparation import prepared
 from harness.techniques.quantize.ort_static import ABOUT, StaticSettings, finish, resolve
 from harness.techniques.quantize.static_graph import calibrate, name_nodes, quantized
 from harness.techniques.registry import BuildContext, transform
@@ -66,15 +66,12 @@ def quantize_mixed(
     config: MixedQuantize, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Measure each layer alone, then leave as few of the most sensitive in float as the budget allows."""
-    import onnx
-
-    before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
-    name_nodes(before)
-    fixed = onnx_graph.fixed_batch(before)
-    samples = batches(config.calibration, context, fixed)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / onnx_graph.MODEL
-        onnx.save(before, str(path))
+    with prepared(source) as (path, preparation):
+        before = onnx_graph.load_checked(path)
+        name_nodes(before)
+        onnx_graph.save_model(before, path)
+        fixed = onnx_graph.fixed_batch(before)
+        samples = batches(config.calibration, context, fixed)
         resolved = resolve(config, context.target, context.cpu_features)
         search = _Search(config, resolved, path, before, samples, fixed)
         report(search.graph(), before, integer=True)  # fails where no layer can be quantized at all
@@ -83,6 +80,7 @@ def quantize_mixed(
         model, left, loss = search.fewest_in_float([layer.name for layer in layers])
     return {
         **finish(model, before, samples, config, out, context),
+        **preparation,
         **loss,
         "sensitivity": [{**layer.content(), "in_float": layer.name in left} for layer in layers],
     }
@@ -116,7 +114,7 @@ class _Search:
         probes, exact = self._probes()
         layers = []
         for name, (operator, flops) in found.items():
-            got = sensitivity.outputs(self.graph(only=[name]).SerializeToString(), probes)
+            got = self._outputs(self.graph(only=[name]), probes)
             share = flops / total if flops is not None and total else None
             noise = sensitivity.sqnr_db(exact, got)
             layers.append(
@@ -129,13 +127,12 @@ class _Search:
 
         Return the graph, the layers in float, and the loss. Raises BuildError when no layer can be quantized.
         """
-        tried: dict[int, tuple[onnx.ModelProto, dict[str, Any]]] = {}
+        tried: dict[int, dict[str, Any]] = {}
 
         def is_met(count: int) -> bool:
             if count not in tried:
-                graph = self.graph(exclude=by_sensitivity[:count])
-                tried[count] = graph, self._loss(graph)
-            return self._within(tried[count][1])
+                tried[count] = self._loss(self.graph(exclude=by_sensitivity[:count]))
+            return self._within(tried[count])
 
         low, high = 0, len(by_sensitivity)
         is_met(0)
@@ -143,19 +140,23 @@ class _Search:
             middle = (low + high) // 2
             low, high = (low, middle) if is_met(middle) else (middle + 1, high)
         if low == len(by_sensitivity):
-            words = self._in_words(tried[0][1])
+            words = self._in_words(tried[0])
             raise BuildError(f"no layer can be quantized within the budget; all in int8: {words}")
-        graph, loss = tried[low]
-        everything = {f"all_int8_{name}": value for name, value in tried[0][1].items()}
-        return graph, set(by_sensitivity[:low]), {**loss, **everything, "layers_in_float": low}
+        left = by_sensitivity[:low]
+        everything = {f"all_int8_{name}": value for name, value in tried[0].items()}
+        return self.graph(exclude=left), set(left), {**tried[low], **everything, "layers_in_float": low}
 
     def graph(self, only: list[str] | None = None, exclude: list[str] | None = None) -> onnx.ModelProto:
         """Return the graph in int8: all of it, or `only` these layers, or all but `exclude`."""
         left = sensitivity.with_followers(self.before, exclude or ())
         return quantized(self.path, self.ranges, self.resolved, self.config.per_channel, left, only or ())
 
+    def _outputs(self, graph: onnx.ModelProto, samples: list[dict[str, Array]]) -> sensitivity.Outputs:
+        path = onnx_graph.save_model(graph, self.path.with_name("tried.onnx"))
+        return sensitivity.outputs(path, samples)
+
     def _loss(self, graph: onnx.ModelProto) -> dict[str, Any]:
-        got = sensitivity.outputs(graph.SerializeToString(), self.samples)
+        got = self._outputs(graph, self.samples)
         noise = sensitivity.sqnr_db(self.exact, got)
         return {"disagreement": sensitivity.disagreement(self.exact, got), "sqnr_db": min(noise, 999.0)}
 

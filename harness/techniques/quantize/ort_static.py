@@ -13,7 +13,8 @@ from harness.formats.onnx import graph as onnx_graph
 from harness.formats.target import Target
 from harness.formats.tensors import Array
 from harness.techniques.quantize.calibration import Calibration, batches
-from harness.techniques.quantize.ort_library import GRAPH, save_model
+from harness.techniques.quantize.ort_library import GRAPH, save_checked
+from harness.techniques.quantize.ort_preparation import prepared
 from harness.techniques.quantize.ranges import ReducedWeights, resolve_range, resolve_types, weights_in_words
 from harness.techniques.quantize.static_graph import calibrate, quantized
 from harness.techniques.registry import BuildContext, StepConfig, transform
@@ -68,13 +69,13 @@ def quantize_static(
     config: StaticQuantize, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Calibrate, rewrite the graph, and report what was quantized."""
-    path = source.file(onnx_graph.MODEL)
-    before = onnx_graph.load_checked(path)
-    calibration = batches(config.calibration, context, onnx_graph.fixed_batch(before))
-    ranges = calibrate(path, config.calibration, calibration)
-    resolved = resolve(config, context.target, context.cpu_features)
-    model = quantized(path, ranges, resolved, config.per_channel)
-    return finish(model, before, calibration, config, out, context)
+    with prepared(source) as (path, preparation):
+        before = onnx_graph.load_checked(path)
+        calibration = batches(config.calibration, context, onnx_graph.fixed_batch(before))
+        ranges = calibrate(path, config.calibration, calibration)
+        resolved = resolve(config, context.target, context.cpu_features)
+        model = quantized(path, ranges, resolved, config.per_channel)
+    return finish(model, before, calibration, config, out, context) | preparation
 
 
 def finish(
@@ -86,7 +87,7 @@ def finish(
     context: BuildContext,
 ) -> dict[str, Any]:
     """Save `model`, made from `before`, and report what was quantized and how."""
-    made = save_model(model, out, context)
+    made = save_checked(model, out, context)
     details = report(model, before, integer=True, kernels=running_kernels(made))
     resolved = resolve(config, context.target, context.cpu_features)
     activation = "uint8" if resolved["types"] == "u8s8" else "int8"

@@ -11,7 +11,9 @@ from harness.artifacts.artifact import Artifact
 from harness.formats.low_precision.onnx import report
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.rewriting import gemm_to_matmul
-from harness.techniques.quantize.ort_library import GRAPH, quantizing, save_model
+from harness.formats.onnx.structure import complete
+from harness.techniques.quantize.ort_library import GRAPH, quantizing, save_checked
+from harness.techniques.quantize.ort_preparation import prepared
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:
@@ -52,14 +54,14 @@ def quantize_weight_only(
     config: WeightOnlyQuantize, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Rewrite Gemm to MatMul and MatMul to MatMulNBits, and report what was quantized."""
-    before = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
-    model = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
+    with prepared(source) as (path, preparation):
+        before, model = onnx_graph.load_checked(path), onnx_graph.load_checked(path)
     rewritten = gemm_to_matmul(model)
-    model = _quantized(model, config)
+    model = complete(_quantized(model, config), before)
     details = report(model, before)
-    save_model(model, out, context)
+    save_checked(model, out, context)
     compute_dtype = f"{config.compute} × {config.dtype} in blocks of {config.block_size}"
-    return {**details, "compute_dtype": compute_dtype, "rewritten_gemm": rewritten}
+    return {**details, **preparation, "compute_dtype": compute_dtype, "rewritten_gemm": rewritten}
 
 
 def _quantized(model: onnx.ModelProto, config: WeightOnlyQuantize) -> onnx.ModelProto:
@@ -76,16 +78,4 @@ def _quantized(model: onnx.ModelProto, config: WeightOnlyQuantize) -> onnx.Model
         )
         quantizer.process()
     result: onnx.ModelProto = quantizer.model.model
-    _drop_duplicates(result)
     return result
-
-
-def _drop_duplicates(model: onnx.ModelProto) -> None:
-    """Keep the first of each name: the quantizer writes a weight that two products share twice."""
-    first: dict[str, onnx.TensorProto] = {}
-    for tensor in model.graph.initializer:
-        first.setdefault(tensor.name, tensor)
-    kept = list(first.values())
-    if len(kept) < len(model.graph.initializer):
-        del model.graph.initializer[:]
-        model.graph.initializer.extend(kept)

@@ -40,9 +40,9 @@ class Layer:
         return {**asdict(self), "sqnr_db": self.sqnr_db if np.isfinite(self.sqnr_db) else None}
 
 
-def outputs(model: Path | bytes, batches: list[dict[str, Array]]) -> Outputs:
+def outputs(path: Path, batches: list[dict[str, Array]]) -> Outputs:
     """Return the graph's outputs over all batches. Raises BuildError when it cannot be run."""
-    found = run_batches(model, batches)
+    found = run_batches(path, batches)
     return [np.concatenate(parts).astype(np.float64) for parts in zip(*found, strict=True)]
 
 

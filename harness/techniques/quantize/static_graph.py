@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.formats.onnx.structure import complete
 from harness.formats.tensors import Array
 from harness.techniques.quantize.calibration import Calibration
 from harness.techniques.quantize.ort_library import quantizing
@@ -27,52 +28,75 @@ MASK = 1e30
 def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]) -> Any:
     """Run `batches` through the graph at `source`; return the range of each tensor (TensorsData).
 
-    Raises BuildError when the graph cannot be run on them, or an output is not finite.
+    Histograms take a second pass, batch by batch. Their bins cover the whole range, which is known by then,
+    so that they are those of all samples at once, while one batch's activations are in memory. Raises
+    BuildError when the graph cannot be run on them, or an output is not finite.
     """
     from onnxruntime.quantization import CalibrationMethod
 
-    methods = {
-        "minmax": CalibrationMethod.MinMax,
-        "entropy": CalibrationMethod.Entropy,
-        "percentile": CalibrationMethod.Percentile,
-    }
-    options = {"symmetric": False, "percentile": config.percentile}
-    options |= {"num_bins": _ENTROPY_BINS, "num_quantized_bins": _ENTROPY_LEVELS}
-    if config.method == "percentile":
-        options["num_bins"] = 2 * _ENTROPY_BINS
-    with quantizing("calibration failed"):
-        if config.method == "minmax" or not _has_mask(source):
-            return _ranges(source, batches, methods[config.method], options)
-        plain = _ranges(source, batches, CalibrationMethod.MinMax, {})
-        far = _far(plain)  # no histogram reaches so far
-        found = _ranges(source, batches, methods[config.method], options, far)
-        found.data.update({name: plain[name] for name in far})
+    with quantizing("calibration failed"), tempfile.TemporaryDirectory() as folder:
+        calibrator = _calibrator(source, folder, CalibrationMethod.MinMax)
+        _collect(calibrator, batches)
+        extremes = calibrator.compute_data()
+        if config.method == "minmax":
+            return extremes
+        if config.method == "entropy":
+            levels = {"num_bins": _ENTROPY_BINS, "num_quantized_bins": _ENTROPY_LEVELS}
+            calibrator = _calibrator(source, folder, CalibrationMethod.Entropy, **levels)
+        else:
+            share = {"num_bins": 2 * _ENTROPY_BINS, "percentile": config.percentile}
+            calibrator = _calibrator(source, folder, CalibrationMethod.Percentile, **share)
+        far = _far(extremes)  # no histogram reaches so far
+        calibrator.tensors_to_calibrate -= far
+        calibrator.collector = _empty_histograms(calibrator, extremes)
+        for batch in batches:
+            _collect(calibrator, [batch])
+        found = calibrator.compute_data()
+        found.data.update({name: extremes[name] for name in far})
         return found
 
 
-def _ranges(
-    source: Path,
-    batches: list[dict[str, Array]],
-    method: Any,
-    options: dict[str, Any],
-    left_out: Collection[str] = (),
-) -> Any:
-    """Return the range of each tensor that the quantizer needs, except those `left_out`."""
+def _calibrator(source: Path, folder: str, method: Any, **options: Any) -> Any:
+    """Return ONNX Runtime's calibrator of the tensors that the quantizer needs; it writes into `folder`."""
     from onnxruntime.quantization.calibrate import create_calibrator
 
-    with tempfile.TemporaryDirectory() as folder:
-        calibrator = create_calibrator(
-            source,
-            _operator_types(),
-            augmented_model_path=str(Path(folder) / "augmented.onnx"),
-            calibrate_method=method,
-            extra_options=options,
-        )
-        if left_out:
-            calibrator.tensors_to_calibrate -= set(left_out)
-        left = iter(batches)
-        calibrator.collect_data(SimpleNamespace(get_next=lambda: next(left, None)))  # a CalibrationDataReader
-        return calibrator.compute_data()
+    return create_calibrator(
+        source,
+        _operator_types(),
+        augmented_model_path=str(Path(folder) / f"{method.name}.onnx"),
+        calibrate_method=method,
+        use_external_data_format=True,
+        extra_options={"symmetric": False, **options},
+    )
+
+
+def _collect(calibrator: Any, batches: list[dict[str, Array]]) -> None:
+    left = iter(batches)
+    calibrator.collect_data(SimpleNamespace(get_next=lambda: next(left, None)))  # a CalibrationDataReader
+
+
+def _empty_histograms(calibrator: Any, extremes: Any) -> Any:
+    """Return a collector whose histograms are empty and reach as far as the values of all samples.
+
+    Without it, the first batch's range sets the width of bins, and a larger range later adds as many bins as
+    it takes, a billion perhaps.
+    """
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    collector = HistogramCollector(
+        method=calibrator.method,
+        symmetric=calibrator.symmetric,
+        num_bins=calibrator.num_bins,
+        num_quantized_bins=calibrator.num_quantized_bins,
+        percentile=calibrator.percentile,
+        scenario=calibrator.scenario,
+    )
+    for name in calibrator.tensors_to_calibrate:
+        low, high = (end.reshape(()) for end in extremes[name].range_value)
+        farthest = np.maximum(np.abs(low), np.abs(high))
+        bins = np.histogram(np.empty(0, low.dtype), calibrator.num_bins, range=(-farthest, farthest))
+        collector.histogram_dict[name] = (*bins, low, high, farthest)
+    return collector
 
 
 def quantized(
@@ -83,18 +107,21 @@ def quantized(
     exclude: Collection[str] = (),
     only: Collection[str] = (),
 ) -> onnx.ModelProto:
-    """Return the graph at `source` with quantize and dequantize pairs (QDQ).
+    """Return the prepared graph at `source` with quantize and dequantize pairs (QDQ).
 
     Nodes named in `exclude` stay in float; with `only`, all others do. Nodes that read or write a mask's
     minus infinity stay in float as well: a scale that reaches so far would round all other values to zero.
 
     Raises BuildError when the quantizer fails.
     """
+    import onnx
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.quant_utils import add_infer_metadata
 
-    graph = _with_shapes(source)
+    graph, before = onnx.load(str(source)), onnx.load(str(source))
     name_nodes(graph)
+    add_infer_metadata(graph)  # the preparation has inferred its shapes
     with quantizing():
         quantizer = QDQQuantizer(
             graph,
@@ -109,20 +136,7 @@ def quantized(
             {},
         )
         quantizer.quantize_model()
-        quantizer.model.topological_sort()
-    model: onnx.ModelProto = quantizer.model.model
-    return model
-
-
-def _has_mask(source: Path) -> bool:
-    """Whether the graph has a constant that reaches `MASK`."""
-    import onnx
-    from onnx import TensorProto, numpy_helper
-
-    graph = onnx.load(str(source)).graph
-    constants = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute if a.HasField("t"))]
-    floats = (numpy_helper.to_array(t) for t in constants if t.data_type == TensorProto.FLOAT)
-    return any(array.size and not np.abs(array).max() < MASK for array in floats)
+    return complete(quantizer.model.model, before)
 
 
 def _far(ranges: Any) -> set[str]:
@@ -154,13 +168,3 @@ def _operator_types() -> list[str]:
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     return sorted({*QLinearOpsRegistry, *QDQRegistry})
-
-
-def _with_shapes(source: Path) -> onnx.ModelProto:
-    """Return the graph with inferred shapes, marked as the quantizer marks what it inferred itself."""
-    import onnx
-    from onnxruntime.quantization.quant_utils import add_infer_metadata
-
-    model = onnx.shape_inference.infer_shapes(onnx.load(str(source)))
-    add_infer_metadata(model)
-    return model

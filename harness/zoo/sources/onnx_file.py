@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from harness.artifacts.cache import file_digest
 from harness.config import changed_fields
 from harness.errors import DataError
 from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.weights import count_parameters
 from harness.formats.tensors import TensorSpec
 from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
@@ -120,7 +120,7 @@ def _inspect(config: OnnxSource, folder: Path) -> dict[str, Any]:
         "graph_inputs": _values(onnx_graph.graph_inputs(model)),
         "outputs": _values(model.graph.output),
         "fixed_batch": onnx_graph.fixed_batch(model),
-        "parameters": sum(math.prod(tensor.dims) for tensor in model.graph.initializer),
+        "parameters": count_parameters(model)["parameters"],
         "operators": dict(onnx_graph.operators(model)),
         "opsets": {opset.domain: opset.version for opset in model.opset_import},
     }

@@ -1,0 +1,111 @@
+"""The structure of ONNX graphs: graphs inside nodes, what is read, constants, and the order of nodes."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+
+FIRST_IR = 4
+"""The IR version from which initializers need not be inputs as well (onnx, IR.md)."""
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield the graph and all graphs inside its nodes (branches of If, bodies of Loop and Scan)."""
+    yield graph
+    for node in graph.node:
+        for inner in _inside(node):
+            yield from graphs(inner)
+
+
+def _inside(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def read_by(node: onnx.NodeProto) -> set[str]:
+    """Return the names of the tensors that a node reads, those that graphs inside it read included."""
+    return {name for name in node.input if name}.union(*map(_read, _inside(node)))
+
+
+def _read(graph: onnx.GraphProto) -> set[str]:
+    return {value.name for value in graph.output}.union(*map(read_by, graph.node))
+
+
+def lift_constants(model: onnx.ModelProto) -> None:
+    """Turn Constant nodes with numbers into initializers, in place, in the graphs inside nodes as well."""
+    from onnx import numpy_helper
+
+    for graph in graphs(model.graph):
+        outputs = {value.name for value in graph.output}
+        constants = {node.output[0]: _constant(node) for node in graph.node if node.op_type == "Constant"}
+        lifted = {name: a for name, a in constants.items() if a is not None and name not in outputs}
+        graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in lifted.items())
+        _remove(graph.node, [bool(node.output) and node.output[0] in lifted for node in graph.node])
+        if lifted:
+            model.ir_version = max(model.ir_version, FIRST_IR)
+
+
+def _constant(node: onnx.NodeProto) -> Any:
+    """Return the value of a Constant node as an array; None for text and sparse tensors."""
+    from onnx import helper, numpy_helper
+
+    (attribute,) = node.attribute
+    if attribute.name == "value":
+        return numpy_helper.to_array(attribute.t)
+    if attribute.name in ("value_float", "value_floats"):
+        return np.array(helper.get_attribute_value(attribute), np.float32)
+    if attribute.name in ("value_int", "value_ints"):
+        return np.array(helper.get_attribute_value(attribute), np.int64)
+    return None
+
+
+def complete(model: onnx.ModelProto, before: onnx.ModelProto) -> onnx.ModelProto:
+    """Complete in place what a quantizer made of `before`: each tensor once, nodes in topological order.
+
+    Quantizers look at nodes and not at the graphs inside them: weights that only a branch reads may get lost,
+    a node may stand before those whose outputs its branches read, and a weight of two products comes twice.
+    """
+    graph = model.graph
+    last = {tensor.name: i for i, tensor in enumerate(graph.initializer)}
+    _remove(graph.initializer, [last[tensor.name] != i for i, tensor in enumerate(graph.initializer)])
+    given = [*graph.input, *graph.initializer]
+    lost = _read(graph) - {value.name for value in given} - {name for n in graph.node for name in n.output}
+    graph.initializer.extend(tensor for tensor in before.graph.initializer if tensor.name in lost)
+    drop_unused(model)
+    makers = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
+    needs = {i: {makers[n] for n in read_by(node) if n in makers} for i, node in enumerate(graph.node)}
+    nodes = [graph.node[i] for i in graphlib.TopologicalSorter(needs).static_order()]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
+
+
+def _remove(parts: Any, marked: list[bool]) -> None:
+    """Remove the marked parts of a list of a graph; the others, weights perhaps, are not copied."""
+    for i in reversed(range(len(parts))):
+        if marked[i]:
+            del parts[i]
+
+
+def drop_constant_inputs(model: onnx.ModelProto) -> None:
+    """Remove the inputs that list initializers, as old files do: such weights count as variable."""
+    model.ir_version = max(model.ir_version, FIRST_IR)
+    names = {tensor.name for tensor in model.graph.initializer}
+    _remove(model.graph.input, [value.name in names for value in model.graph.input])
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    """Remove the initializers that nothing reads, and the inputs that list them."""
+    read = _read(model.graph)
+    unused = {tensor.name for tensor in model.graph.initializer} - read
+    for parts in (model.graph.initializer, model.graph.input):
+        _remove(parts, [part.name in unused for part in parts])
