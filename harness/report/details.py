@@ -83,9 +83,13 @@ def _speed(row: Comparison, info: RunInfo) -> Properties:
     return [
         ("mean", say.quantity(row.latency_mean_s, "s", "")),
         ("fastest", say.quantity(row.latency_min_s, "s", "")),
+        ("median of all calls", say.quantity(row.latency_p50_s, "s", "")),
+        ("90th percentile", say.quantity(row.latency_p90_s, "s", "")),
         ("95th percentile", say.quantity(row.latency_p95_s, "s", "")),
+        ("99th percentile", say.quantity(row.latency_p99_s, "s", "")),
         ("99th, upper bound", say.quantity(row.latency_p99_upper_s, "s", "")),
         ("standard deviation", say.quantity(row.latency_std_s, "s", "")),
+        ("mean throughput", say.quantity(row.throughput_samples_per_s, "samples/s", "")),
         ("timed", _timed(row)),
         ("warm-up", _warmup(row)),
         ("threads", _threads(row)),

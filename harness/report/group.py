@@ -58,6 +58,11 @@ class GroupView:
         return headline.speed_meaning(self.board.group)
 
     @property
+    def statistic(self) -> str:
+        """Return the statistic that speed-ups of this Group compare."""
+        return headline.statistic(self.board.group)
+
+    @property
     def has_quality(self) -> bool:
         """Whether any Cell of the Group has a quality."""
         return any(line.record.quality is not None for line in self.table.lines)

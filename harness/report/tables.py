@@ -12,6 +12,7 @@ from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.report.columns import COLUMNS, aligned, best_unit, scaled
 from harness.report.drawing.palette import Family, family_of
+from harness.store.info import GroupInfo
 from harness.units import POINTS
 
 VERDICTS = {
@@ -77,6 +78,7 @@ class Line:
     smallest: bool
     speedup: str
     interval: str
+    counted: str
     verdict: tuple[str, str, str] | None
     span: Span | None
     quality: Value
@@ -100,7 +102,7 @@ class Table:
 def table(board: Board) -> Table:
     """Return the table of a Group's leaderboard."""
     rows = board.rows
-    heads, columns = _columns(rows, headline.call_of(board.group))
+    heads, columns = _columns(rows, board.group)
     values = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
     spans, changes, qualities = _spans(rows), _changes(rows, board.unit), _qualities(rows, board.unit)
     lines = [
@@ -111,6 +113,7 @@ def table(board: Board) -> Table:
             row.cell_id == board.smallest,
             speedup_text(row),
             interval_text(row),
+            counted_text(row).replace("/", " Trials, ") + " Blocks" if row.speedup_trials else "",
             VERDICTS.get(row.verdict or ""),
             spans[index],
             qualities[index],
@@ -122,11 +125,13 @@ def table(board: Board) -> Table:
     return Table(tuple(heads), tuple(lines))
 
 
-def _columns(rows: Sequence[Comparison], call: str) -> tuple[list[Head], list[list[Value]]]:
+def _columns(rows: Sequence[Comparison], group: GroupInfo) -> tuple[list[Head], list[list[Value]]]:
     """Return headers and columns of numbers, without empty columns; percentiles always stay."""
     heads, columns, units = [], [], _shared_units(rows)
-    paced = any(row.qps is not None for row in rows)
+    paced, call = any(row.qps is not None for row in rows), headline.call_of(group)
     for column in COLUMNS:
+        if headline.speed_of(group) not in column.speeds:
+            continue
         numbers = [column.value(row) for row in rows]
         if all(number is None for number in numbers) and not column.unit_of:
             continue
@@ -153,6 +158,11 @@ def _shared_units(rows: Sequence[Comparison]) -> dict[str, tuple[float, str]]:
         )
         for name, kind in shared.items()
     }
+
+
+def counted_text(row: Comparison) -> str:
+    """Return the Trials and Blocks behind a speed-up, as 4/16; empty if unknown."""
+    return "" if row.speedup_trials is None else f"{row.speedup_trials}/{row.speedup_blocks or 0}"
 
 
 def speedup_text(row: Comparison) -> str:

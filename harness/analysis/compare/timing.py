@@ -40,8 +40,9 @@ class Timing:
         return Timing({t: self.seconds[t] for t in kept}, {t: self.rounds[t] for t in kept})
 
     def median(self) -> float | None:
-        """Return the mean over Trials of the median over their Blocks, seconds per sample."""
-        return float(np.mean([np.median(part) for part in self.seconds.values()])) if self.seconds else None
+        """Return the geometric mean over Trials of the median over their Blocks, seconds per sample."""
+        logs = [np.median(np.log(part)) for part in self.seconds.values()]
+        return float(np.exp(np.mean(logs))) if logs else None
 
 
 def timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> Timings:

@@ -16,6 +16,8 @@ from harness.store.info import GroupInfo, RunInfo
 from harness.units import say_count, say_seconds
 
 Part = tuple[str, str]
+STATISTICS = {"latency": "median latency", "throughput": "throughput", "rate": "query rate"}
+"""What speed-ups compare, by what speed means."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,13 @@ def conditions(group: GroupInfo) -> str:
 
 def speed_of(group: GroupInfo) -> str:
     """Return what speed means in a Group: latency, throughput or rate; older Runs do not record it."""
-    return group.speed or ("throughput" if group.scenario == "offline" else "latency")
+    known = group.speed or ("throughput" if group.scenario == "offline" else "latency")
+    return known if known in STATISTICS else "latency"
+
+
+def statistic(group: GroupInfo) -> str:
+    """Return the statistic that the speed-ups of a Group compare: median latency, throughput, query rate."""
+    return STATISTICS[speed_of(group)]
 
 
 def call_of(group: GroupInfo) -> str:
