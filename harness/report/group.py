@@ -84,7 +84,12 @@ class GroupView:
         best = self.best
         if best is None:
             return []
+        given = self.board.given
         pairs = [
+            (
+                f"against {given.technique}" if given else "",
+                f"{say.factor(given.speedup)} ×" if given else "",
+            ),
             ("size", "" if best.size_ratio is None else say.percent(best.size_ratio)),
             (self._metric, say.change_text(best, best.quality_loss)),
             ("pays back after", "" if best.build_s is None else say.pay_back(best)),
@@ -112,7 +117,7 @@ class GroupView:
     @property
     def big_interval(self) -> str:
         """Return the interval of that speed-up."""
-        return say.factors(self.best.speedup_low, self.best.speedup_high) if self.best else ""
+        return say.factors(*self.best.interval) if self.best else ""
 
 
 def group_view(board: Board, run: str, *, png: bool = False) -> GroupView:

@@ -176,7 +176,7 @@ def interval_text(row: Comparison) -> str:
     """Return the 95 % interval of a speed-up; empty for the baseline and if unknown."""
     if row.speedup is None or row.arm == "baseline":
         return ""
-    return say.factors(row.speedup_low, row.speedup_high)
+    return say.factors(*row.interval)
 
 
 def _change_interval(row: Comparison) -> str:
@@ -214,7 +214,7 @@ def _qualities(rows: Sequence[Comparison], unit: str) -> list[Value]:
 def _spans(rows: Sequence[Comparison]) -> list[Span | None]:
     """Place all speed-ups of the Group on one logarithmic track, with the baseline."""
     known = [row.speedup for row in rows if row.speedup]
-    ends = [end for row in rows for end in (row.speedup_low, row.speedup_high) if end]
+    ends = [end for row in rows for end in row.interval if end]
     if not known:
         return [None] * len(rows)
     # A very wide interval must not squeeze the others: ends count up to twice the estimates.
@@ -230,6 +230,5 @@ def _spans(rows: Sequence[Comparison]) -> list[Span | None]:
 
 
 def _span(row: Comparison, at: Callable[[float | None], float]) -> Span:
-    floor = 1 + (row.floor or 0.0)
-    high = row.speedup_high or 1e12
-    return Span(at(1.0), at(row.speedup), at(row.speedup_low), at(high), at(1 / floor), at(floor))
+    floor, (low, high) = 1 + (row.floor or 0.0), row.interval
+    return Span(at(1.0), at(row.speedup), at(low), at(high or 1e12), at(1 / floor), at(floor))

@@ -48,6 +48,11 @@ class Comparison(Record):
     speedup: float | None = column("the baseline's time over the Cell's")
     speedup_low: float | None = column("lower end of its 95 % interval")
     speedup_high: float | None = column("upper end of its 95 % interval")
+    winner_low: float | None = column(
+        "lower end of the interval of its Group's fastest, adjusted for the choice"
+    )
+    winner_high: float | None = column("upper end of that interval")
+    winner_candidates: int | None = column("Cells that could have come out fastest, the fastest included")
     speedup_trials: int | None = column("Trials behind that interval", "Trials")
     speedup_blocks: int | None = column("Blocks, or pairs of Blocks, behind that interval", "Blocks")
     speedup_p: float | None = column("p-value of equal speed")
@@ -71,6 +76,13 @@ class Comparison(Record):
     rank: int | None = column("place on the leaderboard by speed-up, from 1")
     pareto: bool | None = column("whether no other Cell of the Group is both faster and better")
     within_budget: bool | None = column("whether the quality loss is within the budget")
+
+    @property
+    def interval(self) -> tuple[float | None, float | None]:
+        """The ends of the speed-up's 95 % interval; of a Group's fastest Cell, adjusted for the choice."""
+        if self.winner_candidates is not None:
+            return self.winner_low, self.winner_high
+        return self.speedup_low, self.speedup_high
 
 
 def comparison_of(record: Record, **found: Any) -> Comparison:

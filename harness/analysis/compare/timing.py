@@ -17,7 +17,6 @@ from harness.errors import HarnessError
 from harness.stats.planning import PILOT_BLOCKS
 from harness.stats.ratio import Ratio, speedup, unpaired_ratio
 from harness.stats.verdict import floor_magnitude
-from harness.store.reading import Run
 
 TRUNCATED = 0.25
 """A Trial is not compared if it has fewer Blocks than this share of the usual number, and than a pilot."""
@@ -119,12 +118,3 @@ def noise_floor(baseline: Timing | None, control: Timing | None, candidate: Timi
     part = ratio_of(baseline.of(trials), control.of(trials))
     found = [ratio for ratio in (whole, part) if ratio is not None]
     return max(found, key=floor_magnitude) if found else None
-
-
-def between(run: Run, first: str, second: str) -> Ratio | None:
-    """Return how many times faster Cell `second` is than Cell `first` of its Group; None if unknown."""
-    rows = {r.cell_id: r for r in run.records if r.arm != "control" and r.cell_id in (first, second)}
-    if len(rows) < 2 or rows[first].group_id != rows[second].group_id:
-        return None
-    found = timings(run.blocks, {key: row.scenario or "" for key, row in rows.items()})
-    return ratio_of(*(found.get((key, rows[key].arm)) for key in (first, second)))

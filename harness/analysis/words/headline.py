@@ -90,7 +90,7 @@ def about(row: Comparison, board: Board) -> Sentence:
         return sentence("This is the baseline that the other Cells of its Group are compared with.")
     if row.speedup is None:
         return sentence("It has no speed-up: ", "; ".join(row.notes or ["not compared"]), ".")
-    return sentence(code(row.technique), " — ", *_speed(row), *_costs(row, board), ".")
+    return sentence(code(row.technique), " — ", *_speed(row, board), *_costs(row, board), ".")
 
 
 def place(group: GroupInfo) -> str:
@@ -141,8 +141,24 @@ def _fastest(board: Board) -> Sentence:
         return _no_winner(board)
     opening = f"Fastest {_within(board)}: " if board.limited else "Fastest: "
     return sentence(
-        opening, code(best.technique), " — ", *_speed(best), *_costs(best, board), *_tied(board), "."
+        *(opening, code(best.technique), " — ", *_speed(best, board), *_costs(best, board)),
+        *(*_given(board), *_chance(best), *_tied(board), "."),
     )
+
+
+def _given(board: Board) -> tuple[str | Part, ...]:
+    """Return the speed-up over the model as it was given, if the baseline is another Cell."""
+    if board.given is None:
+        return ()
+    interval = say.factors(board.given.interval.low, board.given.interval.high)
+    speed = strong(f"{say.factor(board.given.speedup)} ×")
+    return ("; ", speed, f" ({interval}) the speed of the model as given, ", code(board.given.technique))
+
+
+def _chance(best: Comparison) -> tuple[str, ...]:
+    """Say if the best of many may be no faster than the baseline, although its own interval excludes that."""
+    low = best.interval[0]
+    return () if low is None or low > 1 else ("; as the best of so many it may owe this to chance",)
 
 
 def _tied(board: Board) -> tuple[str | Part, ...]:
@@ -156,9 +172,13 @@ def _within(board: Board) -> str:
     return f"within {allowed} of the baseline’s {say.score(quality, board.unit)}"
 
 
-def _speed(row: Comparison) -> tuple[str | Part, ...]:
-    interval = say.factors(row.speedup_low, row.speedup_high)
-    return (strong(f"{say.factor(row.speedup)} ×"), f" ({interval}) the baseline’s speed")
+def _speed(row: Comparison, board: Board) -> tuple[str | Part, ...]:
+    interval, among = say.factors(*row.interval), row.winner_candidates or 1
+    chosen = f", adjusted as the best of {among}" if among > 1 else ""
+    over: tuple[str | Part, ...] = (f" ({interval}{chosen}) the baseline’s speed",)
+    if board.given and board.baseline:
+        over = (f" ({interval}{chosen}) the speed of the baseline ", code(board.baseline.technique))
+    return (strong(f"{say.factor(row.speedup)} ×"), *over)
 
 
 def _costs(row: Comparison, board: Board) -> list[str]:
@@ -195,7 +215,7 @@ def _no_winner(board: Board) -> Sentence:
     if not allowed:
         return sentence(f"No technique stays{where}.")
     top = allowed[0]
-    close = ("; closest is ", code(top.technique), " — ", *_speed(top))
+    close = ("; closest is ", code(top.technique), " — ", *_speed(top, board))
     if top.verdict == "inconclusive":
         end = ", inconclusive: these measurements cannot distinguish it from noise."
         return sentence(f"Nothing is certainly faster than the baseline{where}", *close, end)
