@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.compare.comparison import Comparison
+from harness.analysis.records.columns import parsed
 from harness.analysis.words import numbers as say
 from harness.stats.quantiles import min_calls
 
@@ -68,8 +69,14 @@ def _highest(*phases: float | None) -> float | None:
 
 def too_few(row: Comparison, share: float) -> str:
     """Say why a percentile is not shown; `share` is 0.99 for the 99th."""
-    needed = min_calls(share)
-    return f"too few calls: it needs {needed:,} timed calls, this Cell has {row.calls or 0:,}"
+    needed, calls = min_calls(share), row.calls or 0
+    worth = parsed(row.independent_calls, dict).get(f"p{round(100 * share)}")
+    if isinstance(worth, int) and calls >= needed:
+        return (
+            f"too few independent calls: slow calls come together, so {calls:,} timed calls count as "
+            f"{worth:,}, and it needs {needed:,}"
+        )
+    return f"too few calls: it needs {needed:,} timed calls, this Cell has {calls:,}"
 
 
 def _percentile(label: str, share: float, about: str, value: Callable[[Comparison], float | None]) -> Column:

@@ -91,6 +91,7 @@ def _speed(row: Comparison, info: RunInfo) -> Properties:
         ("standard deviation", say.quantity(row.latency_std_s, "s", "")),
         ("mean throughput", say.quantity(row.throughput_samples_per_s, "samples/s", "")),
         ("timed", _timed(row)),
+        ("worth independent calls", _worth(row)),
         ("warm-up", _warmup(row)),
         ("threads", _threads(row)),
         ("method", row.speedup_method or ""),
@@ -167,6 +168,12 @@ def _timed(row: Comparison) -> str:
     if row.calls is None:
         return ""
     return f"{row.calls:,} calls, {row.blocks or 0} Blocks, {row.trials or 0} Trials"
+
+
+def _worth(row: Comparison) -> str:
+    """Say how many independent calls the timed calls are worth for each percentile."""
+    found = parsed(row.independent_calls, dict)
+    return ", ".join(f"{name} {worth:,}" for name, worth in found.items() if isinstance(worth, int))
 
 
 def _warmup(row: Comparison) -> str:

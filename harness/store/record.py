@@ -99,6 +99,9 @@ class Record:
     latency_p95_s: float | None = column("95th percentile; null with too few calls", "s")
     latency_p99_s: float | None = column("99th percentile; null with too few calls", "s")
     latency_p99_upper_s: float | None = column("upper 99 % confidence bound of the 99th percentile", "s")
+    independent_calls: Json | None = column(
+        "independent calls that the timed calls are worth, by percentile: slow calls come together"
+    )
     latency_std_s: float | None = column("standard deviation of timed calls, equal weight per Trial", "s")
     calls: int | None = column("timed calls", "calls")
     blocks: int | None = column("Blocks", "Blocks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -149,7 +150,9 @@ def _add_speed(record: Record, arm: ArmEvents) -> None:
     record.trials = len(trials)
     record.throughput_samples_per_s = float(np.mean([samples / timed_s for _, samples, timed_s in trials]))
     record.measured_s = sum(timed_s for _, _, timed_s in trials)
-    p50, p90, p95, p99 = mixture(seconds, [0.5, 0.9, 0.95, 0.99])
+    sizes = [[block.size for block in blocks] for blocks, _, _ in trials]
+    p50, p90, p95, p99 = mixture(seconds, [0.5, 0.9, 0.95, 0.99], blocks=sizes)
+    record.independent_calls = json.dumps({f"p{round(100 * p.q)}": p.n for p in (p50, p90, p95, p99)})
     record.latency_p50_s = p50.value if p50.allowed else None
     record.latency_p90_s = p90.value if p90.allowed else None
     record.latency_p95_s = p95.value if p95.allowed else None
