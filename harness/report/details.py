@@ -137,11 +137,17 @@ def _quality(row: Comparison) -> Properties:
     changed = "" if row.discordant is None else f"{row.discordant:,} samples with another score"
     return [
         ("metric", row.quality_metric or ""),
-        ("samples", "" if row.evaluation_samples is None else f"{row.evaluation_samples:,}"),
+        ("samples", _samples(row)),
         ("against baseline", changed),
         ("adjusted p-value", _p(row.quality_loss_p_adjusted)),
         ("audit", row.audit or ""),
     ]
+
+
+def _samples(row: Comparison) -> str:
+    if row.evaluation_samples is None:
+        return ""
+    return f"{row.evaluation_samples:,}{' random ones, not real data' if row.random_samples else ''}"
 
 
 def _artifact(row: Comparison) -> Properties:

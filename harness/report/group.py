@@ -92,9 +92,20 @@ class GroupView:
             ),
             ("size", "" if best.size_ratio is None else say.percent(best.size_ratio)),
             (self._metric, say.change_text(best, best.quality_loss)),
+            (
+                "evaluated on",
+                f"{best.evaluation_samples:,} random samples"
+                if best.evaluation_samples and best.random_samples
+                else "",
+            ),
             ("pays back after", "" if best.build_s is None else say.pay_back(best)),
         ]
         return [(say.short(label, 20), text) for label, text in pairs if text]
+
+    @property
+    def random(self) -> bool:
+        """Whether quality was evaluated on random samples."""
+        return any(row.random_samples and row.evaluation_samples for row in self.board.rows)
 
     @property
     def _metric(self) -> str:

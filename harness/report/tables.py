@@ -204,7 +204,8 @@ def _qualities(rows: Sequence[Comparison], unit: str) -> list[Value]:
         note, interval = invalid if row.quality_metric else "quality was not measured", ""
         if text is not None and row.quality_low is not None and row.quality_high is not None:
             low, high = say.score(row.quality_low, unit), say.score(row.quality_high, unit)
-            note = f"95 % interval {low} to {high}, {int(row.evaluation_samples or 0):,} samples"
+            kind = "random samples" if row.random_samples else "samples"
+            note = f"95 % interval {low} to {high}, {int(row.evaluation_samples or 0):,} {kind}"
             mark = f" {'%' if unit == POINTS else unit}"
             interval = f"{low.removesuffix(mark)}–{high.removesuffix(mark)}"
         found.append(Value("quality", "Quality", text, row.quality, note, interval))

@@ -167,6 +167,7 @@ class Record:
     quality_low: float | None = column("lower end of its 95 % interval")
     quality_high: float | None = column("upper end of its 95 % interval")
     evaluation_samples: int | None = column("samples in the evaluation", "samples")
+    random_samples: bool | None = column("whether the evaluation's samples are random, not real data")
     evaluation_s: float | None = column("time of the evaluation", "s")
     measured_s: float | None = column("time in timed Blocks, all Trials", "s")
     worker_s: float | None = column("lifetime of the Cell's workers", "s")

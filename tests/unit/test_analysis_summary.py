@@ -48,6 +48,19 @@ def test_the_best_of_many_that_may_owe_it_to_chance_says_so():
     assert "; as the best of so many it may owe this to chance." in said.plain()
 
 
+@pytest.mark.parametrize(
+    ("group", "told"),
+    [
+        (Group(), "points of top1 on 2,000 random samples"),
+        (Group(metric="cosine", unit=""), " cosine on 2,000 random samples"),
+    ],
+)
+def test_a_winner_on_random_samples_says_on_how_many(tmp_path, group, told):
+    known = tuple(replace(t, columns={"random_samples": True}) for t in TECHNIQUES)
+    assert told in said(tmp_path / "random", known, group)[0]
+    assert "random" not in said(tmp_path / "real", TECHNIQUES, group)[0]
+
+
 def test_says_when_the_interval_of_the_drop_reaches_beyond_the_budget(tmp_path):
     first = said(tmp_path)[0]
     assert "(a drop of 0.51 is not ruled out)" in first

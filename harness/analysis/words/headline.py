@@ -189,12 +189,20 @@ def _costs(row: Comparison, board: Board) -> list[str]:
             return [*parts, f", {invalid if row.quality_metric else 'quality not measured'}"]
         quality = say.score(row.quality, row.quality_unit or "")
         return [*parts, f", quality {quality}, but the baseline’s is missing: no budget was applied"]
-    parts.append(f", {say.change_words(row)}")
+    parts.append(f", {say.change_words(row)}{_random(row)}")
     worst = row.quality_loss_high
     if board.max_drop is not None and worst is not None and worst > board.max_drop:
         way = "rise" if board.less_is_better else "drop"
         parts.append(f" (a {way} of {say.change_text(row, worst)[1:]} is not ruled out)")
     return parts
+
+
+def _random(row: Comparison) -> str:
+    """Say on how many random samples the quality stands; empty for real data, and where it is not known."""
+    if not row.random_samples or row.evaluation_samples is None:
+        return ""
+    metric = f" of {row.quality_metric}" if row.quality_unit and row.quality_metric else ""
+    return f"{metric} on {row.evaluation_samples:,} random samples"
 
 
 def _size(ratio: float | None) -> str:
