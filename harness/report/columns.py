@@ -127,7 +127,12 @@ COLUMNS = (
     _percentile("p99", 0.99, "99th percentile of all calls: {call}", lambda row: row.latency_p99_s),
     Column("cold", "Cold start", "s", "from process start to the first output", cold_start),
     Column(
-        *("memory", "Memory", "bytes", "highest resident memory of all phases, above the empty worker’s"),
+        *(
+            "memory",
+            "Model memory",
+            "bytes",
+            "highest resident memory of all phases, minus the empty worker’s",
+        ),
         value=own_memory,
     ),
     Column(
@@ -142,10 +147,10 @@ COLUMNS = (
         "rate",
         "Achieved",
         "FLOP/s",
-        "FLOPs per sample × throughput",
+        "FLOPs per sample × mean throughput of all Blocks",
         lambda row: row.achieved_flop_per_s,
         more=True,
-        paced="FLOPs per sample × throughput; includes the time between queries",
+        paced="FLOPs per sample × mean throughput; includes the time between queries",
     ),
 )
 

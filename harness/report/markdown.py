@@ -44,7 +44,7 @@ def _table(board: Board) -> list[str]:
     title = f"**{markdown_text(place)}** — {markdown_text(conditions)}"
     statistic = headline.statistic(board.group)
     heads = "| technique | speed-up | 95 % interval | Trials / Blocks | verdict | "
-    heads += f"{statistic} | size | memory | peak RSS | quality | change |"
+    heads += f"{statistic} | size | model memory | peak RSS | quality | change |"
     aligned = "|:--|--:|:--|--:|:--|" + "--:|" * 6
     rows = [_line(row, board) for row in board.rows]
     return [f"{title}; noise floor {floor}; speed-up: {statistic}", "", heads, aligned, *rows]

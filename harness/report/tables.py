@@ -13,7 +13,7 @@ from harness.analysis.words import numbers as say
 from harness.report.columns import COLUMNS, aligned, best_unit, scaled
 from harness.report.drawing.palette import Family, family_of
 from harness.store.info import GroupInfo
-from harness.units import POINTS
+from harness.units import POINTS, say_count
 
 VERDICTS = {
     "faster": ("▲", "faster", "faster than the baseline, by more than the noise"),
@@ -113,7 +113,7 @@ def table(board: Board) -> Table:
             row.cell_id == board.smallest,
             speedup_text(row),
             interval_text(row),
-            counted_text(row).replace("/", " Trials, ") + " Blocks" if row.speedup_trials else "",
+            _counted(row),
             VERDICTS.get(row.verdict or ""),
             spans[index],
             qualities[index],
@@ -163,6 +163,15 @@ def _shared_units(rows: Sequence[Comparison]) -> dict[str, tuple[float, str]]:
 def counted_text(row: Comparison) -> str:
     """Return the Trials and Blocks behind a speed-up, as 4/16; empty if unknown."""
     return "" if row.speedup_trials is None else f"{row.speedup_trials}/{row.speedup_blocks or 0}"
+
+
+def _counted(row: Comparison) -> str:
+    """Return those Trials and Blocks in words, and among how many Cells the winner was chosen."""
+    if row.speedup_trials is None:
+        return ""
+    text = f"{say_count(row.speedup_trials, 'Trial')}, {say_count(row.speedup_blocks or 0, 'Block')}"
+    among = row.winner_candidates or 1
+    return f"{text}, adjusted as the best of {among}" if among > 1 else text
 
 
 def speedup_text(row: Comparison) -> str:
