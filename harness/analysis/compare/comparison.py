@@ -191,9 +191,10 @@ def _difference(
     """Return candidate minus baseline over the samples that both have; None if they share none."""
     if baseline is None or candidate is None:
         return None
-    both = pd.concat([baseline, candidate], axis=1, join="inner")
+    if not baseline.index.equals(candidate.index):
+        baseline, candidate = baseline.align(candidate, join="inner")
     try:
-        return paired_difference(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy(), shares=shares)
+        return paired_difference(baseline.to_numpy(), candidate.to_numpy(), shares=shares)
     except HarnessError:  # no common samples, or scores that are not finite
         return None
 
