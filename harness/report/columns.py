@@ -16,9 +16,8 @@ class Column:
     """A column of numbers.
 
     `kind`: its unit, one of `numbers.step`. `about`: its meaning; ``{call}`` becomes what a timed call is in
-    the Group. `paced` replaces `about` if the scenario sends queries on a schedule. `speeds`: the meanings of
-    speed (latency, throughput, rate) in which the column is shown; by default all. `more`: whether more is
-    better. Columns with the same `unit_of` use the same unit. `missing`: why a value is not known.
+    the Group. `more`: whether more is better. Columns with the same `unit_of` use the same unit. `missing`:
+    why a value is not known. `speeds`: the meanings of speed (latency, throughput, rate) that show it.
     """
 
     key: str
@@ -29,7 +28,6 @@ class Column:
     more: bool = False
     unit_of: str = ""
     missing: Callable[[Comparison], str] = lambda _row: "not measured"
-    paced: str = ""
     speeds: tuple[str, ...] = ("latency", "throughput", "rate")
 
 
@@ -147,10 +145,9 @@ COLUMNS = (
         "rate",
         "Achieved",
         "FLOP/s",
-        "FLOPs per sample × mean throughput of all Blocks",
+        "FLOPs per sample × mean throughput of all Blocks, with the time between queries",
         lambda row: row.achieved_flop_per_s,
         more=True,
-        paced="FLOPs per sample × mean throughput; includes the time between queries",
     ),
 )
 

@@ -128,7 +128,6 @@ def table(board: Board) -> Table:
 def _columns(rows: Sequence[Comparison], group: GroupInfo) -> tuple[list[Head], list[list[Value]]]:
     """Return headers and columns of numbers, without empty columns; percentiles always stay."""
     heads, columns, units = [], [], _shared_units(rows)
-    paced, call = any(row.qps is not None for row in rows), headline.call_of(group)
     for column in COLUMNS:
         if headline.speed_of(group) not in column.speeds:
             continue
@@ -138,7 +137,7 @@ def _columns(rows: Sequence[Comparison], group: GroupInfo) -> tuple[list[Head], 
         written = scaled(numbers, column.kind, units.get(column.unit_of))
         label = f"{column.label}, {written.unit}" if written.unit else column.label
         first = "descending" if column.more else "ascending"
-        about = (column.paced if paced and column.paced else column.about).format(call=call)
+        about = column.about.format(call=headline.call_of(group))
         heads.append(Head(column.key, column.label, written.unit, about, first))
         columns.append(
             [

@@ -32,11 +32,6 @@ class Percentile:
     n: int
     allowed: bool
 
-    @property
-    def reason(self) -> str:
-        """Why it is not shown ("n too small: 40 of 64 calls"); empty where it is."""
-        return "" if self.allowed else f"n too small: {self.n} of {min_calls(self.q)} calls"
-
 
 @lru_cache(maxsize=256)
 def min_calls(q: float, confidence: float = 0.99) -> int:

@@ -169,7 +169,7 @@ def test_headers_say_what_was_timed_in_this_scenario(tmp_path):
     assert about(Group())["p99"] == "99th percentile of all calls: time of one call"
     server = about(Group(scenario="server"), qps=900.0)
     assert "(latency of one query since it was due)" in server["latency"]
-    assert "includes the time between queries" in server["rate"]
+    assert "with the time between queries" in server["rate"]
 
 
 def test_quality_and_its_change_have_their_intervals_beside_them(tmp_path):

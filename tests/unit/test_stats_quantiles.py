@@ -70,12 +70,10 @@ def test_value_is_numpys_and_never_above_the_bound(samples, q, confidence):
         assert found.upper >= found.value
 
 
-def test_too_few_samples_say_so():
+def test_too_few_samples_have_no_right_to_a_percentile():
     short, enough = percentile(np.arange(63.0), 0.9), percentile(np.arange(64.0), 0.9)
     assert not short.allowed
-    assert short.reason == "n too small: 63 of 64 calls"
     assert enough.allowed
-    assert enough.reason == ""
     assert enough.upper == 62.0
     assert percentile([1.0], 0.9).upper == math.inf
 
