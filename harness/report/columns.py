@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.compare.comparison import Comparison
+from harness.analysis.records.columns import parsed
 from harness.analysis.words import numbers as say
 from harness.stats.quantiles import min_calls
 
@@ -15,8 +16,8 @@ class Column:
     """A column of numbers.
 
     `kind`: its unit, one of `numbers.step`. `about`: its meaning; ``{call}`` becomes what a timed call is in
-    the Group. `paced` replaces `about` if the scenario sends queries on a schedule. `more`: whether more is
-    better. Columns with the same `unit_of` use the same unit. `missing`: why a value is not known.
+    the Group. `more`: whether more is better. Columns with the same `unit_of` use the same unit. `missing`:
+    why a value is not known. `speeds`: the meanings of speed (latency, throughput, rate) that show it.
     """
 
     key: str
@@ -27,7 +28,7 @@ class Column:
     more: bool = False
     unit_of: str = ""
     missing: Callable[[Comparison], str] = lambda _row: "not measured"
-    paced: str = ""
+    speeds: tuple[str, ...] = ("latency", "throughput", "rate")
 
 
 @dataclass(frozen=True)
@@ -45,59 +46,96 @@ def cold_start(row: Comparison) -> float | None:
 
 
 def tokens_per_s(row: Comparison) -> float | None:
-    """Return throughput × tokens per sample; None if samples have no tokens."""
-    samples, tokens = row.throughput_samples_per_s, row.tokens_per_sample
-    return None if samples is None or tokens is None else float(samples * tokens)
+    """Return tokens per second at the compared speed; None if samples have no tokens, or queries a rate."""
+    tokens, seconds = row.tokens_per_sample, row.seconds_per_sample
+    return None if tokens is None or not seconds or row.qps is not None else tokens / seconds
 
 
 def peak_memory(row: Comparison) -> float | None:
     """Return the highest resident memory of all phases in bytes."""
-    phases = (row.peak_rss_load_bytes, row.peak_rss_first_call_bytes, row.peak_rss_steady_bytes)
+    return _highest(row.peak_rss_load_bytes, row.peak_rss_first_call_bytes, row.peak_rss_steady_bytes)
+
+
+def own_memory(row: Comparison) -> float | None:
+    """Return the highest memory of all phases above the empty worker, in bytes."""
+    return _highest(row.over_empty_load_bytes, row.over_empty_first_call_bytes, row.over_empty_steady_bytes)
+
+
+def _highest(*phases: float | None) -> float | None:
     return max((peak for peak in phases if peak is not None), default=None)
 
 
 def too_few(row: Comparison, share: float) -> str:
     """Say why a percentile is not shown; `share` is 0.99 for the 99th."""
-    needed = min_calls(share)
-    return f"too few calls: it needs {needed:,} timed calls, this Cell has {row.calls or 0:,}"
+    needed, calls = min_calls(share), row.calls or 0
+    worth = parsed(row.independent_calls, dict).get(f"p{round(100 * share)}")
+    if isinstance(worth, int) and calls >= needed:
+        return (
+            f"too few independent calls: slow calls come together, so {calls:,} timed calls count as "
+            f"{worth:,}, and it needs {needed:,}"
+        )
+    return f"too few calls: it needs {needed:,} timed calls, this Cell has {calls:,}"
 
 
 def _percentile(label: str, share: float, about: str, value: Callable[[Comparison], float | None]) -> Column:
-    return Column(label, label, "s", about, value, unit_of="latency", missing=lambda row: too_few(row, share))
+    speeds = ("rate",) if share == 0.5 else ("latency", "rate")  # where latency is the speed, it has a column
+    return Column(
+        *(label, label, "s", about, value),
+        unit_of="latency",
+        missing=lambda row: too_few(row, share),
+        speeds=speeds,
+    )
 
+
+def _inverse(seconds: float | None) -> float | None:
+    return 1 / seconds if seconds else None
+
+
+_PAIRED = (
+    "Blocks are compared in pairs, so other rows than the baseline have its value times their ratio to it"
+)
+
+SPEEDS = {
+    "latency": Column(
+        *("latency", "Latency", "s", "median Block’s median call ({call}); " + _PAIRED),
+        value=lambda row: row.seconds_per_call,
+        unit_of="latency",
+        speeds=("latency",),
+    ),
+    "throughput": Column(
+        *("throughput", "Throughput", "samples/s", "samples over the median Block’s time; " + _PAIRED),
+        value=lambda row: _inverse(row.seconds_per_sample),
+        more=True,
+        speeds=("throughput",),
+    ),
+    "rate": Column(
+        *("qps", "Queries", "queries/s", "highest query rate within the latency bound; " + _PAIRED),
+        value=lambda row: _inverse(row.seconds_per_call),
+        more=True,
+        speeds=("rate",),
+    ),
+}
+"""The statistic that speed-ups compare, by what speed means: the baseline’s over a row’s is its speed-up."""
 
 COLUMNS = (
-    Column(
-        "throughput",
-        "Throughput",
-        "samples/s",
-        "samples over the Blocks’ time, mean over Trials",
-        lambda row: row.throughput_samples_per_s,
-        more=True,
-        paced="samples over the Blocks’ time: limited by the query rate, not the maximum",
-    ),
-    Column(
-        "tokens",
-        "Tokens",
-        "tokens/s",
-        "throughput × tokens per sample",
-        tokens_per_s,
-        more=True,
-        paced="throughput × tokens per sample: limited by the query rate, not the maximum",
-    ),
-    Column(
-        "qps",
-        "Queries",
-        "queries/s",
-        "query rate: as given, or the highest that held the latency bound",
-        lambda row: row.qps,
-        more=True,
-    ),
-    _percentile("p50", 0.5, "median: {call}", lambda row: row.latency_p50_s),
-    _percentile("p90", 0.9, "90th percentile: {call}", lambda row: row.latency_p90_s),
-    _percentile("p99", 0.99, "99th percentile: {call}", lambda row: row.latency_p99_s),
+    *SPEEDS.values(),
+    Column("tokens", "Tokens", "tokens/s", "tokens per second at this speed", tokens_per_s, more=True),
+    _percentile("p50", 0.5, "median of all calls: {call}", lambda row: row.latency_p50_s),
+    _percentile("p90", 0.9, "90th percentile of all calls: {call}", lambda row: row.latency_p90_s),
+    _percentile("p99", 0.99, "99th percentile of all calls: {call}", lambda row: row.latency_p99_s),
     Column("cold", "Cold start", "s", "from process start to the first output", cold_start),
-    Column("rss", "Peak RSS", "bytes", "highest resident memory of all phases", peak_memory),
+    Column(
+        *(
+            "memory",
+            "Model memory",
+            "bytes",
+            "highest resident memory of all phases, minus the empty worker’s",
+        ),
+        value=own_memory,
+    ),
+    Column(
+        "rss", "Peak RSS", "bytes", "highest resident memory of all phases, libraries included", peak_memory
+    ),
     Column("size", "Size", "bytes", "size of the Artifact’s files", lambda row: row.artifact_bytes),
     Column("build", "Build", "s", "time of all build steps", lambda row: row.build_s),
     Column(
@@ -107,10 +145,9 @@ COLUMNS = (
         "rate",
         "Achieved",
         "FLOP/s",
-        "FLOPs per sample × throughput",
+        "FLOPs per sample × mean throughput of all Blocks, with the time between queries",
         lambda row: row.achieved_flop_per_s,
         more=True,
-        paced="FLOPs per sample × throughput; includes the time between queries",
     ),
 )
 

@@ -83,10 +83,15 @@ def _speed(row: Comparison, info: RunInfo) -> Properties:
     return [
         ("mean", say.quantity(row.latency_mean_s, "s", "")),
         ("fastest", say.quantity(row.latency_min_s, "s", "")),
+        ("median of all calls", say.quantity(row.latency_p50_s, "s", "")),
+        ("90th percentile", say.quantity(row.latency_p90_s, "s", "")),
         ("95th percentile", say.quantity(row.latency_p95_s, "s", "")),
+        ("99th percentile", say.quantity(row.latency_p99_s, "s", "")),
         ("99th, upper bound", say.quantity(row.latency_p99_upper_s, "s", "")),
         ("standard deviation", say.quantity(row.latency_std_s, "s", "")),
+        ("mean throughput", say.quantity(row.throughput_samples_per_s, "samples/s", "")),
         ("timed", _timed(row)),
+        ("worth independent calls", _worth(row)),
         ("warm-up", _warmup(row)),
         ("threads", _threads(row)),
         ("method", row.speedup_method or ""),
@@ -134,11 +139,17 @@ def _quality(row: Comparison) -> Properties:
     changed = "" if row.discordant is None else f"{row.discordant:,} samples with another score"
     return [
         ("metric", row.quality_metric or ""),
-        ("samples", "" if row.evaluation_samples is None else f"{row.evaluation_samples:,}"),
+        ("samples", _samples(row)),
         ("against baseline", changed),
         ("adjusted p-value", _p(row.quality_loss_p_adjusted)),
         ("audit", row.audit or ""),
     ]
+
+
+def _samples(row: Comparison) -> str:
+    if row.evaluation_samples is None:
+        return ""
+    return f"{row.evaluation_samples:,}{' random ones, not real data' if row.random_samples else ''}"
 
 
 def _artifact(row: Comparison) -> Properties:
@@ -165,6 +176,12 @@ def _timed(row: Comparison) -> str:
     if row.calls is None:
         return ""
     return f"{row.calls:,} calls, {row.blocks or 0} Blocks, {row.trials or 0} Trials"
+
+
+def _worth(row: Comparison) -> str:
+    """Say how many independent calls the timed calls are worth for each percentile."""
+    found = parsed(row.independent_calls, dict)
+    return ", ".join(f"{name} {worth:,}" for name, worth in found.items() if isinstance(worth, int))
 
 
 def _warmup(row: Comparison) -> str:

@@ -58,6 +58,11 @@ class GroupView:
         return headline.speed_meaning(self.board.group)
 
     @property
+    def statistic(self) -> str:
+        """Return the statistic that speed-ups of this Group compare."""
+        return headline.statistic(self.board.group)
+
+    @property
     def has_quality(self) -> bool:
         """Whether any Cell of the Group has a quality."""
         return any(line.record.quality is not None for line in self.table.lines)
@@ -79,12 +84,28 @@ class GroupView:
         best = self.best
         if best is None:
             return []
+        given = self.board.given
         pairs = [
+            (
+                f"against {given.technique}" if given else "",
+                f"{say.factor(given.speedup)} ×" if given else "",
+            ),
             ("size", "" if best.size_ratio is None else say.percent(best.size_ratio)),
             (self._metric, say.change_text(best, best.quality_loss)),
+            (
+                "evaluated on",
+                f"{best.evaluation_samples:,} random samples"
+                if best.evaluation_samples and best.random_samples
+                else "",
+            ),
             ("pays back after", "" if best.build_s is None else say.pay_back(best)),
         ]
         return [(say.short(label, 20), text) for label, text in pairs if text]
+
+    @property
+    def random(self) -> bool:
+        """Whether quality was evaluated on random samples."""
+        return any(row.random_samples and row.evaluation_samples for row in self.board.rows)
 
     @property
     def _metric(self) -> str:
@@ -107,7 +128,7 @@ class GroupView:
     @property
     def big_interval(self) -> str:
         """Return the interval of that speed-up."""
-        return say.factors(self.best.speedup_low, self.best.speedup_high) if self.best else ""
+        return say.factors(*self.best.interval) if self.best else ""
 
 
 def group_view(board: Board, run: str, *, png: bool = False) -> GroupView:

@@ -9,24 +9,11 @@ from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import markdown_code, markdown_text
-from harness.report.columns import peak_memory, tokens_per_s
+from harness.report.columns import SPEEDS, own_memory, peak_memory, tokens_per_s
 from harness.report.page import machine_name
-from harness.report.tables import VERDICTS, interval_text, speedup_text
+from harness.report.tables import VERDICTS, counted_text, interval_text, speedup_text
 from harness.store.reading import Run
 from harness.units import say_count
-
-HEADS = (
-    "technique",
-    "speed-up",
-    "95 % interval",
-    "verdict",
-    "p50",
-    "throughput",
-    "size",
-    "peak RSS",
-    "quality",
-    "change",
-)
 
 
 def summary(run: Run) -> str:
@@ -55,10 +42,12 @@ def _table(board: Board) -> list[str]:
     floor = "unknown" if board.floor is None else f"±{say.percent(board.floor)}"
     place, conditions = headline.place(board.group), headline.conditions(board.group)
     title = f"**{markdown_text(place)}** — {markdown_text(conditions)}"
-    aligned = "|:--|--:|:--|:--|" + "--:|" * 6
-    heads = "| " + " | ".join(HEADS) + " |"
+    statistic = headline.statistic(board.group)
+    heads = "| technique | speed-up | 95 % interval | Trials / Blocks | verdict | "
+    heads += f"{statistic} | size | model memory | peak RSS | quality | change |"
+    aligned = "|:--|--:|:--|--:|:--|" + "--:|" * 6
     rows = [_line(row, board) for row in board.rows]
-    return [f"{title}; noise floor {floor}", "", heads, aligned, *rows]
+    return [f"{title}; noise floor {floor}; speed-up: {statistic}", "", heads, aligned, *rows]
 
 
 def _line(row: Comparison, board: Board) -> str:
@@ -66,16 +55,17 @@ def _line(row: Comparison, board: Board) -> str:
     speed = f"{speedup} ×" if (speedup := speedup_text(row)) else "–"
     change = say.change_text(row, row.quality_loss) or "–"
     over = " (over the budget)" if row.within_budget is False else ""
-    throughput, rate = row.throughput_samples_per_s, tokens_per_s(row)
+    statistic, rate = SPEEDS[headline.speed_of(board.group)], tokens_per_s(row)
     tokens = [] if rate is None else [say.quantity(rate, "tokens/s")]
     cells = [
         f"**{name}**" if row.cell_id == board.best else name,
         f"**{speed}**" if row.cell_id == board.best else speed,
         interval_text(row),
+        counted_text(row).replace("/", " / "),
         VERDICTS[row.verdict][1] if row.verdict in VERDICTS else "–",
-        say.quantity(row.latency_p50_s, "s"),
-        ", ".join([say.quantity(throughput, "samples/s"), *tokens]),
+        ", ".join([say.quantity(statistic.value(row), statistic.kind), *tokens]),
         say.quantity(row.artifact_bytes, "bytes"),
+        say.quantity(own_memory(row), "bytes"),
         say.quantity(peak_memory(row), "bytes"),
         say.score(row.quality, board.unit),
         change + over,

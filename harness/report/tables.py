@@ -12,7 +12,8 @@ from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.report.columns import COLUMNS, aligned, best_unit, scaled
 from harness.report.drawing.palette import Family, family_of
-from harness.units import POINTS
+from harness.store.info import GroupInfo
+from harness.units import POINTS, say_count
 
 VERDICTS = {
     "faster": ("▲", "faster", "faster than the baseline, by more than the noise"),
@@ -77,6 +78,7 @@ class Line:
     smallest: bool
     speedup: str
     interval: str
+    counted: str
     verdict: tuple[str, str, str] | None
     span: Span | None
     quality: Value
@@ -100,7 +102,7 @@ class Table:
 def table(board: Board) -> Table:
     """Return the table of a Group's leaderboard."""
     rows = board.rows
-    heads, columns = _columns(rows, headline.call_of(board.group))
+    heads, columns = _columns(rows, board.group)
     values = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
     spans, changes, qualities = _spans(rows), _changes(rows, board.unit), _qualities(rows, board.unit)
     lines = [
@@ -111,6 +113,7 @@ def table(board: Board) -> Table:
             row.cell_id == board.smallest,
             speedup_text(row),
             interval_text(row),
+            _counted(row),
             VERDICTS.get(row.verdict or ""),
             spans[index],
             qualities[index],
@@ -122,18 +125,19 @@ def table(board: Board) -> Table:
     return Table(tuple(heads), tuple(lines))
 
 
-def _columns(rows: Sequence[Comparison], call: str) -> tuple[list[Head], list[list[Value]]]:
+def _columns(rows: Sequence[Comparison], group: GroupInfo) -> tuple[list[Head], list[list[Value]]]:
     """Return headers and columns of numbers, without empty columns; percentiles always stay."""
     heads, columns, units = [], [], _shared_units(rows)
-    paced = any(row.qps is not None for row in rows)
     for column in COLUMNS:
+        if headline.speed_of(group) not in column.speeds:
+            continue
         numbers = [column.value(row) for row in rows]
         if all(number is None for number in numbers) and not column.unit_of:
             continue
         written = scaled(numbers, column.kind, units.get(column.unit_of))
         label = f"{column.label}, {written.unit}" if written.unit else column.label
         first = "descending" if column.more else "ascending"
-        about = (column.paced if paced and column.paced else column.about).format(call=call)
+        about = column.about.format(call=headline.call_of(group))
         heads.append(Head(column.key, column.label, written.unit, about, first))
         columns.append(
             [
@@ -155,6 +159,20 @@ def _shared_units(rows: Sequence[Comparison]) -> dict[str, tuple[float, str]]:
     }
 
 
+def counted_text(row: Comparison) -> str:
+    """Return the Trials and Blocks behind a speed-up, as 4/16; empty if unknown."""
+    return "" if row.speedup_trials is None else f"{row.speedup_trials}/{row.speedup_blocks or 0}"
+
+
+def _counted(row: Comparison) -> str:
+    """Return those Trials and Blocks in words, and among how many Cells the winner was chosen."""
+    if row.speedup_trials is None:
+        return ""
+    text = f"{say_count(row.speedup_trials, 'Trial')}, {say_count(row.speedup_blocks or 0, 'Block')}"
+    among = row.winner_candidates or 1
+    return f"{text}, adjusted as the best of {among}" if among > 1 else text
+
+
 def speedup_text(row: Comparison) -> str:
     """Return a speed-up's number: 1 for the baseline, empty if unknown."""
     if row.speedup is None:
@@ -166,7 +184,7 @@ def interval_text(row: Comparison) -> str:
     """Return the 95 % interval of a speed-up; empty for the baseline and if unknown."""
     if row.speedup is None or row.arm == "baseline":
         return ""
-    return say.factors(row.speedup_low, row.speedup_high)
+    return say.factors(*row.interval)
 
 
 def _change_interval(row: Comparison) -> str:
@@ -194,7 +212,8 @@ def _qualities(rows: Sequence[Comparison], unit: str) -> list[Value]:
         note, interval = invalid if row.quality_metric else "quality was not measured", ""
         if text is not None and row.quality_low is not None and row.quality_high is not None:
             low, high = say.score(row.quality_low, unit), say.score(row.quality_high, unit)
-            note = f"95 % interval {low} to {high}, {int(row.evaluation_samples or 0):,} samples"
+            kind = "random samples" if row.random_samples else "samples"
+            note = f"95 % interval {low} to {high}, {int(row.evaluation_samples or 0):,} {kind}"
             mark = f" {'%' if unit == POINTS else unit}"
             interval = f"{low.removesuffix(mark)}–{high.removesuffix(mark)}"
         found.append(Value("quality", "Quality", text, row.quality, note, interval))
@@ -204,7 +223,7 @@ def _qualities(rows: Sequence[Comparison], unit: str) -> list[Value]:
 def _spans(rows: Sequence[Comparison]) -> list[Span | None]:
     """Place all speed-ups of the Group on one logarithmic track, with the baseline."""
     known = [row.speedup for row in rows if row.speedup]
-    ends = [end for row in rows for end in (row.speedup_low, row.speedup_high) if end]
+    ends = [end for row in rows for end in row.interval if end]
     if not known:
         return [None] * len(rows)
     # A very wide interval must not squeeze the others: ends count up to twice the estimates.
@@ -220,6 +239,5 @@ def _spans(rows: Sequence[Comparison]) -> list[Span | None]:
 
 
 def _span(row: Comparison, at: Callable[[float | None], float]) -> Span:
-    floor = 1 + (row.floor or 0.0)
-    high = row.speedup_high or 1e12
-    return Span(at(1.0), at(row.speedup), at(row.speedup_low), at(high), at(1 / floor), at(floor))
+    floor, (low, high) = 1 + (row.floor or 0.0), row.interval
+    return Span(at(1.0), at(row.speedup), at(low), at(high or 1e12), at(1 / floor), at(floor))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import numbers as say
-from harness.analysis.words.headline import answers, conditions, place, speed_of
-from harness.report.columns import peak_memory, scaled, tokens_per_s
-from harness.report.tables import VERDICTS, interval_text, speedup_text
+from harness.analysis.words.headline import answers, conditions, place, speed_of, statistic
+from harness.report.columns import SPEEDS, own_memory, scaled, tokens_per_s
+from harness.report.tables import VERDICTS, counted_text, interval_text, speedup_text
 from harness.store.reading import Run
 
 if TYPE_CHECKING:
@@ -20,12 +20,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 MIN_NAME, MAX_NAME = 12, 40
-SPEEDS: dict[str, tuple[Callable[[Comparison], float | None], str, str]] = {
-    "latency": (lambda row: row.latency_p50_s, "s", "p50"),
-    "throughput": (lambda row: row.throughput_samples_per_s, "samples/s", "samples"),
-    "rate": (lambda row: row.qps, "queries/s", "queries"),
-}
-"""The column of speed: the Record's value, its kind of unit, and its header."""
+SPEED_HEADS = {"latency": "latency", "throughput": "samples", "rate": "queries"}
+"""Header of the column of speed, by what speed means."""
 STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", "baseline": "dim", "equivalent": ""}
 
 
@@ -42,7 +38,8 @@ class Tables:
         found = boards(self.run)
         for board in found:
             title = Text(place(board.group), style="bold")
-            title.append(f"  {conditions(board.group)}", style="dim not bold")
+            how = f"{conditions(board.group)}; speed-up: {statistic(board.group)}; n: Trials/Blocks"
+            title.append(f"  {how}", style="dim not bold")
             yield title
             said = [_sentence(answer.parts) for answer in answers(board)]
             if board.baseline is None:
@@ -64,11 +61,12 @@ def _table(board: Board, width: int) -> Table:
     from rich.table import Table
 
     rows = board.rows
-    speed, unit, name = SPEEDS.get(speed_of(board.group), SPEEDS["latency"])
+    kind = speed_of(board.group)
+    speed = SPEEDS[kind]
     columns = [
-        (name, scaled([speed(row) for row in rows], unit)),
+        (SPEED_HEADS[kind], scaled([speed.value(row) for row in rows], speed.kind)),
         ("size", scaled([row.artifact_bytes for row in rows], "bytes")),
-        ("RSS", scaled([peak_memory(row) for row in rows], "bytes")),
+        ("memory", scaled([own_memory(row) for row in rows], "bytes")),
     ]
     tokens = [tokens_per_s(row) for row in rows]
     if any(tokens):
@@ -76,6 +74,7 @@ def _table(board: Board, width: int) -> Table:
     heads = [
         "speed-up",
         "95 %",
+        "n",
         *[f"{name}\n{column.unit.replace(name, '').replace(' ', '')}" for name, column in columns],
         f"change\n{say.unit_word(board.unit)} " if board.unit else "change",
         "verdict",
@@ -119,6 +118,7 @@ def _cells(row: Comparison, board: Board, numbers: list[str]) -> list[Text]:
     return [
         Text(f"{speedup}×" if speedup else "–", style=tone),
         Text(interval_text(row), style="dim"),
+        Text(counted_text(row), style="dim"),
         *[Text(number) for number in numbers],
         Text(f"{change}{'!' if over else ' '}", style="red" if over else ""),
         Text(shown, style=STYLES.get(row.verdict or "", "")),

@@ -1,6 +1,8 @@
 """Percentiles: shown only where there are enough calls, and with an upper confidence bound.
 
-Both rules assume independent calls. Successive timed calls are correlated, so the rules are optimistic.
+Both rules count independent calls. Slow calls come together, in a stall or while the machine is slow, so
+timed calls are worth fewer independent ones (`independent_calls`). Where no Blocks are given, calls are taken
+as independent.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from harness.stats import checks
+from harness.stats.checks import Array
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,6 @@ class Percentile:
     upper: float
     n: int
     allowed: bool
-
-    @property
-    def reason(self) -> str:
-        """Why it is not shown ("n too small: 40 of 64 calls"); empty where it is."""
-        return "" if self.allowed else f"n too small: {self.n} of {min_calls(self.q)} calls"
 
 
 @lru_cache(maxsize=256)
@@ -107,32 +105,65 @@ def percentiles(values: checks.Values, qs: Sequence[float], confidence: float = 
 
 
 def mixture(
-    trials: Sequence[checks.Values], qs: Sequence[float], confidence: float = 0.99
+    trials: Sequence[checks.Values],
+    qs: Sequence[float],
+    confidence: float = 0.99,
+    *,
+    blocks: Sequence[Sequence[int]] | None = None,
 ) -> list[Percentile]:
     """Return quantiles of the mixture of Trials, in which each Trial has the same weight.
 
     Blocks are filled by time, so a fast Trial has more calls, and pooled they would hide the slow Trials. A
     call weighs 1 / (calls of its Trial). `n` is Kish's effective number, (sum w)^2 / sum w^2, which is all
-    calls where Trials have equally many. Values are interpolated as in `percentile`, on the sums of weights.
-    Raises HarnessError as `percentile` does.
+    calls where Trials have equally many; with `blocks`, the numbers of calls in the Blocks of each Trial, it
+    is at most what these calls are worth (`independent_calls`). Values are interpolated as in `percentile`,
+    on the sums of weights. Raises HarnessError as `percentile` does.
     """
     arrays = [checks.numbers(trial, "durations") for trial in trials]
-    if len({array.size for array in arrays}) <= 1:
+    if blocks is None and len({array.size for array in arrays}) <= 1:
         return percentiles(np.concatenate(arrays) if arrays else [], qs, confidence)
     weights = np.concatenate([np.full(array.size, 1 / array.size) for array in arrays])
     values = np.concatenate(arrays)
     order = np.argsort(values, kind="stable")
     values, weights = values[order], weights[order]
     places = np.cumsum(weights) - weights
-    places /= places[-1]
-    n = int(len(arrays) ** 2 / sum(1 / array.size for array in arrays))
+    places /= places[-1] or 1.0  # one call alone
+    weighted = math.floor(len(arrays) ** 2 / sum(1 / array.size for array in arrays) * (1 + 1e-12))
     found = []
     for q in qs:
-        rank = upper_rank(n, q, confidence)
         value = float(np.interp(q, places, values))
+        n = weighted if blocks is None else min(weighted, independent_calls(arrays, blocks, q, value))
+        rank = upper_rank(n, q, confidence)
         upper = math.inf if rank is None else float(np.interp((rank - 1) / max(n - 1, 1), places, values))
         found.append(Percentile(q=q, value=value, upper=upper, n=n, allowed=n >= min_calls(q, confidence)))
     return found
+
+
+def independent_calls(
+    trials: Sequence[Array], blocks: Sequence[Sequence[int]], q: float, value: float
+) -> int:
+    """Return how many independent calls would know the share of calls above `value`, the q-quantile, as well.
+
+    It is q (1 - q) / v, where v is the variance of that share, from how it differs between Blocks: calls of a
+    Block may depend on each other in any way (Kish's design effect; Korn & Graubard 1998, Survey Methodology
+    24:193, use the same number for intervals of a share). Each Trial has the same weight. `blocks`: how many
+    calls each Block of each Trial has, in order. Returns all calls where there is one Block only, which
+    shows nothing. Stalls so rare that no Block has one cannot be seen.
+    """
+    share = np.mean([np.mean(calls > value) for calls in trials])
+    tied = np.mean([np.mean(calls == value) for calls in trials])
+    part = (1 - q - share) / tied if tied > 0 else 0.0  # of the calls that equal `value`
+    parts = []
+    for calls, sizes in zip(trials, blocks, strict=True):
+        starts = np.cumsum([0, *sizes[:-1]])
+        over = np.add.reduceat((calls > value) + part * (calls == value), starts)
+        parts.append((over - (1 - q) * np.asarray(sizes)) / (calls.size * len(trials)))
+    deviations = np.concatenate(parts)
+    total = sum(calls.size for calls in trials)
+    if deviations.size < 2:
+        return total
+    variance = float((deviations**2).sum()) * deviations.size / (deviations.size - 1)
+    return total if variance * total <= q * (1 - q) else max(round(q * (1 - q) / variance), 1)
 
 
 def loadgen_estimate(values: checks.Values, q: float, confidence: float = 0.99) -> float | None:

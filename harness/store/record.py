@@ -99,6 +99,9 @@ class Record:
     latency_p95_s: float | None = column("95th percentile; null with too few calls", "s")
     latency_p99_s: float | None = column("99th percentile; null with too few calls", "s")
     latency_p99_upper_s: float | None = column("upper 99 % confidence bound of the 99th percentile", "s")
+    independent_calls: Json | None = column(
+        "independent calls that the timed calls are worth, by percentile: slow calls come together"
+    )
     latency_std_s: float | None = column("standard deviation of timed calls, equal weight per Trial", "s")
     calls: int | None = column("timed calls", "calls")
     blocks: int | None = column("Blocks", "Blocks")
@@ -173,6 +176,7 @@ class Record:
     quality_low: float | None = column("lower end of its 95 % interval")
     quality_high: float | None = column("upper end of its 95 % interval")
     evaluation_samples: int | None = column("samples in the evaluation", "samples")
+    random_samples: bool | None = column("whether the evaluation's samples are random, not real data")
     evaluation_s: float | None = column("time of the evaluation", "s")
     measured_s: float | None = column("time in timed Blocks, all Trials", "s")
     worker_s: float | None = column("lifetime of the Cell's workers", "s")

@@ -46,7 +46,8 @@ class Dataset:
     makes samples for the inputs of any model. `md5` holds the published sum of each file that `load`
     verifies; a checkpoint's card repeats it. `provenance` describes the other sources of the training
     samples, where they differ between machines. `training_version` is a short form of it that needs no
-    reading; it is part of the cache key of an Artifact that is trained on them.
+    reading; it is part of the cache key of an Artifact that is trained on them. `random`: the samples are
+    random, so an evaluation on them shows agreement with the original model, and nothing of real data.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Dataset:
     provenance: Callable[[], Mapping[str, str]] = dict
     training_version: Callable[[], str] = str
     generate: Callable[[Split, tuple[TensorSpec, ...]], Data] | None = None
+    random: bool = False
 
     def samples(self, split: Split, root: Path, inputs: tuple[TensorSpec, ...]) -> Data:
         """Return a split for a model with these `inputs`. Raises DataError for files that cannot be read."""

@@ -115,6 +115,11 @@ class Source:
     needs: Callable[[Any], tuple[tuple[str, ...], str]] = lambda _: ((), "")
     inspect: Callable[[Any, Path], dict[str, Any]] | None = None
 
+    def random_samples(self, config: Any) -> bool:
+        """Return whether the evaluation uses random samples: without a dataset, or with a random one."""
+        name = self.dataset(config)
+        return name is None or (name in DATASETS and DATASETS.get(name).random)
+
     @property
     def code(self) -> str:
         """Hash of the harness's code that `build` and the statistics of its result depend on."""

@@ -69,7 +69,7 @@ def test_queries_that_come_by_themselves(bench: Bench, onnx_file: Path) -> None:
     (per_sample,) = [row.seconds_per_sample for row in compare(run) if row.workload == "found"]
     assert least <= 1 / per_sample <= most
     heads = [set(line.split()) for line in out.splitlines()]
-    assert any({"queries", "size", "RSS"} <= words for words in heads)  # the rate is a column of the table
+    assert any({"queries", "size", "memory"} <= words for words in heads)  # the rate is a column of the table
     assert "as many a second as keep p90 within 200 ms" in out
     if importlib.util.find_spec(MODULE):
         assert cells.loc["lg server", "qps"] > 0

@@ -9,7 +9,6 @@ import pytest
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
 from harness.analysis.compare.comparison import compare, to_frame
-from harness.analysis.compare.timing import between
 from harness.store.schema import columns
 
 
@@ -194,17 +193,6 @@ def test_an_empty_run_and_one_where_all_failed_have_no_comparisons(tmp_path):
     assert compare(empty_run(tmp_path / "a")) == []
     failed = tuple(replace(t, status="failed", reason="boom") for t in TECHNIQUES)
     assert compare(make_run(tmp_path / "b", (Group(),), failed)) == []
-
-
-def test_between_compares_any_two_cells_of_a_group(tmp_path):
-    run = make_run(tmp_path / "run")
-    cells = run.cells[run.cells["workload"] == "online"].set_index("technique")["cell_id"]
-    ratio = between(run, cells["onnxruntime"], cells["int8-static"])
-    assert ratio is not None
-    assert ratio.estimate == pytest.approx(3.12 / 2.38, rel=0.05)
-    other = run.cells[run.cells["workload"] == "bulk"].set_index("technique")["cell_id"]
-    assert between(run, cells["onnxruntime"], other["onnxruntime"]) is None
-    assert between(run, "nobody", "none") is None
 
 
 def test_a_frame_has_a_row_for_each_comparison_and_a_column_for_each_attribute(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -156,6 +157,49 @@ def test_a_rival_is_named_only_where_it_cannot_be_told_apart(tmp_path):
     apart = (TECHNIQUES[0], Technique("a", 2.0), Technique("b", 3.0))
     (board,) = boards(make_run(tmp_path / "apart", (Group(),), apart))
     assert (board.row(board.best).technique, board.rival) == ("b", None)
+
+
+def test_the_winner_of_many_has_an_interval_adjusted_for_the_choice_and_the_others_their_own(tmp_path):
+    many = (TECHNIQUES[0], *(Technique(f"t{index}", 2.0) for index in range(6)))
+    (board,) = boards(make_run(tmp_path / "many", (Group(),), many))
+    best = board.row(board.best)
+    assert best.winner_candidates == 6
+    # c(6 arms, 2 degrees of freedom, 95.5 %) is 6.55; Student's t is 4.30.
+    wider = math.log(best.winner_high / best.winner_low) / math.log(best.speedup_high / best.speedup_low)
+    assert wider == pytest.approx(6.55 / 4.30, rel=0.01)
+    assert best.interval == (best.winner_low, best.winner_high)
+    others = [row for row in board.rows if row is not best]
+    assert all(row.winner_candidates is None for row in others)
+    assert all(row.interval == (row.speedup_low, row.speedup_high) for row in others)
+
+
+def test_a_clear_winner_keeps_nearly_its_own_interval(tmp_path):
+    two = (TECHNIQUES[0], Technique("slow", 1.1), Technique("fast", 30.0))
+    (board,) = boards(make_run(tmp_path / "run", (Group(noise=0.002),), two))
+    best = board.row(board.best)
+    assert best.winner_candidates == 1
+    wider = math.log(best.winner_high / best.winner_low) / math.log(best.speedup_high / best.speedup_low)
+    assert wider == pytest.approx(1.057, abs=0.005)  # t(0.9775, 2) / t(0.975, 2)
+
+
+def test_the_winner_is_compared_with_the_model_as_given_where_the_baseline_is_another(tmp_path):
+    eager = replace(TECHNIQUES[0], columns={"build_details": "[]"})
+    techniques = (eager, Technique("onnxruntime", 2.0), Technique("int8", 4.0, families=("quantize",)))
+    (board,) = boards(make_run(tmp_path / "a", (Group(),), techniques, baseline="onnxruntime"))
+    assert board.row(board.best).speedup == pytest.approx(2.0, rel=0.03)
+    assert (board.given.technique, board.given.speedup) == ("eager", pytest.approx(4.0, rel=0.03))
+    assert board.given.interval.low < board.given.speedup < board.given.interval.high
+    (board,) = boards(make_run(tmp_path / "b", (Group(),), techniques))  # eager is the baseline
+    assert board.given is None
+    (board,) = boards(
+        make_run(
+            tmp_path / "c",
+            (Group(),),
+            (Technique("onnxruntime"), Technique("x", 2.0)),
+            baseline="onnxruntime",
+        )
+    )
+    assert board.given is None
 
 
 def test_two_that_differ_by_less_than_identical_code_are_not_told_apart(tmp_path):

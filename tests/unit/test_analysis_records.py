@@ -219,6 +219,21 @@ def test_a_percentile_stands_only_where_it_may(story: Story, q: float, short: in
     assert (getattr(story.record(), name) is None) == bool(short)
 
 
+def test_a_percentile_that_hangs_on_one_stall_is_not_shown_and_the_record_says_what_its_calls_are_worth(
+    story: Story,
+) -> None:
+    story.cell()
+    for block in range(8):
+        slow = 60 if block == 3 else 0
+        story.block([1_000 + i for i in range(500 - slow)] + [9_000] * slow, round_=block)
+    record = story.record()
+    assert record.latency_p50_s is not None
+    assert record.latency_p99_s is None
+    worth = json.loads(record.independent_calls)
+    # q (1 - q) / v; p99 is 9000 ns: the stall's calls share what lies above, 40 of 4,000.
+    assert worth["p99"] == round(0.99 * 0.01 / (((40 - 5) ** 2 + 7 * 5**2) / 4_000**2 * 8 / 7))
+
+
 def test_throughput_counts_wall_time_where_calls_overlap(story: Story) -> None:
     story.cell()
     story.block([1_000_000_000] * 4, duration_ns=2_000_000_000)  # two replicas

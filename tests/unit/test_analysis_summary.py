@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 from runs import TECHNIQUES, Group, Technique, comparison, empty_run, make_run, vary
 
-from harness.analysis.compare.leaderboard import boards
+from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import answers, call_of, conditions, place, trust
+from harness.store.info import GroupInfo
 from harness.units import say_seconds
 
 
@@ -24,6 +26,39 @@ def test_names_winner_speed_interval_size_and_cost(tmp_path):
     assert first.endswith("the baseline’s speed, 31 % of its size, ±0.00 points.")
     assert second.startswith("Smallest: `int8-static` — 26 % of the baseline’s size (109 kB), 3.1")
     assert third.startswith("Faster, but over the budget: `pruned-int8` — 5.4")
+
+
+def test_names_both_references_where_the_baseline_is_not_the_model_as_given(tmp_path):
+    eager = replace(TECHNIQUES[0], columns={"build_details": "[]"})
+    techniques = (eager, Technique("onnxruntime", 2.0), Technique("int8", 4.0, families=("quantize",)))
+    first = said(tmp_path, techniques, baseline="onnxruntime")[0]
+    assert "`int8` — 1.99 × (1.94–2.05)" in first
+    assert "the speed of the baseline `onnxruntime`" in first
+    assert re.search(r"; (3\.9|4\.0)\d × \([\d.–]+\) the speed of the model as given, `eager`\.", first)
+
+
+def test_the_best_of_many_that_may_owe_it_to_chance_says_so():
+    best = comparison(technique="x", cell_id="x", speedup=1.3, winner_low=0.9, winner_high=1.9,
+                      winner_candidates=9, quality=1.0, quality_loss=0.0)  # fmt: skip
+    base = comparison(technique="base", cell_id="base", arm="baseline", speedup=1.0)
+    group = GroupInfo(group_id="", model="m", workload="w", hardware="h", scenario="single-stream",
+                      batch=1, device="cpu", threads=1, baseline="base")  # fmt: skip
+    (said, *_) = answers(Board(group, [best, base], [], [], None, True, "x", None, None))
+    assert "1.30 × (0.900–1.90, adjusted as the best of 9) the baseline’s speed" in said.plain()
+    assert "; as the best of so many it may owe this to chance." in said.plain()
+
+
+@pytest.mark.parametrize(
+    ("group", "told"),
+    [
+        (Group(), "points of top1 on 2,000 random samples"),
+        (Group(metric="cosine", unit=""), " cosine on 2,000 random samples"),
+    ],
+)
+def test_a_winner_on_random_samples_says_on_how_many(tmp_path, group, told):
+    known = tuple(replace(t, columns={"random_samples": True}) for t in TECHNIQUES)
+    assert told in said(tmp_path / "random", known, group)[0]
+    assert "random" not in said(tmp_path / "real", TECHNIQUES, group)[0]
 
 
 def test_says_when_the_interval_of_the_drop_reaches_beyond_the_budget(tmp_path):

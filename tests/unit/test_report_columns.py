@@ -46,7 +46,7 @@ def test_alignment_pads_whole_numbers_by_the_point_too():
 
 def test_percentiles_share_a_unit(tmp_path):
     heads = {head.key: head for head in made(tmp_path).heads}
-    assert heads["p50"].unit == heads["p90"].unit == heads["p99"].unit
+    assert heads["latency"].unit == heads["p90"].unit == heads["p99"].unit
 
 
 def test_a_missing_percentile_says_how_many_calls_it_needs(tmp_path):
@@ -68,7 +68,7 @@ def test_columns_that_nobody_has_are_left_out_but_latency_stays(tmp_path):
 def test_every_row_has_every_column(tmp_path):
     found = made(tmp_path)
     assert all(len(line.values) == len(found.heads) for line in found.lines)
-    special = ("qps", "tokens")  # of the server's scenario, and of language models only
+    special = ("qps", "tokens", "throughput", "p50")  # of other scenarios, and of language models only
     known = [column.key for column in COLUMNS if column.key not in special]
     assert [head.key for head in found.heads] == known
 
@@ -104,12 +104,44 @@ def test_one_technique_and_no_speedups_still_make_a_table(tmp_path):
     assert all(line.span is None and line.verdict is None for line in lines)
 
 
-def test_language_models_have_their_throughput_in_tokens_too(tmp_path):
-    told = Technique("eager", columns={"tokens_per_sample": 128, "throughput_samples_per_s": 2.0})
+def test_language_models_have_their_speed_in_tokens_too(tmp_path):
+    told = Technique("eager", columns={"tokens_per_sample": 128})
     (line,) = made(tmp_path, (told,)).lines
     values = {value.key: value for value in line.values}
-    assert (values["throughput"].sort, values["tokens"].sort) == (2.0, 256.0)
-    assert values["tokens"].label == "Tokens, tokens/s"
+    assert values["tokens"].sort == pytest.approx(128 / values["latency"].sort)
+    assert values["tokens"].label.startswith("Tokens, ")
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "shown", "more"),
+    [
+        (Group(), "latency", {"latency", "p90", "p99"}, False),
+        (Group(scenario="offline", batch=256, call_s=21e-3), "throughput", {"throughput"}, True),
+        (Group(scenario="server"), "qps", {"qps", "p50", "p90", "p99"}, True),
+    ],
+)
+def test_the_statistic_of_the_speed_up_divides_to_the_speed_up_and_no_other_stands_beside_it(
+    tmp_path, group, key, shown, more
+):
+    # Trials of one arm are slow in some rounds: medians of all its Blocks are another story.
+    run = make_run(tmp_path / "run", (group,))
+    slow = (run.blocks["arm"] == "subject") & (run.blocks["round"] % 3 == 0)
+    run.blocks.loc[slow, ["median_s", "duration_s"]] *= 1.7
+    run.info.groups[0].speed = {"latency": "latency", "throughput": "throughput", "qps": "rate"}[key]
+    (board,) = boards(run)
+    found = table(board)
+    speeds = {"latency", "throughput", "qps", "p50", "p90", "p99"}
+    assert {head.key for head in found.heads} & speeds == shown
+    values = {line.record.technique: {v.key: v.sort for v in line.values}[key] for line in found.lines}
+    for line in found.lines:
+        ratio = values["eager"] / values[line.record.technique]
+        assert line.record.speedup == pytest.approx(1 / ratio if more else ratio)
+
+
+def test_trials_and_blocks_stand_beside_each_interval(tmp_path):
+    lines = {line.record.technique: line for line in made(tmp_path, trials=4, rounds=5).lines}
+    assert {line.counted for line in lines.values()} == {"4 Trials, 20 Blocks"}
+    assert (lines["compile"].record.speedup_trials, lines["compile"].record.speedup_blocks) == (4, 20)
 
 
 def test_a_change_is_told_in_the_metrics_own_direction(tmp_path):
@@ -134,10 +166,10 @@ def test_headers_say_what_was_timed_in_this_scenario(tmp_path):
         )
         return {head.key: head.about for head in made(tmp_path / group.scenario, techniques, group).heads}
 
-    assert about(Group())["p99"] == "99th percentile: time of one call"
+    assert about(Group())["p99"] == "99th percentile of all calls: time of one call"
     server = about(Group(scenario="server"), qps=900.0)
-    assert server["p50"] == "median: latency of one query since it was due"
-    assert "limited by the query rate" in server["throughput"]
+    assert "(latency of one query since it was due)" in server["latency"]
+    assert "with the time between queries" in server["rate"]
 
 
 def test_quality_and_its_change_have_their_intervals_beside_them(tmp_path):

@@ -37,8 +37,8 @@ LONG = (
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_long_names_give_way_and_numbers_never_do(tmp_path, width):
     lines = shown(make_run(tmp_path / "run", techniques=LONG), width).splitlines()
-    rows = [line for line in lines if line.startswith("pruned-") and "×" in line]
-    long = [line for line in rows if "channel" in line.split("×")[0]]
+    rows = [line for line in lines if line.startswith("pruned") and "×" in line]
+    long = [line for line in rows if "annel" in line.split("×")[0]]
     assert len(long) == 2
     assert all(len(line.rstrip()) <= width for line in rows)
     assert all("▼ slower" in line and "–" in line and "!" in line for line in long)
@@ -55,8 +55,9 @@ def test_the_table_shows_the_winner_and_what_is_over_the_budget(tmp_path):
 
 def test_offline_shows_throughput_and_single_stream_latency(tmp_path):
     text = shown(make_run(tmp_path / "run"), 100)
-    assert "p50" in text
+    assert "speed-up: median latency; n: Trials/Blocks" in text
     assert "µs" in text
+    assert "speed-up: throughput" in text
     assert "samples" in text
     assert "k/s" in text
 
@@ -87,8 +88,13 @@ def test_markdown_has_answers_and_a_table_a_group(tmp_path):
     assert sum(line.startswith("- **cnn · ") for line in lines) == 2
     tables = [line for line in lines if line.startswith("|")]
     assert len(tables) == 2 * (len(TECHNIQUES) + 2)
-    assert {line.count("|") for line in tables} == {11}
+    assert {line.count("|") for line in tables} == {12}
     assert any(line.startswith("| **`pruned-50`** | **3.6") for line in tables)
+    assert sum(" | 3 / 36 | " in line for line in tables) == 2 * len(TECHNIQUES)
+    assert [line.split(" | ")[5] for line in tables if "technique" in line] == [
+        "median latency",
+        "throughput",
+    ]
 
 
 @pytest.mark.parametrize("name", ["a|b", "`tick`", "x\ny", "<img src=x>", "[l](http://e)"])
@@ -97,7 +103,7 @@ def test_markdown_tables_survive_hostile_names(tmp_path, name):
     lines = summary(make_run(tmp_path / "run", (Group(name),), techniques)).splitlines()
     tables = [line for line in lines if line.startswith("|")]
     assert len(tables) == 4
-    assert {line.count("|") for line in tables} == {11}
+    assert {line.count("|") for line in tables} == {12}
 
 
 def test_markdown_names_what_is_not_on_the_board_once(tmp_path):

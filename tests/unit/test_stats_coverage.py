@@ -130,6 +130,16 @@ def test_a_trimmed_mean_would_be_moved_by_slow_spells():
     assert trimmed.std() > 2 * medians.std()
 
 
+def test_a_ratio_of_medians_would_be_moved_by_slow_phases_that_both_arms_share():
+    # Why the speed beside a speed-up follows from it, and not from the arm's own median: while the machine
+    # is 30 % slower in half of the rounds, each arm's median falls into one mode or the other.
+    base, _, cand = slow_spells(3, trials=1, blocks=30)
+    phase = math.log(1.3) * (np.random.default_rng(4).random((len(base), 1, 30)) < 0.5)
+    paired = np.median(base - cand, axis=2)
+    apart = np.median(base + phase, axis=2) - np.median(cand + phase, axis=2)
+    assert apart.std() > 5 * paired.std()
+
+
 def decide_many(base, control, cand, trials: int) -> list[Verdict]:
     floors = [as_ratio(c, h, trials) for c, h in zip(*many_ratios(base, control), strict=True)]
     ratios = [as_ratio(c, h, trials) for c, h in zip(*many_ratios(base, cand), strict=True)]

@@ -15,7 +15,15 @@ from scipy import stats
 
 import harness.stats
 from harness.errors import HarnessError
-from harness.stats.quantiles import loadgen_estimate, min_calls, mixture, percentile, percentiles, upper_rank
+from harness.stats.quantiles import (
+    independent_calls,
+    loadgen_estimate,
+    min_calls,
+    mixture,
+    percentile,
+    percentiles,
+    upper_rank,
+)
 
 
 @pytest.mark.parametrize(("q", "n"), [(0.5, 11), (0.9, 64), (0.95, 130), (0.99, 662), (0.999, 6636)])
@@ -62,12 +70,10 @@ def test_value_is_numpys_and_never_above_the_bound(samples, q, confidence):
         assert found.upper >= found.value
 
 
-def test_too_few_samples_say_so():
+def test_too_few_samples_have_no_right_to_a_percentile():
     short, enough = percentile(np.arange(63.0), 0.9), percentile(np.arange(64.0), 0.9)
     assert not short.allowed
-    assert short.reason == "n too small: 63 of 64 calls"
     assert enough.allowed
-    assert enough.reason == ""
     assert enough.upper == 62.0
     assert percentile([1.0], 0.9).upper == math.inf
 
@@ -139,3 +145,49 @@ def test_a_mixtures_right_to_a_percentile_is_that_of_its_smallest_trials():
     found = mixture(trials, [0.99])[0]
     assert not found.allowed
     assert found.n < 80
+
+
+def test_calls_are_worth_what_the_spread_between_blocks_says():
+    # 400 calls, 40 of them slow. All in one of 4 Blocks: shares differ by 30, -10, -10, -10 of 400, so
+    # v = (900 + 3 * 100) / 400^2 * 4/3 = 0.01, and 0.9 * 0.1 / 0.01 = 9.
+    clustered = np.concatenate([np.full(40, 2.0), np.ones(360)])
+    assert independent_calls([clustered], [[100] * 4], 0.9, 1.5) == 9
+    assert independent_calls([clustered], [[1] * 400], 0.9, 1.5) == 399  # a call a Block: as it is
+    assert independent_calls([np.tile(clustered[::10], 10)], [[40] * 10], 0.9, 1.5) == 400  # evenly spread
+    assert independent_calls([clustered], [[400]], 0.9, 1.5) == 400  # one Block shows nothing
+    assert independent_calls([np.ones(400)], [[100] * 4], 0.9, 1.0) == 400  # all equal: no slow calls
+    # The same stall in the first of two Trials of two Blocks.
+    assert independent_calls([clustered[:200], clustered[200:]], [[100] * 2] * 2, 0.9, 1.5) == 9
+
+
+def test_clustered_stalls_take_the_right_to_a_percentile():
+    rng = np.random.default_rng(3)
+    calls = 1 + 0.1 * rng.random(4 * 1_000)
+    calls[300:380] += 1.0  # one stall of 80 calls: 2 % of all
+    trials = calls.reshape(2, 2_000)
+    (alone,) = mixture(trials, [0.99])
+    (seen,) = mixture(trials, [0.99], blocks=[[500] * 4] * 2)
+    assert (alone.allowed, alone.n) == (True, 4_000)
+    assert not seen.allowed
+    assert seen.n == 99  # 35 and seven times -5 of 4,000: 0.99 * 0.01 / ((1225 + 175) / 4000^2 * 8/7)
+    assert seen.value == pytest.approx(alone.value)
+
+
+def test_the_bound_of_a_percentile_covers_through_stalls_and_an_independent_one_would_not():
+    # 40 Blocks of 500 calls; three Blocks in ten hold a stall of 30 calls, so 1.8 % of all calls.
+    rng = np.random.default_rng(4)
+
+    def measured(blocks: int) -> np.ndarray:
+        calls = 1 + 0.1 * rng.random((blocks, 500))
+        for index in np.flatnonzero(rng.random(blocks) < 0.3):
+            start = rng.integers(0, 471)
+            calls[index, start : start + 30] += 1 + rng.random(30)
+        return calls
+
+    truth = np.quantile(measured(20_000), 0.99)
+    runs = [measured(40).reshape(4, 5_000) for _ in range(300)]
+    naive = [mixture(run, [0.99])[0].upper >= truth for run in runs]
+    seen = [mixture(run, [0.99], blocks=[[500] * 10] * 4)[0] for run in runs]
+    assert np.mean(naive) < 0.85
+    assert np.mean([one.upper >= truth for one in seen]) >= 0.98
+    assert np.mean([one.allowed for one in seen]) > 0.9

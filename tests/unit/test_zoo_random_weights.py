@@ -93,3 +93,20 @@ def test_random_images_are_seeded_normalized_and_not_shared_between_splits():
     assert first.dtype == np.float32
     np.testing.assert_allclose(first.reshape(64, -1).std(axis=1), 1.0, rtol=1e-3)
     assert not np.array_equal(first[:64], other[:64])
+
+
+@pytest.mark.parametrize(
+    ("key", "config", "random"),
+    [
+        ("zoo", {"zoo": "resnet18"}, True),
+        ("zoo", {"zoo": "gpt2-small-decode"}, True),
+        ("zoo", {"zoo": "mnist-cnn"}, False),
+        ("zoo", {"zoo": "byte-lm"}, False),
+        ("onnx", {"onnx": "model.onnx"}, True),
+        ("onnx", {"onnx": "model.onnx", "dataset": "mnist"}, False),
+        ("torch", {"torch": "nets:build", "inputs": {"x": [4]}, "dataset": "nets:data"}, False),
+    ],
+)
+def test_a_source_knows_whether_its_evaluation_uses_random_samples(key, config, random):
+    source = SOURCES.get(key)
+    assert source.random_samples(source.config(**config)) is random

@@ -39,10 +39,22 @@ class Comparison(Record):
     Numbers that are infinite or NaN are None.
     """
 
-    seconds_per_sample: float | None = column("speed: mean over Trials of their median Block", "s")
+    seconds_per_sample: float | None = column(
+        "speed as compared: the geometric mean over the baseline's Trials of their median Block, over the "
+        "speed-up; without a speed-up that mean over its own Trials",
+        "s",
+    )
+    seconds_per_call: float | None = column("the same for one timed call", "s")
     speedup: float | None = column("the baseline's time over the Cell's")
     speedup_low: float | None = column("lower end of its 95 % interval")
     speedup_high: float | None = column("upper end of its 95 % interval")
+    winner_low: float | None = column(
+        "lower end of the interval of its Group's fastest, adjusted for the choice"
+    )
+    winner_high: float | None = column("upper end of that interval")
+    winner_candidates: int | None = column("Cells that could have come out fastest, the fastest included")
+    speedup_trials: int | None = column("Trials behind that interval", "Trials")
+    speedup_blocks: int | None = column("Blocks, or pairs of Blocks, behind that interval", "Blocks")
     speedup_p: float | None = column("p-value of equal speed")
     speedup_p_adjusted: float | None = column("that p-value, corrected for all comparisons of the Run")
     speedup_method: str | None = column("how the interval was estimated")
@@ -64,6 +76,13 @@ class Comparison(Record):
     rank: int | None = column("place on the leaderboard by speed-up, from 1")
     pareto: bool | None = column("whether no other Cell of the Group is both faster and better")
     within_budget: bool | None = column("whether the quality loss is within the budget")
+
+    @property
+    def interval(self) -> tuple[float | None, float | None]:
+        """The ends of the speed-up's 95 % interval; of a Group's fastest Cell, adjusted for the choice."""
+        if self.winner_candidates is not None:
+            return self.winner_low, self.winner_high
+        return self.speedup_low, self.speedup_high
 
 
 def comparison_of(record: Record, **found: Any) -> Comparison:
@@ -91,17 +110,36 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
 
-def compare(run: Run) -> list[Comparison]:
-    """Return each measured Record (of a subject or baseline), compared with its Group's baseline."""
+def timings_of(run: Run) -> Timings:
+    """Return the Blocks of a Run's measured Cells by arm."""
+    measured = {each.cell_id: each.scenario or "" for each in run.records if each.status == "measured"}
+    return timings(run.blocks, measured)
+
+
+def compare(run: Run, timed: Timings | None = None) -> list[Comparison]:
+    """Return each measured Record (of a subject or baseline), compared with its Group's baseline.
+
+    `timed`: what `timings_of` returns for the Run, if it is at hand.
+    """
     measured = [each for each in run.records if each.status == "measured" and each.arm != "control"]
-    timed = timings(run.blocks, {each.cell_id: each.scenario or "" for each in measured})
+    timed = timings_of(run) if timed is None else timed
     scores = _scores(run.scores)
     results = []
     for group in dict.fromkeys(each.group_id for each in measured):
         members = [each for each in measured if each.group_id == group]
         base = next((each for each in members if each.arm == "baseline"), None)
         results += [_result(each, base, timed, scores) for each in members]
+    _add_call_times(results, run.blocks)
     return [_comparison(result) for result in _judged(results, run.info)]
+
+
+def _add_call_times(results: Iterable[Result], blocks: pd.DataFrame) -> None:
+    """Fill `seconds_per_call`; samples of a call are known from the Blocks."""
+    totals = blocks.groupby("cell_id")[["samples", "calls"]].sum()
+    per_call = (totals["samples"] / totals["calls"]).to_dict()
+    for result in results:
+        seconds, samples = result.found["seconds_per_sample"], per_call.get(result.record.cell_id)
+        result.found["seconds_per_call"] = seconds * samples if seconds and samples else None
 
 
 def target_ci(info: RunInfo) -> float:
@@ -131,6 +169,10 @@ def _result(row: Record, base: Record | None, timed: Timings, scores: dict[str, 
     result.ratio = ratio_of(reference, mine)
     if result.ratio is None:
         result.notes.append("no Blocks to compare: no speed-up")
+    elif reference and (seconds := reference.median()):
+        # Its own median is of other moments than the baseline's. If a shared machine is slow in half of the
+        # rounds, medians of identical code may differ by all of that; the median of paired Blocks does not.
+        result.found["seconds_per_sample"] = seconds / result.ratio.estimate
     shares = row.quality_unit == POINTS
     result.loss = _difference(scores.get(base.cell_id), scores.get(row.cell_id), shares=shares)
     result.found["break_even_samples"] = _break_even(row, base, reference, result.ratio)
@@ -149,9 +191,10 @@ def _difference(
     """Return candidate minus baseline over the samples that both have; None if they share none."""
     if baseline is None or candidate is None:
         return None
-    both = pd.concat([baseline, candidate], axis=1, join="inner")
+    if not baseline.index.equals(candidate.index):
+        baseline, candidate = baseline.align(candidate, join="inner")
     try:
-        return paired_difference(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy(), shares=shares)
+        return paired_difference(baseline.to_numpy(), candidate.to_numpy(), shares=shares)
     except HarnessError:  # no common samples, or scores that are not finite
         return None
 
@@ -202,10 +245,12 @@ def _comparison(result: Result) -> Comparison:
         result.notes.append("no control was measured: the noise floor is unknown")
     if record.arm == "baseline":
         found |= {"speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0, "verdict": "baseline"}
+        found |= {"speedup_trials": record.trials, "speedup_blocks": record.blocks}
         if record.quality is not None:
             found |= {"quality_loss": 0.0, "quality_loss_low": 0.0, "quality_loss_high": 0.0}
     if ratio is not None:
         found |= {"speedup": ratio.estimate, "speedup_low": ratio.low, "speedup_high": ratio.high}
+        found |= {"speedup_trials": ratio.trials, "speedup_blocks": ratio.blocks}
         found["speedup_method"] = ratio.method
         if not ratio.between_trials:
             result.notes.append("one Trial only: the interval does not know how fresh processes differ")

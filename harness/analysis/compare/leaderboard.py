@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, nan
+from math import inf, isfinite, nan
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.analysis.compare.comparison import Comparison, compare, comparison_of
-from harness.analysis.compare.timing import between
+from harness.analysis.compare.comparison import Comparison, compare, comparison_of, timings_of
+from harness.analysis.compare.timing import Timings, ratio_of
+from harness.analysis.records.columns import parsed
+from harness.stats.ratio import Ratio
 from harness.stats.verdict import tells_apart
+from harness.stats.winner import Winner, winner_interval
 from harness.store.info import GroupInfo, RunInfo
 from harness.store.reading import Run
 from harness.units import POINTS, parse_points
@@ -23,13 +26,23 @@ SMALLER = 0.98
 
 
 @dataclass(frozen=True)
+class Against:
+    """How many times faster the best Cell is than another one; the interval is adjusted for the choice."""
+
+    technique: str
+    speedup: float
+    interval: Winner
+
+
+@dataclass(frozen=True)
 class Board:
     """One Group's leaderboard.
 
     `rows`: measured Cells that are ranked, fastest first. `off`: measured, but failed their audit.
     `left_out`: skipped and failed. `best` and `smallest` are Cell ids, both within the budget where there is
     one: the fastest of those whose Verdict is faster, and the smallest of those smaller than the baseline.
-    `rival`: the next Cell within the budget, if the Run cannot distinguish it from the best. `floor`: the
+    `rival`: the next Cell within the budget, if the Run cannot distinguish it from the best. `given`: how the
+    best Cell compares with the model as it was given, if that is another Cell than the baseline. `floor`: the
     highest noise floor. `judged`: whether the quality loss of any row is known.
     """
 
@@ -43,6 +56,7 @@ class Board:
     smallest: str | None
     floor: float | None
     rival: str | None = None
+    given: Against | None = None
 
     def row(self, cell_id: str | None) -> Comparison | None:
         """Return one Cell's row, or None."""
@@ -86,7 +100,8 @@ class Board:
 
 def boards(run: Run, comparisons: Sequence[Comparison] | None = None) -> list[Board]:
     """Return the boards of all Groups of a Run, in the suite's order."""
-    compared = compare(run) if comparisons is None else comparisons
+    timed = timings_of(run)
+    compared = compare(run, timed) if comparisons is None else comparisons
     left_out = [each for each in run.records if each.arm != "control" and each.status != "measured"]
     found = []
     for group in groups(run):
@@ -95,24 +110,61 @@ def boards(run: Run, comparisons: Sequence[Comparison] | None = None) -> list[Bo
         judged = next((row for row in members if row.quality_metric), None)
         metric, unit = (judged.quality_metric, judged.quality_unit) if judged else ("", "")
         made = board(group, members, missing, budget(run.info, metric or "", unit or ""))
-        found.append(replace(made, rival=_rival(run, made)))
+        found.append(_with_winner(made, timed))
     return found
 
 
-def _rival(run: Run, made: Board) -> str | None:
+def _with_winner(made: Board, timed: Timings) -> Board:
+    """Add what direct comparisons say of the best Cell: its adjusted interval, `rival` and `given`."""
+    best, base = made.row(made.best), made.baseline
+    if best is None or base is None:
+        return made
+
+    def over(row: Comparison) -> Ratio | None:
+        """Return how many times faster the best Cell is than `row`."""
+        return ratio_of(timed.get((row.cell_id, row.arm)), timed.get((best.cell_id, best.arm)))
+
+    within = [row for row in made.rows if row.within_budget or not made.limited]
+    others = [row for row in within if row.speedup is not None and row is not best]
+    direct = {row.cell_id: over(row) for row in others}
+    chosen_from = [ratio for row in others if row is not base and (ratio := direct[row.cell_id])]
+
+    def against(row: Comparison) -> Against | None:
+        ratio = direct.get(row.cell_id) or over(row)
+        if ratio is None:
+            return None
+        return Against(row.technique, ratio.estimate, winner_interval(ratio, chosen_from))
+
+    rows = made.rows
+    if found := against(base):
+        low, high, candidates = found.interval.low, found.interval.high, found.interval.candidates
+        high_or_none = high if isfinite(high) else None
+        adjusted = replace(best, winner_low=low, winner_high=high_or_none, winner_candidates=candidates)
+        rows = [adjusted if row is best else row for row in rows]
+    given = next((row for row in rows if _is_as_given(row)), None)
+    return replace(
+        made,
+        rows=rows,
+        rival=_rival(best, others, direct),
+        given=None if given is None or given.cell_id in (best.cell_id, base.cell_id) else against(given),
+    )
+
+
+def _is_as_given(row: Comparison) -> bool:
+    """Whether a Cell runs the model as its source gives it: without a technique's step and any conversion."""
+    return not row.families and row.build_details is not None and not parsed(row.build_details, list)
+
+
+def _rival(best: Comparison, others: Sequence[Comparison], direct: Mapping[str, Ratio | None]) -> str | None:
     """Return the next Cell after the best, both compared directly, if the Run cannot distinguish them.
 
     The rule is that of Verdicts: the interval excludes equal speed, and the estimate exceeds the noise floor.
     """
-    after = [row for row in made.rows if row.within_budget or not made.limited]
-    known = {row.cell_id: row for row in after if row.speedup is not None}
-    ids = list(known)
-    if made.best is None or made.best not in ids or ids.index(made.best) + 1 == len(ids):
+    second = next((row for row in others if (row.rank or 0) >= (best.rank or 0)), None)
+    if second is None:
         return None
-    second = ids[ids.index(made.best) + 1]
-    ratio = between(run, second, made.best)
-    floor = max(known[cell].floor or 0.0 for cell in (second, made.best))
-    return second if ratio is None or not tells_apart(ratio, floor) else None
+    ratio, floor = direct[second.cell_id], max(second.floor or 0.0, best.floor or 0.0)
+    return second.cell_id if ratio is None or not tells_apart(ratio, floor) else None
 
 
 def board(

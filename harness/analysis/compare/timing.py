@@ -17,7 +17,6 @@ from harness.errors import HarnessError
 from harness.stats.planning import PILOT_BLOCKS
 from harness.stats.ratio import Ratio, speedup, unpaired_ratio
 from harness.stats.verdict import floor_magnitude
-from harness.store.reading import Run
 
 TRUNCATED = 0.25
 """A Trial is not compared if it has fewer Blocks than this share of the usual number, and than a pilot."""
@@ -42,8 +41,9 @@ class Timing:
         return Timing({t: self.seconds[t] for t in kept}, {t: self.rounds[t] for t in kept})
 
     def median(self) -> float | None:
-        """Return the mean over Trials of the median over their Blocks, seconds per sample."""
-        return float(np.mean([np.median(part) for part in self.seconds.values()])) if self.seconds else None
+        """Return the geometric mean over Trials of the median over their Blocks, seconds per sample."""
+        logs = [np.median(np.log(part)) for part in self.seconds.values()]
+        return float(np.exp(np.mean(logs))) if logs else None
 
 
 def timings(blocks: pd.DataFrame, scenarios: dict[str, str]) -> Timings:
@@ -126,12 +126,3 @@ def noise_floor(baseline: Timing | None, control: Timing | None, candidate: Timi
     part = ratio_of(baseline.of(trials), control.of(trials))
     found = [ratio for ratio in (whole, part) if ratio is not None]
     return max(found, key=floor_magnitude) if found else None
-
-
-def between(run: Run, first: str, second: str) -> Ratio | None:
-    """Return how many times faster Cell `second` is than Cell `first` of its Group; None if unknown."""
-    rows = {r.cell_id: r for r in run.records if r.arm != "control" and r.cell_id in (first, second)}
-    if len(rows) < 2 or rows[first].group_id != rows[second].group_id:
-        return None
-    found = timings(run.blocks, {key: row.scenario or "" for key, row in rows.items()})
-    return ratio_of(*(found.get((key, rows[key].arm)) for key in (first, second)))

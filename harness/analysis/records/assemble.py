@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -169,7 +170,9 @@ def _add_distribution(record: Record, blocks: Sequence[Event], arrays: Arrays) -
         np.concatenate([arrays(block, "calls_ns") for block in trial]) / 1e9 for trial in _by_trial(blocks)
     ]
     record.latency_std_s = _deviation(seconds)
-    p50, p90, p95, p99 = mixture(seconds, [0.5, 0.9, 0.95, 0.99])
+    sizes = [[summarized(block)["calls"] for block in trial] for trial in _by_trial(blocks)]
+    p50, p90, p95, p99 = mixture(seconds, [0.5, 0.9, 0.95, 0.99], blocks=sizes)
+    record.independent_calls = json.dumps({f"p{round(100 * p.q)}": p.n for p in (p50, p90, p95, p99)})
     record.latency_p50_s = p50.value if p50.allowed else None
     record.latency_p90_s = p90.value if p90.allowed else None
     record.latency_p95_s = p95.value if p95.allowed else None

@@ -44,7 +44,7 @@ def counts(text: Any) -> str:
 def _speed(row: Comparison, baseline: Comparison | None) -> Iterator[str]:
     if baseline is None or row.speedup is None:
         return
-    interval = say.factors(row.speedup_low, row.speedup_high)
+    interval = say.factors(*row.interval)
     verdict, floor = row.verdict or "no verdict", row.floor
     noise = "" if floor is None else f"; identical code may differ by up to {say.percent(floor)}"
     yield (

@@ -16,6 +16,8 @@ from harness.store.info import GroupInfo, RunInfo
 from harness.units import say_count, say_seconds
 
 Part = tuple[str, str]
+STATISTICS = {"latency": "median latency", "throughput": "throughput", "rate": "query rate"}
+"""What speed-ups compare, by what speed means."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def about(row: Comparison, board: Board) -> Sentence:
         return sentence("This is the baseline that the other Cells of its Group are compared with.")
     if row.speedup is None:
         return sentence("It has no speed-up: ", "; ".join(row.notes or ["not compared"]), ".")
-    return sentence(code(row.technique), " — ", *_speed(row), *_costs(row, board), ".")
+    return sentence(code(row.technique), " — ", *_speed(row, board), *_costs(row, board), ".")
 
 
 def place(group: GroupInfo) -> str:
@@ -104,7 +106,13 @@ def conditions(group: GroupInfo) -> str:
 
 def speed_of(group: GroupInfo) -> str:
     """Return what speed means in a Group: latency, throughput or rate; older Runs do not record it."""
-    return group.speed or ("throughput" if group.scenario == "offline" else "latency")
+    known = group.speed or ("throughput" if group.scenario == "offline" else "latency")
+    return known if known in STATISTICS else "latency"
+
+
+def statistic(group: GroupInfo) -> str:
+    """Return the statistic that the speed-ups of a Group compare: median latency, throughput, query rate."""
+    return STATISTICS[speed_of(group)]
 
 
 def call_of(group: GroupInfo) -> str:
@@ -145,8 +153,24 @@ def _fastest(board: Board) -> Sentence:
         return _no_winner(board)
     opening = f"Fastest {_within(board)}: " if board.limited else "Fastest: "
     return sentence(
-        opening, code(best.technique), " — ", *_speed(best), *_costs(best, board), *_tied(board), "."
+        *(opening, code(best.technique), " — ", *_speed(best, board), *_costs(best, board)),
+        *(*_given(board), *_chance(best), *_tied(board), "."),
     )
+
+
+def _given(board: Board) -> tuple[str | Part, ...]:
+    """Return the speed-up over the model as it was given, if the baseline is another Cell."""
+    if board.given is None:
+        return ()
+    interval = say.factors(board.given.interval.low, board.given.interval.high)
+    speed = strong(f"{say.factor(board.given.speedup)} ×")
+    return ("; ", speed, f" ({interval}) the speed of the model as given, ", code(board.given.technique))
+
+
+def _chance(best: Comparison) -> tuple[str, ...]:
+    """Say if the best of many may be no faster than the baseline, although its own interval excludes that."""
+    low = best.interval[0]
+    return () if low is None or low > 1 else ("; as the best of so many it may owe this to chance",)
 
 
 def _tied(board: Board) -> tuple[str | Part, ...]:
@@ -160,9 +184,13 @@ def _within(board: Board) -> str:
     return f"within {allowed} of the baseline’s {say.score(quality, board.unit)}"
 
 
-def _speed(row: Comparison) -> tuple[str | Part, ...]:
-    interval = say.factors(row.speedup_low, row.speedup_high)
-    return (strong(f"{say.factor(row.speedup)} ×"), f" ({interval}) the baseline’s speed")
+def _speed(row: Comparison, board: Board) -> tuple[str | Part, ...]:
+    interval, among = say.factors(*row.interval), row.winner_candidates or 1
+    chosen = f", adjusted as the best of {among}" if among > 1 else ""
+    over: tuple[str | Part, ...] = (f" ({interval}{chosen}) the baseline’s speed",)
+    if board.given and board.baseline:
+        over = (f" ({interval}{chosen}) the speed of the baseline ", code(board.baseline.technique))
+    return (strong(f"{say.factor(row.speedup)} ×"), *over)
 
 
 def _costs(row: Comparison, board: Board) -> list[str]:
@@ -173,12 +201,20 @@ def _costs(row: Comparison, board: Board) -> list[str]:
             return [*parts, f", {invalid if row.quality_metric else 'quality not measured'}"]
         quality = say.score(row.quality, row.quality_unit or "")
         return [*parts, f", quality {quality}, but the baseline’s is missing: no budget was applied"]
-    parts.append(f", {say.change_words(row)}")
+    parts.append(f", {say.change_words(row)}{_random(row)}")
     worst = row.quality_loss_high
     if board.max_drop is not None and worst is not None and worst > board.max_drop:
         way = "rise" if board.less_is_better else "drop"
         parts.append(f" (a {way} of {say.change_text(row, worst)[1:]} is not ruled out)")
     return parts
+
+
+def _random(row: Comparison) -> str:
+    """Say on how many random samples the quality stands; empty for real data, and where it is not known."""
+    if not row.random_samples or row.evaluation_samples is None:
+        return ""
+    metric = f" of {row.quality_metric}" if row.quality_unit and row.quality_metric else ""
+    return f"{metric} on {row.evaluation_samples:,} random samples"
 
 
 def _size(ratio: float | None) -> str:
@@ -199,7 +235,7 @@ def _no_winner(board: Board) -> Sentence:
     if not allowed:
         return sentence(f"No technique stays{where}.")
     top = allowed[0]
-    close = ("; closest is ", code(top.technique), " — ", *_speed(top))
+    close = ("; closest is ", code(top.technique), " — ", *_speed(top, board))
     if top.verdict == "inconclusive":
         end = ", inconclusive: these measurements cannot distinguish it from noise."
         return sentence(f"Nothing is certainly faster than the baseline{where}", *close, end)

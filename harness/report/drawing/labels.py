@@ -203,6 +203,8 @@ def _middle(box: Box) -> tuple[float, float]:
 def _crosses(line: Line, box: Box) -> bool:
     """Whether a line passes through the inside of a box (Liang and Barsky's clipping, 1984)."""
     x0, y0, x1, y1 = line
+    if (x0 <= box[0] and x1 <= box[0]) or (x0 >= box[2] and x1 >= box[2]):
+        return False  # most boxes are beside the line, and there may be a million of them
     dx, dy = x1 - x0, y1 - y0
     enter, leave = 0.0, 1.0
     for step, room in ((-dx, x0 - box[0]), (dx, box[2] - x0), (-dy, y0 - box[1]), (dy, box[3] - y0)):

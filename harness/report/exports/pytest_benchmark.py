@@ -22,6 +22,7 @@ VERSION = "5.0.0"
 NONE = np.zeros(0, np.int64)
 EXTRA = (
     *("cell_id", "runtime", "batch", "threads", "replicas", "speedup", "speedup_low", "speedup_high"),
+    *("winner_low", "winner_high", "speedup_trials", "speedup_blocks", "seconds_per_sample"),
     *("verdict", "quality", "quality_metric", "quality_loss", "throughput_samples_per_s", "artifact_bytes"),
     "peak_rss_steady_bytes",
 )

@@ -6,10 +6,11 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from harness.analysis.compare.comparison import Comparison
-from harness.analysis.compare.leaderboard import Board, boards
+from harness.analysis.compare.leaderboard import Against, Board, boards
 from harness.analysis.words import headline
 from harness.report.exports.registry import export
 from harness.store.reading import Run
@@ -56,12 +57,22 @@ def _board(board: Board) -> dict[str, Any]:
         "max_drop": board.max_drop,
         "noise_floor": board.floor,
         "best": board.best,
+        "best_against_model_as_given": _against(board.given),
         "smallest": board.smallest,
         "answers": [sentence.plain() for sentence in headline.answers(board)],
         "rows": [values(row) for row in board.rows],
         "off_board": [values(row) for row in board.off],
         "left_out": [values(row) for row in board.left_out],
     }
+
+
+def _against(found: Against | None) -> dict[str, Any] | None:
+    """Return the technique of the model as given, and the best Cell's speed-up over it with its interval."""
+    if found is None:
+        return None
+    low, high = found.interval.low, found.interval.high
+    known = {"technique": found.technique, "speedup": found.speedup, "speedup_low": low}
+    return known | {"speedup_high": high if isfinite(high) else None}
 
 
 def _rows(run: Run, all_boards: list[Board]) -> list[dict[str, Any]]:

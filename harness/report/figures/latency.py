@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @figure(
     "latency",
     "Latency",
-    "Filled dot: the median. Open dot: the 90th percentile. Bar: the 99th percentile, if enough calls were "
-    "timed. Logarithmic.",
+    "Percentiles of a Cell’s own calls, where enough were timed. Filled dot: the median. Open dot: the 90th. "
+    "Bar: the 99th. Logarithmic.",
     order=20,
 )
 def draw(board: Board) -> Figure | None:

@@ -54,7 +54,7 @@ def draw(board: Board) -> Figure | None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(calls[0], calls[-1])
-    totals = [_total(row, base, calls) for row in rows]
+    totals = [_total(row, calls) for row in rows]
     low, high = min(float(t[0]) for t in totals) / 1.3, max(float(t[-1]) for t in totals) * 1.3
     axes.set_ylim(low, high)
     _ticks(axes, (calls[0], calls[-1]), (low, high))
@@ -66,15 +66,13 @@ def draw(board: Board) -> Figure | None:
     return made
 
 
-def _call_s(row: Comparison, base: Comparison) -> float:
-    """Return the seconds of a call, from the speed-up if there is one: then lines cross at the break-even."""
-    if row.speedup and row is not base:
-        return _call_s(base, base) / row.speedup
+def _call_s(row: Comparison) -> float:
+    """Return the seconds of a call. They follow from the speed-up, so lines cross at the break-even."""
     return (row.seconds_per_sample or 0.0) * max(row.batch or 1, 1)
 
 
-def _total(row: Comparison, base: Comparison, calls: np.ndarray) -> np.ndarray:
-    return (row.build_s or 0.0) + _call_s(row, base) * calls
+def _total(row: Comparison, calls: np.ndarray) -> np.ndarray:
+    return (row.build_s or 0.0) + _call_s(row) * calls
 
 
 def _range(rows: list[Comparison]) -> tuple[float, float]:
@@ -116,7 +114,7 @@ def _line(axes: Axes, row: Comparison, base: Comparison, calls: np.ndarray, tota
     axes.plot(calls, total, color=family.role.light, linewidth=1.5, linestyle=style, gid=gid)
     at = say.break_even_calls(row)
     if row is not base and at and calls[0] <= at <= calls[-1]:
-        spent = float(_total(row, base, np.array([at]))[0])
+        spent = float(_total(row, np.array([at]))[0])
         axes.plot([at], [spent], family.marker, color=family.role.light, markersize=6.5, gid=gid)
 
 

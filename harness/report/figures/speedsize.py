@@ -31,7 +31,7 @@ def draw(board: Board) -> Figure | None:
     made, axes = canvas(440, 300, 46, 38, 16, 26)
     _axis(axes, "x", [point.x for point in points], "%")
     speeds = [point.y for point in points]
-    ends = [end for p in points for end in (p.row.speedup_low or p.y, p.row.speedup_high or p.y)]
+    ends = [end for p in points for end in (end or p.y for end in p.row.interval)]
     # A very wide interval must not squeeze the others: ends count up to twice the estimates.
     low, high = min(speeds) / 2, max(speeds) * 2
     _axis(axes, "y", [min(max(end, low), high) for end in ends], "×")
@@ -39,7 +39,7 @@ def draw(board: Board) -> Figure | None:
     y_title(axes, "speed-up over the baseline (logarithmic)", 36)
     for point in ordered(points, board.best):
         row = point.row
-        ends = [row.speedup_low or point.y, row.speedup_high or point.y]
+        ends = [end or point.y for end in row.interval]
         axes.plot([point.x, point.x], ends, color=point.hue, linewidth=1.2, alpha=0.55)
         mark(axes, point, hollow=row.arm == "baseline" or row.within_budget is False)
     name_points(axes, points, None)

@@ -139,7 +139,7 @@ def _covered(axes: Axes, point: Point) -> list[Box]:
     row = point.row
     worst = point.y if row.quality_loss_high is None else -row.quality_loss_high
     best = point.y if row.quality_loss_low is None else -row.quality_loss_low
-    slow, fast = row.speedup_low or point.x, row.speedup_high or point.x
+    slow, fast = (end or point.x for end in row.interval)
     (x, y), start, end = axes.transData.transform([(point.x, point.y), (slow, worst), (fast, best)])
     bars = (_cover((start[0], y), (end[0], y)), _cover((x, start[1]), (x, end[1])))
     return [(x - 7, y - 7, x + 7, y + 7), *bars]
@@ -168,7 +168,7 @@ def _cover(start: Sequence[float], end: Sequence[float]) -> Box:
 def _point(axes: Axes, point: Point, *, best: bool) -> None:
     row, x, y, hue = point.row, point.x, point.y, point.hue
     if row.arm != "baseline":
-        ends = [row.speedup_low or x, row.speedup_high or x]
+        ends = [end or x for end in row.interval]
         axes.plot(ends, [y, y], color=hue, linewidth=1.2, alpha=0.55, zorder=3)
         if row.quality_loss_low is not None and row.quality_loss_high is not None:
             ends = [-row.quality_loss_high, -row.quality_loss_low]

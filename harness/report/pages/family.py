@@ -154,7 +154,7 @@ def lead(site: Site, shown: list[Shown]) -> Sentence:
         return sentence(f"{counts}.")
     part, best = max(good, key=lambda found: found[1].speedup or 0.0)
     where = site.placed(part.view, part.group.place)
-    gain = f" ({say.factors(best.speedup_low, best.speedup_high)}), {where}."
+    gain = f" ({say.factors(*best.interval)}), {where}."
     speed = strong(f"{say.factor(best.speedup)} ×")
     return sentence(f"{counts}. The largest speed-up: ", code(best.technique), " — ", speed, gain)
 

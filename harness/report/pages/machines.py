@@ -183,7 +183,7 @@ def _speed(view: RunView, line: Line | None) -> Speed:
     text = f"{line.speedup} × ({line.interval})"
     if row.within_budget is False:
         return Speed(f"{text}, over budget", path)
-    return Speed(text, path, row.speedup_low, row.speedup_high)
+    return Speed(text, path, *row.interval)
 
 
 def marked(speeds: list[Speed]) -> list[Speed]:

@@ -85,6 +85,7 @@ def describe_cell(planned: PlannedCell, group: Group) -> dict[str, Any]:
         "pipeline": json.dumps(pipeline.settings()),
         "scenario": cell.workload.scenario,
         "batch": cell.workload.batch,
+        "random_samples": cell.model.source.random_samples(cell.model.config),
         "tokens_per_sample": cell.model.source.tokens(cell.model.config),
         "device": planned.target.device,
         "threads": planned.target.threads,

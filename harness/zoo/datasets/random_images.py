@@ -43,5 +43,6 @@ def _interpolation(grid: int) -> NDArray[np.float64]:
 
 
 DATASETS.add(
-    "random-images", Dataset("random-images", "192 seeded random images, 224 × 224, color, unlabeled", load)
+    "random-images",
+    Dataset("random-images", "192 seeded random images, 224 × 224, color, unlabeled", load, random=True),
 )

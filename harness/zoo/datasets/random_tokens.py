@@ -26,5 +26,6 @@ DATASETS.add(
         "random-tokens",
         "seeded random samples in the shape of a model's inputs, unlabeled",
         generate=generate,
+        random=True,
     ),
 )
