@@ -32,12 +32,15 @@ HEADS = (
 def summary(run: Run) -> str:
     """Return the Run as Markdown: headline, answers, and a table for every Group."""
     info, all_boards = run.info, boards(run)
-    commit = f" at `{info.commit.hash[:10]}`{' (dirty)' if info.commit.dirty else ''}" if info.commit else ""
+    commits = "".join(
+        f"{f', {name}' if name else ''} at `{found.hash[:10]}`{' (dirty)' if found.dirty else ''}"
+        for name, found in info.commits
+    )
     grade = f"; trust grade {info.grade['letter']}" if info.grade.get("letter") else ""
     lines = [
         f"### {markdown_text(info.suite)}",
         "",
-        f"{markdown_text(machine_name(info.machine))}{commit}, {markdown_text(info.started_at[:10])}; "
+        f"{markdown_text(machine_name(info.machine))}{commits}, {markdown_text(info.started_at[:10])}; "
         f"{headline.trust(info)}{grade}.",
         "",
     ]

@@ -15,6 +15,7 @@ from harness.report.absent import Absent, absent
 from harness.report.glance import Glance, glance
 from harness.report.group import GroupView, group_view
 from harness.report.properties import Properties
+from harness.store.info import Commit
 from harness.store.reading import Run
 from harness.units import say_count
 
@@ -120,11 +121,6 @@ def run_properties(run: Run, machine: str) -> Properties:
     """Return date, machine, commit, number of Cells, share of measured time and library versions."""
     info = run.info
     state = info.machine.get("state") or {}
-    commit = ""
-    if info.commit:
-        changed = " with uncommitted changes" if info.commit.dirty else ""
-        subject = f" · {info.commit.subject}" if info.commit.subject else ""
-        commit = f"{info.commit.hash[:10]}{changed}{subject}"
     counts = Counter(record.status for record in run.records if record.arm != "control")
     cells = ", ".join(f"{counts[s]} {s}" for s in ("measured", "skipped", "failed") if counts[s])
     system = ", ".join(str(state[name]) for name in ("os", "kernel", "python") if state.get(name))
@@ -132,9 +128,15 @@ def run_properties(run: Run, machine: str) -> Properties:
         ("Date", info.started_at.replace("T", " ").replace("+00:00", " UTC")),
         ("Machine", machine),
         ("System", system),
-        ("Commit", commit),
+        ("Commit", "; ".join(_commit(*found) for found in info.commits)),
         ("Cells", cells or "none"),
         ("Time", headline.trust(info)),
         ("Libraries", ", ".join(f"{name} {version}" for name, version in sorted(info.versions.items()))),
     ]
     return [(name, text) for name, text in pairs if text]
+
+
+def _commit(name: str, commit: Commit) -> str:
+    changed = " with uncommitted changes" if commit.dirty else ""
+    subject = f" · {commit.subject}" if commit.subject else ""
+    return f"{f'{name}: ' if name else ''}{commit.hash[:10]}{changed}{subject}"

@@ -22,7 +22,7 @@ from harness.runner.plan import Plan, PlannedCell
 from harness.runner.progress import Observer
 from harness.runner.run.concurrent_runs import announced, report_others
 from harness.runner.run.experiment import Experiment
-from harness.runner.run.provenance import current_commit
+from harness.runner.run.provenance import find_repositories, harness_digest
 from harness.store.journal import FILE, Event, Journal, read_journal
 from harness.suite.matrix import Cell, Group
 from harness.suite.schema import Measure
@@ -116,8 +116,8 @@ class NoiseRun:
     def _run(self, journal: Journal, todo: list[tuple[int, str]]) -> None:
         record = journal.append
         if not self.events:
-            commit = current_commit(Path.cwd())
-            record("noise", settings=self._settings(), commit=commit.hash if commit else None)
+            found = [repository.model_dump() for repository in find_repositories(self.baselines.plan)]
+            record("noise", settings=self._settings(), repositories=found)
         plan, observer = self.baselines.plan, self.observer
         experiment = Experiment(plan, self.cache, record, observer, self.out / "logs")
         experiment.build()
@@ -155,6 +155,7 @@ class NoiseRun:
         return {
             "suite": self.baselines.plan.suite.spec.suite,
             "machine": self.machine.id,
+            "harness's code": harness_digest(),
             "effects": self.effects,
             "measure": self.measure.model_dump(mode="json"),
             "versions": versions_of(

@@ -21,10 +21,17 @@ from harness.runner.plan import Place, Plan, make_plan
 from harness.runner.progress import Observer
 from harness.runner.run.concurrent_runs import announced, report_others
 from harness.runner.run.peaks import doubted_budgets, find_peaks
-from harness.runner.run.provenance import current_commit, describe_cell, describe_run, versions
+from harness.runner.run.provenance import (
+    describe_cell,
+    describe_run,
+    find_repositories,
+    harness_digest,
+    versions,
+)
 from harness.runner.run.resume import (
     began,
     refuse_other_cells,
+    refuse_other_commits,
     refuse_other_identity,
     refuse_other_libraries,
 )
@@ -90,10 +97,9 @@ class LocalRun:
 
     def start(self) -> RunInfo:
         """Begin a new Run."""
-        commit = current_commit(Path.cwd())
-        info = describe_run(self.plan, self.machine, commit, self.command)
+        info = describe_run(self.plan, self.machine, self.command)
         started = datetime.fromisoformat(info.started_at)
-        name = f"{started:%Y%m%dT%H%M%SZ}-{commit.hash[:8] if commit else 'nogit'}-{info.run_id}"
+        name = f"{started:%Y%m%dT%H%M%SZ}-{info.commit.hash[:8] if info.commit else 'nogit'}-{info.run_id}"
         self.folder = self.place / f"{name}{PARTIAL}"
         return info
 
@@ -106,6 +112,7 @@ class LocalRun:
             if info is not None and info.suite_sha256 == self.suite.sha256:
                 refuse_other_cells(self.plan, folder, events)
                 refuse_other_libraries(info, folder, versions(self.plan))
+                refuse_other_commits(info, folder, find_repositories(self.plan), harness_digest())
                 refuse_other_identity(self.plan, folder, events)
                 self.folder, self.events = folder, events
                 return info
