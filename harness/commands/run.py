@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +45,6 @@ def run_suite(
 ) -> ExitCode:
     """Measure a suite on this machine."""
     from harness.artifacts.cache import Cache
-    from harness.runner.run.concurrent_runs import others
     from harness.runner.run.finish import finish_run
     from harness.runner.run.run import LocalRun, plan_here
     from harness.suite.validation import read_suite
@@ -66,8 +64,6 @@ def run_suite(
     info = run.resume() if resume else run.start()
     _show_size(plan, machine, terminal)
     _show_incomparable(plan, terminal)
-    if others():
-        terminal.warn("another Run is in progress on this machine; the two disturb each other")
     try:
         with terminated_as_interrupt():
             outcome = run.run(info, finish_run)
@@ -92,16 +88,19 @@ def _show_interrupted(suite: Path, folder: Path, terminal: Terminal) -> None:
 
 def _show_result(folder: Path, report: Path | None, results: Path, terminal: Terminal) -> None:
     """Print the table, the failures and the folder; write the report."""
+    from harness.analysis.words.causes import causes
     from harness.report.terminal import Tables
     from harness.store.reading import load
 
     run = load(folder)
     terminal.say()
-    terminal.show(Tables(run))
-    for row in (row for row in run.records if row.status == "failed" and row.arm != "control"):
-        names = f"{row.model} / {row.technique} / {row.workload} / {row.hardware}"
-        log = f"; log: {folder / row.log}" if row.log else ""
-        terminal.warn(f"{names} failed ({row.stage}): {row.reason}{log}")
+    terminal.show(tables := Tables(run))
+    for cause in causes(tables.boards):
+        log = f"; log: {folder / cause.log}" if cause.log else ""
+        if cause.state == "skipped":
+            terminal.say(cause.line(), style="yellow")
+        else:
+            terminal.warn(f"{cause.line()}{log}")
     for notice in run.info.notices:
         terminal.warn(notice)
     times = run.info.times
@@ -182,25 +181,42 @@ def _show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) -
 
 
 def _show_skipped(plan: Plan, terminal: Terminal) -> None:
-    """Print the number of skipped Cells for each reason."""
-    reasons = Counter(p.skip for p in plan.cells.values() if p.skip)
-    for reason, count in reasons.most_common():
-        terminal.say(f"skipped: {say_count(count, 'Cell')}: {reason}", style="yellow")
+    """Print each reason for which Cells are skipped, with their names."""
+    from harness.analysis.words.causes import folded
+
+    reasons: dict[str, list[tuple[str, ...]]] = {}
+    for planned in plan.cells.values():
+        if planned.skip:
+            cell = planned.cell
+            names = (cell.model.name, cell.pipeline.name, cell.workload_name, cell.hardware_name)
+            reasons.setdefault(planned.skip, []).append(names)
+    for reason, cells in sorted(reasons.items(), key=lambda found: -len(found[1])):
+        terminal.say(f"{say_count(len(cells), 'Cell')} skipped: {reason} — {folded(cells)}", style="yellow")
 
 
 def _show_incomparable(plan: Plan, terminal: Terminal) -> None:
     """Warn of Groups that have no speed-ups, because their baseline is not measured."""
+    from harness.analysis.words.causes import folded
+
+    reasons: dict[str, list[tuple[str, ...]]] = {}
     for group in plan.groups:
         if plan.runnable(group) and (reason := _missing_baseline(plan, group)):
-            terminal.warn(f"{group.name}: {reason}, so it has no speed-ups; choose another with `baseline:`")
+            cell = group.cells[0]
+            names = (cell.model.name, cell.workload_name, cell.hardware_name)
+            reasons.setdefault(reason, []).append(names)
+    for reason, groups in reasons.items():
+        count = say_count(len(groups), "Group")
+        terminal.warn(
+            f"{count} without speed-ups: {reason}; choose another with `baseline:` — {folded(groups)}"
+        )
 
 
 def _missing_baseline(plan: Plan, group: Group) -> str | None:
     """Return the reason why a Group has no baseline, or None if it has one."""
     if group.baseline is None:
-        return "its baseline is excluded"
+        return "the baseline is excluded"
     if plan.cells[group.baseline.cell_id].skip:
-        return f"its baseline, {group.baseline.pipeline.name}, is skipped"
+        return f"the baseline, {group.baseline.pipeline.name}, is skipped"
     return None
 
 

@@ -33,6 +33,7 @@ class RunView:
     groups: list[GroupView]
     glance: Glance
     absent: list[Absent]
+    warnings: list[Absent]
     command: str
     earlier: int
 
@@ -85,7 +86,7 @@ def run_view(run: Run, key: str, machine: str, earlier: int = 0, *, png: bool = 
         notices,
         groups,
         glance(groups),
-        absent(all_boards, run),
+        *absent(all_boards, run),
         details.command(run.info),
         earlier,
     )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import numbers as say
+from harness.analysis.words.causes import folded
 from harness.analysis.words.headline import answers, conditions, place, speed_of
 from harness.report.columns import peak_memory, scaled, tokens_per_s
 from harness.report.tables import VERDICTS, interval_text, speedup_text
 from harness.store.reading import Run
+from harness.units import say_count
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -35,23 +38,28 @@ class Tables:
 
     run: Run
 
+    @cached_property
+    def boards(self) -> list[Board]:
+        """The leaderboards of the Run."""
+        return boards(self.run)
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Return the parts (rich's protocol)."""
         from rich.text import Text
 
-        found = boards(self.run)
-        for board in found:
+        empty = [board.group for board in self.boards if not board.rows]
+        for board in (board for board in self.boards if board.rows):
             title = Text(place(board.group), style="bold")
             title.append(f"  {conditions(board.group)}", style="dim not bold")
             yield title
-            if board.rows:
-                yield _table(board, options.max_width)
+            yield _table(board, options.max_width)
             for said in answers(board):
                 yield _sentence(said.parts)
-            for row in board.off:
-                yield _off(row)
             yield Text("")
-        if not found:
+        if empty:
+            names = folded((group.model, group.workload, group.hardware) for group in empty)
+            yield Text(f"Nothing was measured in {say_count(len(empty), 'Group')}: {names}")
+        if not self.boards:
             yield Text("This Run has no Cells.")
 
 
@@ -118,15 +126,6 @@ def _cells(row: Comparison, board: Board, numbers: list[str]) -> list[Text]:
         Text(f"{change}{'!' if over else ' '}", style="red" if over else ""),
         Text(shown, style=STYLES.get(row.verdict or "", "")),
     ]
-
-
-def _off(row: Comparison) -> Text:
-    """Name a Cell that failed its audit, and say why."""
-    from rich.text import Text
-
-    text = Text("off the board: ", style="red")
-    text.append(say.short(row.technique, 60), style="cyan")
-    return text.append(f" failed its audit: {'; '.join(row.audit_reasons or ['no reason recorded'])}", "")
 
 
 def _sentence(parts: tuple[tuple[str, str], ...]) -> Text:

@@ -33,7 +33,7 @@ def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> Non
     board = next(board for board in boards(run) if board.group.model == "remembers")
     assert [row.technique for row in board.rows] == ["ort"]
     assert [row.technique for row in board.off] == ["eager"]
-    assert "off the board: eager failed its audit: repeated-input" in out
+    assert "Cell off the board: failed its audit: repeated-input" in out
 
 
 @pytest.mark.alone  # one arm is to have no truncated Trial

@@ -185,8 +185,10 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(harness_cli, tmp_path):
     assert "export-onnx → quantize/static" in out
     assert "twice [2]" in out
     assert out.count("baseline") == 5  # one in each Group, and in the summary
-    assert "skipped: 2 Cells: replicate works only in the scenario offline" in lines
-    assert "skipped: 2 Cells: 2 replicas need as many threads; the budget is 1" in lines
+    cells = "mlp, cnn / twice [2]"
+    assert f"2 Cells skipped: replicate works only in the scenario offline — {cells} / online / cpu" in lines
+    needed = "2 replicas need as many threads; the budget is 1"
+    assert f"2 Cells skipped: {needed} — {cells} / bulk / cpu" in lines
     assert any(line.startswith("12 Cells to run, 4 skipped. Each: 2 Trials, 3.0 s timed") for line in lines)
     assert any(line.startswith("Estimated time: about ") for line in lines)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.yaml"]
@@ -213,9 +215,8 @@ def test_a_group_that_has_no_baseline_here_is_told_before_it_is_measured(harness
     write(tmp_path, content(techniques=techniques, models={"mlp": {"zoo": "mnist-mlp"}}))
     _, _, err = harness_cli("run", "--dry-run", "s.yaml")
     assert err.splitlines() == [
-        f"note: mlp / {workload} / cpu: its baseline, x2, is skipped, so it has no speed-ups; "
-        "choose another with `baseline:`"
-        for workload in ("online", "bulk")
+        "note: 2 Groups without speed-ups: the baseline, x2, is skipped; choose another with `baseline:` — "
+        "mlp / online, bulk / cpu"
     ]
 
 
@@ -226,8 +227,9 @@ def test_a_suite_of_which_nothing_can_run_here_ends_with_the_reasons(harness_cli
     write(tmp_path, content(hardware=hardware))
     code, out, err = harness_cli("run", *dry, "s.yaml")
     assert code == 5
-    assert "skipped: 12 Cells: there is no GPU in this test" in out
-    assert "skipped: 12 Cells: wants 100000 threads; this process is given" in out
+    cells = "mlp, cnn / eager, ort, int8 / online, bulk"
+    assert f"12 Cells skipped: there is no GPU in this test — {cells} / gpu\n" in out
+    assert "12 Cells skipped: wants 100000 threads; this process is given" in out
     if not dry:
         assert err == "error: no Cell of this suite can run on this machine; see the reasons above\n"
     assert not (tmp_path / "results").exists()

@@ -159,7 +159,7 @@ class Sitting:
         except WorkerError as error:
             one.fail(error)
             live.remove(one)
-            self.observer.notice(f"{one.arm.title}: {one.stage} failed: {error}")
+            self.observer.notice(f"{one.arm.title}: {one.stage} failed: {error}", cause=str(error))
 
     def _keep(self, decision: Decision, arms: Sequence[Arm]) -> None:
         """Record stopped arms once, and the plans of the others."""
@@ -170,7 +170,8 @@ class Sitting:
             cell_id, role = stop.key
             self._record("stop", cell_id=cell_id, arm=role, reason=stop.reason, halfwidth=stop.halfwidth)
             if stop.reason == BASELINE_LOST:
-                self.observer.notice(f"{titles[stop.key]} ends early: {stop.reason}")
+                text = f"{titles[stop.key]} ends early: {stop.reason}"
+                self.observer.notice(text, cause=f"{self.key}: {stop.reason}")
         for (cell_id, role), allotment in decision.allotments.items():
             if (budget := allotment.planned) is not None:
                 self._record("plan", cell_id=cell_id, arm=role, **asdict(budget))

@@ -20,7 +20,7 @@ from harness.packages import versions_of
 from harness.runner.noise_study.experiments import Experiments
 from harness.runner.plan import Plan, PlannedCell
 from harness.runner.progress import Observer
-from harness.runner.run.concurrent_runs import announced, report_others
+from harness.runner.run.concurrent_runs import Others, announced
 from harness.runner.run.experiment import Experiment
 from harness.runner.run.provenance import find_repositories, harness_digest
 from harness.store.journal import FILE, Event, Journal, read_journal
@@ -123,10 +123,11 @@ class NoiseRun:
         experiment.build()
         makers = self._makers(experiment)
         observer.phase("noise", len(todo))
+        others = Others(record, observer)
         for number, group in todo:
             if group not in makers or group in self.failed:
                 continue
-            report_others(record, observer)
+            others.report()
             try:
                 makers[group].make(number)
             except WorkerError as error:

@@ -19,7 +19,7 @@ from harness.errors import ExitCode, StoreError
 from harness.runner.identity import artifact_digest, cell_digests
 from harness.runner.plan import Place, Plan, make_plan
 from harness.runner.progress import Observer
-from harness.runner.run.concurrent_runs import announced, report_others
+from harness.runner.run.concurrent_runs import Others, announced
 from harness.runner.run.peaks import doubted_budgets, find_peaks
 from harness.runner.run.provenance import (
     describe_cell,
@@ -143,7 +143,8 @@ class LocalRun:
         record = journal.append
         self._record_plan(info, record)
         record("session", start_ns=time.perf_counter_ns())
-        report_others(record, self.observer)
+        others = Others(record, self.observer)
+        others.report()
         known, started = list(self.events), time.monotonic()
         experiment = Experiment(self.plan, self.cache, record, self.observer, self.folder / "logs")
         experiment.build()
@@ -152,7 +153,7 @@ class LocalRun:
         self._record_peaks(record)
 
         def after_trial() -> None:
-            report_others(record, self.observer)
+            others.report()
             journal.sync()
 
         Groups(experiment, info.run_id, after_trial).measure_all(known)
