@@ -89,6 +89,7 @@ def _show_interrupted(suite: Path, folder: Path, terminal: Terminal) -> None:
 def _show_result(folder: Path, report: Path | None, results: Path, terminal: Terminal) -> None:
     """Print the table, the failures and the folder; write the report."""
     from harness.analysis.words.causes import causes
+    from harness.analysis.words.headline import time_spent
     from harness.report.terminal import Tables
     from harness.store.reading import load
 
@@ -109,6 +110,12 @@ def _show_result(folder: Path, report: Path | None, results: Path, terminal: Ter
         f"(timed calls {say_seconds(times.timed_s)}, evaluation {say_seconds(times.evaluation_s)}, "
         f"builds {say_seconds(times.build_s)}); trust grade {run.info.grade.get('letter', '?')}"
     )
+    if terminal.verbose and (spent := time_spent(run.info)):
+        table = grid("Where the time went", ("", "time", "share"), justify="right")
+        table.columns[0].justify = "left"
+        for row in spent:
+            table.add_row(*row)
+        terminal.show(table)
     terminal.say(f"Run: {folder}")
     if report is not None:
         from harness.commands.report import report_runs

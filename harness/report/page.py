@@ -49,6 +49,11 @@ class RunView:
         return found[1].strip().strip("'\"") if found else ""
 
     @property
+    def time_spent(self) -> list[tuple[str, str, str]]:
+        """Where the wall time went: what, how long, its share."""
+        return headline.time_spent(self.run.info)
+
+    @property
     def has_budget(self) -> bool:
         """Whether any Cell has a quality budget."""
         lines = [line.record for view in self.groups for line in view.table.lines]

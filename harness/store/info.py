@@ -62,14 +62,30 @@ class GroupInfo(BaseModel):
 
 
 class Times(BaseModel):
-    """Where the wall time of a Run went, seconds."""
+    """Where the wall time of a Run went, seconds; titles say what each part is.
+
+    The parts add up to `wall_s`. An older Run lacks some of them, and its `start_s` adds up imports that
+    overlapped.
+    """
 
     wall_s: float = 0.0
-    build_s: float = 0.0
-    start_s: float = 0.0
-    evaluation_s: float = 0.0
-    warmup_s: float = 0.0
-    timed_s: float = 0.0
+    build_s: float = Field(default=0.0, title="builds")
+    peaks_s: float | None = Field(default=None, title="peaks of the machine")
+    start_s: float = Field(default=0.0, title="worker starts")
+    load_s: float | None = Field(default=None, title="loading and first calls")
+    warmup_s: float = Field(default=0.0, title="warm-up")
+    timed_s: float = Field(default=0.0, title="timed Blocks")
+    between_blocks_s: float | None = Field(default=None, title="between Blocks")
+    evaluation_s: float = Field(default=0.0, title="evaluation")
+    audits_s: float | None = Field(default=None, title="audits")
+    end_s: float | None = Field(default=None, title="worker ends")
+    rest_s: float | None = Field(default=None, title="the rest")
+
+    def parts(self) -> list[tuple[str, float]]:
+        """Return the title and seconds of each part, in the order of a Run; empty for an older Run."""
+        found = [(field.title, getattr(self, name)) for name, field in Times.model_fields.items()]
+        known = [(title, seconds) for title, seconds in found if title and seconds is not None]
+        return known if self.rest_s is not None else []
 
     @property
     def measured_share(self) -> float:
