@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import signal
 import sys
@@ -17,8 +18,8 @@ from rich.text import Text
 
 from harness.commands import Quiet, Results, Verbose, new_app
 from harness.console import Terminal, Watcher, grid
-from harness.errors import ExitCode
-from harness.units import say_count, say_seconds
+from harness.errors import ExitCode, HarnessError
+from harness.units import parse_seconds, say_count, say_seconds
 
 if TYPE_CHECKING:
     from harness.artifacts.cache import Cache
@@ -36,6 +37,10 @@ def run_suite(
     suite: Annotated[Path, typer.Argument(help="A suite file, such as suites/digits.yaml.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the Plan and measure nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted Run.")] = False,
+    limit: Annotated[
+        str | None,
+        typer.Option("--time", help="Fit the Run into this time, such as 10m; say what it gives up."),
+    ] = None,
     results: Results = Path("results"),
     report: Annotated[
         Path | None, typer.Option("--report", help="Folder for a report that is written after the Run.")
@@ -50,9 +55,16 @@ def run_suite(
     from harness.suite.validation import read_suite
 
     terminal = Terminal(quiet=quiet, verbose=verbose)
+    seconds = _seconds(limit, resume=resume)
     checked = read_suite(suite)
     plan, machine = plan_here(checked)
     cache = Cache()
+    given_up = ""
+    if seconds < math.inf:
+        from harness.runner.run.time_budget import fit
+
+        if given_up := fit(plan, cache, seconds):
+            terminal.warn(given_up)
     if dry_run:
         return _show_plan(plan, machine, cache, terminal)
     if not _runnable(plan):
@@ -60,7 +72,8 @@ def run_suite(
         terminal.error("no Cell of this suite can run on this machine; see the reasons above")
         return ExitCode.NOTHING_MEASURED
     watcher = Watcher(terminal)
-    run = LocalRun(plan, machine, results, cache, watcher, shlex.join(["harness", *sys.argv[1:]]))
+    command = shlex.join(["harness", *sys.argv[1:]])
+    run = LocalRun(plan, machine, results, cache, watcher, command, seconds, given_up)
     info = run.resume() if resume else run.start()
     _show_size(plan, machine, terminal)
     _show_incomparable(plan, terminal)
@@ -69,7 +82,7 @@ def run_suite(
             outcome = run.run(info, finish_run)
     except KeyboardInterrupt:
         watcher.close()
-        _show_interrupted(suite, run.folder, terminal)
+        _show_interrupted(suite, run.folder, terminal, resumable=not given_up)
         return ExitCode.INTERRUPTED
     finally:
         watcher.close()
@@ -77,11 +90,25 @@ def run_suite(
     return outcome.exit_code
 
 
-def _show_interrupted(suite: Path, folder: Path, terminal: Terminal) -> None:
+def _seconds(limit: str | None, *, resume: bool) -> float:
+    """Return the seconds of `--time`. Raises HarnessError for what is no time, and with `--resume`."""
+    if limit is None:
+        return math.inf
+    try:
+        seconds = float(parse_seconds(limit))
+    except ValueError as error:
+        raise HarnessError(f"--time: {error}") from error
+    if resume or seconds <= 0:
+        raise HarnessError("--time needs a time above 0 and a new Run, not --resume")
+    return seconds
+
+
+def _show_interrupted(suite: Path, folder: Path, terminal: Terminal, *, resumable: bool) -> None:
     if folder.exists():
         terminal.warn(f"interrupted; the measurements so far are in {folder}")
         resume, report = shlex.join(["run", str(suite), "--resume"]), shlex.join(["report", str(folder)])
-        terminal.warn(f"to continue: harness {resume}; to see them: harness {report}")
+        go_on = f"to continue: harness {resume}; " if resumable else ""
+        terminal.warn(f"{go_on}to see them: harness {report}")
     else:
         terminal.warn("interrupted before anything was measured")
 

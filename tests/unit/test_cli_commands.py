@@ -194,6 +194,18 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(harness_cli, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.yaml"]
 
 
+def test_a_run_that_is_to_fit_into_a_time_says_what_it_gives_up(harness_cli, tmp_path):
+    write(tmp_path, content(measure={"trials": 2, "max_time": "1s"}))
+    code, out, err = harness_cli("run", "--dry-run", "--time", "2s", "s.yaml")
+    assert code == 0
+    assert err == "note: to fit into 2.0 s (--time), the Run gives up: 10 Cells\n"
+    assert "10 Cells skipped: given up to fit into the time of the Run (--time) — " in out
+    for arguments in (["--time", "10"], ["--time", "0s"], ["--time", "10m", "--resume"]):
+        code, out, err = harness_cli("run", *arguments, "s.yaml")
+        assert (code, out) == (2, "")
+        assert err.startswith("error: --time")
+
+
 def test_a_dry_run_of_many_groups_is_cut_short(harness_cli, tmp_path):
     workloads = {f"w{batch}": {"scenario": "offline", "batch": batch} for batch in range(1, 31)}
     write(tmp_path, content(workloads=workloads))

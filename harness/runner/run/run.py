@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import time
 from collections.abc import Callable, Collection
@@ -84,15 +85,26 @@ class Outcome:
 
 
 class LocalRun:
-    """One Run. `folder` holds it while it is being measured; a complete Run gets its final name."""
+    """One Run. `folder` holds it while it is being measured; a complete Run gets its final name.
+
+    After `time_s` seconds no Trial is started; `given_up` says what was given up to fit into them.
+    """
 
     def __init__(
-        self, plan: Plan, machine: Machine, results: Path, cache: Cache, observer: Observer, command: str
+        self,
+        plan: Plan,
+        machine: Machine,
+        results: Path,
+        cache: Cache,
+        observer: Observer,
+        command: str,
+        time_s: float = math.inf,
+        given_up: str = "",
     ) -> None:
         self.plan, self.machine, self.cache, self.observer = plan, machine, cache, observer
         self.suite = plan.suite
         self.place = results / self.suite.spec.suite / machine.slug
-        self.command = command
+        self.command, self.time_s, self.given_up = command, time_s, given_up
         self.events: list[Event] = []
 
     def start(self) -> RunInfo:
@@ -116,7 +128,7 @@ class LocalRun:
                 refuse_other_identity(self.plan, folder, events)
                 self.folder, self.events = folder, events
                 return info
-        changed = ": the suite has changed since" if found else ""
+        changed = ": the suite has changed since, or --time gave some of it up" if found else ""
         raise StoreError(f"no unfinished Run of {self.suite.spec.suite!r} to resume in {self.place}{changed}")
 
     def run(self, info: RunInfo, finish: Callable[[Path, RunInfo, list[Event]], Outcome]) -> Outcome:
@@ -138,11 +150,16 @@ class LocalRun:
         return finish(self.folder, info, self.events)
 
     def _measure_all(self, info: RunInfo, journal: Journal) -> None:
-        from harness.runner.run.experiment import Experiment, Groups  # needs pandas, which a dry run does not
+        # These need pandas, which a dry run does not.
+        from harness.runner.experiment.stopping_rule import stopping_rule
+        from harness.runner.run.experiment import Experiment, Groups
+        from harness.runner.run.time_budget import TIME_USED, Until
 
-        record = journal.append
+        record, deadline = journal.append, time.monotonic() + self.time_s
         self._record_plan(info, record)
         record("session", start_ns=time.perf_counter_ns())
+        if self.given_up:
+            record("notice", text=self.given_up)
         others = Others(record, self.observer)
         others.report()
         known, started = list(self.events), time.monotonic()
@@ -156,7 +173,10 @@ class LocalRun:
             others.report()
             journal.sync()
 
-        Groups(experiment, info.run_id, after_trial).measure_all(known)
+        rule = Until(stopping_rule(self.plan.suite.spec.measure), deadline)
+        Groups(experiment, info.run_id, after_trial, rule).measure_all(known)
+        if any(event.get("reason") == TIME_USED for event in self.events):
+            record("notice", text=f"{TIME_USED}: Cells have fewer Trials than planned, or none")
         if doubted := doubted_budgets(self.events, info):
             self._record_peaks(record, doubted)
 
