@@ -82,6 +82,7 @@ class Watcher:
         self._title, self._total, self._count = "", 0, 0
         self._start = 0.0
         self._shown = 0.0
+        self._told: set[str] = set()
 
     def phase(self, title: str, total: int) -> None:
         """Start a phase of `total` steps."""
@@ -118,14 +119,15 @@ class Watcher:
         self._count += 1
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, advance=1, refresh=True)
-            if "failed" in text:
-                self.notice(text)
         elif not self.terminal.quiet and (text or self.terminal.verbose):
             left = self._left()
             self.terminal.say(f"  [{self._count}/{self._total}] {text}{left}")
 
-    def notice(self, text: str) -> None:
-        """Print a warning above the bar."""
+    def notice(self, text: str, cause: str = "") -> None:
+        """Print a warning above the bar, once for each `cause`."""
+        if cause in self._told:
+            return
+        self._told |= {cause} - {""}
         if self._progress is not None:
             self._progress.console.print(f"note: {text}", style="yellow", markup=False)
         else:

@@ -110,14 +110,18 @@ def unknown(kind: str, name: str, known: Iterable[str], broken: Mapping[str, str
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type where it has no message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Return the first line of an error's message, or its type where it has no message.
+
+    The next line follows where the first ends with a colon.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 1 + lines[0].endswith(":")])
 
 
 def describe(error: BaseException) -> str:
     """Return the first line of an error's message, with the type in front unless it is a HarnessError."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    return first if isinstance(error, HarnessError) else f"{type(error).__name__}: {first}".rstrip(": ")
+    name, first = type(error).__name__, first_line(error)
+    return first if isinstance(error, HarnessError) or first == name else f"{name}: {first}"
 
 
 def explain_exit(code: int) -> str:

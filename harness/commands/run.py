@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import signal
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +18,8 @@ from rich.text import Text
 
 from harness.commands import Quiet, Results, Verbose, new_app
 from harness.console import Terminal, Watcher, grid
-from harness.errors import ExitCode
-from harness.units import say_count, say_seconds
+from harness.errors import ExitCode, HarnessError
+from harness.units import parse_seconds, say_count, say_seconds
 
 if TYPE_CHECKING:
     from harness.artifacts.cache import Cache
@@ -37,6 +37,10 @@ def run_suite(
     suite: Annotated[Path, typer.Argument(help="A suite file, such as suites/digits.yaml.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the Plan and measure nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted Run.")] = False,
+    limit: Annotated[
+        str | None,
+        typer.Option("--time", help="Fit the Run into this time, such as 10m; say what it gives up."),
+    ] = None,
     results: Results = Path("results"),
     report: Annotated[
         Path | None, typer.Option("--report", help="Folder for a report that is written after the Run.")
@@ -46,15 +50,21 @@ def run_suite(
 ) -> ExitCode:
     """Measure a suite on this machine."""
     from harness.artifacts.cache import Cache
-    from harness.runner.run.concurrent_runs import others
     from harness.runner.run.finish import finish_run
     from harness.runner.run.run import LocalRun, plan_here
     from harness.suite.validation import read_suite
 
     terminal = Terminal(quiet=quiet, verbose=verbose)
+    seconds = _seconds(limit, resume=resume)
     checked = read_suite(suite)
     plan, machine = plan_here(checked)
     cache = Cache()
+    given_up = ""
+    if seconds < math.inf:
+        from harness.runner.run.time_budget import fit
+
+        if given_up := fit(plan, cache, seconds):
+            terminal.warn(given_up)
     if dry_run:
         return _show_plan(plan, machine, cache, terminal)
     if not _runnable(plan):
@@ -62,18 +72,17 @@ def run_suite(
         terminal.error("no Cell of this suite can run on this machine; see the reasons above")
         return ExitCode.NOTHING_MEASURED
     watcher = Watcher(terminal)
-    run = LocalRun(plan, machine, results, cache, watcher, shlex.join(["harness", *sys.argv[1:]]))
+    command = shlex.join(["harness", *sys.argv[1:]])
+    run = LocalRun(plan, machine, results, cache, watcher, command, seconds, given_up)
     info = run.resume() if resume else run.start()
     _show_size(plan, machine, terminal)
     _show_incomparable(plan, terminal)
-    if others():
-        terminal.warn("another Run is in progress on this machine; the two disturb each other")
     try:
         with terminated_as_interrupt():
             outcome = run.run(info, finish_run)
     except KeyboardInterrupt:
         watcher.close()
-        _show_interrupted(suite, run.folder, terminal)
+        _show_interrupted(suite, run.folder, terminal, resumable=not given_up)
         return ExitCode.INTERRUPTED
     finally:
         watcher.close()
@@ -81,27 +90,45 @@ def run_suite(
     return outcome.exit_code
 
 
-def _show_interrupted(suite: Path, folder: Path, terminal: Terminal) -> None:
+def _seconds(limit: str | None, *, resume: bool) -> float:
+    """Return the seconds of `--time`. Raises HarnessError for what is no time, and with `--resume`."""
+    if limit is None:
+        return math.inf
+    try:
+        seconds = float(parse_seconds(limit))
+    except ValueError as error:
+        raise HarnessError(f"--time: {error}") from error
+    if resume or seconds <= 0:
+        raise HarnessError("--time needs a time above 0 and a new Run, not --resume")
+    return seconds
+
+
+def _show_interrupted(suite: Path, folder: Path, terminal: Terminal, *, resumable: bool) -> None:
     if folder.exists():
         terminal.warn(f"interrupted; the measurements so far are in {folder}")
         resume, report = shlex.join(["run", str(suite), "--resume"]), shlex.join(["report", str(folder)])
-        terminal.warn(f"to continue: harness {resume}; to see them: harness {report}")
+        go_on = f"to continue: harness {resume}; " if resumable else ""
+        terminal.warn(f"{go_on}to see them: harness {report}")
     else:
         terminal.warn("interrupted before anything was measured")
 
 
 def _show_result(folder: Path, report: Path | None, results: Path, terminal: Terminal) -> None:
     """Print the table, the failures and the folder; write the report."""
+    from harness.analysis.words.causes import causes
+    from harness.analysis.words.headline import time_spent
     from harness.report.terminal import Tables
     from harness.store.reading import load
 
     run = load(folder)
     terminal.say()
-    terminal.show(Tables(run))
-    for row in (row for row in run.records if row.status == "failed" and row.arm != "control"):
-        names = f"{row.model} / {row.technique} / {row.workload} / {row.hardware}"
-        log = f"; log: {folder / row.log}" if row.log else ""
-        terminal.warn(f"{names} failed ({row.stage}): {row.reason}{log}")
+    terminal.show(tables := Tables(run))
+    for cause in causes(tables.boards):
+        log = f"; log: {folder / cause.log}" if cause.log else ""
+        if cause.state == "skipped":
+            terminal.say(cause.line(), style="yellow")
+        else:
+            terminal.warn(f"{cause.line()}{log}")
     for notice in run.info.notices:
         terminal.warn(notice)
     times = run.info.times
@@ -110,6 +137,12 @@ def _show_result(folder: Path, report: Path | None, results: Path, terminal: Ter
         f"(timed calls {say_seconds(times.timed_s)}, evaluation {say_seconds(times.evaluation_s)}, "
         f"builds {say_seconds(times.build_s)}); trust grade {run.info.grade.get('letter', '?')}"
     )
+    if terminal.verbose and (spent := time_spent(run.info)):
+        table = grid("Where the time went", ("", "time", "share"), justify="right")
+        table.columns[0].justify = "left"
+        for row in spent:
+            table.add_row(*row)
+        terminal.show(table)
     terminal.say(f"Run: {folder}")
     if report is not None:
         from harness.commands.report import report_runs
@@ -186,25 +219,42 @@ def _show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) -
 
 
 def _show_skipped(plan: Plan, terminal: Terminal) -> None:
-    """Print the number of skipped Cells for each reason."""
-    reasons = Counter(p.skip for p in plan.cells.values() if p.skip)
-    for reason, count in reasons.most_common():
-        terminal.say(f"skipped: {say_count(count, 'Cell')}: {reason}", style="yellow")
+    """Print each reason for which Cells are skipped, with their names."""
+    from harness.analysis.words.causes import folded
+
+    reasons: dict[str, list[tuple[str, ...]]] = {}
+    for planned in plan.cells.values():
+        if planned.skip:
+            cell = planned.cell
+            names = (cell.model.name, cell.pipeline.name, cell.workload_name, cell.hardware_name)
+            reasons.setdefault(planned.skip, []).append(names)
+    for reason, cells in sorted(reasons.items(), key=lambda found: -len(found[1])):
+        terminal.say(f"{say_count(len(cells), 'Cell')} skipped: {reason} — {folded(cells)}", style="yellow")
 
 
 def _show_incomparable(plan: Plan, terminal: Terminal) -> None:
     """Warn of Groups that have no speed-ups, because their baseline is not measured."""
+    from harness.analysis.words.causes import folded
+
+    reasons: dict[str, list[tuple[str, ...]]] = {}
     for group in plan.groups:
         if plan.runnable(group) and (reason := _missing_baseline(plan, group)):
-            terminal.warn(f"{group.name}: {reason}, so it has no speed-ups; choose another with `baseline:`")
+            cell = group.cells[0]
+            names = (cell.model.name, cell.workload_name, cell.hardware_name)
+            reasons.setdefault(reason, []).append(names)
+    for reason, groups in reasons.items():
+        count = say_count(len(groups), "Group")
+        terminal.warn(
+            f"{count} without speed-ups: {reason}; choose another with `baseline:` — {folded(groups)}"
+        )
 
 
 def _missing_baseline(plan: Plan, group: Group) -> str | None:
     """Return the reason why a Group has no baseline, or None if it has one."""
     if group.baseline is None:
-        return "its baseline is excluded"
+        return "the baseline is excluded"
     if plan.cells[group.baseline.cell_id].skip:
-        return f"its baseline, {group.baseline.pipeline.name}, is skipped"
+        return f"the baseline, {group.baseline.pipeline.name}, is skipped"
     return None
 
 

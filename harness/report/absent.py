@@ -1,14 +1,13 @@
-"""Cells that are not on a leaderboard, with the reason: skipped, failed, or failed an audit."""
+"""What is not on a leaderboard, and the end of its log."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
-from harness.analysis.words.headline import place
+from harness.analysis.words.causes import WARNING, Cause, causes
 from harness.store.reading import Run
 
 MAX_LINES, MAX_WIDTH = 14, 300
@@ -19,41 +18,17 @@ MAX_TAIL = 16_384
 
 @dataclass(frozen=True)
 class Absent:
-    """A technique without a rank in the Groups `where`; `state` is skipped, failed or off the board."""
+    """A cause, and the end of the log of a Cell that failed."""
 
-    technique: str
-    where: tuple[str, ...]
-    state: str
-    reason: str
+    cause: Cause
     log: str
-    cell_id: str
-
-    def within(self, places: Collection[str]) -> Absent:
-        """Return the entry for these Groups only."""
-        return replace(self, where=tuple(name for name in self.where if name in places))
 
 
-def absent(boards: Sequence[Board], run: Run) -> list[Absent]:
-    """Return the missing Cells; Cells of one technique with the same reason are one entry."""
-    found: dict[tuple[str, str, str], Absent] = {}
-    for board in boards:
-        for row, state, reason in _rows(board):
-            key = (row.technique, state, reason)
-            where = place(board.group)
-            if key in found:
-                found[key] = replace(found[key], where=(*found[key].where, where))
-            else:
-                log = excerpt(run.folder, row.log) if state == "failed" else ""
-                found[key] = Absent(row.technique, (where,), state, reason, log, row.cell_id)
-    return list(found.values())
-
-
-def _rows(board: Board) -> Iterator[tuple[Comparison, str, str]]:
-    for row in board.off:
-        yield row, "off the board", "; ".join([*(row.notes or ()), *(row.warnings or ())])
-    for row in board.left_out:
-        stage = f"{row.stage}: " if row.stage else ""
-        yield row, row.status, f"{stage}{row.reason or 'no reason was recorded'}"
+def absent(boards: Sequence[Board], run: Run) -> tuple[list[Absent], list[Absent]]:
+    """Return the causes of missing Cells, and the warnings."""
+    found = [Absent(cause, excerpt(run.folder, cause.log)) for cause in causes(boards)]
+    warned = [one for one in found if one.cause.state == WARNING]
+    return [one for one in found if one.cause.state != WARNING], warned
 
 
 def excerpt(folder: Path, name: str | None, most: int = MAX_LINES) -> str:

@@ -48,9 +48,11 @@ def build_steps(row: Comparison) -> list[Section]:
 
 
 def command(info: RunInfo) -> str:
-    """Return the commands that repeat this Run: check out its commit, then run its suite."""
+    """Return the commands that repeat this Run: check out its commits, then run its suite."""
     given = info.command or f"harness run {shlex.quote('suites/' + info.suite_file)}"
-    checkout = f"git checkout {info.commit.hash[:12]}\n" if info.commit else ""
+    checkout = "".join(
+        f"git checkout {found.hash[:12]}{f'  # {name}' if name else ''}\n" for name, found in info.commits
+    )
     return f"{checkout}{given}" if info.suite_file or info.command else ""
 
 

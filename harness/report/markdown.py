@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
+from harness.analysis.words.causes import WARNING, causes
 from harness.analysis.words.headline import markdown_code, markdown_text
 from harness.report.columns import SPEEDS, own_memory, peak_memory, tokens_per_s
 from harness.report.page import machine_name
 from harness.report.tables import VERDICTS, counted_text, interval_text, speedup_text
 from harness.store.reading import Run
-from harness.units import say_count
 
 
 def summary(run: Run) -> str:
     """Return the Run as Markdown: headline, answers, and a table for every Group."""
     info, all_boards = run.info, boards(run)
-    commit = f" at `{info.commit.hash[:10]}`{' (dirty)' if info.commit.dirty else ''}" if info.commit else ""
+    commits = "".join(
+        f"{f', {name}' if name else ''} at `{found.hash[:10]}`{' (dirty)' if found.dirty else ''}"
+        for name, found in info.commits
+    )
     grade = f"; trust grade {info.grade['letter']}" if info.grade.get("letter") else ""
     lines = [
         f"### {markdown_text(info.suite)}",
         "",
-        f"{markdown_text(machine_name(info.machine))}{commit}, {markdown_text(info.started_at[:10])}; "
+        f"{markdown_text(machine_name(info.machine))}{commits}, {markdown_text(info.started_at[:10])}; "
         f"{headline.trust(info)}{grade}.",
         "",
     ]
@@ -34,7 +35,10 @@ def summary(run: Run) -> str:
     for board in all_boards:
         if board.rows:
             lines += ["", *_table(board)]
-    lines += _absent(all_boards)
+    told = causes(all_boards)
+    for title, wanted in (("Not on the leaderboard", False), ("Warnings", True)):
+        found = [f"- {markdown_text(cause.line())}" for cause in told if (cause.state == WARNING) is wanted]
+        lines += ["", f"{title}:", "", *found] if found else []
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -71,21 +75,3 @@ def _line(row: Comparison, board: Board) -> str:
         change + over,
     ]
     return "| " + " | ".join(cells) + " |"
-
-
-def _absent(all_boards: list[Board]) -> list[str]:
-    """List the Cells that are not on a leaderboard, once for each technique and reason."""
-    found: Counter[tuple[str, str, str]] = Counter()
-    for board in all_boards:
-        for row in board.left_out:
-            found[row.technique, row.status, row.reason or "no reason recorded"] += 1
-        for row in board.off:
-            why = "; ".join(row.audit_reasons or ["no reason recorded"])
-            found[row.technique, "off the board", f"failed its audit: {why}"] += 1
-    if not found:
-        return []
-    lines = [
-        f"- {markdown_code(name)} {status} ({say_count(count, 'Cell')}): {markdown_text(reason)}"
-        for (name, status, reason), count in found.items()
-    ]
-    return ["", "Not on the leaderboard:", "", *lines]

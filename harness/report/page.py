@@ -15,6 +15,7 @@ from harness.report.absent import Absent, absent
 from harness.report.glance import Glance, glance
 from harness.report.group import GroupView, group_view
 from harness.report.properties import Properties
+from harness.store.info import Commit
 from harness.store.reading import Run
 from harness.units import say_count
 
@@ -32,6 +33,7 @@ class RunView:
     groups: list[GroupView]
     glance: Glance
     absent: list[Absent]
+    warnings: list[Absent]
     command: str
     earlier: int
 
@@ -45,6 +47,11 @@ class RunView:
         """The suite's one-line description."""
         found = re.search(r"^description:[ ]*([^|>\s].*)$", self.run.info.suite_text, re.MULTILINE)
         return found[1].strip().strip("'\"") if found else ""
+
+    @property
+    def time_spent(self) -> list[tuple[str, str, str]]:
+        """Where the wall time went: what, how long, its share."""
+        return headline.time_spent(self.run.info)
 
     @property
     def has_budget(self) -> bool:
@@ -84,7 +91,7 @@ def run_view(run: Run, key: str, machine: str, earlier: int = 0, *, png: bool = 
         notices,
         groups,
         glance(groups),
-        absent(all_boards, run),
+        *absent(all_boards, run),
         details.command(run.info),
         earlier,
     )
@@ -120,11 +127,6 @@ def run_properties(run: Run, machine: str) -> Properties:
     """Return date, machine, commit, number of Cells, share of measured time and library versions."""
     info = run.info
     state = info.machine.get("state") or {}
-    commit = ""
-    if info.commit:
-        changed = " with uncommitted changes" if info.commit.dirty else ""
-        subject = f" · {info.commit.subject}" if info.commit.subject else ""
-        commit = f"{info.commit.hash[:10]}{changed}{subject}"
     counts = Counter(record.status for record in run.records if record.arm != "control")
     cells = ", ".join(f"{counts[s]} {s}" for s in ("measured", "skipped", "failed") if counts[s])
     system = ", ".join(str(state[name]) for name in ("os", "kernel", "python") if state.get(name))
@@ -132,9 +134,15 @@ def run_properties(run: Run, machine: str) -> Properties:
         ("Date", info.started_at.replace("T", " ").replace("+00:00", " UTC")),
         ("Machine", machine),
         ("System", system),
-        ("Commit", commit),
+        ("Commit", "; ".join(_commit(*found) for found in info.commits)),
         ("Cells", cells or "none"),
         ("Time", headline.trust(info)),
         ("Libraries", ", ".join(f"{name} {version}" for name, version in sorted(info.versions.items()))),
     ]
     return [(name, text) for name, text in pairs if text]
+
+
+def _commit(name: str, commit: Commit) -> str:
+    changed = " with uncommitted changes" if commit.dirty else ""
+    subject = f" · {commit.subject}" if commit.subject else ""
+    return f"{f'{name}: ' if name else ''}{commit.hash[:10]}{changed}{subject}"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import numbers as say
+from harness.analysis.words.causes import folded
 from harness.analysis.words.headline import answers, conditions, place, speed_of, statistic
 from harness.report.columns import SPEEDS, own_memory, scaled, tokens_per_s
 from harness.report.tables import VERDICTS, counted_text, interval_text, speedup_text
 from harness.store.reading import Run
+from harness.units import say_count
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -31,12 +34,17 @@ class Tables:
 
     run: Run
 
+    @cached_property
+    def boards(self) -> list[Board]:
+        """The leaderboards of the Run."""
+        return boards(self.run)
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Return the parts (rich's protocol)."""
         from rich.text import Text
 
-        found = boards(self.run)
-        for board in found:
+        empty = [board.group for board in self.boards if not board.rows]
+        for board in (board for board in self.boards if board.rows):
             title = Text(place(board.group), style="bold")
             how = f"{conditions(board.group)}; speed-up: {statistic(board.group)}; n: Trials/Blocks"
             title.append(f"  {how}", style="dim not bold")
@@ -44,16 +52,16 @@ class Tables:
             said = [_sentence(answer.parts) for answer in answers(board)]
             if board.baseline is None:
                 yield from said  # why there are no speed-ups
-            if board.rows:
-                yield _table(board, options.max_width)
+            yield _table(board, options.max_width)
             if board.baseline is not None:
                 yield from said
-            for row in board.off:
-                yield _off(row)
             if few := _few_threads(board):
                 yield few
             yield Text("")
-        if not found:
+        if empty:
+            names = folded((group.model, group.workload, group.hardware) for group in empty)
+            yield Text(f"Nothing was measured in {say_count(len(empty), 'Group')}: {names}")
+        if not self.boards:
             yield Text("This Run has no Cells.")
 
 
@@ -123,15 +131,6 @@ def _cells(row: Comparison, board: Board, numbers: list[str]) -> list[Text]:
         Text(f"{change}{'!' if over else ' '}", style="red" if over else ""),
         Text(shown, style=STYLES.get(row.verdict or "", "")),
     ]
-
-
-def _off(row: Comparison) -> Text:
-    """Name a Cell that failed its audit, and say why."""
-    from rich.text import Text
-
-    text = Text("off the board: ", style="red")
-    text.append(say.short(row.technique, 60), style="cyan")
-    return text.append(f" failed its audit: {'; '.join(row.audit_reasons or ['no reason recorded'])}", "")
 
 
 def _few_threads(board: Board) -> Text | None:

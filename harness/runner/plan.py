@@ -41,7 +41,7 @@ class Job:
     @property
     def title(self) -> str:
         """Return model and step, for readers."""
-        whole = {"source": "as given", "data": "evaluation data"}
+        whole = {"source": "the model itself", "data": "evaluation data"}
         return f"{self.model.name}: {self.stage.step.name if self.stage else whole[self.kind]}"
 
 

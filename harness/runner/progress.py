@@ -20,5 +20,5 @@ class Observer(Protocol):
     def done(self, text: str = "") -> None:
         """End a step; `text` is shown on a line of its own."""
 
-    def notice(self, text: str) -> None:
-        """Show something important."""
+    def notice(self, text: str, cause: str = "") -> None:
+        """Show something important; of the texts with the same `cause` only the first."""

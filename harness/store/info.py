@@ -27,11 +27,20 @@ Finding = Annotated[dict[str, Any], _holding(name=str, level=str, why=str)]
 
 
 class Commit(BaseModel):
-    """The commit of the folder in which the Run was started; None if it is no git checkout."""
+    """What was checked out in a git repository when the Run began.
+
+    `dirty`: a tracked file differed from the commit, or a file that the code digests cover was not in it.
+    """
 
     hash: str
     dirty: bool
     subject: str = ""
+
+
+class Repository(Commit):
+    """A repository that the Run's numbers depend on; `holds` names what is in it: suite, model, harness."""
+
+    holds: list[str]
 
 
 class GroupInfo(BaseModel):
@@ -53,14 +62,30 @@ class GroupInfo(BaseModel):
 
 
 class Times(BaseModel):
-    """Where the wall time of a Run went, seconds."""
+    """Where the wall time of a Run went, seconds; titles say what each part is.
+
+    The parts add up to `wall_s`. An older Run lacks some of them, and its `start_s` adds up imports that
+    overlapped.
+    """
 
     wall_s: float = 0.0
-    build_s: float = 0.0
-    start_s: float = 0.0
-    evaluation_s: float = 0.0
-    warmup_s: float = 0.0
-    timed_s: float = 0.0
+    build_s: float = Field(default=0.0, title="builds")
+    peaks_s: float | None = Field(default=None, title="peaks of the machine")
+    start_s: float = Field(default=0.0, title="worker starts")
+    load_s: float | None = Field(default=None, title="loading and first calls")
+    warmup_s: float = Field(default=0.0, title="warm-up")
+    timed_s: float = Field(default=0.0, title="timed Blocks")
+    between_blocks_s: float | None = Field(default=None, title="between Blocks")
+    evaluation_s: float = Field(default=0.0, title="evaluation")
+    audits_s: float | None = Field(default=None, title="audits")
+    end_s: float | None = Field(default=None, title="worker ends")
+    rest_s: float | None = Field(default=None, title="the rest")
+
+    def parts(self) -> list[tuple[str, float]]:
+        """Return the title and seconds of each part, in the order of a Run; empty for an older Run."""
+        found = [(field.title, getattr(self, name)) for name, field in Times.model_fields.items()]
+        known = [(title, seconds) for title, seconds in found if title and seconds is not None]
+        return known if self.rest_s is not None else []
 
     @property
     def measured_share(self) -> float:
@@ -84,7 +109,14 @@ class RunInfo(BaseModel):
     status: Literal["running", "complete", "interrupted"] = "running"
     started_at: str = Field(description="UTC, ISO 8601")
     finished_at: str | None = None
-    commit: Commit | None = None
+    commit: Commit | None = Field(default=None, description="of the repository that holds the suite file")
+    repositories: list[Repository] | None = Field(
+        default=None,
+        description="of suite, models' code and harness, as far as git knows; null: not recorded",
+    )
+    harness_digest: str | None = Field(
+        default=None, description="hash of the harness's code without docstrings, reports and commands"
+    )
     machine: dict[str, Any] = Field(default_factory=dict, description="devices/fingerprint.py")
     versions: dict[str, str] = Field(default_factory=dict, description="library versions")
     environment: dict[str, str] = Field(
@@ -107,3 +139,10 @@ class RunInfo(BaseModel):
         description="what `harness doctor` found before the Run: devices/doctor.py",
     )
     clock: dict[str, float] = Field(default_factory=dict, description="the timer's own cost")
+
+    @property
+    def commits(self) -> list[tuple[str, Commit]]:
+        """Return each commit with what it is of: "suite and harness". An older Run has one, of no name."""
+        if self.repositories is None:
+            return [("", self.commit)] if self.commit else []
+        return [(" and ".join(found.holds), found) for found in self.repositories]

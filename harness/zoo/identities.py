@@ -18,10 +18,11 @@ from harness.zoo.user_code import find_module
 
 @dataclass(frozen=True)
 class CodeIdentity:
-    """A hash of code, and the versions of the libraries that it imports, by distribution."""
+    """A hash of code, the versions of the libraries that it imports, by distribution, and a user's files."""
 
     digest: str = ""
     libraries: dict[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = field(default=(), compare=False)
 
 
 def code_identity(reference: str, folder: Path) -> CodeIdentity:
@@ -46,7 +47,7 @@ def code_identity(reference: str, folder: Path) -> CodeIdentity:
         imports = Imports((own, folder, Path.cwd()), _is_installed)
         files = imports.closure(files)
         versions = import_versions(_foreign(files, imports))
-    return CodeIdentity(code_digest(own, files), versions)
+    return CodeIdentity(code_digest(own, files), versions, tuple(files))
 
 
 def dataset_identity(reference: str | None, folder: Path) -> CodeIdentity:

@@ -73,13 +73,14 @@ class SourceConfig(Config):
 class ModelIdentity:
     """What changes when a model does, as JSON: its code, its weights and its dataset, each by hashes.
 
-    `libraries` are the versions of the distributions that its code imports.
+    `libraries` are the versions of the distributions that its code imports, `files` a user's own code.
     """
 
     code: Any
     weights: Any
     data: Any
     libraries: dict[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

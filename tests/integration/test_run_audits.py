@@ -38,7 +38,7 @@ def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> Non
     board = next(board for board in boards(run) if board.group.model == "remembers")
     assert [row.technique for row in board.rows] == ["ort"]
     assert [row.technique for row in board.off] == ["eager"]
-    assert "off the board: eager failed its audit: repeated-input" in out
+    assert "Cell off the board: failed its audit: repeated-input" in out
     (notice,) = [text for text in run.info.notices if "OMP_WAIT_POLICY=active" in text]
     assert notice.startswith("workers do not get these variables of the shell: ")
     assert out.count("OMP_WAIT_POLICY=active") == 1

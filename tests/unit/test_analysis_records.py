@@ -10,9 +10,10 @@ import pytest
 from harness.analysis.records.arms import times
 from harness.analysis.records.assemble import assemble, mean_with_interval
 from harness.analysis.records.columns import add_memory, device_warnings
+from harness.analysis.words.headline import time_spent
 from harness.stats.quantiles import min_calls
 from harness.store.arrays import pack
-from harness.store.info import RunInfo
+from harness.store.info import RunInfo, Times
 from harness.store.reading import load
 from harness.store.record import Record
 from harness.store.writing import write_run
@@ -461,7 +462,7 @@ def test_wall_time_of_a_session_that_was_killed_is_until_its_last_event() -> Non
     story.add("warm", at=901.0, seconds=0.5)
     found = times(story.events)
     assert found.wall_s == pytest.approx(13.0)
-    assert (found.build_s, found.evaluation_s, found.warmup_s) == (2.0, 1.0, 0.5)
+    assert (found.build_s, found.evaluation_s, found.warmup_s) == (3.0, 1.0, 1.0)
 
 
 def test_times_add_up_over_all_arms(story: Story) -> None:
@@ -472,8 +473,71 @@ def test_times_add_up_over_all_arms(story: Story) -> None:
     story.add("wall", seconds=1.0)
     found = assemble(story.events, INFO).times
     assert found.timed_s == pytest.approx(0.02)
-    assert (found.start_s, found.warmup_s) == (1.0, 0.5)
     assert found.measured_share == pytest.approx(0.02)
+
+
+def test_the_parts_of_the_wall_time_follow_from_the_events_and_add_up_to_it() -> None:
+    story = Story()
+    story.session(at=100.0)
+    for event, at, more in [
+        ("built", 103.0, {"build_s": 2.5}),
+        ("build-failed", 104.5, {}),
+        ("builds-done", 105.0, {"seconds": 5.0}),  # builds: 5 s
+        ("artifact", 105.25, {}),
+        ("peaks", 112.25, {}),  # peaks: 7 s
+        ("trial-start", 112.5, {}),
+        ("ready", 114.0, {}),
+        ("ready", 114.5, {}),  # two workers start at a time: 2 s, however long each took to import
+        ("loaded", 115.5, {}),  # 1 s
+        ("warm", 116.0, {"seconds": 0.4}),
+        ("loaded", 116.5, {}),  # 0.5 s
+        ("warm", 117.0, {"seconds": 0.4}),  # warm-up, with the wait until the threads rest: 1 s
+        ("block", 117.3, {"duration_ns": 200_000_000}),
+        ("block", 117.6, {"duration_ns": 250_000_000}),  # 0.45 s timed, 0.15 s between
+        ("memory", 117.7, {}),
+        ("evaluation", 120.7, {"seconds": 2.0}),  # 2 s, and audits 1 s
+        ("memory", 120.8, {}),
+        ("trial-end", 121.8, {}),
+        ("trial-end", 122.0, {}),  # 1.2 s
+        ("trial-done", 122.1, {}),
+        ("wall", 122.5, {"seconds": 23.0}),  # half a second before the session's first event
+    ]:
+        story.add(event, at=at, **more)
+    found = times(story.events)
+    expected = {
+        "builds": 5.0,
+        "peaks of the machine": 7.0,
+        "worker starts": 2.0,
+        "loading and first calls": 1.5,
+        "warm-up": 1.0,
+        "timed Blocks": 0.45,
+        "between Blocks": 0.15,
+        "evaluation": 2.0,
+        "audits": 1.0,
+        "worker ends": 1.2,
+        "the rest": 1.7,
+    }
+    assert dict(found.parts()) == pytest.approx(expected)
+    assert [title for title, _ in found.parts()] == list(expected)
+    assert found.wall_s == 23.0
+    assert sum(seconds for _, seconds in found.parts()) == pytest.approx(23.0)
+    story.session(at=5000.0)  # the time between sessions belongs to no part
+    story.add("ready", at=5001.0)
+    story.add("block", at=5001.5, duration_ns=100_000_000)
+    found = times(story.events)
+    assert (found.wall_s, found.start_s) == pytest.approx((24.5, 3.0))
+    assert (found.timed_s, found.between_blocks_s) == pytest.approx((0.55, 0.55))
+    assert sum(seconds for _, seconds in found.parts()) == pytest.approx(24.5)
+
+
+def test_an_older_run_has_no_parts_of_its_wall_time() -> None:
+    old = Times(wall_s=10.0, build_s=4.0, start_s=3.0, timed_s=3.0)
+    assert old.parts() == []
+    info = INFO.model_copy(update={"times": old})
+    assert time_spent(info) == []
+    spent = time_spent(info.model_copy(update={"times": old.model_copy(update={"rest_s": 0.0})}))
+    assert spent[0] == ("builds", "4.0 s", "40 %")
+    assert spent[-1] == ("wall time", "10 s", "100 %")
 
 
 def test_an_empty_journal_gives_empty_tables() -> None:

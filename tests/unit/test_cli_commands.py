@@ -185,11 +185,25 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(harness_cli, tmp_path):
     assert "export-onnx → quantize/static" in out
     assert "twice [2]" in out
     assert out.count("baseline") == 5  # one in each Group, and in the summary
-    assert "skipped: 2 Cells: replicate works only in the scenario offline" in lines
-    assert "skipped: 2 Cells: 2 replicas need as many threads; the budget is 1" in lines
+    cells = "mlp, cnn / twice [2]"
+    assert f"2 Cells skipped: replicate works only in the scenario offline — {cells} / online / cpu" in lines
+    needed = "2 replicas need as many threads; the budget is 1"
+    assert f"2 Cells skipped: {needed} — {cells} / bulk / cpu" in lines
     assert any(line.startswith("12 Cells to run, 4 skipped. Each: 2 Trials, 3.0 s timed") for line in lines)
     assert any(line.startswith("Estimated time: about ") for line in lines)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.yaml"]
+
+
+def test_a_run_that_is_to_fit_into_a_time_says_what_it_gives_up(harness_cli, tmp_path):
+    write(tmp_path, content(measure={"trials": 2, "max_time": "1s"}))
+    code, out, err = harness_cli("run", "--dry-run", "--time", "2s", "s.yaml")
+    assert code == 0
+    assert err == "note: to fit into 2.0 s (--time), the Run gives up: 10 Cells\n"
+    assert "10 Cells skipped: given up to fit into the time of the Run (--time) — " in out
+    for arguments in (["--time", "10"], ["--time", "0s"], ["--time", "10m", "--resume"]):
+        code, out, err = harness_cli("run", *arguments, "s.yaml")
+        assert (code, out) == (2, "")
+        assert err.startswith("error: --time")
 
 
 def test_a_dry_run_of_many_groups_is_cut_short(harness_cli, tmp_path):
@@ -213,9 +227,8 @@ def test_a_group_that_has_no_baseline_here_is_told_before_it_is_measured(harness
     write(tmp_path, content(techniques=techniques, models={"mlp": {"zoo": "mnist-mlp"}}))
     _, _, err = harness_cli("run", "--dry-run", "s.yaml")
     assert err.splitlines() == [
-        f"note: mlp / {workload} / cpu: its baseline, x2, is skipped, so it has no speed-ups; "
-        "choose another with `baseline:`"
-        for workload in ("online", "bulk")
+        "note: 2 Groups without speed-ups: the baseline, x2, is skipped; choose another with `baseline:` — "
+        "mlp / online, bulk / cpu"
     ]
 
 
@@ -226,8 +239,9 @@ def test_a_suite_of_which_nothing_can_run_here_ends_with_the_reasons(harness_cli
     write(tmp_path, content(hardware=hardware))
     code, out, err = harness_cli("run", *dry, "s.yaml")
     assert code == 5
-    assert "skipped: 12 Cells: there is no GPU in this test" in out
-    assert "skipped: 12 Cells: wants 100000 threads; this process is given" in out
+    cells = "mlp, cnn / eager, ort, int8 / online, bulk"
+    assert f"12 Cells skipped: there is no GPU in this test — {cells} / gpu\n" in out
+    assert "12 Cells skipped: wants 100000 threads; this process is given" in out
     if not dry:
         assert err == "error: no Cell of this suite can run on this machine; see the reasons above\n"
     assert not (tmp_path / "results").exists()

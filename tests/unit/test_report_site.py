@@ -19,6 +19,7 @@ from harness.report.figures.payback import spread
 from harness.report.gathering import newest
 from harness.report.links import unique
 from harness.report.site import tight, write
+from harness.store.info import Times
 
 
 def usual(tmp_path, **kwargs):
@@ -117,9 +118,20 @@ def test_who_is_not_on_the_board_is_named_with_reason_and_log(site):
     assert "RuntimeError: Unsupported operator" in found.text
     assert "step 3: ok" not in found.text  # only the end of a log
     assert "failed its audit" in found.text
+    folded = "".join(found.text.split())
+    assert "2Cellscnn/tensorrt/online,bulk/cpuskippedneedsanNVIDIAGPU" in folded
+    assert "2Cellscnn/sparse-80/online,bulk/cpuwarningzerosdonotspeedup" in folded
     boards = [one for name, one in pages.items() if name.startswith("boards/")]
     rows = [a for one in boards for a in one.all("tbody") if "data-cell" in a]
     assert len(rows) == 2 * (len(TECHNIQUES) - 1)
+
+
+def test_a_run_shows_where_its_time_went_if_it_knows(tmp_path, site):
+    assert "Where the time went" not in site[1]["index.html"].text
+    times = Times(wall_s=200.0, timed_s=100.0, between_blocks_s=30.0, build_s=70.0, rest_s=0.0)
+    text = whole(tmp_path / "out", [usual(tmp_path, times=times)])["index.html"].text
+    for part in ("builds1m10s35%", "betweenBlocks30s15%", "walltime3m20s100%"):
+        assert part in "".join(text.split())
 
 
 def test_a_cells_page_tells_its_record_its_steps_and_how_to_repeat_it(site):

@@ -10,8 +10,11 @@ from pages import whole
 from rich.console import Console
 from runs import GROUPS, TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
+from harness.report.details import command
 from harness.report.markdown import summary
+from harness.report.page import run_properties
 from harness.report.terminal import Tables
+from harness.store.info import Repository
 
 
 def shown(run, width=80):
@@ -112,8 +115,31 @@ def test_markdown_names_what_is_not_on_the_board_once(tmp_path):
         Technique("trt", status="skipped", reason="needs an NVIDIA GPU"),
     )
     text = summary(make_run(tmp_path / "run", techniques=techniques))
-    assert "- `trt` skipped (2 Cells): needs an NVIDIA GPU" in text
-    assert "- `compile` off the board (2 Cells): failed its audit" in text
+    assert "\n- 2 Cells skipped: needs an NVIDIA GPU — cnn / trt / online, bulk / cpu\n" in text
+    assert "\n- 2 Cells off the board: failed its audit: no reason was recorded — cnn / compile / " in text
+    assert text.index("Not on the leaderboard:") < text.index("compile / ") < text.index("Warnings:")
+    assert text.endswith("- 2 Cells: zeros do not speed up — cnn / sparse-80 / online, bulk / cpu\n")
+
+
+def test_a_run_of_several_repositories_names_the_commit_of_each(tmp_path):
+    mine = Repository(hash="a" * 40, dirty=True, subject="Mine", holds=["suite", "model"])
+    theirs = Repository(hash="b" * 40, dirty=False, subject="Theirs", holds=["harness"])
+    run = make_run(tmp_path / "run", repositories=[mine, theirs])
+    assert ", suite and model at `aaaaaaaaaa` (dirty), harness at `bbbbbbbbbb`, 2025-03-14;" in summary(run)
+    shown = "suite and model: aaaaaaaaaa with uncommitted changes · Mine; harness: bbbbbbbbbb · Theirs"
+    assert dict(run_properties(run, "a machine"))["Commit"] == shown
+    assert command(run.info).splitlines() == [
+        "git checkout aaaaaaaaaaaa  # suite and model",
+        "git checkout bbbbbbbbbbbb  # harness",
+        "harness run suites/digits.yaml",
+    ]
+
+
+def test_the_terminal_counts_groups_in_which_nothing_was_measured(tmp_path):
+    groups = [Group(model, workload) for model in ("a", "b") for workload in ("x", "y")]
+    techniques = [replace(technique, status="failed", reason="boom") for technique in TECHNIQUES]
+    text = shown(make_run(tmp_path / "run", tuple(groups), tuple(techniques)))
+    assert "".join(text.split()) == "Nothingwasmeasuredin4Groups:a,b/x,y/cpu"
 
 
 @pytest.mark.parametrize("kind", ["empty", "failed", "bare", "no-quality", "no-baseline"])

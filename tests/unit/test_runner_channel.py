@@ -1,6 +1,7 @@
 """The channel: what a worker prints is no message, and every way of dying is told in words."""
 
 import gc
+import importlib
 import os
 import signal
 import subprocess
@@ -14,11 +15,13 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.errors import StoreError, WorkerError
-from harness.runner.workers.channel import EVENTS_FD, SEARCH
+from harness.errors import DataError, StoreError, WorkerError
+from harness.runner.workers import channel
+from harness.runner.workers.channel import EVENTS_FD, SEARCH, located
 from harness.runner.workers.launch import KILL_S, OUTLIVED, Code, Worker, explain_exit
 from harness.runner.workers.replicas import wait_any
 from harness.store.arrays import pack, unpack
+from harness.zoo.user_code import load_data
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 PATIENCE_S = 30.0
@@ -452,3 +455,64 @@ def test_arrays_that_are_not_contiguous_survive_too() -> None:
 )
 def test_an_exit_status_in_words(code: int, text: str) -> None:
     assert explain_exit(code) == text
+
+
+USERS = """\
+import json
+import numpy as np
+from harness.errors import DataError
+
+def fails(): return np.zeros(3) @ np.zeros(4)
+def damaged(): return json.loads("{")
+def wraps():
+    try:
+        raise OSError("disk")
+    except OSError as error:
+        raise RuntimeError("Error(s) in loading:\\n\\tMissing key: w\\nmore") from error
+def deeper(): return fails()
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        ("fails", "nets/located_net.py:5: ValueError: matmul: Input operand 1 has a mismatch"),
+        ("damaged", "nets/located_net.py:6: JSONDecodeError: Expecting property name"),
+        ("wraps", "nets/located_net.py:11: RuntimeError: Error(s) in loading: Missing key: w"),
+        ("deeper", "nets/located_net.py:5: ValueError: "),
+    ],
+)
+def test_an_error_in_a_users_code_names_the_users_line(
+    function: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "located_net.py").write_text(USERS)
+    monkeypatch.setenv(SEARCH, os.pathsep.join((str(tmp_path), "/elsewhere")))
+    monkeypatch.syspath_prepend(str(tmp_path / "nets"))
+    monkeypatch.delitem(sys.modules, "located_net", raising=False)
+    module = importlib.import_module("located_net")
+    try:
+        getattr(module, function)()
+    except Exception as error:
+        text = located(error)
+    assert text.startswith(says)
+    assert "\n" not in text
+
+
+def test_an_error_of_the_harness_that_a_users_code_caused_names_the_users_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "located_data.py").write_text("def data(split):\n    raise OSError('disk')\n")
+    (tmp_path / "located_typo.py").write_text("x = 1\ndef data(split:\n")
+    monkeypatch.setenv(SEARCH, str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(channel, "HARNESS", Path(__file__).parents[2])  # this test is no user's code
+    told = []
+    for reference in ("located_data:data", "located_typo:data", "no_such_module:data"):
+        try:
+            load_data(reference, tmp_path, "test", ())
+        except DataError as error:
+            told.append(located(error))
+    assert told[0] == "located_data.py:2: the dataset 'located_data:data' raised OSError: disk"
+    assert told[1].startswith("located_typo.py:2: the dataset 'located_typo:data' raised SyntaxError: ")
+    assert told[2].startswith("the dataset 'no_such_module:data' raised ModuleNotFoundError: ")

@@ -6,10 +6,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from harness.runner.run.concurrent_runs import announced, others
+from harness.runner.progress import Observer
+from harness.runner.run import concurrent_runs
+from harness.runner.run.concurrent_runs import Others, announced, disturbed, others
+from harness.runner.run.finish import notices
+from harness.store.journal import Event
 
 CODE = (
     "import sys\nfrom harness.runner.run.concurrent_runs import announced\n"
@@ -52,6 +58,23 @@ def test_another_run_is_seen_while_it_lives_and_not_after_it_ended(
     other_run.communicate("")
     assert others() == []
     assert list(own_folder.iterdir()) == []
+
+
+def test_another_run_is_told_once_and_again_only_if_it_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    active: list[int] = []
+    told: list[str] = []
+    recorded: list[Event] = []
+    monkeypatch.setattr(concurrent_runs, "others", lambda: list(active))
+    observer = SimpleNamespace(notice=told.append)
+    found = Others(
+        lambda event, **more: recorded.append({"event": event, **more}), cast("Observer", observer)
+    )
+    for active[:] in ([], [7], [7], [7], [9, 7], [7, 9], [9], [], [7]):
+        found.report()
+    pids = [text.partition("(process ")[2].partition(")")[0] for text in told]
+    assert pids == ["7", "7, 9", "7"]
+    assert [(event["event"], event["text"]) for event in recorded] == [("notice", text) for text in told]
+    assert notices([*recorded, {"event": "notice", "text": "x"}]) == [disturbed([7, 9]), "x"]
 
 
 def test_what_a_killed_run_left_is_cleared_away(other_run: subprocess.Popen[str], own_folder: Path) -> None:

@@ -17,17 +17,20 @@ from harness.packages import package_version
 from harness.runner.experiment.measurements import Measurements
 from harness.runner.identity import cell_digests
 from harness.runner.plan import make_plan
+from harness.runner.run import provenance
 from harness.runner.run.experiment import next_order
 from harness.runner.run.provenance import describe_cell
 from harness.runner.run.resume import (
+    KINDS,
     began,
     refuse_other_cells,
+    refuse_other_commits,
     refuse_other_identity,
     refuse_other_libraries,
 )
 from harness.runner.run.run import LocalRun
 from harness.store.arrays import pack
-from harness.store.info import RunInfo
+from harness.store.info import Repository, RunInfo
 
 
 def plan(*cells: str) -> Any:
@@ -67,7 +70,7 @@ def info(**versions: str) -> RunInfo:
 
 def test_a_run_goes_on_with_the_libraries_it_began_with_only() -> None:
     refuse_other_libraries(info(onnxruntime="1.2"), Path("run"), {"onnxruntime": "1.2", "torch": "2"})
-    with pytest.raises(StoreError, match=r"run cannot be resumed: onnxruntime 1\.2 → 1\.3; start a new Run"):
+    with pytest.raises(StoreError, match=r"run cannot be resumed, .*: onnxruntime 1\.2 → 1\.3; undo"):
         refuse_other_libraries(info(onnxruntime="1.2"), Path("run"), {"onnxruntime": "1.3"})
 
 
@@ -88,14 +91,80 @@ def test_a_run_goes_on_with_the_same_code_settings_and_environment_only(
     row = {**describe_cell(planned, group), **cell_digests(planned, made)}
     events = [{"event": "run"}, {"event": "cell", "cell_id": planned.cell.cell_id, "row": row}]
     refuse_other_identity(made, tmp_path, events)
-    for name, value in {"code_digest": "1", "machine_digest": "2", "status": "skipped"}.items():
-        with pytest.raises(StoreError, match=f"resumed: {name.removesuffix('_digest')} of mlp / eager / "):
-            refuse_other_identity(made, tmp_path, [{**events[1], "row": {**row, name: value}}])
+    assert set(cell_digests(planned, made)) | {"status"} == set(KINDS)
+    for name, words in KINDS.items():
+        with pytest.raises(StoreError) as raised:
+            refuse_other_identity(made, tmp_path, [{**events[1], "row": {**row, name: "other"}}])
+        assert f"because this has changed: {words} of mlp / eager / " in str(raised.value)
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
-    with pytest.raises(
-        StoreError, match=r"cannot be resumed: environment of .* has changed; start a new Run"
-    ):
+    with pytest.raises(StoreError, match=r": environment variables that change speed of .*; undo the change"):
         refuse_other_identity(made, tmp_path, events)
+
+
+def test_a_run_is_not_resumed_after_an_edit_of_what_the_model_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resumed_net.py").write_text("import resumed_part\n\n\ndef build(): ...\n")
+    part = tmp_path / "resumed_part.py"
+    part.write_text("width = 1\n")
+
+    def planned() -> Any:
+        model = {"torch": "resumed_net:build", "inputs": {"x": [4]}}
+        return make_plan(read(tmp_path, content(models={"net": model})), PLACE)
+
+    made = planned()
+    first = next(cell for cell in made.cells.values() if not cell.skip)
+    row = {"status": "pending", **cell_digests(first, made)}
+    events = [{"event": "cell", "cell_id": first.cell.cell_id, "row": row}]
+    part.write_text("width = 1  # a comment\n")
+    refuse_other_identity(planned(), tmp_path, events)
+    part.write_text("width = 2\n")
+    with pytest.raises(StoreError, match="this has changed: the model's code of net / eager / "):
+        refuse_other_identity(planned(), tmp_path, events)
+
+
+def checked_out(**commits: str) -> list[Repository]:
+    return [Repository(hash=name * 40, dirty=False, holds=[part]) for part, name in commits.items()]
+
+
+def test_a_run_goes_on_at_the_same_commits_and_with_the_same_harness_only() -> None:
+    began_at = checked_out(suite="a", model="b", harness="c")
+    then = info().model_copy(update={"repositories": began_at, "harness_digest": "d"})
+    refuse_other_commits(then, Path("run"), began_at, "d")
+    refuse_other_commits(then, Path("run"), checked_out(suite="a"), "d")  # git does not know the others now
+    dirty = [one.model_copy(update={"dirty": True}) for one in began_at]  # the digests know what it changed
+    refuse_other_commits(then, Path("run"), dirty, "d")
+    for part in ("suite", "model", "harness"):
+        now = checked_out(**{"suite": "a", "model": "b", "harness": "c", part: "e"})
+        changed = rf"the commit of the {part} \w+ → e{{10}}; undo the change, or start a new Run"
+        with pytest.raises(StoreError, match=changed):
+            refuse_other_commits(then, Path("run"), now, "d")
+    with pytest.raises(StoreError, match=r"run cannot be resumed, .*: the harness's code; undo"):
+        refuse_other_commits(then, Path("run"), began_at, "another")
+    with pytest.raises(StoreError, match="the harness's code"):  # begun before the harness recorded it
+        refuse_other_commits(info(), Path("run"), [], "d")
+
+
+def test_an_edit_of_any_helper_of_the_harness_is_another_harness_and_a_docstring_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("measure/blocks.py", "report/page.py", "commands/run.py"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text('"""Old."""\nx = 1\n')
+    monkeypatch.setattr(provenance, "HARNESS", tmp_path)
+
+    def digest(**texts: str) -> str:
+        for name, text in texts.items():
+            (tmp_path / name.replace("_", "/")).with_suffix(".py").write_text(text)
+        provenance.harness_files.cache_clear()
+        return provenance.harness_digest()
+
+    before = digest()
+    assert digest(measure_blocks='"""New."""\nx = 1\n', report_page="x = 2\n", commands_run="") == before
+    assert digest(measure_blocks="x = 2\n") != before
+    assert digest(measure_blocks="x = 1\n", measure_new="") != before
+    provenance.harness_files.cache_clear()
 
 
 def test_a_run_that_was_killed_while_it_recorded_its_cells_records_the_others(tmp_path: Path) -> None:

@@ -91,22 +91,40 @@ def scores_columns(arms: Mapping[Arm, Kinds], arrays: Arrays) -> Iterator[dict[s
             yield {"cell_id": [cell_id] * scores.size, "sample": np.arange(scores.size), "score": scores}
 
 
+ENDS = {
+    "built": "build_s",
+    "build-failed": "build_s",
+    "builds-done": "build_s",
+    "peaks": "peaks_s",
+    "ready": "start_s",
+    "loaded": "load_s",
+    "warm": "warmup_s",
+    "block": "between_blocks_s",
+    "evaluation": "audits_s",
+    "trial-end": "end_s",
+}
+"""The part of the wall time that ends with an event."""
+
+
 def times(events: Iterable[Event]) -> Times:
-    """Add up the wall time of all sessions of the Run, by activity."""
-    total = Times(wall_s=_wall_s(events))
+    """Divide the wall time of all sessions of the Run by what was done until each event.
+
+    The parts add up to the wall time. What no other part holds is the rest; if the clock was set during the
+    Run, that is in it too.
+    """
+    spent = dict.fromkeys([*ENDS.values(), "timed_s", "evaluation_s"], 0.0)
+    before = 0.0
     for event in events:
-        match event["event"]:
-            case "builds-done":
-                total.build_s += event["seconds"]
-            case "evaluation":
-                total.evaluation_s += event["seconds"]
-            case "warm":
-                total.warmup_s += event["seconds"]
-            case "block":
-                total.timed_s += event["duration_ns"] / 1e9
-            case "ready":
-                total.start_s += event["import_s"]
-    return total
+        kind, at = event["event"], event.get("at", before)
+        if kind in ENDS:
+            spent[ENDS[kind]] += at - before
+        if kind in ("block", "evaluation"):  # they say how much of it was theirs
+            own_s = event["duration_ns"] / 1e9 if kind == "block" else event["seconds"]
+            spent[ENDS[kind]] -= own_s
+            spent["timed_s" if kind == "block" else "evaluation_s"] += own_s
+        before = at
+    wall_s = _wall_s(events)
+    return Times(**spent, wall_s=wall_s, rest_s=wall_s - sum(spent.values()))
 
 
 def _wall_s(events: Iterable[Event]) -> float:

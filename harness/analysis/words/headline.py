@@ -147,6 +147,13 @@ def _no_baseline(board: Board) -> Sentence:
     return sentence("There are no speed-ups: the baseline, ", code(row.technique), end, ".")
 
 
+def time_spent(info: RunInfo) -> list[tuple[str, str, str]]:
+    """Return where the wall time went: what, how long, and its share. Empty for an older Run."""
+    parts, wall_s = info.times.parts(), info.times.wall_s
+    rows = [*parts, ("wall time", wall_s)] if parts and wall_s > 0 else []
+    return [(title, say_seconds(seconds), say.percent(seconds / wall_s)) for title, seconds in rows]
+
+
 def _fastest(board: Board) -> Sentence:
     best = board.row(board.best)
     if best is None:

@@ -9,6 +9,8 @@ from harness.store.record import Record
 from harness.units import POINTS
 
 MINUS = "\N{MINUS SIGN}"
+MAX_WIDTH, TOO_WIDE = 4.0, "too wide"
+"""An interval that holds 1 and whose ends differ by more than this factor is not written out."""
 
 _STEPS = {
     "s": ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s")),
@@ -67,10 +69,13 @@ def factor(ratio: float | None) -> str:
 
 
 def factors(low: float | None, high: float | None) -> str:
-    """Return an interval of ratios with enough decimals that its ends differ: 2.87–2.95."""
+    """Return an interval of ratios with enough decimals that its ends differ: 2.87–2.95.
+
+    One that says neither faster nor slower, nor how much at most, is "too wide".
+    """
     if low is None or high is None or not (low > 0 and math.isfinite(high)):
         return "unknown"
-    return "–".join(_alike(low, high))
+    return TOO_WIDE if low <= 1 <= high and high / low > MAX_WIDTH else "–".join(_alike(low, high))
 
 
 def percent(share: float) -> str:

@@ -7,7 +7,6 @@ puts the saved tensors in place. Torch is imported inside the functions.
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,11 +41,7 @@ def call_factory(reference: str, kwargs: dict[str, Any] | None = None) -> torch.
     try:
         module = factory(**(kwargs or {}))
     except Exception as error:
-        place = inspect.trace()[-1]
-        raise DataError(
-            f"the factory {reference!r} raised {type(error).__name__}: {error} "
-            f"({Path(place.filename).name}:{place.lineno})"
-        ) from error
+        raise DataError(f"the factory {reference!r} raised {type(error).__name__}: {error}") from error
     if not isinstance(module, torch.nn.Module):
         raise DataError(f"the factory {reference!r} returned {type(module).__name__}, not a torch.nn.Module")
     return module.eval()

@@ -41,6 +41,7 @@ def board_json(runs: Sequence[Boarded]) -> str:
             "run_id": run.info.run_id,
             "started_at": run.info.started_at,
             "commit": run.info.commit.model_dump() if run.info.commit else None,
+            "repositories": [found.model_dump() for found in run.info.repositories or ()],
             "machine": run.info.machine,
             "grade": run.info.grade,
             "trust": headline.trust(run.info),

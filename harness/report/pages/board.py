@@ -10,6 +10,7 @@ from typing import Any
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
+from harness.report.absent import absent
 from harness.report.columns import peak_memory
 from harness.report.gathering import Site
 from harness.report.group import GroupView
@@ -84,7 +85,7 @@ def make(site: Site) -> Iterator[Document]:
 
 def _data(view: RunView, groups: list[GroupView], name: str) -> dict[str, Any]:
     lines = [line for group in groups for line in group.table.lines]
-    places = {group.place for group in groups}
+    missing, warnings = absent([group.board for group in groups], view.run)
     return {
         "view": view,
         "groups": groups,
@@ -94,7 +95,8 @@ def _data(view: RunView, groups: list[GroupView], name: str) -> dict[str, Any]:
         "has_budget": any(line.record.within_budget is not None for line in lines),
         "sliders": sliders([group.board for group in groups]),
         "limits": limits,
-        "absent": [part for one in view.absent if (part := one.within(places)).where],
+        "absent": missing,
+        "warnings": warnings,
     }
 
 

@@ -205,7 +205,7 @@ class Sitting:
                 self._spared.add(one.arm.key)
                 self._lost.append(one.arm)
             end = "; it is started once more" if again else ""
-            self.observer.notice(f"{one.arm.title}: {one.stage} failed: {error}{end}")
+            self.observer.notice(f"{one.arm.title}: {one.stage} failed: {error}{end}", cause=str(error))
 
     def _keep(self, decision: Decision, arms: Sequence[Arm]) -> None:
         """Record stopped arms once, and the plans of the others."""
@@ -216,7 +216,8 @@ class Sitting:
             cell_id, role = stop.key
             self._record("stop", cell_id=cell_id, arm=role, reason=stop.reason, halfwidth=stop.halfwidth)
             if stop.reason == BASELINE_LOST:
-                self.observer.notice(f"{titles[stop.key]} ends early: {stop.reason}")
+                text = f"{titles[stop.key]} ends early: {stop.reason}"
+                self.observer.notice(text, cause=f"{self.key}: {stop.reason}")
         for (cell_id, role), allotment in decision.allotments.items():
             if (budget := allotment.planned) is not None:
                 self._record("plan", cell_id=cell_id, arm=role, **asdict(budget))

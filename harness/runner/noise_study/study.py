@@ -20,9 +20,9 @@ from harness.packages import versions_of
 from harness.runner.noise_study.experiments import Experiments
 from harness.runner.plan import Plan, PlannedCell
 from harness.runner.progress import Observer
-from harness.runner.run.concurrent_runs import announced, report_others
+from harness.runner.run.concurrent_runs import Others, announced
 from harness.runner.run.experiment import Experiment
-from harness.runner.run.provenance import current_commit
+from harness.runner.run.provenance import find_repositories, harness_digest
 from harness.store.journal import FILE, Event, Journal, read_journal
 from harness.suite.matrix import Cell, Group
 from harness.suite.schema import Measure
@@ -116,17 +116,18 @@ class NoiseRun:
     def _run(self, journal: Journal, todo: list[tuple[int, str]]) -> None:
         record = journal.append
         if not self.events:
-            commit = current_commit(Path.cwd())
-            record("noise", settings=self._settings(), commit=commit.hash if commit else None)
+            found = [repository.model_dump() for repository in find_repositories(self.baselines.plan)]
+            record("noise", settings=self._settings(), repositories=found)
         plan, observer = self.baselines.plan, self.observer
         experiment = Experiment(plan, self.cache, record, observer, self.out / "logs")
         experiment.build()
         makers = self._makers(experiment)
         observer.phase("noise", len(todo))
+        others = Others(record, observer)
         for number, group in todo:
             if group not in makers or group in self.failed:
                 continue
-            report_others(record, observer)
+            others.report()
             try:
                 makers[group].make(number)
             except WorkerError as error:
@@ -155,6 +156,7 @@ class NoiseRun:
         return {
             "suite": self.baselines.plan.suite.spec.suite,
             "machine": self.machine.id,
+            "harness's code": harness_digest(),
             "effects": self.effects,
             "measure": self.measure.model_dump(mode="json"),
             "versions": versions_of(

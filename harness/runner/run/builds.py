@@ -55,8 +55,7 @@ class Builds:
                 for job in jobs:
                     self.observer.step(job.title)
                     self._build_one(builder, job)
-                    failed = self.failures.get(job.key)
-                    self.observer.done(f"{job.title} failed: {failed[0]}" if failed else "")
+                    self.observer.done()
             finally:
                 if outlived := builder.close():
                     self._record("notice", text=f"builds: {outlived}")
@@ -72,6 +71,7 @@ class Builds:
         except WorkerError as error:
             self.failures[job.key] = (f"{job.title}: {error}", builder.keep_log(job))
             self._record("build-failed", **names, reason=str(error))
+            self.observer.notice(f"{job.title} failed: {error}")
         else:
             self.artifacts[job.key] = artifact
             build_s = artifact.steps[-1]["build_s"] if artifact.steps else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +21,11 @@ DISTURBED = (
     "another Run of the harness is active on this machine (process {pids}): "
     "the two disturb each other, and the figures of both are doubtful"
 )
+
+
+def disturbed(pids: Iterable[int]) -> str:
+    """Say that these other Runs are, or were, active."""
+    return DISTURBED.format(pids=", ".join(map(str, sorted(set(pids)))))
 
 
 def _folder() -> Path:
@@ -71,9 +76,17 @@ def others() -> list[int]:
     return alive
 
 
-def report_others(record: Callable[..., Any], observer: Observer) -> None:
-    """Record and tell that other Runs are active, if so."""
-    if pids := others():
-        text = DISTURBED.format(pids=", ".join(map(str, pids)))
-        record("notice", text=text)
-        observer.notice(text)
+class Others:
+    """Records and tells that other Runs are active: once, and again only if one more appears."""
+
+    def __init__(self, record: Callable[..., Any], observer: Observer) -> None:
+        self._record, self._observer = record, observer
+        self._known: set[int] = set()
+
+    def report(self) -> None:
+        """Look for other Runs."""
+        pids = set(others())
+        if pids - self._known:
+            self._record("notice", text=disturbed(pids), pids=sorted(pids))
+            self._observer.notice(disturbed(pids))
+        self._known = pids

@@ -11,7 +11,7 @@ from typing import Any
 from harness.artifacts.cache import Cache
 from harness.runner.experiment.measurements import Measurements
 from harness.runner.experiment.sitting import Sitting
-from harness.runner.experiment.stopping_rule import stopping_rule
+from harness.runner.experiment.stopping_rule import StoppingRule
 from harness.runner.experiment.trial import Arm, Role
 from harness.runner.plan import Plan, PlannedCell
 from harness.runner.progress import Observer
@@ -93,17 +93,19 @@ class Experiment:
 
 
 class Groups:
-    """All Groups of a Run, one sitting each. `after_trial` is called between Trials."""
+    """All Groups of a Run, one sitting each. `after_trial` is called between Trials, `rule` ends them."""
 
-    def __init__(self, experiment: Experiment, run_id: str, after_trial: Callable[[], None]) -> None:
-        self.experiment, self.run_id, self.after_trial = experiment, run_id, after_trial
+    def __init__(
+        self, experiment: Experiment, run_id: str, after_trial: Callable[[], None], rule: StoppingRule
+    ) -> None:
+        self.experiment, self.run_id, self.after_trial, self.rule = experiment, run_id, after_trial, rule
         self._settings = experiment.plan.suite.spec.measure
         self._expected: dict[str, int] = {}
         self._before: dict[str, int] = {}
 
     def measure_all(self, events: list[Event]) -> None:
         """Measure what the `events` of earlier sessions do not hold yet."""
-        rule, orders = stopping_rule(self._settings), count(next_order(events))
+        rule, orders = self.rule, count(next_order(events))
         sittings = []
         for group in self.experiment.plan.groups:
             arms = self.experiment.arms(group)

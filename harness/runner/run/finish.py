@@ -10,12 +10,15 @@ from pathlib import Path
 
 from harness.analysis.records.assemble import Tables, assemble
 from harness.analysis.records.roofline import peaks_of
+from harness.analysis.words.causes import folded
 from harness.measure.evidence import Evidence
 from harness.measure.grading import grade
+from harness.runner.run.concurrent_runs import disturbed
 from harness.runner.run.run import PARTIAL, Outcome
 from harness.store.info import RunInfo
 from harness.store.journal import FILE, Event, read_array, write_log
 from harness.store.writing import publish, remove_empty_files, write_run
+from harness.units import say_count
 
 
 def complete(folder: Path, info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, Tables]:
@@ -23,19 +26,25 @@ def complete(folder: Path, info: RunInfo, events: list[Event], status: str) -> t
     tables = assemble(events, info, partial(read_array, folder))
     evidence = [Evidence.from_dict(event["evidence"]) for event in events if event["event"] == "block"]
     costs = [event["clock_ns"] for event in events if event["event"] == "ready"]
-    notices = [event["text"] for event in events if event["event"] == "notice"]
     done = info.model_copy(
         update={
             "status": status,
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "times": tables.times,
-            "notices": list(dict.fromkeys([*notices, *_group_notices(info, tables)])),
+            "notices": [*notices(events), *_group_notices(info, tables)],
             "grade": asdict(grade(evidence)),
             "peaks": peaks_of(events),
             "clock": {"reading_ns": sorted(costs)[len(costs) // 2]} if costs else {},
         }
     )
     return done, tables
+
+
+def notices(events: list[Event]) -> list[str]:
+    """Return what was told during the Run, each once; the other Runs that were active together."""
+    told = [event for event in events if event["event"] == "notice"]
+    pids = [pid for event in told for pid in event.get("pids", ())]
+    return list(dict.fromkeys(disturbed(pids) if "pids" in event else event["text"] for event in told))
 
 
 def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:
@@ -55,14 +64,16 @@ def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:
 
 
 def _group_notices(info: RunInfo, tables: Tables) -> list[str]:
-    """Name the Groups whose Cells cannot be compared, because their baseline was not measured."""
+    """Name the Groups whose Cells cannot be compared, once for each reason."""
     status = {row.cell_id: row.status for row in tables.cells if row.arm != "control"}
-    found = []
-    for group in info.groups:
-        where = f"{group.model} / {group.workload} / {group.hardware}"
-        if not group.baseline:
-            found.append(f"{where}: its baseline is excluded, so there are no speed-ups")
-        elif (ended := status.get(group.baseline)) in ("failed", "skipped"):
-            how = "failed" if ended == "failed" else "was skipped"
-            found.append(f"{where}: its baseline {how}, so there are no speed-ups")
-    return found
+    measured = {row.group_id for row in tables.cells if row.status == "measured"}
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for group in (group for group in info.groups if group.group_id in measured):
+        ended = status.get(group.baseline) if group.baseline else "excluded"
+        how = {"failed": "failed", "skipped": "was skipped", "excluded": "is excluded"}.get(ended or "")
+        if how is not None:
+            found.setdefault(how, []).append((group.model, group.workload, group.hardware))
+    return [
+        f"{say_count(len(groups), 'Group')} without speed-ups: the baseline {how} — {folded(groups)}"
+        for how, groups in found.items()
+    ]

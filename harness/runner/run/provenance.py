@@ -1,28 +1,36 @@
-"""What a Run says of itself besides its measurements: commit, machine, libraries, Groups, Cells."""
+"""What a Run says of itself besides its measurements: code, machine, libraries, Groups, Cells."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import secrets
 import subprocess
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.artifacts.code import HARNESS, code_digest
 from harness.devices.doctor import examine
 from harness.devices.fingerprint import Machine
 from harness.environment import speed_variables
 from harness.packages import package_version, versions_of
 from harness.runner.identity import packages_of
 from harness.runner.plan import Plan, PlannedCell
-from harness.store.info import Commit, GroupInfo, RunInfo
+from harness.store.info import Commit, GroupInfo, Repository, RunInfo
 from harness.suite.matrix import Group
 
+GIT_S = 20
+"""Seconds that git may take to answer."""
+NOT_MEASURING = ("commands", "report")
 
-def describe_run(plan: Plan, machine: Machine, commit: Commit | None, command: str) -> RunInfo:
-    """Return what is known of a Run that begins now: suite, machine, libraries, settings, Groups."""
-    spec = plan.suite.spec
+
+def describe_run(plan: Plan, machine: Machine, command: str) -> RunInfo:
+    """Return what is known of a Run that begins now: suite, code, machine, libraries, settings, Groups."""
+    spec, repositories = plan.suite.spec, find_repositories(plan)
+    suites = next((found for found in repositories if "suite" in found.holds), None)
     return RunInfo(
         harness_version=package_version("accel-harness"),
         run_id=secrets.token_hex(3),
@@ -31,7 +39,9 @@ def describe_run(plan: Plan, machine: Machine, commit: Commit | None, command: s
         suite_text=plan.suite.document.text,
         suite_sha256=plan.suite.sha256,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=commit,
+        commit=suites and Commit(hash=suites.hash, dirty=suites.dirty, subject=suites.subject),
+        repositories=repositories,
+        harness_digest=harness_digest(),
         machine=machine.to_dict(),
         doctor=[finding.to_dict() for finding in examine()],
         versions=versions(plan),
@@ -96,21 +106,73 @@ def describe_cell(planned: PlannedCell, group: Group) -> dict[str, Any]:
     }
 
 
-def current_commit(folder: Path) -> Commit | None:
-    """Return the commit checked out in `folder`, and whether tracked files were changed; None outside git."""
-    head = _git(folder, "log", "-1", "--format=%H%x00%s")
-    if not head:
+@functools.cache
+def harness_files() -> tuple[Path, ...]:
+    """Return the harness's code that a Run's numbers can depend on: all but reports and commands."""
+    own = (file for file in HARNESS.rglob("*.py") if file.relative_to(HARNESS).parts[0] not in NOT_MEASURING)
+    return tuple(sorted(own))
+
+
+def harness_digest() -> str:
+    """Hash that code without docstrings and comments."""
+    return code_digest(HARNESS, harness_files())
+
+
+def find_repositories(plan: Plan) -> list[Repository]:
+    """Return the git repositories of the suite file, the models' own code and the harness, each once.
+
+    What is in no repository, or ignored there, is left out; so is all that git cannot tell.
+    """
+    models = {id(cell.model): cell.model for cell in (planned.cell for planned in plan.cells.values())}
+    depends = [plan.suite.folder / name for m in models.values() for name in getattr(m.config, "depends", ())]
+    parts = {
+        "suite": [plan.suite.document.path],
+        "model": [*depends, *(file for model in models.values() for file in model.identity.files)],
+        "harness": harness_files(),
+    }
+    return repositories_of(parts)
+
+
+def repositories_of(parts: Mapping[str, Iterable[Path]]) -> list[Repository]:
+    """Return the repositories that hold these files (or folders), named by what they are a part of."""
+    held: dict[str, dict[str, list[str]]] = {}
+    top_of = functools.cache(lambda folder: _git(folder, "rev-parse", "--show-toplevel"))
+    for part, files in parts.items():
+        for file in dict.fromkeys(path.resolve() for path in files):
+            if top := top_of(file.parent):
+                held.setdefault(top, {}).setdefault(part, []).append(str(file))
+    return [found for top, files in held.items() if (found := _repository(Path(top), files)) is not None]
+
+
+def _repository(top: Path, parts: Mapping[str, list[str]]) -> Repository | None:
+    """Return the commit of a repository; None if it has none, or ignores all files of `parts`."""
+    listing = ("--literal-pathspecs", "ls-files", "--exclude-standard")
+    new = {part: _git(top, *listing, "--others", "--", *files) for part, files in parts.items()}
+    holds = [part for part, files in parts.items() if new[part] or _git(top, *listing, "--", *files)]
+    head = _git(top, "log", "-1", "--format=%H%x00%s")
+    if not holds or not head:
         return None
     commit, _, subject = head.partition("\0")
-    dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
-    return Commit(hash=commit, dirty=dirty, subject=subject)
+    changed = _git(top, "status", "--porcelain", "--untracked-files=no")
+    dirty = changed != "" or any(found != "" for found in new.values())  # None: it cannot be said to be clean
+    return Repository(hash=commit, dirty=dirty, subject=subject, holds=holds)
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what git prints; None if it fails, is missing, or refuses the folder."""
+    own = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")  # set inside hooks
+    environment = {name: value for name, value in os.environ.items() if name not in own}
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20, check=False
+            ["git", "--no-optional-locks", *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=GIT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -10,9 +10,22 @@ from harness.errors import StoreError
 from harness.packages import package_version
 from harness.runner.identity import cell_digests
 from harness.runner.plan import Plan
-from harness.store.info import RunInfo
+from harness.store.info import Repository, RunInfo
 from harness.store.journal import Event
 from harness.store.schema import SCHEMA_VERSION
+
+KINDS = {
+    "status": "the state (skipped or not)",
+    "code_digest": "the model's code",
+    "weights_digest": "the weights",
+    "data_digest": "the dataset",
+    "technique_digest": "the code or settings of the steps",
+    "libraries_digest": "the libraries",
+    "settings_digest": "the settings or the runtime's code",
+    "environment_digest": "environment variables that change speed",
+    "machine_digest": "the machine",
+}
+"""What the columns of a Record that identify it (store/identity.py) stand for, in words."""
 
 
 def began(folder: Path, events: list[Event]) -> RunInfo | None:
@@ -39,6 +52,25 @@ def refuse_other_cells(plan: Plan, folder: Path, events: list[Event]) -> None:
         )
 
 
+def refuse_other_commits(info: RunInfo, folder: Path, now: list[Repository], harness: str) -> None:
+    """Raise StoreError where another commit is checked out, or the harness's code has changed.
+
+    `harness` is the digest of the code that runs now. Where git knew nothing, or knows nothing now, the
+    digests decide alone.
+    """
+    changed = []
+    for part in ("suite", "model", "harness"):
+        old, new = (
+            " and ".join(sorted(found.hash[:10] for found in repositories if part in found.holds))
+            for repositories in (info.repositories or [], now)
+        )
+        if old and new and old != new:
+            changed.append(f"the commit of the {part} {old} → {new}")
+    if info.harness_digest != harness and not any("of the harness" in text for text in changed):
+        changed.append("the harness's code")
+    _refuse(folder, changed)
+
+
 def refuse_other_identity(plan: Plan, folder: Path, events: list[Event]) -> None:
     """Raise StoreError where a Cell's code, data, settings, environment or machine has changed.
 
@@ -48,13 +80,8 @@ def refuse_other_identity(plan: Plan, folder: Path, events: list[Event]) -> None
         if event["event"] == "cell":
             planned, then = plan.cells[event["cell_id"]], event["row"]
             now = {"status": "skipped" if planned.skip else "pending", **cell_digests(planned, plan)}
-            if odd := [
-                name.removesuffix("_digest") for name in now if then.get(name, now[name]) != now[name]
-            ]:
-                raise StoreError(
-                    f"{folder} cannot be resumed: {', '.join(odd)} of {planned.cell.name} has changed; "
-                    "start a new Run without --resume"
-                )
+            odd = [KINDS[name] for name in now if then.get(name, now[name]) != now[name]]
+            _refuse(folder, [f"{kind} of {planned.cell.name}" for kind in odd])
 
 
 def refuse_other_libraries(info: RunInfo, folder: Path, versions: dict[str, str]) -> None:
@@ -66,7 +93,12 @@ def refuse_other_libraries(info: RunInfo, folder: Path, versions: dict[str, str]
         for name in sorted(then.keys() & now.keys())
         if then[name] != now[name]
     ]
+    _refuse(folder, changed)
+
+
+def _refuse(folder: Path, changed: list[str]) -> None:
     if changed:
         raise StoreError(
-            f"{folder} cannot be resumed: {', '.join(changed)}; start a new Run without --resume"
+            f"{folder} cannot be resumed, because this has changed: {', '.join(changed)}; "
+            "undo the change, or start a new Run without --resume"
         )

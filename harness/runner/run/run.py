@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import time
@@ -23,12 +24,19 @@ from harness.runner.identity import artifact_digest, cell_digests
 from harness.runner.place import Place
 from harness.runner.plan import Plan, make_plan
 from harness.runner.progress import Observer
-from harness.runner.run.concurrent_runs import announced, report_others
+from harness.runner.run.concurrent_runs import Others, announced
 from harness.runner.run.peaks import doubted_budgets, find_peaks
-from harness.runner.run.provenance import current_commit, describe_cell, describe_run, versions
+from harness.runner.run.provenance import (
+    describe_cell,
+    describe_run,
+    find_repositories,
+    harness_digest,
+    versions,
+)
 from harness.runner.run.resume import (
     began,
     refuse_other_cells,
+    refuse_other_commits,
     refuse_other_identity,
     refuse_other_libraries,
 )
@@ -82,23 +90,33 @@ class Outcome:
 
 
 class LocalRun:
-    """One Run. `folder` holds it while it is being measured; a complete Run gets its final name."""
+    """One Run. `folder` holds it while it is being measured; a complete Run gets its final name.
+
+    After `time_s` seconds no Trial is started; `given_up` says what was given up to fit into them.
+    """
 
     def __init__(
-        self, plan: Plan, machine: Machine, results: Path, cache: Cache, observer: Observer, command: str
+        self,
+        plan: Plan,
+        machine: Machine,
+        results: Path,
+        cache: Cache,
+        observer: Observer,
+        command: str,
+        time_s: float = math.inf,
+        given_up: str = "",
     ) -> None:
         self.plan, self.machine, self.cache, self.observer = plan, machine, cache, observer
         self.suite = plan.suite
         self.place = results / self.suite.spec.suite / machine.slug
-        self.command = command
+        self.command, self.time_s, self.given_up = command, time_s, given_up
         self.events: list[Event] = []
 
     def start(self) -> RunInfo:
         """Begin a new Run."""
-        commit = current_commit(Path.cwd())
-        info = describe_run(self.plan, self.machine, commit, self.command)
+        info = describe_run(self.plan, self.machine, self.command)
         started = datetime.fromisoformat(info.started_at)
-        name = f"{started:%Y%m%dT%H%M%SZ}-{commit.hash[:8] if commit else 'nogit'}-{info.run_id}"
+        name = f"{started:%Y%m%dT%H%M%SZ}-{info.commit.hash[:8] if info.commit else 'nogit'}-{info.run_id}"
         self.folder = self.place / f"{name}{PARTIAL}"
         return info
 
@@ -111,10 +129,11 @@ class LocalRun:
             if info is not None and info.suite_sha256 == self.suite.sha256:
                 refuse_other_cells(self.plan, folder, events)
                 refuse_other_libraries(info, folder, versions(self.plan))
+                refuse_other_commits(info, folder, find_repositories(self.plan), harness_digest())
                 refuse_other_identity(self.plan, folder, events)
                 self.folder, self.events = folder, events
                 return info
-        changed = ": the suite has changed since" if found else ""
+        changed = ": the suite has changed since, or --time gave some of it up" if found else ""
         raise StoreError(f"no unfinished Run of {self.suite.spec.suite!r} to resume in {self.place}{changed}")
 
     def run(self, info: RunInfo, finish: Callable[[Path, RunInfo, list[Event]], Outcome]) -> Outcome:
@@ -136,12 +155,18 @@ class LocalRun:
         return finish(self.folder, info, self.events)
 
     def _measure_all(self, info: RunInfo, journal: Journal) -> None:
-        from harness.runner.run.experiment import Experiment, Groups  # needs pandas, which a dry run does not
+        # These need pandas, which a dry run does not.
+        from harness.runner.experiment.stopping_rule import stopping_rule
+        from harness.runner.run.experiment import Experiment, Groups
+        from harness.runner.run.time_budget import TIME_USED, Until
 
-        record = journal.append
+        record, deadline = journal.append, time.monotonic() + self.time_s
         self._record_plan(info, record)
         record("session", start_ns=time.perf_counter_ns())
-        report_others(record, self.observer)
+        if self.given_up:
+            record("notice", text=self.given_up)
+        others = Others(record, self.observer)
+        others.report()
         if notice := withheld_notice(os.environ):
             record("notice", text=notice)
         known, started = list(self.events), time.monotonic()
@@ -152,10 +177,13 @@ class LocalRun:
         self._record_peaks(record)
 
         def after_trial() -> None:
-            report_others(record, self.observer)
+            others.report()
             journal.sync()
 
-        Groups(experiment, info.run_id, after_trial).measure_all(known)
+        rule = Until(stopping_rule(self.plan.suite.spec.measure), deadline)
+        Groups(experiment, info.run_id, after_trial, rule).measure_all(known)
+        if any(event.get("reason") == TIME_USED for event in self.events):
+            record("notice", text=f"{TIME_USED}: Cells have fewer Trials than planned, or none")
         if doubted := doubted_budgets(self.events, info):
             self._record_peaks(record, doubted)
 

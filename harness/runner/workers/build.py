@@ -20,13 +20,13 @@ import numpy as np
 
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import Cache
-from harness.errors import BuildError, describe
+from harness.errors import BuildError
 from harness.formats.registry import count_statistics
 from harness.formats.target import Target
 from harness.formats.tensors import TensorSpec, check_arrays
 from harness.measure.memory import PhaseMeter
 from harness.packages import module_of
-from harness.runner.workers.channel import Message, WorkerSide
+from harness.runner.workers.channel import Message, WorkerSide, located
 from harness.runner.workers.evaluation_data import write_evaluation_data
 from harness.techniques.registry import CONVERSIONS, TRANSFORMS, StepConfig, Transform
 from harness.zoo.registry import Data
@@ -87,7 +87,7 @@ def main() -> None:
             channel.emit("built", key=artifact.key)
         except (Exception, SystemExit) as error:  # what a step or a user's code raises ends this job only
             traceback.print_exc()
-            channel.emit("failed", key=message["key"], reason=describe(error))
+            channel.emit("failed", key=message["key"], reason=located(error))
         gc.collect()
 
 

@@ -11,8 +11,10 @@ import json
 import os
 import signal
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from harness.errors import describe
@@ -21,6 +23,7 @@ EVENTS_FD, SPAWNED_NS, SEARCH = "HARNESS_EVENTS_FD", "HARNESS_SPAWNED_NS", "HARN
 PARENT = "HARNESS_PARENT"
 Message = dict[str, Any]
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+HARNESS, STANDARD_LIBRARY = Path(__file__).parents[2], sysconfig.get_path("stdlib")
 
 
 class WorkerSide:
@@ -65,7 +68,35 @@ def serve(work: Callable[[WorkerSide, Message], None], prefix: str = "") -> None
         work(channel, first)
     except Exception as error:  # a library may raise anything; the manager records it and continues
         traceback.print_exc(file=sys.stderr)
-        channel.emit("error", reason=prefix + describe(error))
+        channel.emit("error", reason=prefix + located(error))
+
+
+def located(error: BaseException) -> str:
+    """Describe an error in one line, after the line of a user's code that led to it: ``net.py:12: …``.
+
+    The file is relative to the suite's folder, elsewhere to where Python found it. Where no user's code was
+    involved, nothing stands in front.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(cause.__traceback__)]
+        if isinstance(cause, SyntaxError):
+            frames.append((cause.filename or "", cause.lineno))
+        if own := [(file, line) for file, line in frames if _is_users(file)]:
+            file, line = own[-1]
+            folders = [*os.environ.get(SEARCH, "").split(os.pathsep), *sorted(sys.path, key=len)[::-1]]
+            near = (folder for folder in folders if folder and Path(file).is_relative_to(folder))
+            name = os.path.relpath(file, next(near, Path(file).parent))
+            return f"{name}:{line}: {describe(error)}"
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return describe(error)
+
+
+def _is_users(file: str) -> bool:
+    """Whether a file belongs neither to the harness nor to anything installed."""
+    path = Path(file)
+    installed = {"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(STANDARD_LIBRARY)
+    return path.is_absolute() and path.is_file() and not (installed or path.is_relative_to(HARNESS))
 
 
 def _end_with_parent(parent: int) -> None:

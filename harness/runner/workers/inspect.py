@@ -16,11 +16,11 @@ from typing import Any
 
 from harness.artifacts.cache import digest
 from harness.artifacts.code import code_of
-from harness.errors import DataError, WorkerError, describe
+from harness.errors import DataError, WorkerError
 from harness.files import replace_file
 from harness.packages import versions_of
 from harness.runner.addresses import SOURCE_PACKAGES
-from harness.runner.workers.channel import WorkerSide
+from harness.runner.workers.channel import WorkerSide, located
 from harness.runner.workers.launch import Code, Worker
 from harness.suite.validation import Model
 from harness.zoo.source import SOURCES
@@ -98,7 +98,7 @@ def main() -> None:
             channel.emit("refused", reason=str(error))
         except (Exception, SystemExit) as error:  # a library may fail in any way
             traceback.print_exc()
-            channel.emit("failed", reason=describe(error))
+            channel.emit("failed", reason=located(error))
 
 
 if __name__ == "__main__":

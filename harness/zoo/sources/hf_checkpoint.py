@@ -94,7 +94,7 @@ def _identity(config: HfSource, folder: Path) -> ModelIdentity:
     revision = config.revision if files else _commit(config)
     data = dataset_identity(config.dataset or RANDOM, folder)
     code = depends_identity(config.depends, folder)
-    return ModelIdentity(code, [files, revision], data.digest, data.libraries)
+    return ModelIdentity(code, [files, revision], data.digest, data.libraries, data.files)
 
 
 def _commit(config: HfSource) -> str:

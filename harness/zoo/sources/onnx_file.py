@@ -54,7 +54,7 @@ def _identity(config: OnnxSource, folder: Path) -> ModelIdentity:
     given = [changed_fields(spec) for spec in config.inputs or ()]
     code = [given, depends_identity(config.depends, folder)]
     data = dataset_identity(config.dataset, folder)
-    return ModelIdentity(code, [file_digest(path), *beside], data.digest, data.libraries)
+    return ModelIdentity(code, [file_digest(path), *beside], data.digest, data.libraries, data.files)
 
 
 def _build(config: OnnxSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:

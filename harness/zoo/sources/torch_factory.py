@@ -61,7 +61,8 @@ def _identity(config: TorchSource, folder: Path) -> ModelIdentity:
             raise DataError(f"{config.weights}: no such file beside the suite")
         weights = file_digest(path)
     content = [code.digest, depends_identity(config.depends, folder)]
-    return ModelIdentity(content, weights, data.digest, code.libraries | data.libraries)
+    libraries, files = code.libraries | data.libraries, code.files + data.files
+    return ModelIdentity(content, weights, data.digest, libraries, files)
 
 
 def _build(config: TorchSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:

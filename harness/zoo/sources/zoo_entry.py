@@ -35,7 +35,8 @@ def _identity(config: ZooSource, folder: Path) -> ModelIdentity:
         if not path.is_file():
             raise DataError(f"the checkpoint {path.name} is missing: harness train {config.zoo}")
         weights = file_digest(path)
-    return ModelIdentity(code.digest, weights, data.digest, code.libraries | data.libraries)
+    libraries, files = code.libraries | data.libraries, code.files + data.files
+    return ModelIdentity(code.digest, weights, data.digest, libraries, files)
 
 
 def _build(config: ZooSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:

@@ -1,0 +1,98 @@
+"""`harness run --time`: what a Run gives up to fit into a time, in which order, and where it ends."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from suite_texts import content, read
+from test_runner_plan import PLACE
+
+from harness.artifacts.cache import Cache
+from harness.runner.experiment.measurements import Measurements
+from harness.runner.experiment.stopping_rule import Allotment, Decision, Stop
+from harness.runner.plan import Plan, make_plan
+from harness.runner.run.time_budget import DROPPED, TIME_USED, Until, fit
+
+MODELS = {"mlp": {"zoo": "mnist-mlp"}, "cnn": {"zoo": "mnist-cnn"}}
+
+
+def planned(folder: Path, **measure: Any) -> tuple[Plan, Cache, float]:
+    """A Plan of two models, two workloads and three techniques, and its estimate."""
+    techniques = {
+        "eager": [{"runtime": "torch-eager"}],
+        "ort": [{"runtime": "onnxruntime"}],
+        "int8": [{"quantize": {"method": "dynamic"}}, {"runtime": "onnxruntime"}],
+    }
+    suite = read(folder, content(models=MODELS, techniques=techniques, measure=measure))
+    plan, cache = make_plan(suite, PLACE), Cache(folder / "cache")
+    return plan, cache, sum(plan.estimate_s(cache))
+
+
+def dropped(plan: Plan) -> list[str]:
+    return [planned.cell.name for planned in plan.cells.values() if planned.skip == DROPPED]
+
+
+def test_what_fits_gives_nothing_up(tmp_path: Path) -> None:
+    plan, cache, whole = planned(tmp_path)
+    suite, jobs = plan.suite, dict(plan.jobs)
+    assert fit(plan, cache, whole) == ""
+    assert (plan.suite, plan.jobs, dropped(plan)) == (suite, jobs, [])
+
+
+def test_first_each_cell_gets_less_time_just_so_much_that_it_fits(tmp_path: Path) -> None:
+    plan, cache, whole = planned(tmp_path, max_time="20s")
+    assert fit(plan, cache, 0.7 * whole).startswith("to fit into ")
+    measure = plan.suite.spec.measure
+    assert (measure.trials, dropped(plan)) == ("auto", [])
+    assert 3.0 < measure.max_time < 20.0
+    assert sum(plan.estimate_s(cache)) == pytest.approx(0.7 * whole)
+
+
+def test_then_only_three_trials_and_then_the_last_cells_go_and_a_baseline_with_its_group_only(
+    tmp_path: Path,
+) -> None:
+    plan, cache, _ = planned(tmp_path, max_time="20s")
+    shortest, _, _ = planned(tmp_path, max_time="3s", trials=3)
+    least = sum(shortest.estimate_s(cache))
+    said = fit(plan, cache, least)
+    assert said.endswith("the Run gives up: max_time 20 s → 3.0 s, trials auto → 3")
+    assert sum(plan.estimate_s(cache)) == pytest.approx(least)
+
+    plan, *_ = planned(tmp_path, max_time="20s")
+    assert fit(plan, cache, 0.75 * least).endswith(f"trials auto → 3, {len(dropped(plan))} Cells")
+    assert sum(plan.estimate_s(cache)) <= 0.75 * least
+    last = "cnn / {} / bulk / cpu"
+    assert dropped(plan)[-3:] == [last.format(name) for name in ("eager", "ort", "int8")]
+    assert dropped(plan) == [planned.cell.name for planned in plan.cells.values()][-len(dropped(plan)) :]
+    left = {planned.cell.group_id for planned in plan.cells.values() if planned.skip is None}
+    for group in (group for group in plan.groups if group.group_id in left):
+        runnable = [planned.cell for planned in plan.runnable(group)]
+        assert runnable[0] == group.baseline
+        assert len(runnable) > 1
+    kept = {job.key for p in plan.cells.values() if p.skip is None for job in p.jobs}
+    assert set(plan.jobs) == kept | set(plan.data_keys.values())
+
+
+def test_where_nothing_fits_one_comparison_stays_and_a_suite_of_less_keeps_its_own(tmp_path: Path) -> None:
+    plan, cache, _ = planned(tmp_path, max_time="1s", trials=2)
+    assert fit(plan, cache, 1.0) == "to fit into 1.0 s (--time), the Run gives up: 10 Cells"
+    left = [planned.cell.name for planned in plan.cells.values() if planned.skip is None]
+    assert left == ["mlp / eager / online / cpu", "mlp / ort / online / cpu"]
+    assert (plan.suite.spec.measure.max_time, plan.suite.spec.measure.trials) == (1.0, 2)
+
+
+def test_no_trial_begins_after_the_deadline(tmp_path: Path) -> None:
+    key = ("a", "subject")
+
+    class Always:
+        def decide(self, *_: Any) -> Decision:
+            return Decision({key: Allotment(3, 1.0)}, (Stop(("b", "subject"), "done"),), 7)
+
+    history = Measurements("s")
+    now = time.monotonic()
+    assert Until(Always(), now + 1000).decide(history, [key], None) == Always().decide()
+    late = Until(Always(), now).decide(history, [key], None)
+    assert late == Decision({}, (Stop(("b", "subject"), "done"), Stop(key, TIME_USED)), 0)
