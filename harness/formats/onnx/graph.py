@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FORMAT = "onnx"
 MODEL = "model.onnx"
+BATCH = "batch"
+"""Name of the free first dimension of every input in an Artifact. No other dimension of an input is free."""
 _FLOAT_TYPES = {1, 10, 11, 16}  # float, float16, double, bfloat16
 _LOCATION = re.compile(rb"\x0a\x08location\x12([\x80-\xff]?)([\x00-\x7f])", re.DOTALL)
 """The key ``location`` of a tensor's external data (onnx.proto, TensorProto.external_data) and the length of

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from harness.artifacts.artifact import TRAFFIC, Artifact
 from harness.formats.onnx import graph as onnx_graph
-from harness.formats.onnx.rewriting import fold_transposes
+from harness.formats.onnx.rewriting import fix_inputs, fold_transposes
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
@@ -119,20 +119,17 @@ def _export(
         program.save(str(out / onnx_graph.MODEL))
     made = onnx_graph.load_checked(out / onnx_graph.MODEL)
     _tidy(made)
+    fix_inputs(made, context.inputs)
     fold_transposes(made)
     onnx.save(made, str(out / onnx_graph.MODEL))
     return {"operators": dict(onnx_graph.operators(made)), "opset": config.opset}
 
 
 def _tidy(model: onnx.ModelProto) -> None:
-    """Remove stack traces and paths of the exporting machine; call the free batch ``batch``."""
-    values = [*model.graph.input, *model.graph.output, *model.graph.value_info]
-    del model.graph.metadata_props[:]
-    for part in [*model.graph.node, *values]:
+    """Remove stack traces and paths of the exporting machine."""
+    graph = model.graph
+    for part in [graph, *graph.node, *graph.input, *graph.output, *graph.value_info]:
         del part.metadata_props[:]
-    free = {d.dim_param for v in model.graph.input for d in v.type.tensor_type.shape.dim[:1] if d.dim_param}
-    for dim in (d for v in values for d in v.type.tensor_type.shape.dim if d.dim_param in free):
-        dim.dim_param = "batch"
 
 
 def exported_copy(module: torch.nn.Module, source: Artifact, folder: Path, context: BuildContext) -> Artifact:
