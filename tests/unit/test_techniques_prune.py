@@ -246,7 +246,7 @@ def test_without_fine_tuning_no_data_is_asked_for(sources):
 
 def test_torchs_own_attention_layer_whose_widths_no_longer_fit_is_told(tmp_path):
     source = tiny.source("attention", tmp_path / "source")
-    with pytest.raises(BuildError, match="does not fit this model: .*was expecting embedding dimension"):
+    with pytest.raises(BuildError, match=r"does not fit this model: .*was expecting embedding dimension"):
         prune("channel", {"attention": source}, "attention", tmp_path, pruning_ratio=0.5, round_to=4, **PLAIN)
 
 

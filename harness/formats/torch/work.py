@@ -123,7 +123,8 @@ def multiplied_weights(
     for name, parameter in module.named_parameters():
         if parameter.dim() > 1:
             owners.setdefault(parameter.untyped_storage().data_ptr(), name)
-    known, found = formulas(), set()
+    known = formulas()
+    found: set[str | None] = set()
 
     def look(operator: Any, args: tuple[Any, ...], _kwargs: dict[str, Any], _result: Any) -> None:
         if operator in known or operator.__name__ in HIDDEN:
