@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.artifacts.artifact import MANIFEST, Artifact, content_digest, payload_bytes, read_artifact
+from harness.artifacts.artifact import (
+    MANIFEST,
+    Artifact,
+    content_digest,
+    payload_bytes,
+    read_artifact,
+    zstd_bytes,
+)
 from harness.errors import BuildError
 from harness.files import make_folder, sweep
 
@@ -75,7 +82,8 @@ class Cache:
     ) -> Artifact:
         """Move a finished build to its place. If another process was first, its Artifact is kept."""
         size, content = payload_bytes(staged), content_digest(staged)
-        artifact = Artifact(key, format, staged, size, tuple(steps), statistics, content)
+        compressed = zstd_bytes(staged) if format != "data" else None
+        artifact = Artifact(key, format, staged, size, tuple(steps), statistics, content, compressed)
         artifact.write_manifest()
         place = self.folder / key
         with contextlib.suppress(OSError):  # taken: another process built the same key

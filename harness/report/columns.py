@@ -99,6 +99,14 @@ COLUMNS = (
     Column("cold", "Cold start", "s", "from process start to the first output", cold_start),
     Column("rss", "Peak RSS", "bytes", "highest resident memory of all phases", peak_memory),
     Column("size", "Size", "bytes", "size of the Artifact’s files", lambda row: row.artifact_bytes),
+    Column(
+        "compressed",
+        "Compressed",
+        "bytes",
+        "size of the Artifact’s files, each compressed with zstd at level 3",
+        lambda row: row.artifact_zstd_bytes,
+        more=True,
+    ),
     Column("build", "Build", "s", "time of all build steps", lambda row: row.build_s),
     Column(
         "flops", "Work", "FLOP", "FLOPs per sample, counted from the graph", lambda row: row.flops_per_sample

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from harness.artifacts.artifact import MANIFEST, Artifact, payload_bytes, read_artifact
@@ -38,6 +39,36 @@ def test_what_was_put_comes_back(cache):
     assert artifact.build_s == 3.5
     assert artifact.build_peak_rss_bytes == 30
     assert artifact.folder == cache.folder / "k1"
+
+
+def test_the_compressed_size_is_that_of_each_file_and_follows_what_can_be_compressed(cache, monkeypatch):
+    """Random bytes cannot be compressed; of float32 weights with 80 % zeros at least 7.1 of 32 bits are left:
+    32 bits of each that is not zero, and the entropy of which these are, 0.72 bits."""
+    rng = np.random.default_rng(0)
+    chance = rng.bytes(200_000)
+    random, zeros = put(cache, "r", chance), put(cache, "z", bytes(200_000))
+    assert 200_000 <= random.zstd_bytes <= 200_100
+    assert zeros.zstd_bytes < 100
+    weights = np.frombuffer(rng.bytes(400_000), "<u4") * (rng.random(100_000) < 0.2)
+    assert 0.22 < put(cache, "w", weights.tobytes()).zstd_bytes / 400_000 < 0.45
+    with cache.staging() as staged:  # twice the same: no file knows another
+        for name in ("a", "b"):
+            (staged / name).write_bytes(chance)
+        assert cache.put("two", "onnx", staged, [], {}).zstd_bytes == 2 * random.zstd_bytes
+    monkeypatch.setattr("harness.artifacts.artifact.ZSTD_FRAME_BYTES", 50_000)
+    assert 4 * 50_000 <= put(cache, "frames", chance).zstd_bytes <= 200_400
+    assert cache.get("r").zstd_bytes == random.zstd_bytes
+
+
+def test_data_is_not_compressed_and_a_manifest_of_an_older_version_says_nothing_of_it(cache):
+    with cache.staging() as staged:
+        (staged / "input_0.npy").write_bytes(bytes(100))
+        assert cache.put("d", "data", staged, [], {}).zstd_bytes is None
+    manifest = put(cache, "old").folder / MANIFEST
+    content = json.loads(manifest.read_text())
+    del content["zstd_bytes"]
+    manifest.write_text(json.dumps(content))
+    assert cache.get("old").zstd_bytes is None
 
 
 def test_an_artifact_without_steps_cost_nothing(cache):

@@ -68,7 +68,11 @@ class Context:
 
 
 def main() -> None:
-    """Build one job after the other until the manager closes the pipe."""
+    """Build one job after the other until the manager closes the pipe.
+
+    What stores Artifacts is imported first, so that no step's peak memory depends on those before it.
+    """
+    importlib.import_module("pyarrow")
     channel = WorkerSide()
     model: Model | None = None
     for message in channel:

@@ -1,7 +1,8 @@
 """Unstructured magnitude pruning: the smallest weights become zero, shapes do not change.
 
 A dense kernel multiplies zeros like other values, so a dense runtime gets no faster; only the compressed size
-falls (Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NeurIPS 2015).
+falls (Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NeurIPS 2015). The
+Record has it as `artifact_zstd_bytes`.
 """
 
 from __future__ import annotations
