@@ -48,6 +48,7 @@ class Cache:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or default_root()
         self.folder = self.root / "artifacts"
+        self.inductor = self.root / "inductor"
 
     def get(self, key: str) -> Artifact | None:
         """Return the Artifact of this key, or None. A damaged one counts as missing and is removed."""
@@ -102,7 +103,9 @@ class Cache:
         return sorted(found, key=lambda artifact: -artifact.payload_bytes)
 
     def clear(self) -> int:
-        """Remove every Artifact; return the bytes freed."""
-        freed = payload_bytes(self.folder)  # with what killed builds left behind
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove every Artifact and TorchInductor's cache; return the bytes freed."""
+        folders = (self.folder, self.inductor)
+        freed = sum(map(payload_bytes, folders))  # with what killed builds left behind
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
         return freed

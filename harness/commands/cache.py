@@ -38,6 +38,6 @@ def show_cache(context: typer.Context, as_json: AsJson = False) -> ExitCode:
 
 @app.command("clear")
 def clear_cache() -> ExitCode:
-    """Remove all Artifacts from the cache."""
+    """Remove all Artifacts, and TorchInductor's cache."""
     sys.stdout.write(f"freed {quantity(Cache().clear(), 'bytes')}\n")
     return ExitCode.OK

@@ -163,10 +163,12 @@ def test_clearing_removes_all_and_tells_the_bytes(cache):
     (cache.folder / ".building-dead").mkdir()
     (cache.folder / ".building-dead" / "half").write_bytes(b"123")  # its worker was killed
     (cache.root / "inductor").mkdir()
-    assert cache.clear() == 8
+    (cache.root / "inductor" / "probe.so").write_bytes(b"12")
+    (cache.root / "mine").write_text("no cache of ours")
+    assert cache.clear() == 10
     assert cache.entries() == []
     assert cache.clear() == 0
-    assert (cache.root / "inductor").is_dir()
+    assert [path.name for path in cache.root.iterdir()] == ["mine"]
     assert put(cache, "a").payload_bytes == 7
 
 

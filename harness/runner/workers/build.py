@@ -21,7 +21,7 @@ import numpy as np
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import Cache
 from harness.errors import BuildError, describe
-from harness.formats.registry import count_statistics
+from harness.formats.registry import FORMATS, count_statistics
 from harness.formats.target import Target
 from harness.formats.tensors import TensorSpec, check_arrays
 from harness.measure.memory import PhaseMeter
@@ -145,12 +145,14 @@ def _take_step(
 ) -> dict[str, Any]:
     """Take one step and return its record: its time, its peak memory, its own details.
 
-    Its libraries are imported before the time starts. Otherwise the first step that needs a library would pay
-    for the import, and build times would depend on the order of the suite.
+    Its libraries are imported, and its format's compiler is prepared, before the time starts. Otherwise the
+    first step that needs them would pay for that, and build times would depend on the order of the suite.
     """
     for package in step.packages:
         with contextlib.suppress(ImportError):  # the step reports a missing one
             importlib.import_module(module_of(package))
+    with contextlib.suppress(Exception):  # the step itself tells what does not work
+        FORMATS.get(step.yields).prepare()
     _seed_everything(context.seed)
     meter = PhaseMeter()
     meter.begin("build")
