@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,8 @@ class Cache:
         if artifact is None or payload_bytes(folder) != artifact.payload_bytes:
             shutil.rmtree(folder, ignore_errors=True)
             return None
+        with contextlib.suppress(OSError):  # a cache that only others may write
+            os.utime(folder / MANIFEST)  # when it was used last, for `collect`
         return artifact
 
     @contextlib.contextmanager
@@ -101,6 +105,21 @@ class Cache:
             with contextlib.suppress(BuildError):
                 found.append(read_artifact(manifest.parent))
         return sorted(found, key=lambda artifact: -artifact.payload_bytes)
+
+    def collect(self, older_than_s: float = math.inf, max_bytes: float = math.inf) -> list[Artifact]:
+        """Remove Artifacts that were not used for `older_than_s`; return them, the longest unused first.
+
+        After these, the next ones are removed until the others take no more than `max_bytes`.
+        """
+        entries = self.entries()
+        used = {entry.key: entry.file(MANIFEST).stat().st_mtime for entry in entries}
+        now, left, removed = time.time(), sum(entry.payload_bytes for entry in entries), []
+        for entry in sorted(entries, key=lambda entry: used[entry.key]):
+            if now - used[entry.key] > older_than_s or left > max_bytes:
+                shutil.rmtree(entry.folder, ignore_errors=True)
+                left -= entry.payload_bytes
+                removed.append(entry)
+        return removed
 
     def clear(self) -> int:
         """Remove every Artifact and TorchInductor's cache; return the bytes freed."""
