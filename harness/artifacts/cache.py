@@ -32,6 +32,19 @@ def default_root() -> Path:
     return Path(os.environ.get("HARNESS_CACHE") or ".cache/harness").resolve()
 
 
+def user_root() -> Path:
+    """Return the folder of what all working folders of a user share, such as the machine's peaks.
+
+    It is `$HARNESS_CACHE`, or `accel-harness` in `$XDG_CACHE_HOME` or `~/.cache`.
+    """
+    if os.environ.get("HARNESS_CACHE"):
+        return default_root()
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "accel-harness"
+    except RuntimeError:  # a user without a home
+        return default_root()
+
+
 def digest(content: Any) -> str:
     """Return a stable 20-digit hash of JSON-able content."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
@@ -48,7 +61,7 @@ class Cache:
     """Artifacts by key. An entry is written in another folder and renamed, so that it is always complete."""
 
     def __init__(self, root: Path | None = None) -> None:
-        self.root = root or default_root()
+        self.root, self.user_root = root or default_root(), root or user_root()
         self.folder = self.root / "artifacts"
         self.inductor = self.root / "inductor"
 

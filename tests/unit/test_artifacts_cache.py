@@ -227,6 +227,19 @@ def test_the_root_is_taken_from_the_environment(monkeypatch, tmp_path):
         assert default_root() == tmp_path / ".cache" / "harness"
 
 
+def test_what_working_folders_share_is_in_the_users_cache(monkeypatch, tmp_path):
+    home, xdg, mine = (tmp_path / name for name in ("home", "xdg", "mine"))
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("HARNESS_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert Cache().user_root == home / ".cache" / "accel-harness"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(xdg))
+    assert Cache().user_root == xdg / "accel-harness"
+    assert Cache(mine).user_root == mine
+    monkeypatch.setenv("HARNESS_CACHE", str(mine))
+    assert Cache().user_root == mine
+
+
 def test_digests_follow_content_and_not_the_order_of_keys():
     assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
     distinct = [

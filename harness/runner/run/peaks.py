@@ -159,7 +159,7 @@ def doubted_budgets(events: list[Event], info: RunInfo) -> set[int]:
 def _find(target: Target, plan: Plan, cache: Cache, observer: Observer, logs: Path, *, anew: bool) -> Peaks:
     """Return the peaks of one thread budget: those in the cache, or measured ones, which are put there."""
     measure = plan.suite.spec.measure
-    path = cache.root / FOLDER / f"{_address(target, plan)}.json"
+    path = cache.user_root / FOLDER / f"{_address(target, plan)}.json"
     known = _read(path)
     tries = int(known.get("tries", 0))
     if known and not anew and (not known["disturbed"] or tries >= MAX_TRIES):
