@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _NUMBER = r"([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
 
 
@@ -19,6 +20,14 @@ def parse_seconds(value: Any) -> Any:
             raise ValueError(f"{value!r} is not a duration; write for example 500ms, 20s or 2m")
         return float(match[1]) * _SECONDS[match[2]]
     return value
+
+
+def parse_bytes(text: str) -> float:
+    """Parse ``10GB`` into bytes. Raises ValueError."""
+    match = re.fullmatch(rf"{_NUMBER}\s*({'|'.join(_BYTES)})", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size; write for example 500MB or 10GB")
+    return float(match[1]) * _BYTES[match[2]]
 
 
 def parse_share(value: Any) -> Any:

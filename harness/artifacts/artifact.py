@@ -12,6 +12,9 @@ from typing import Any
 from harness.errors import BuildError
 
 MANIFEST = "artifact.json"
+ZSTD_LEVEL, ZSTD_FRAME_BYTES = 3, 16_000_000
+"""How files are compressed to see how far they can be: at the zstd program's default level, in frames of this
+size, so that large files need little memory. A frame is longer than the window of this level (2 MB)."""
 TRAFFIC = ("weight_bytes", "activation_bytes_per_sample", "float32_flops_share")
 """Statistics that a conversion keeps: it changes no weights or types, and its format cannot be counted."""
 
@@ -23,7 +26,8 @@ class Artifact:
     `steps` are the build steps from the model as given to this Artifact, each with its name, seconds, peak
     memory and report. `statistics` are counted from the graph: parameters, nonzero_parameters,
     flops_per_sample, weight_bytes, activation_bytes_per_sample, float32_flops_share. `content_digest` is the
-    SHA-256 of its files: Artifacts of different addresses can have the same content.
+    SHA-256 of its files: Artifacts of different addresses can have the same content. `zstd_bytes` is the size
+    of its files when compressed; None for a dataset, and for what an older version of the harness built.
     """
 
     key: str
@@ -33,6 +37,7 @@ class Artifact:
     steps: tuple[dict[str, Any], ...] = ()
     statistics: dict[str, float] = field(default_factory=dict)
     content_digest: str = ""
+    zstd_bytes: int | None = None
 
     @property
     def build_s(self) -> float:
@@ -79,6 +84,18 @@ def read_artifact(folder: Path) -> Artifact:
 def payload_bytes(folder: Path) -> int:
     """Return the bytes of all files in an Artifact's folder except its manifest."""
     return sum(path.stat().st_size for path in _payload(folder))
+
+
+def zstd_bytes(folder: Path) -> int:
+    """Return the bytes of all files in an Artifact's folder except its manifest, each compressed by zstd."""
+    import pyarrow as pa
+
+    codec, total = pa.Codec("zstd", compression_level=ZSTD_LEVEL), 0
+    for path in _payload(folder):
+        with path.open("rb") as file:
+            while part := file.read(ZSTD_FRAME_BYTES):
+                total += codec.compress(part).size
+    return total
 
 
 def content_digest(folder: Path) -> str:

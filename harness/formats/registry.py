@@ -19,12 +19,15 @@ class Format:
 
     `count(folder, inputs)` returns the statistics that can be counted in its files (artifacts/artifact.py).
     `holds_code`: the files define the whole computation; false where they refer to the model's own code.
+    `prepare()` does what only the first build of this format in a process would do: load a compiler, find out
+    what the processor can do. It does not count as build time.
     """
 
     name: str
     summary: str
     count: Callable[[Path, tuple[TensorSpec, ...]], dict[str, float]] | None = None
     holds_code: bool = True
+    prepare: Callable[[], None] = lambda: None
 
 
 FORMATS: Registry[Format] = Registry("format", "harness.formats", "harness.techniques")

@@ -137,6 +137,14 @@ COLUMNS = (
         "rss", "Peak RSS", "bytes", "highest resident memory of all phases, libraries included", peak_memory
     ),
     Column("size", "Size", "bytes", "size of the Artifact’s files", lambda row: row.artifact_bytes),
+    Column(
+        "compressed",
+        "Compressed",
+        "bytes",
+        "size of the Artifact’s files, each compressed with zstd at level 3",
+        lambda row: row.artifact_zstd_bytes,
+        more=True,
+    ),
     Column("build", "Build", "s", "time of all build steps", lambda row: row.build_s),
     Column(
         "flops", "Work", "FLOP", "FLOPs per sample, counted from the graph", lambda row: row.flops_per_sample

@@ -162,6 +162,7 @@ def _artifact(row: Comparison) -> Properties:
     return [
         ("format", row.artifact_format or ""),
         ("parameters", weights),
+        ("size with zstd, level 3", say.quantity(row.artifact_zstd_bytes, "bytes", "")),
         ("build peak memory", say.quantity(row.build_peak_rss_bytes, "bytes", "")),
         ("cache key", (row.artifact_key or "")[:16]),
         ("Cell", row.cell_id),

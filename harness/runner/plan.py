@@ -176,6 +176,9 @@ class Plan:
         fixed = self.inspections.get(cell.model.name, {}).get("fixed_batch")
         if fixed not in (None, target.batch):
             return f"the model's batch is fixed to {fixed}; the workload's is {target.batch}"
+        about = (pipeline.runtime_config, cell.workload.scenario, target.threads, pipeline.replicas)
+        if reason := pipeline.runtime.unfit(*about):
+            return reason
         deployment = pipeline.deployment
         if deployment and cell.workload.scenario not in deployment.scenarios:
             wanted = " or ".join(deployment.scenarios)

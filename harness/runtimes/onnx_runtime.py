@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
+
+from pydantic import Field
 
 from harness.artifacts.artifact import Artifact
 from harness.errors import HarnessError
@@ -17,9 +19,17 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class OnnxRuntime(RuntimeConfig):
-    """`graph_optimization` is ONNX Runtime's level; `all` includes memory layouts for this machine."""
+    """`graph_optimization` is ONNX Runtime's level; `all` includes memory layouts for this machine.
+
+    The batch is fixed at load to the workload's, as compiled runtimes have it: all are compared alike.
+    """
+
+    version: ClassVar[int] = 2  # version 1 kept the batch free
 
     graph_optimization: Literal["disabled", "basic", "extended", "all"] = "all"
+    free_dimensions: bool = Field(
+        default=False, description="keep the batch free, for a Session that is to take batches of any size"
+    )
 
 
 def _leaves_pairs(config: OnnxRuntime) -> str | None:
@@ -57,7 +67,11 @@ class OrtSession(Session):
     leaves_pairs=_leaves_pairs,
 )
 def open_session(config: OnnxRuntime, artifact: Artifact, target: Target) -> Session:
-    """Open the graph with the thread budget. Raises HarnessError when the provider is not in this build."""
+    """Open the graph with the thread budget, for the target's batch.
+
+    Raises HarnessError when the provider is not in this build, or when another dimension than the batch is
+    free, which a step may not leave behind (formats/onnx/graph.py, BATCH).
+    """
     import onnxruntime as ort
 
     provider = _PROVIDERS[target.device]
@@ -75,9 +89,17 @@ def open_session(config: OnnxRuntime, artifact: Artifact, target: Target) -> Ses
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = levels[config.graph_optimization]
     options.log_severity_level = 3
+    if not config.free_dimensions:
+        options.add_free_dimension_override_by_name(onnx_graph.BATCH, target.batch)
     inner = ort.InferenceSession(
         str(artifact.file(onnx_graph.MODEL)), sess_options=options, providers=[provider]
     )
     if inner.get_providers()[0] != provider:
         raise HarnessError(f"onnxruntime fell back from {provider} to {inner.get_providers()[0]}")
+    free = [v.name for v in inner.get_inputs() if not all(isinstance(size, int) for size in v.shape)]
+    if free and not config.free_dimensions:
+        raise HarnessError(
+            f"the graph's input {free[0]!r} has a free dimension that is not called {onnx_graph.BATCH!r}; "
+            "name the batch so and fix the others, or set free_dimensions: true"
+        )
     return OrtSession(inner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -13,6 +13,8 @@ from harness.errors import HarnessError
 from harness.formats import openvino as openvino_files
 from harness.formats.target import Target
 from harness.formats.tensors import Array
+from harness.measure.blocks import Block, no_garbage_collection
+from harness.measure.clock import Clock, elapsed_ns
 from harness.runtimes.registry import Call, Outputs, RuntimeConfig, Session, runtime
 
 
@@ -26,6 +28,12 @@ class OpenVino(RuntimeConfig):
         default=0,
         ge=0,
         description="activations that share an int8 scale with compressed weights; 0: they stay float",
+    )
+    streams: int = Field(
+        default=1,
+        ge=1,
+        description="requests that are computed at the same time, each with an equal share of the threads; "
+        "more than 1 only in the scenario offline",
     )
 
 
@@ -44,15 +52,79 @@ class OpenVinoSession(Session):
         if len(inputs) != len(self.compiled.inputs):
             raise ValueError(f"the model takes {len(self.compiled.inputs)} inputs, not {len(inputs)}")
         arrays = [np.require(array, requirements=("C", "W")) for array in inputs]
-        tensors = list(enumerate(openvino.Tensor(array, shared_memory=True) for array in arrays))
+        tensors = dict(enumerate(openvino.Tensor(array, shared_memory=True) for array in arrays))
+        self.bound(tensors)
         place, infer = self.request.set_input_tensor, self.request.infer
 
         def call() -> Outputs:
-            for i, tensor in tensors:
+            for i, tensor in tensors.items():
                 place(i, tensor)
             return cast(Outputs, infer().to_tuple())
 
         return call
+
+    def bound(self, tensors: dict[int, Any]) -> None:
+        """Take note of inputs that were bound; a Session that makes one call at a time need not."""
+
+
+class StreamsSession(OpenVinoSession):
+    """A compiled model with several streams, and an inference request for each (openvino.AsyncInferQueue).
+
+    `serve` keeps all streams busy. A single call uses one of them.
+    """
+
+    def __init__(self, compiled: Any, target: Target, streams: int) -> None:
+        import openvino
+
+        super().__init__(compiled, target)
+        self.queue = openvino.AsyncInferQueue(compiled, streams)
+        self.lanes = streams
+        self._pool: list[dict[int, Any]] = []
+        self._next = -1
+
+    def bound(self, tensors: dict[int, Any]) -> None:
+        """Keep what is bound before the first Block: these batches are served in turn."""
+        if self._next < 0:
+            self._pool.append(tensors)
+
+    def serve(self, count: int, clock: Clock, wake: Callable[[], None] = lambda: None) -> Block:
+        """Time `count` requests; each goes to a stream that is free, after its last outputs were copied.
+
+        The time of a call is OpenVINO's own, from the start of the request to its end.
+        """
+        queue, pool, size = self.queue, self._pool, len(self._pool)
+        first = max(self._next, 0)
+        self._next = (first + count + 1) % size
+        calls_ns = np.zeros(count, np.int64)
+        running: dict[int, int] = {}
+
+        def take(request: int) -> Outputs:
+            done = queue[request]
+            calls_ns[running[request]] = max(round(done.latency * 1e6), 1)  # given in ms
+            return tuple(np.array(tensor.data) for tensor in done.output_tensors)
+
+        with no_garbage_collection():
+            wake()
+            start = clock.now_ns()
+            for number in range(count):
+                request = queue.get_idle_request_id()
+                if request in running:
+                    take(request)
+                running[request] = number
+                queue.start_async(pool[(first + number) % size])
+            queue.wait_all()
+            outputs = {running[request]: take(request) for request in running}
+            duration = elapsed_ns(start, clock.now_ns())
+        return Block(calls_ns, duration, outputs[count - 1], (first + count - 1) % size)
+
+
+def _unfit(config: OpenVino, scenario: str, threads: int, replicas: int) -> str | None:
+    """Return why several streams cannot work: they need several requests at once, and a thread each."""
+    if config.streams > 1 and (scenario != "offline" or replicas > 1):
+        return "streams of OpenVINO work only in the scenario offline, and not in replicas"
+    if config.streams > threads:
+        return f"{config.streams} streams need as many threads; the budget is {threads}"
+    return None
 
 
 @runtime(
@@ -64,23 +136,24 @@ class OpenVinoSession(Session):
     packages=("openvino",),
     extra="openvino",
     devices=("cpu",),
+    unfit=_unfit,
     compute_dtype=lambda config: (
         {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}[config.precision]
         + (" or int8" if config.dynamic_quantization_group else "")  # OpenVINO does not report for which
     ),
 )
 def open_session(config: OpenVino, artifact: Artifact, target: Target) -> Session:
-    """Load the compiled model with the thread budget, one stream.
+    """Load the compiled model with the thread budget, which its streams share.
 
-    Raises HarnessError when the processor cannot compute in the requested precision, for which OpenVINO
-    silently uses another.
+    Raises HarnessError when OpenVINO silently uses another precision than the requested one, because the
+    processor lacks it, or another number of streams.
     """
     import openvino
 
     blob = openvino.tensor_from_file(str(artifact.file(openvino_files.BLOB)))
     settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY" if config.streams == 1 else "THROUGHPUT",
+        "NUM_STREAMS": config.streams,
         "INFERENCE_NUM_THREADS": target.threads,
         "ENABLE_HYPER_THREADING": True,  # the thread budget counts logical cores
         "ENABLE_CPU_PINNING": False,  # the worker is pinned already
@@ -96,4 +169,8 @@ def open_session(config: OpenVino, artifact: Artifact, target: Target) -> Sessio
     given = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if given != config.precision:
         raise HarnessError(f"OpenVINO computes in {given} on this processor, not in {config.precision}")
+    if (streams := compiled.get_property("NUM_STREAMS")) != config.streams:
+        raise HarnessError(f"OpenVINO makes {streams} streams here, not {config.streams}")
+    if config.streams > 1:
+        return StreamsSession(compiled, target, config.streams)
     return OpenVinoSession(compiled, target)

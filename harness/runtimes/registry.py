@@ -62,7 +62,8 @@ class Runtime:
     `packages` are the distributions whose versions are recorded. `compute_dtype(config)` names the compute
     dtype of the Artifact's float32 operators; ``float32 or int8`` means that products with compressed weights
     may use int8, which the runtime does not report. `leaves_pairs(config)` says why quantize and dequantize
-    pairs are not fused into integer kernels; None where they are.
+    pairs are not fused into integer kernels; None where they are. `unfit(config, scenario, threads,
+    replicas)` says why a Cell cannot run with these settings; None where it can.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Runtime:
     devices: tuple[str, ...] = ("cpu",)
     compute_dtype: Callable[[Any], str] = lambda _config: "float32"
     leaves_pairs: Callable[[Any], str | None] = lambda _config: None
+    unfit: Callable[[Any, str, int, int], str | None] = lambda *_: None
 
     def missing(self) -> str | None:
         """Return why the runtime cannot be used here, or None; imports nothing."""

@@ -71,6 +71,9 @@ class Record:
     artifact_key: str | None = column("cache key of the Artifact")
     artifact_format: str | None = column("the Artifact's format: onnx, torch-module, aoti …")
     artifact_bytes: int | None = column("size of the Artifact's files", "bytes")
+    artifact_zstd_bytes: int | None = column(
+        "size of the Artifact's files, each compressed with zstd at level 3", "bytes"
+    )
     build_s: float | None = column("time of all build steps, without process start", "s")
     build_peak_rss_bytes: int | None = column("highest resident memory of any build step", "bytes")
     build_details: Json | None = column("what each build step reports")

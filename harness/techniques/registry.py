@@ -180,13 +180,16 @@ def transform(
 
 
 def conversion(
-    name: str, config: type[C], *, takes: str, yields: str, summary: str, **options: Any
-) -> Callable[[Build[C]], Build[C]]:
-    """Register the decorated function as a conversion between two formats."""
+    name: str, *, takes: str, yields: str, summary: str, **options: Any
+) -> Callable[[Build[StepConfig]], Build[StepConfig]]:
+    """Register the decorated function as a conversion between two formats.
 
-    def register(build: Build[C]) -> Build[C]:
+    It has no settings, because the planner inserts it: a suite could not set them.
+    """
+
+    def register(build: Build[StepConfig]) -> Build[StepConfig]:
         CONVERSIONS.add(
-            name, Transform(name, None, None, config, build, (takes,), yields, summary, **options)
+            name, Transform(name, None, None, StepConfig, build, (takes,), yields, summary, **options)
         )
         return build
 

@@ -99,7 +99,14 @@ def check_records(run: Run) -> None:
         "import_s",
     ):
         assert (measured[column] > 0).all(), column
-    for column in ("peak_rss_steady_bytes", "rss_empty_bytes", "pss_bytes", "artifact_bytes", "parameters"):
+    for column in (
+        "peak_rss_steady_bytes",
+        "rss_empty_bytes",
+        "pss_bytes",
+        "artifact_bytes",
+        "artifact_zstd_bytes",
+        "parameters",
+    ):
         assert (measured[column] > 0).all(), column
     both = measured.dropna(subset=["latency_p50_s", "latency_p99_s"])
     assert (both["latency_min_s"] <= both["latency_p50_s"]).all()

@@ -216,3 +216,53 @@ class Summed(nn.Module):
 
 def summed() -> nn.Module:
     return Summed()
+
+
+class Kinds(nn.Module):
+    """Weights of many kinds: (5,) tokens of 12 → 3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(12, 8)
+        self.position = nn.Parameter(torch.randn(1, 5, 8))
+        self.norm = nn.LayerNorm((5, 8))
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.body = nn.LSTM(8, 6, batch_first=True)
+        self.up = nn.ConvTranspose1d(6, 4, 3)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.tokens(tokens) + self.position)
+        x = self.body(self.attention(x, x, x)[0])[0]
+        return self.head(self.up(x.transpose(1, 2)).mean(2))
+
+
+def kinds() -> nn.Module:
+    return Kinds()
+
+
+class Attention(nn.Module):
+    """One encoder layer, which torch computes by one fused operator, and a head: (5, 8) → 3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.layer(x).mean(1))
+
+
+def attention() -> nn.Module:
+    return Attention()
+
+
+def upward() -> nn.Module:
+    """(4, 5, 5) → a transposed convolution to 16 channels → 2."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(4, 16, 3, stride=2),
+        nn.ReLU(),
+        nn.Conv2d(16, 2, 3),
+        nn.Flatten(),
+        nn.Linear(162, 3),
+    )

@@ -268,6 +268,7 @@ def _record(group: Group, technique: Technique, cell_id: str, arm: str) -> dict[
         "artifact_key": hashlib.sha256(cell_id.encode()).hexdigest(),
         "artifact_format": "onnx" if technique.runtime == "onnxruntime" else "torch-module",
         "artifact_bytes": int(group.size * technique.size),
+        "artifact_zstd_bytes": int(group.size * technique.size * 0.9),
         "build_s": technique.build_s,
         "build_peak_rss_bytes": int(610e6),
         "build_details": json.dumps([{"step": "convert", "seconds": technique.build_s, "details": {}}]),

@@ -56,7 +56,7 @@ class Story:
         steps = [{"step": "a", "build_s": 1.5}, {"step": "b", "build_s": 0.5}]
         self.add(
             "artifact", cell_id=cell_id,
-            key="k", format="onnx", bytes=123, build_s=2.0, build_peak_rss_bytes=9,
+            key="k", format="onnx", bytes=123, zstd_bytes=45, build_s=2.0, build_peak_rss_bytes=9,
             steps=steps, statistics=statistics,
         )  # fmt: skip
 
@@ -193,6 +193,7 @@ def test_all_figures_against_brute_force(story: Story) -> None:
     assert record.achieved_flop_per_s == pytest.approx(1e6 * throughput)
     assert (record.parameters, record.nonzero_parameters) == (100, 60)
     assert (record.artifact_key, record.artifact_format, record.artifact_bytes) == ("k", "onnx", 123)
+    assert record.artifact_zstd_bytes == 45
     assert (record.build_s, record.build_peak_rss_bytes) == (2.0, 9)
     assert [step["step"] for step in json.loads(record.build_details)] == ["a", "b"]
     assert record.warmup_calls == 14

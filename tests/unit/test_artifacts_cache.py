@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from harness.artifacts.artifact import MANIFEST, Artifact, payload_bytes, read_artifact
@@ -38,6 +39,36 @@ def test_what_was_put_comes_back(cache):
     assert artifact.build_s == 3.5
     assert artifact.build_peak_rss_bytes == 30
     assert artifact.folder == cache.folder / "k1"
+
+
+def test_the_compressed_size_is_that_of_each_file_and_follows_what_can_be_compressed(cache, monkeypatch):
+    """Random bytes cannot be compressed; of float32 weights with 80 % zeros at least 7.1 of 32 bits are left:
+    32 bits of each that is not zero, and the entropy of which these are, 0.72 bits."""
+    rng = np.random.default_rng(0)
+    chance = rng.bytes(200_000)
+    random, zeros = put(cache, "r", chance), put(cache, "z", bytes(200_000))
+    assert 200_000 <= random.zstd_bytes <= 200_100
+    assert zeros.zstd_bytes < 100
+    weights = np.frombuffer(rng.bytes(400_000), "<u4") * (rng.random(100_000) < 0.2)
+    assert 0.22 < put(cache, "w", weights.tobytes()).zstd_bytes / 400_000 < 0.45
+    with cache.staging() as staged:  # twice the same: no file knows another
+        for name in ("a", "b"):
+            (staged / name).write_bytes(chance)
+        assert cache.put("two", "onnx", staged, [], {}).zstd_bytes == 2 * random.zstd_bytes
+    monkeypatch.setattr("harness.artifacts.artifact.ZSTD_FRAME_BYTES", 50_000)
+    assert 4 * 50_000 <= put(cache, "frames", chance).zstd_bytes <= 200_400
+    assert cache.get("r").zstd_bytes == random.zstd_bytes
+
+
+def test_data_is_not_compressed_and_a_manifest_of_an_older_version_says_nothing_of_it(cache):
+    with cache.staging() as staged:
+        (staged / "input_0.npy").write_bytes(bytes(100))
+        assert cache.put("d", "data", staged, [], {}).zstd_bytes is None
+    manifest = put(cache, "old").folder / MANIFEST
+    content = json.loads(manifest.read_text())
+    del content["zstd_bytes"]
+    manifest.write_text(json.dumps(content))
+    assert cache.get("old").zstd_bytes is None
 
 
 def test_an_artifact_without_steps_cost_nothing(cache):
@@ -132,10 +163,12 @@ def test_clearing_removes_all_and_tells_the_bytes(cache):
     (cache.folder / ".building-dead").mkdir()
     (cache.folder / ".building-dead" / "half").write_bytes(b"123")  # its worker was killed
     (cache.root / "inductor").mkdir()
-    assert cache.clear() == 8
+    (cache.root / "inductor" / "probe.so").write_bytes(b"12")
+    (cache.root / "mine").write_text("no cache of ours")
+    assert cache.clear() == 10
     assert cache.entries() == []
     assert cache.clear() == 0
-    assert (cache.root / "inductor").is_dir()
+    assert [path.name for path in cache.root.iterdir()] == ["mine"]
     assert put(cache, "a").payload_bytes == 7
 
 
@@ -192,6 +225,19 @@ def test_the_root_is_taken_from_the_environment(monkeypatch, tmp_path):
     ):
         unset()
         assert default_root() == tmp_path / ".cache" / "harness"
+
+
+def test_what_working_folders_share_is_in_the_users_cache(monkeypatch, tmp_path):
+    home, xdg, mine = (tmp_path / name for name in ("home", "xdg", "mine"))
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("HARNESS_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert Cache().user_root == home / ".cache" / "accel-harness"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(xdg))
+    assert Cache().user_root == xdg / "accel-harness"
+    assert Cache(mine).user_root == mine
+    monkeypatch.setenv("HARNESS_CACHE", str(mine))
+    assert Cache().user_root == mine
 
 
 def test_digests_follow_content_and_not_the_order_of_keys():

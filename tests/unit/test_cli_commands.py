@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -283,6 +284,57 @@ def test_the_cache_is_shown_largest_first_and_cleared(harness_cli, tmp_path):
     }
     assert harness_cli("cache", "clear")[:2] == (0, "freed 2.01 kB\n")
     assert json.loads(harness_cli("cache", "--json")[1])["artifacts"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "gone"),
+    [
+        (("--older-than", "30d"), "a"),
+        (("--older-than", "1.5d"), "ab"),
+        (("--max-size", "3kB"), "a"),
+        (("--max-size", "2999B"), "ab"),
+        (("--older-than", "30d", "--max-size", "2kB"), "ab"),
+        (("--older-than", "60d", "--max-size", "1GB"), ""),
+    ],
+)
+def test_what_was_unused_the_longest_is_collected(harness_cli, monkeypatch, options, gone):
+    monkeypatch.setattr("harness.commands.cache.others", list)
+    now = time.time()
+    for key, days in (("a", 40), ("b", 2), ("c", 0.1)):
+        put(key, {"a": 10, "b": 1000, "c": 2000}[key])
+        manifest = Cache().folder / key / "artifact.json"
+        os.utime(manifest, (now - days * 86_400,) * 2)
+    code, out, _ = harness_cli("cache", "gc", *options)
+    assert (code, "".join(line[0] for line in out.splitlines()[:-1])) == (0, gone)
+    size = {"": "0 B", "a": "10.0 B", "ab": "1.01 kB"}[gone]
+    assert out.splitlines()[-1] == f"removed {len(gone)} Artifact{'' if len(gone) == 1 else 's'}, {size}"
+    assert {path.name for path in Cache().folder.iterdir()} == set("abc") - set(gone)
+
+
+def test_using_an_artifact_keeps_it(harness_cli, monkeypatch):
+    monkeypatch.setattr("harness.commands.cache.others", list)
+    put("a", 10)
+    os.utime(Cache().folder / "a" / "artifact.json", (0, 0))
+    assert Cache().get("a") is not None
+    assert harness_cli("cache", "gc", "--older-than", "1d")[1] == "removed 0 Artifacts, 0 B\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "pids", "says"),
+    [
+        ((), [], "give --older-than (for example 30d), --max-size (for example 10GB) or both"),
+        (("--older-than", "soon"), [], "--older-than: 'soon' is not a duration"),
+        (("--max-size", "10"), [], "--max-size: '10' is not a size; write for example 500MB or 10GB"),
+        (("--max-size", "0B"), [7, 8], "a Run is active (process 7, 8)"),
+    ],
+)
+def test_nothing_is_collected_beside_a_run_or_without_a_limit(harness_cli, monkeypatch, options, pids, says):
+    monkeypatch.setattr("harness.commands.cache.others", lambda: pids)
+    put("a", 10)
+    code, _, err = harness_cli("cache", "gc", *options)
+    assert code == 2
+    assert says in err
+    assert Cache().get("a") is not None
 
 
 # ------------------------------------------------------------------ the other verbs

@@ -354,3 +354,24 @@ def test_a_batch_that_any_input_is_fixed_to_is_the_only_one():
 def test_inputs_without_one_batch_are_refused(shapes, says):
     with pytest.raises(DataError, match=says):
         onnx_graph.input_specs(of_inputs(*shapes))
+
+
+def test_a_users_graph_gets_a_batch_called_so_and_the_given_sizes_and_stays_free_of_other_names(tmp_path):
+    """Input x [?, time], mask [rows, ?]: both firsts are the batch; the output follows what it names."""
+    from harness.zoo.sources.onnx_file import OnnxSource, _build
+
+    nodes = [helper.make_node("Mul", ["x", "mask"], ["y"]), helper.make_node("ReduceSum", ["y"], ["z"])]
+    values = [value("x", [None, "time"]), value("mask", ["rows", None])]
+    outputs = [value("y", ["rows", "time"]), value("z", ["kept", "kept"])]
+    save(graph(nodes, values, outputs, []), tmp_path / "m.onnx")
+    (tmp_path / "out").mkdir()
+    specs = [{"name": "mask", "shape": (6,)}, {"name": "x", "shape": (6,)}]
+    found = _build(OnnxSource.model_validate({"onnx": "m.onnx", "inputs": specs}), tmp_path, tmp_path / "out")
+    assert [(spec.name, spec.shape) for spec in found] == [("x", (6,)), ("mask", (6,))]
+    made = onnx_graph.load_checked(tmp_path / "out" / onnx_graph.MODEL)
+    dims = {
+        v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in (*made.graph.input, *made.graph.output)
+    }
+    assert dims == {"x": ["batch", 6], "mask": ["batch", 6], "y": ["batch", 6], "z": ["kept", "kept"]}
+    assert onnx_graph.input_specs(made) == list(found)

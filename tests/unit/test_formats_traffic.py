@@ -150,3 +150,22 @@ def test_a_quantized_table_that_is_looked_up_in_is_no_weight(also_multiplied: bo
         nodes.append(helper.make_node("MatMul", ["rows", "w"], ["y"]))
     tables = {"q": np.ones((8, 4), np.int8), "s": np.float32(0.1)}
     assert count_traffic(graph(nodes, tables, kind=TensorProto.INT64))["weight_bytes"] == read
+
+
+@pytest.mark.parametrize(
+    ("name", "flops"),
+    [
+        # joint projection, scores and their products with values in 2 heads, output, two dense layers, head
+        ("attention", 2 * (5 * 8 * 24 + 2 * (2 * 5 * 5 * 4) + 5 * 8 * 8 + 2 * 5 * 8 * 16 + 8 * 3)),
+        # each of 25 pixels to 3 × 3 of 16 channels; 9 × 9 pixels from 3 × 3 of 16; the head
+        ("upward", 2 * (25 * 4 * 16 * 9 + 81 * 16 * 2 * 9 + 162 * 3)),
+    ],
+)
+@pytest.mark.parametrize("format", ["torch-module", "onnx"])
+def test_fused_attention_and_transposed_convolutions_count(
+    name: str, flops: int, format: str, tmp_path: Path
+) -> None:
+    artifact = tiny.source(name, tmp_path / "source")
+    if format == "onnx":
+        artifact, _ = tiny.build("export-onnx", artifact, tmp_path / "onnx", tiny.Context(tiny.INPUTS[name]))
+    assert count_statistics(format, artifact.folder, tiny.INPUTS[name])["flops_per_sample"] == flops

@@ -11,6 +11,7 @@ import pytest
 from clocks import FakeClock
 
 from harness.artifacts.artifact import Artifact
+from harness.formats.registry import FORMATS, Format
 from harness.runner.workers import build as module
 from harness.techniques.registry import StepConfig
 
@@ -27,20 +28,27 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     return clock
 
 
-def test_the_first_step_that_needs_a_library_does_not_pay_for_its_import(
-    clock: FakeClock, tmp_path: Path
+def test_the_first_step_that_needs_a_library_or_a_compiler_does_not_pay_for_loading_it(
+    clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def prepare() -> None:
+        clock.advance(10**10)
+        raise OSError("no compiler")
+
+    monkeypatch.setitem(FORMATS._items, "compiled", Format("compiled", "", prepare=prepare))
+
     def build(*_: object) -> dict[str, Any]:
         import heavy_library  # noqa: F401
 
         clock.advance(10**9)
         return {"kept": 3}
 
-    step: Any = SimpleNamespace(name="fake", packages=("heavy-library", "no-such-library"), build=build)
+    packages = ("heavy-library", "no-such-library")
+    step: Any = SimpleNamespace(name="fake", packages=packages, build=build, yields="compiled")
     context: Any = SimpleNamespace(seed=0, warnings=["few samples"])
     source = Artifact("s", "any", tmp_path)
     first, second = (module._take_step(step, StepConfig(), source, tmp_path, context) for _ in range(2))
-    assert clock.time_ns == 12 * 10**9
+    assert clock.time_ns == 32 * 10**9
     assert (first["build_s"], second["build_s"]) == (pytest.approx(1.0), pytest.approx(1.0))
     assert (first["step"], first["details"]) == ("fake", {"kept": 3})
     assert first["warnings"] == ["few samples"]

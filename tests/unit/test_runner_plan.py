@@ -155,6 +155,12 @@ def test_threads_that_replicas_cannot_share_are_refused_with_what_is_allowed(fol
     )
 
 
+def test_a_runtime_may_say_why_its_settings_do_not_fit_a_cell(folder: Path) -> None:
+    pytest.importorskip("openvino")
+    made = plan(folder, techniques={"t": [{"runtime": {"name": "openvino", "streams": 2}}]})
+    assert skip(made) == "streams of OpenVINO work only in the scenario offline, and not in replicas"
+
+
 def test_a_cell_whose_packages_are_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step = replace(TRANSFORMS.get("quantize/dynamic"), packages=("no-such-package",), extra="more")
     monkeypatch.setitem(TRANSFORMS._items, "quantize/dynamic", step)

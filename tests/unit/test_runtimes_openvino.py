@@ -15,6 +15,7 @@ from harness.errors import BuildError, HarnessError
 from harness.formats import openvino as openvino_files
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.target import Target
+from harness.measure.clock import PerfClock
 from harness.runtimes.registry import RUNTIMES
 
 openvino = pytest.importorskip("openvino")
@@ -226,3 +227,59 @@ def test_what_is_not_installed_is_named_with_its_extra(module, step, extra, monk
         assert RUNTIMES.get("openvino").missing() == (
             "openvino is not installed: pip install 'accel-harness[openvino]'"
         )
+
+
+# ------------------------------------------------------------------ streams
+
+
+def test_streams_share_the_thread_budget_and_serve_each_batch_in_turn_with_the_right_outputs(conv):
+    _, blob, specs = conv
+    session, reference = opened("openvino", blob, threads=2, streams=2), opened("openvino", blob)
+    hint, streams, threads = (
+        session.compiled.get_property(name)
+        for name in ("PERFORMANCE_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS")
+    )
+    assert (hint, streams, threads) == ("THROUGHPUT", 2, 2)
+    pool = [tiny.samples(specs, BATCH, seed) for seed in range(3)]
+    calls = [session.bind(batch) for batch in pool]
+    served = []
+    for count in (1, 2, 7, 8, 9):
+        block = session.serve(count, PerfClock())
+        assert block.calls == count
+        assert (block.calls_ns > 0).all()
+        assert block.duration_ns >= block.calls_ns.max()
+        np.testing.assert_array_equal(block.last[0], reference.run(pool[block.last_index])[0])
+        served.append(block.last_index)
+        session.run(tiny.samples(specs, BATCH, 9))  # another batch, as the evaluation has: not in the pool
+    assert served == [0, 0, 2, 2, 0]  # a Block starts one after the batch that follows the last
+    for call, batch in zip(calls, pool, strict=True):
+        np.testing.assert_array_equal(call()[0], reference.run(batch)[0])
+
+
+def test_streams_are_several_requests_at_once_in_the_scenario_offline(conv):
+    from harness.measure.scenarios.registry import SCENARIOS, Seat
+
+    session = opened("openvino", conv[1], threads=2, streams=2)
+    calls = [session.bind(tiny.samples(conv[2], BATCH))]
+    scenario = SCENARIOS.get("offline")
+    workload = scenario.workload(scenario="offline", batch=BATCH)
+    load = scenario.load(workload, Seat(session, calls, PerfClock(), block_s=1e-3, cap_s=1e-2))
+    assert load.lanes == 2
+    load.warm()
+    assert load.block().calls % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("streams", "about", "reason"),
+    [
+        (2, ("offline", 2, 1), None),
+        (1, ("single-stream", 1, 2), None),
+        (2, ("single-stream", 2, 1), "streams of OpenVINO work only in the scenario offline"),
+        (2, ("offline", 2, 2), "and not in replicas"),
+        (3, ("offline", 2, 1), "3 streams need as many threads; the budget is 2"),
+    ],
+)
+def test_streams_that_cannot_work_are_a_reason_to_skip_the_cell(streams, about, reason):
+    entry = RUNTIMES.get("openvino")
+    found = entry.unfit(entry.config(streams=streams), *about)
+    assert found == reason if reason is None else reason in found

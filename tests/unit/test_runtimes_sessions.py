@@ -36,12 +36,15 @@ def model(request, tmp_path_factory):
     return {"torch-eager": module, "onnxruntime": graph}, specs
 
 
-@pytest.mark.parametrize("name", ["torch-eager", "onnxruntime"])
-def test_a_bound_call_agrees_with_the_module_each_time_and_at_each_batch(model, name):
+@pytest.mark.parametrize(
+    ("name", "config"), [("torch-eager", {}), ("onnxruntime", {"free_dimensions": True}), ("onnxruntime", {})]
+)
+def test_a_bound_call_agrees_with_the_module_each_time_and_at_each_batch(model, name, config):
     artifacts, specs = model
-    session = opened(name, artifacts[name])
-    assert session.fixed_batch is None
+    fixed = name == "onnxruntime" and not config
     for batch in (1, 5):
+        session = opened(name, artifacts[name], batch, **config)
+        assert session.fixed_batch == (batch if fixed else None)
         inputs = tiny.samples(specs, batch)
         expected = tiny.eager(artifacts["torch-eager"], inputs)
         call = session.bind(inputs)
@@ -50,13 +53,13 @@ def test_a_bound_call_agrees_with_the_module_each_time_and_at_each_batch(model, 
             assert all(type(array) is np.ndarray for array in found)
             for one, other in zip(found, expected, strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    session.close()
+        session.close()
 
 
 @pytest.mark.parametrize("name", ["torch-eager", "onnxruntime"])
 def test_calls_that_were_bound_apart_do_not_mix(model, name):
     artifacts, specs = model
-    session = opened(name, artifacts[name])
+    session = opened(name, artifacts[name], 2)
     batches = [tiny.samples(specs, 2, seed) for seed in range(3)]
     calls = [session.bind(inputs) for inputs in batches]
     kept = [[array.copy() for array in call()] for call in calls]
@@ -68,7 +71,7 @@ def test_calls_that_were_bound_apart_do_not_mix(model, name):
 @pytest.mark.parametrize("name", ["torch-eager", "onnxruntime"])
 def test_a_call_that_comes_later_does_not_change_earlier_outputs(model, name):
     artifacts, specs = model
-    session = opened(name, artifacts[name])
+    session = opened(name, artifacts[name], 2)
     first = session.run(tiny.samples(specs, 2, 1))
     before = [array.copy() for array in first]
     session.run(tiny.samples(specs, 2, 2))
@@ -142,6 +145,25 @@ def test_onnx_runtime_is_given_the_thread_budget(graph, threads):
 def test_onnx_runtime_optimizes_as_it_is_told(graph, word, level):
     options = opened("onnxruntime", graph, graph_optimization=word).inner.get_session_options()
     assert options.graph_optimization_level == getattr(ort.GraphOptimizationLevel, level)
+
+
+def test_onnx_runtime_is_given_the_batch_so_that_no_dimension_of_an_input_is_free(model):
+    artifacts, specs = model
+    found = opened("onnxruntime", artifacts["onnxruntime"], batch=3).inner.get_inputs()
+    assert [tuple(value.shape) for value in found] == [(3, *spec.shape) for spec in specs]
+
+
+def test_a_free_dimension_of_another_name_is_told_unless_it_is_to_stay_free(tmp_path, graph):
+    import onnx
+
+    model = onnx_graph.load_checked(graph.file(onnx_graph.MODEL))
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "rows"
+    onnx.save(model, str(tmp_path / onnx_graph.MODEL))
+    artifact = type(graph)("rows", "onnx", tmp_path)
+    with pytest.raises(HarnessError, match=r"'x' has a free dimension that is not called 'batch'"):
+        opened("onnxruntime", artifact)
+    assert opened("onnxruntime", artifact, free_dimensions=True).fixed_batch is None
 
 
 def test_a_graph_of_one_batch_says_so(tmp_path, graph):

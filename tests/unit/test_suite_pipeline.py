@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 import math
 
 import pytest
 from suite_texts import content, problems, read, told
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, SuiteError
+from harness.runtimes.registry import RUNTIMES
 from harness.suite.pipeline import Pipeline
 from harness.techniques.registry import (
     CONVERSIONS,
@@ -347,3 +350,49 @@ def test_the_inserted_chain_is_the_shortest(tmp_path, registered, monkeypatch):
         assert chain[0].takes == ("a",)
         assert chain[-1].yields == "onnx"
         assert all(b.takes == (a.yields,) for a, b in itertools.pairwise(chain))
+
+
+# ------------------------------------------------------------------ settings
+
+NO_DEFAULT = {"sparsity": 0.5, "pruning_ratio": 0.5, "replicas": 2, "min_sqnr_db": 20.0, "samples": 64}
+NO_DEFAULT |= {"dtype": "bf16"}
+
+
+def every_setting():
+    """Yield the place in a suite, the class of the settings, and the field, of all steps and runtimes."""
+    named = [({name: None}, entry.config) for name, entry in RUNTIMES.items()]
+    named += [({entry.family: entry.variant}, entry.config) for entry in TRANSFORMS.values()]
+    named += [({entry.family: None}, entry.config) for entry in DEPLOYMENTS.values()]
+    for place, config in named:
+        for field in config.model_fields:
+            yield pytest.param(place, config, field, id=f"{config.__name__}.{field}")
+
+
+@pytest.mark.parametrize(("place", "config", "field"), list(every_setting()))
+def test_every_setting_of_a_step_and_a_runtime_can_be_written_in_a_suite(place, config, field, tmp_path):
+    ((name, variant),) = place.items()
+    fields = {n: NO_DEFAULT[n] for n, about in config.model_fields.items() if about.is_required()}
+    default = config.model_fields[field].get_default(call_default_factory=True)
+    unset = field in fields or default is None
+    value = NO_DEFAULT[field] if unset else json.loads(config(**fields).model_dump_json())[field]
+    fields[field] = value
+    if name in RUNTIMES:
+        choices = [[{"runtime": {"name": name, **fields}}]]
+    elif name in DEPLOYMENTS:
+        choices = [[ORT, {name: fields}]]
+    else:
+        selector = families()[name].selector
+        step = {name: {**({selector: variant} if selector else {}), **fields}}
+        choices = [[step, {"runtime": runtime}] for runtime in RUNTIMES.names()]
+    for steps in choices:
+        with contextlib.suppress(SuiteError):  # a runtime that does not take the step's format
+            made = pipeline(tmp_path, *steps)
+            used = [made.runtime_config, made.deployment_config, *(c.config for c in made.transforms)]
+            (found,) = (one for one in used if type(one) is config)
+            assert getattr(found, field) == getattr(config(**fields), field)
+            return
+    raise AssertionError("no runtime takes it")
+
+
+def test_conversions_have_no_settings_since_a_suite_does_not_name_them():
+    assert [name for name, entry in CONVERSIONS.items() if entry.config.model_fields] == []

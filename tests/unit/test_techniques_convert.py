@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tiny
@@ -113,8 +116,30 @@ def test_code_is_compiled_for_the_thread_budget_whatever_the_models_code_has_set
         torch.set_num_threads(before)
 
 
+def test_each_compilation_starts_with_an_empty_cache_of_its_own_and_leaves_the_shared_one(
+    monkeypatch, tmp_path
+):
+    """Build times must not depend on what was compiled before."""
+    from harness.formats.aoti.package import CACHE, compiling
+
+    (tmp_path / "probe.so").write_text("")
+    monkeypatch.setenv(CACHE, str(tmp_path))
+    used = []
+    for _ in range(2):
+        with compiling(Target(batch=1)):
+            own = Path(os.environ[CACHE])
+            assert own.parent == tmp_path
+            assert list(own.iterdir()) == []
+            (own / "kernel.so").write_text("")
+            used.append(own)
+    assert used[0] != used[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["probe.so"]
+    assert os.environ[CACHE] == str(tmp_path)
+
+
 def test_inductors_cache_avoids_a_path_with_a_space(tmp_path):
     from harness.runner.run.builds import _inductor_cache
 
     assert _inductor_cache(tmp_path / "my cache") == {}
     assert _inductor_cache(tmp_path / "cache") == {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    assert (tmp_path / "cache").is_dir()

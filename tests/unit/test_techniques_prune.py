@@ -60,6 +60,16 @@ def test_half_the_channels_go_and_the_outputs_keep_their_shape(sources, name, le
     assert shapes[0] == shapes[1]
 
 
+def test_half_the_channels_of_a_transposed_convolution_go(tmp_path):
+    """16 channels to 8: 2 × 4·8·9·25 FLOPs upward, 2 × 8·2·9·81 after it, and the head as before."""
+    source = tiny.source("upward", tmp_path / "source")
+    artifact, report = prune("channel", {"upward": source}, "upward", tmp_path, pruning_ratio=0.5, **PLAIN)
+    assert report["channels_left"] == {"0": 8, "2": 2, "4": 3}
+    assert weights(artifact)["0.weight"].shape == (4, 8, 3, 3)
+    counted = count_statistics("torch-module", artifact.folder, tiny.INPUTS["upward"])
+    assert counted["flops_per_sample"] == 14_400 + 23_328 + 972
+
+
 def test_the_channels_that_stay_are_those_with_the_largest_weights(tmp_path):
     """In a dense net without coupling, the group of a hidden unit is its row, its bias and its column."""
     source = tiny.source("dense", tmp_path / "source")
@@ -125,7 +135,8 @@ def test_exactly_the_smallest_weights_become_zero_and_stay_so(sources, sparsity,
     zero = np.concatenate([(after[name] == 0).ravel() for name in names])
     assert zero.sum() == int(sparsity * flat.size)
     assert flat[zero].max() <= flat[~zero].min()
-    assert report["zero_share"] == {n.split(".")[0]: round(float((after[n] == 0).mean()), 4) for n in names}
+    assert report["zero_share"] == {n: round(float((after[n] == 0).mean()), 4) for n in names}
+    assert report["sparsity"] == zero.mean()
     changed = {
         name
         for name in before
@@ -135,6 +146,34 @@ def test_exactly_the_smallest_weights_become_zero_and_stay_so(sources, sparsity,
         assert changed == set()
     else:  # with nearly all weights gone, no gradient may reach the others
         assert changed == set(before) or sparsity > 0.9
+
+
+KINDS = {
+    "attention.in_proj_weight": 3 * 8 * 8,
+    "attention.out_proj.weight": 8 * 8,
+    "body.weight_ih_l0": 4 * 6 * 8,
+    "body.weight_hh_l0": 4 * 6 * 6,
+    "up.weight": 6 * 4 * 3,
+    "head.weight": 4 * 3,
+}
+
+
+@pytest.mark.parametrize("tuning", [PLAIN, TUNED], ids=["plain", "tuned"])
+def test_weights_of_every_kind_of_layer_are_pruned_but_no_table_norm_position_or_bias(tmp_path, tuning):
+    given = tiny.source("kinds", tmp_path / "source")
+    data = tiny.training(tiny.INPUTS["kinds"], classes=3)
+    artifact, report = prune(
+        "unstructured", {"kinds": given}, "kinds", tmp_path, data, sparsity=0.5, **tuning
+    )
+    before, after = weights(given), weights(artifact)
+    zeros = {name: int((array == 0).sum()) for name, array in after.items() if name in KINDS}
+    assert sum(zeros.values()) == sum(KINDS.values()) // 2 == 338
+    assert report["sparsity"] == 0.5
+    assert report["zero_share"] == {n: round(zeros[n] / KINDS[n], 4) for n in KINDS}
+    assert all(0 < share < 1 for share in report["zero_share"].values())
+    if tuning is PLAIN:
+        for name in set(before) - set(KINDS):
+            np.testing.assert_array_equal(before[name], after[name])
 
 
 def test_of_weights_alike_no_more_than_the_share_becomes_zero(sources, tmp_path):
@@ -159,7 +198,7 @@ def test_what_has_no_weights_or_too_few_cannot_be_pruned(sources, tmp_path):
     with pytest.raises(BuildError, match=r"sparsity 0\.01 of 32 weights is less than one weight"):
         prune("unstructured", sources, "linear", tmp_path, sparsity=0.01, **PLAIN)
     bare = tiny.source("no_weights", tmp_path / "bare")
-    with pytest.raises(BuildError, match="found no dense or convolution layer"):
+    with pytest.raises(BuildError, match="found no weights of matrix products"):
         prune("unstructured", {"no_weights": bare}, "no_weights", tmp_path / "b", sparsity=0.5, **PLAIN)
 
 
@@ -203,6 +242,12 @@ def test_without_fine_tuning_no_data_is_asked_for(sources):
         step = TRANSFORMS.get(f"prune/{structure}")
         assert not step.needs_training_data(step.config(**{share: 0.5}, **PLAIN))
         assert step.needs_training_data(step.config(**{share: 0.5}))
+
+
+def test_torchs_own_attention_layer_whose_widths_no_longer_fit_is_told(tmp_path):
+    source = tiny.source("attention", tmp_path / "source")
+    with pytest.raises(BuildError, match=r"does not fit this model: .*was expecting embedding dimension"):
+        prune("channel", {"attention": source}, "attention", tmp_path, pruning_ratio=0.5, round_to=4, **PLAIN)
 
 
 def test_attention_whose_heads_no_longer_fit_is_told(tmp_path):

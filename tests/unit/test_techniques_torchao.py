@@ -176,6 +176,18 @@ def test_shares_are_of_flops_and_of_bytes(integers):
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
 
 
+def test_weights_of_attention_count_where_they_stay_in_float(tmp_path):
+    """The layer's dense layers in 8 bits; its joint projection and output projection stay in float."""
+    module = torch_module.load_module(tiny.source("attention", tmp_path).folder)
+    about = report(
+        module, tiny.INPUTS["attention"], lambda part: type(part) is torch.nn.Linear, integers=True
+    )
+    low, left = 2 * 8 * 16 + 8 * 3, 3 * 8 * 8 + 8 * 8
+    assert about["low_precision_weight_share"] == pytest.approx(low / (low + 4 * left))
+    assert about["low_precision_flops_share"] == pytest.approx(2 * (5 * 2 * 8 * 16 + 8 * 3) / 5968)
+    assert about["float_operators"] == {"MultiheadAttention": 1, "NonDynamicallyQuantizableLinear": 1}
+
+
 # ------------------------------------------------------------------ PT2E static
 
 

@@ -32,7 +32,7 @@ SPECS = (TensorSpec(name="x", shape=(DEPTH,)),)
 
 
 def write(folder, nodes, weights, out=OUT, shape=(DEPTH,)):
-    values = [("x", ["n", *shape]), ("y", ["n", out])]
+    values = [("x", ["batch", *shape]), ("y", ["batch", out])]
     given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in values)
     tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     graph = helper.make_graph(nodes, "g", [given], [made], tensors)

@@ -35,6 +35,9 @@ INPUTS = {
     "tied_head": (TensorSpec(name="tokens", shape=(5,), dtype="int64", high=12),),
     "recurrent": (TensorSpec(name="x", shape=(5, 6)),),
     "summed": (TensorSpec(name="x", shape=(4, 6)),),
+    "kinds": (TensorSpec(name="tokens", shape=(5,), dtype="int64", high=12),),
+    "attention": (TensorSpec(name="x", shape=(5, 8)),),
+    "upward": (TensorSpec(name="image", shape=(4, 5, 5)),),
     "two_inputs": (TensorSpec(name="query", shape=(4,)), TensorSpec(name="key", shape=(4,))),
 }
 

@@ -42,6 +42,7 @@ def add_artifact(record: Record, event: Event) -> None:
     record.artifact_digest = event.get("content_digest")
     record.artifact_format = event["format"]
     record.artifact_bytes = event["bytes"]
+    record.artifact_zstd_bytes = event.get("zstd_bytes")
     record.build_s = event["build_s"]
     record.build_peak_rss_bytes = event["build_peak_rss_bytes"] or None
     record.build_details = json.dumps(event["steps"], default=str)

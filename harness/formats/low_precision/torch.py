@@ -73,9 +73,9 @@ def report(
     flops, total = _flops(module, inputs)
     share = sum(flops.get(name, 0.0) for name in low) / total if total else None
     small = sum(layers[name].weight.numel() for name in low)  # a byte each
-    whole = small + sum(part.weight.nbytes for name, part in layers.items() if name not in low)
-    chosen = counted(type(layers[name]).__name__ for name in low)
     left = {name: part for name, part in layers.items() if name not in low}
+    whole = small + sum(weight.nbytes for part in left.values() for weight in _weights(part))
+    chosen = counted(type(layers[name]).__name__ for name in low)
     return {
         "integer_operators": chosen if integers else {},
         "weight_only_operators": {} if integers else chosen,
@@ -95,9 +95,13 @@ def refuse_float(module: torch.nn.Module, is_low: Callable[[torch.nn.Module], bo
 
 
 def _layers(module: torch.nn.Module) -> dict[str, Any]:
-    """Return the modules that have a weight with two dimensions or more, by name."""
-    weights = {name: getattr(part, "weight", None) for name, part in module.named_modules()}
-    return {name: module.get_submodule(name) for name, w in weights.items() if getattr(w, "ndim", 0) > 1}
+    """Return the modules that have weights of their own, by name."""
+    return {name: part for name, part in module.named_modules() if _weights(part)}
+
+
+def _weights(part: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Return the parameters with two dimensions or more that the module itself holds."""
+    return [parameter for parameter in part.parameters(recurse=False) if parameter.dim() > 1]
 
 
 def _flops(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> tuple[dict[str, float], float]:

@@ -29,6 +29,8 @@ FORMAT = "onnx"
 MODEL = "model.onnx"
 MAX_INLINE_BYTES = 1_500_000_000
 """Weights up to this size are saved in the file of the graph: protobuf writes at most 2 GiB into one."""
+BATCH = "batch"
+"""Name of the free first dimension of every input in an Artifact. No other dimension of an input is free."""
 _LOCATION = re.compile(rb"\x0a\x08location\x12([\x80-\xff]?)([\x00-\x7f])", re.DOTALL)
 """The key ``location`` of a tensor's external data (onnx.proto, TensorProto.external_data) and the length of
 its value as protobuf writes them: a varint of one or two bytes, low bits first."""

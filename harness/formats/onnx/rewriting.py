@@ -1,15 +1,46 @@
-"""Equivalent rewrites of ONNX graphs for quantizers: constant weights, MatMul instead of Gemm."""
+"""Equivalent rewrites of ONNX graphs: known input shapes; constant weights, MatMul instead of Gemm."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.formats.onnx.graph import BATCH, graph_inputs
 from harness.formats.onnx.structure import drop_unused
+from harness.formats.tensors import TensorSpec
 
 if TYPE_CHECKING:
     import onnx
+
+
+def fix_inputs(model: onnx.ModelProto, specs: Sequence[TensorSpec]) -> None:
+    """Call the free batch of all inputs `BATCH`, and give their other free dimensions the sizes in `specs`.
+
+    `specs` are in the order of the inputs. Outputs and inner values that name such a dimension follow.
+    """
+    meanings: dict[str, set[int | str]] = {}
+    for value, spec in zip(graph_inputs(model), specs, strict=True):
+        dims = value.type.tensor_type.shape.dim
+        while len(dims) <= len(spec.shape):  # a graph may leave the rank unknown
+            dims.add()
+        sizes: tuple[int | str, ...] = (BATCH, *spec.shape)
+        for dim, size in zip(dims, sizes, strict=True):
+            if not dim.HasField("dim_value"):
+                meanings.setdefault(dim.dim_param, set()).add(size)
+                _set_size(dim, size)
+    for value in (*model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param and len(meant := meanings.get(dim.dim_param, set())) == 1:
+                _set_size(dim, *meant)
+
+
+def _set_size(dim: onnx.TensorShapeProto.Dimension, size: int | str) -> None:
+    if isinstance(size, int):
+        dim.dim_value = size  # which clears the name
+    else:
+        dim.dim_param = size
 
 
 def fold_transposes(model: onnx.ModelProto) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.formats.tensors import TensorSpec
@@ -27,8 +28,25 @@ def watch_operators(module: torch.nn.Module, example: tuple[torch.Tensor, ...], 
             look(function._overloadpacket, args, kwargs or {}, result)
             return result
 
-    with torch.no_grad(), Watch():  # type: ignore[no-untyped-call]
+    with torch.no_grad(), _whole_attention(), Watch():  # type: ignore[no-untyped-call]
         module(*example)
+
+
+@contextlib.contextmanager
+def _whole_attention() -> Iterator[None]:
+    """Make torch's attention layers call their products one by one.
+
+    In eval mode `nn.MultiheadAttention` and `nn.TransformerEncoderLayer` else call one fused operator, whose
+    products nothing counts.
+    """
+    from torch.backends import mha
+
+    before = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        mha.set_fastpath_enabled(before)
 
 
 HIDDEN = (
@@ -82,12 +100,46 @@ def count_flops(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> f
     return float(counter.get_total_flops())
 
 
-def flop_counter() -> FlopCounterMode:
-    """Return a context that counts the FLOPs of what runs inside it, by `formulas`."""
+@contextlib.contextmanager
+def flop_counter() -> Iterator[FlopCounterMode]:
+    """Count the FLOPs of what runs inside the `with` block, by `formulas`."""
     from torch.utils.flop_counter import FlopCounterMode
 
     formulas()
-    return FlopCounterMode(display=False)
+    with _whole_attention(), FlopCounterMode(display=False) as counter:
+        yield counter
+
+
+def multiplied_weights(
+    module: torch.nn.Module, example: tuple[torch.Tensor, ...]
+) -> dict[str, torch.nn.Parameter]:
+    """Return by name the parameters that matrix products and convolutions multiply in a call on `example`.
+
+    These are weights of any layer (attention's joint projection, transposed convolutions, `HIDDEN` operators)
+    and bare parameters, but not biases, norms, and tables that are only looked up in. Of parameters that
+    share memory, the first counts.
+    """
+    owners: dict[int, str] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.dim() > 1:
+            owners.setdefault(parameter.untyped_storage().data_ptr(), name)
+    known = formulas()
+    found: set[str | None] = set()
+
+    def look(operator: Any, args: tuple[Any, ...], _kwargs: dict[str, Any], _result: Any) -> None:
+        if operator in known or operator.__name__ in HIDDEN:
+            factors = args[1:] if operator.__name__ in ("addmm", "baddbmm") else args
+            found.update(owners.get(part.untyped_storage().data_ptr()) for part in _tensors(factors))
+
+    watch_operators(module, example, look)
+    return {name: module.get_parameter(name) for name in owners.values() if name in found}
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    return [part for part in tree_leaves(tree) if isinstance(part, torch.Tensor)]
 
 
 def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, float]:
@@ -98,7 +150,6 @@ def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
     `float32_flops_share`, 0 without products. With a `HIDDEN` operator (an LSTM), only the first is returned.
     """
     import torch
-    from torch.utils._pytree import tree_leaves
 
     parameters, known = list(module.parameters()), formulas()
     weights = {parameter.untyped_storage().data_ptr() for parameter in parameters}
@@ -106,16 +157,13 @@ def count_traffic(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
     read: set[int] = set()
     seen = {"bytes": 0.0, "all": 0.0, "float32": 0.0, "hidden": 0.0}
 
-    def tensors(tree: Any) -> list[torch.Tensor]:
-        return [part for part in tree_leaves(tree) if isinstance(part, torch.Tensor)]
-
     def look(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        operands = tensors([args, kwargs])
+        operands = _tensors([args, kwargs])
         used = {part.untyped_storage().data_ptr() for part in operands}
         (looked_up if operator is torch.ops.aten.embedding else read).update(used)
         seen["hidden"] += operator.__name__ in HIDDEN
         if (counter := known.get(operator)) is not None:
-            moved = [t for t in operands if t.untyped_storage().data_ptr() not in weights] + tensors(result)
+            moved = [t for t in operands if t.untyped_storage().data_ptr() not in weights] + _tensors(result)
             seen["bytes"] += float(sum(part.nbytes for part in moved))
             flops = float(counter(*args, **kwargs, out_val=result))
             seen["all"] += flops

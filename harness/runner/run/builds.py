@@ -11,7 +11,7 @@ from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import Cache
 from harness.devices.cuda import CUDA_ORDER
 from harness.errors import WorkerError
-from harness.formats.aoti.package import has_space
+from harness.formats.aoti.package import CACHE, has_space
 from harness.formats.target import Target
 from harness.runner.plan import Job, Plan
 from harness.runner.progress import Observer
@@ -126,7 +126,7 @@ class _Builder:
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             **CUDA_ORDER,
-            **_inductor_cache(self._cache.root / "inductor"),
+            **_inductor_cache(self._cache.inductor),
         }
         folder = self._plan.suite.folder
         worker = Worker(
@@ -156,5 +156,11 @@ class _Builder:
 
 
 def _inductor_cache(folder: Path) -> dict[str, str]:
-    """Put TorchInductor's kernels into our cache, unless its path has a space, which breaks TorchInductor."""
-    return {} if has_space(folder) else {"TORCHINDUCTOR_CACHE_DIR": str(folder)}
+    """Make `folder` TorchInductor's cache, unless its path has a space, which breaks TorchInductor.
+
+    It keeps what TorchInductor found out about the processor. Each build has an empty cache below it.
+    """
+    if has_space(folder):
+        return {}
+    folder.mkdir(parents=True, exist_ok=True)
+    return {CACHE: str(folder)}

@@ -163,7 +163,7 @@ def _find(target: Target, plan: Plan, cache: Cache, observer: Observer, logs: Pa
     """Return the peaks of one thread budget: those in the cache, or measured ones, which are put there."""
     measure = plan.suite.spec.measure
     environment = worker_environment(target.threads, measure.environment, huge_pages=measure.huge_pages)
-    path = cache.root / FOLDER / f"{_address(target, plan, environment)}.json"
+    path = cache.user_root / FOLDER / f"{_address(target, plan, environment)}.json"
     known = _read(path)
     tries = int(known.get("tries", 0))
     if known and not anew and (not known["disturbed"] or tries >= MAX_TRIES):

@@ -221,6 +221,7 @@ class LocalRun:
                 content_digest=artifact_digest(planned, artifact),
                 format=artifact.format,
                 bytes=artifact.payload_bytes,
+                zstd_bytes=artifact.zstd_bytes,
                 build_s=artifact.build_s,
                 build_peak_rss_bytes=artifact.build_peak_rss_bytes,
                 steps=artifact.steps,

@@ -21,7 +21,7 @@ import numpy as np
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import Cache
 from harness.errors import BuildError
-from harness.formats.registry import count_statistics
+from harness.formats.registry import FORMATS, count_statistics
 from harness.formats.target import Target
 from harness.formats.tensors import TensorSpec, check_arrays
 from harness.measure.memory import PhaseMeter
@@ -73,7 +73,11 @@ class Context:
 
 
 def main() -> None:
-    """Build one job after the other until the manager closes the pipe."""
+    """Build one job after the other until the manager closes the pipe.
+
+    What stores Artifacts is imported first, so that no step's peak memory depends on those before it.
+    """
+    importlib.import_module("pyarrow")
     channel = WorkerSide()
     model: Model | None = None
     for message in channel:
@@ -146,12 +150,14 @@ def _take_step(
 ) -> dict[str, Any]:
     """Take one step and return its record: its time, its peak memory, its own details.
 
-    Its libraries are imported before the time starts. Otherwise the first step that needs a library would pay
-    for the import, and build times would depend on the order of the suite.
+    Its libraries are imported, and its format's compiler is prepared, before the time starts. Otherwise the
+    first step that needs them would pay for that, and build times would depend on the order of the suite.
     """
     for package in step.packages:
         with contextlib.suppress(ImportError):  # the step reports a missing one
             importlib.import_module(module_of(package))
+    with contextlib.suppress(Exception):  # the step itself tells what does not work
+        FORMATS.get(step.yields).prepare()
     _seed_everything(context.seed)
     meter = PhaseMeter()
     meter.begin("build")

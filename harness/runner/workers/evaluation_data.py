@@ -17,6 +17,8 @@ from harness.zoo.registry import METRICS, Data
 
 RANDOM_SAMPLES = 256
 """Samples of the evaluation data where a model has no dataset: random inputs, original model's outputs."""
+REFERENCE_BATCH = 32
+"""Batch in which reference outputs are computed, where the model's is free."""
 POOL_BYTES, MAX_POOL = 64_000_000, 16
 """Distinct batches that timed calls take in rotation: at most so many and so many bytes, at least two."""
 DESCRIPTION = "data.json"
@@ -97,21 +99,14 @@ def _reference_outputs(source: Artifact, data: Data) -> Array:
     runtime = reference_runtime(source.format)
     if runtime is None:
         raise BuildError(f"no runtime takes the format {source.format}: reference outputs cannot be computed")
-    probe = runtime.open_session(runtime.config(), source, Target(batch=1))
-    size = probe.fixed_batch or 32
-    count = len(data) // size * size if probe.fixed_batch else len(data)
-    rows = [
-        np.asarray(probe.run([array[start : start + size] for array in data.inputs])[0])
-        for start in range(0, count, size)
-    ]
+    probe = runtime.open_session(runtime.config(), source, Target(batch=REFERENCE_BATCH))
+    size = probe.fixed_batch or REFERENCE_BATCH
+    samples = EvaluationData(data.inputs, data.inputs[0], "")
+    rows = [np.asarray(probe.run(samples.batch(i, size))[0]) for i in range(-(-len(data) // size))]
     probe.close()
-    if not rows:
-        raise BuildError(
-            f"the evaluation data has fewer samples ({len(data)}) than the model's fixed batch ({size})"
-        )
-    if any(row.ndim == 0 for row in rows) or sum(map(len, rows)) != count:
+    if any(row.shape[:1] != (size,) for row in rows):
         raise BuildError("the model's first output does not have the batch as its first dimension")
-    outputs = np.concatenate(rows)
+    outputs = np.concatenate(rows)[: len(data)]
     if outputs.dtype.kind in "fc" and np.isnan(outputs).any():
         raise BuildError("the original model's output contains NaN, so nothing can be compared with it")
     return outputs

@@ -8,11 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from harness.artifacts.artifact import TRAFFIC, Artifact
 from harness.formats.onnx import graph as onnx_graph
-from harness.formats.onnx.rewriting import fold_transposes
+from harness.formats.onnx.rewriting import fix_inputs, fold_transposes
 from harness.formats.onnx.structure import lift_constants
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
@@ -25,13 +23,8 @@ if TYPE_CHECKING:
     import torch
 
 
-class ExportProgram(StepConfig):
-    """Nothing to set."""
-
-
 @conversion(
     "export-program",
-    ExportProgram,
     takes=torch_module.FORMAT,
     yields=torch_program.FORMAT,
     summary="export the module to a torch.export program, with a free batch where torch allows it",
@@ -39,19 +32,14 @@ class ExportProgram(StepConfig):
     specialize_on=("batch",),
     keeps=(*COUNTS, *TRAFFIC),
 )
-def export_program(
-    _config: ExportProgram, source: Artifact, out: Path, context: BuildContext
-) -> dict[str, Any]:
+def export_program(_config: StepConfig, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Export the module with its dtype and memory layout."""
     module, batch = torch_module.load_module(source.folder), context.target.batch
     return torch_program.save_program(module, context.inputs, out, batch=batch, seed=context.seed)
 
 
-class ExportOnnx(StepConfig):
-    """How the model is exported."""
-
-    opset: int = Field(default=20, ge=18, le=24)
-
+OPSET = 20
+"""Opset of exported graphs: the same whatever the exporter's default is."""
 
 _ABOUT: dict[str, Any] = {
     "yields": onnx_graph.FORMAT,
@@ -62,39 +50,38 @@ _ABOUT: dict[str, Any] = {
 
 @conversion(
     "export-onnx",
-    ExportOnnx,
     takes=torch_module.FORMAT,
     summary="export the module to ONNX with a free batch dimension",
     **_ABOUT,
 )
-def export_onnx(config: ExportOnnx, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
+def export_onnx(_config: StepConfig, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Export with torch's exporter (based on torch.export); its optimizer folds batch norms."""
     module = torch_module.load_module(source.folder)
     example = example_tensors(context.inputs, 2, context.seed)
     shapes = batch_shapes(module, context.inputs)
-    return _export(module, module, example, config, out, context, dynamic_shapes=shapes)
+    return _export(module, module, example, out, context, dynamic_shapes=shapes)
 
 
 @conversion(
     "convert-program",
-    ExportOnnx,
     takes=torch_program.FORMAT,
     summary="convert the torch.export program to ONNX; its batch stays free or fixed",
     **_ABOUT,
 )
-def convert_program(config: ExportOnnx, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
+def convert_program(
+    _config: StepConfig, source: Artifact, out: Path, context: BuildContext
+) -> dict[str, Any]:
     """Convert with torch's exporter, which takes the program's own shapes."""
     program = torch_program.load_program(source.folder)
     batch = torch_program.fixed_batch(program) or 2
     example = example_tensors(context.inputs, batch, context.seed)
-    return _export(program, torch_program.as_module(program), example, config, out, context)
+    return _export(program, torch_program.as_module(program), example, out, context)
 
 
 def _export(
     model: Any,
     module: torch.nn.Module,
     example: tuple[torch.Tensor, ...],
-    config: ExportOnnx,
     out: Path,
     context: BuildContext,
     **shapes: Any,
@@ -108,7 +95,7 @@ def _export(
             model,
             example,
             dynamo=True,
-            opset_version=config.opset,
+            opset_version=OPSET,
             input_names=[spec.name for spec in context.inputs],
             output_names=[str(name) for name in result] if isinstance(result, dict) else None,
             external_data=False,
@@ -119,27 +106,24 @@ def _export(
     made = program.model_proto
     lift_constants(made)
     _tidy(made)
+    fix_inputs(made, context.inputs)
     fold_transposes(made)
     onnx_graph.load_checked(onnx_graph.save_model(made, out / onnx_graph.MODEL))
-    return {"operators": dict(onnx_graph.operators(made)), "opset": config.opset}
+    return {"operators": dict(onnx_graph.operators(made)), "opset": OPSET}
 
 
 def _tidy(model: onnx.ModelProto) -> None:
-    """Remove stack traces and paths of the exporting machine; call the free batch ``batch``."""
-    values = [*model.graph.input, *model.graph.output, *model.graph.value_info]
-    del model.graph.metadata_props[:]
-    for part in [*model.graph.node, *values]:
+    """Remove stack traces and paths of the exporting machine."""
+    graph = model.graph
+    for part in [graph, *graph.node, *graph.input, *graph.output, *graph.value_info]:
         del part.metadata_props[:]
-    free = {d.dim_param for v in model.graph.input for d in v.type.tensor_type.shape.dim[:1] if d.dim_param}
-    for dim in (d for v in values for d in v.type.tensor_type.shape.dim if d.dim_param in free):
-        dim.dim_param = "batch"
 
 
 def exported_copy(module: torch.nn.Module, source: Artifact, folder: Path, context: BuildContext) -> Artifact:
-    """Export the module of `source` as a step changed it, with the default settings, below `folder`."""
+    """Export the module of `source` as a step changed it, below `folder`."""
     changed, graph = folder / "module", folder / "onnx"
     changed.mkdir()
     graph.mkdir()
     torch_module.save_changed(module, source.folder, changed)
-    export_onnx(ExportOnnx(), Artifact("changed", torch_module.FORMAT, changed), graph, context)
+    export_onnx(StepConfig(), Artifact("changed", torch_module.FORMAT, changed), graph, context)
     return Artifact("exported", onnx_graph.FORMAT, graph)

@@ -22,20 +22,15 @@ _ABOUT: dict[str, Any] = {
 }
 
 
-class ConvertToOpenVino(StepConfig):
-    """Nothing to set: dtypes and weights stay as they are."""
-
-
 @conversion(
     "convert-openvino",
-    ConvertToOpenVino,
     takes=onnx_graph.FORMAT,
     yields=openvino_files.IR_FORMAT,
     summary="convert the ONNX graph to OpenVINO IR, weights unchanged",
     **_ABOUT,
 )
 def convert_openvino(
-    _config: ConvertToOpenVino, source: Artifact, out: Path, _context: BuildContext
+    _config: StepConfig, source: Artifact, out: Path, _context: BuildContext
 ) -> dict[str, Any]:
     """Convert, and count the operators; the batch stays free."""
     model = openvino_files.read_model(source.file(onnx_graph.MODEL))
@@ -43,13 +38,8 @@ def convert_openvino(
     return {"operators": counted(operator.get_type_name() for operator in model.get_ops())}
 
 
-class CompileOpenVino(StepConfig):
-    """Nothing to set: threads and precision are settings of the runtime, applied when the blob is loaded."""
-
-
 @conversion(
     "compile-openvino",
-    CompileOpenVino,
     takes=openvino_files.IR_FORMAT,
     yields=openvino_files.BLOB_FORMAT,
     summary="compile for one batch with OpenVINO",
@@ -57,9 +47,12 @@ class CompileOpenVino(StepConfig):
     **_ABOUT,
 )
 def compile_openvino(
-    _config: CompileOpenVino, source: Artifact, out: Path, context: BuildContext
+    _config: StepConfig, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
-    """Fix the batch, run the device's graph transformations and write the compiled model."""
+    """Fix the batch, run the device's graph transformations and write the compiled model.
+
+    Threads and precision are settings of the runtime, applied when the blob is loaded.
+    """
     import openvino
 
     model = openvino_files.read_model(source.file(openvino_files.XML))

@@ -14,13 +14,6 @@ from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
-
-class CompileAheadOfTime(StepConfig):
-    """How TorchInductor compiles."""
-
-    freezing: bool = True
-
-
 _ABOUT: dict[str, Any] = {
     "yields": aoti.FORMAT,
     "summary": "compile for one batch, device and thread budget with AOTInductor",
@@ -30,18 +23,14 @@ _ABOUT: dict[str, Any] = {
 }
 
 
-@conversion("compile-aoti", CompileAheadOfTime, takes=torch_module.FORMAT, **_ABOUT)
-@conversion("compile-program", CompileAheadOfTime, takes=torch_program.FORMAT, **_ABOUT)
-def compile_aoti(
-    config: CompileAheadOfTime, source: Artifact, out: Path, context: BuildContext
-) -> dict[str, Any]:
+@conversion("compile-aoti", takes=torch_module.FORMAT, **_ABOUT)
+@conversion("compile-program", takes=torch_program.FORMAT, **_ABOUT)
+def compile_aoti(_config: StepConfig, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Export for the target's batch and compile into a package that holds code and weights."""
     target = context.target
     module, batch = torch_program.load_runnable(source.format, source.folder, target.device)
     if batch not in (None, target.batch):
         raise BuildError(f"the program has a fixed batch of {batch}; the workload's is {target.batch}")
-    made = aoti.compile_module(
-        module, context.inputs, target, out, seed=context.seed, freezing=config.freezing
-    )
+    made = aoti.compile_module(module, context.inputs, target, out, seed=context.seed, freezing=True)
     counted = report(made, out / aoti.PACKAGE) if source.lowered else {}
     return {**counted, "batch": target.batch, "threads": target.threads}

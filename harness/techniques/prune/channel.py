@@ -65,7 +65,7 @@ def prune_channels(
     pruner.step()
     try:
         after = module(*example)
-    except RuntimeError as error:  # the code relies on fixed widths, such as attention heads
+    except Exception as error:  # a module may raise anything where its code relies on fixed widths
         raise BuildError(
             "channel pruning does not fit this model: its code relies on the widths that were pruned "
             f"(attention heads, for example): {first_line(error)}"

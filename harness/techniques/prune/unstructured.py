@@ -1,7 +1,8 @@
 """Unstructured magnitude pruning: the smallest weights become zero, shapes do not change.
 
 A dense kernel multiplies zeros like other values, so a dense runtime gets no faster; only the compressed size
-falls (Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NeurIPS 2015).
+falls (Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NeurIPS 2015). The
+Record has it as `artifact_zstd_bytes`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from pydantic import Field
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
 from harness.formats.torch import module as torch_module
+from harness.formats.torch.export import example_tensors
+from harness.formats.torch.work import multiplied_weights
 from harness.techniques.finetuning import Finetune, finetune
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 
 class MagnitudePrune(StepConfig):
-    """Zeros are chosen over all convolution and dense layers together."""
+    """Zeros are chosen over all weights that are multiplied, of all layers together."""
 
     structure: Literal["unstructured"] = "unstructured"
     sparsity: float = Field(gt=0, lt=1, description="share of weights set to zero, over all layers together")
@@ -43,13 +46,9 @@ def prune_magnitude(
     import torch
 
     module = torch_module.load_module(source.folder)
-    weights = {
-        name: part.weight
-        for name, part in module.named_modules()
-        if isinstance(part, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d))
-    }
+    weights = multiplied_weights(module, example_tensors(context.inputs, 2, context.seed))
     if not weights:
-        raise BuildError("unstructured pruning found no dense or convolution layer")
+        raise BuildError("unstructured pruning found no weights of matrix products or convolutions")
     magnitudes = torch.cat([weight.detach().abs().flatten() for weight in weights.values()])
     count = int(config.sparsity * magnitudes.numel())
     if count == 0:
@@ -65,8 +64,8 @@ def prune_magnitude(
             weight.mul_(keep[start:end].view_as(weight))
     finetune(module, config.finetune, context, keep_zeros=True)
     torch_module.save_changed(module, source.folder, out)
+    zeros = {name: int((weight == 0).sum()) for name, weight in weights.items()}
     return {
-        "zero_share": {
-            name: round(float((weight == 0).float().mean()), 4) for name, weight in weights.items()
-        }
+        "sparsity": sum(zeros.values()) / magnitudes.numel(),
+        "zero_share": {name: round(zeros[name] / weight.numel(), 4) for name, weight in weights.items()},
     }

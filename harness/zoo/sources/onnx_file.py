@@ -13,6 +13,7 @@ from harness.artifacts.cache import file_digest
 from harness.config import changed_fields
 from harness.errors import DataError
 from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.rewriting import fix_inputs
 from harness.formats.onnx.weights import count_parameters
 from harness.formats.tensors import TensorSpec
 from harness.zoo.identities import dataset_identity, depends_identity
@@ -58,8 +59,15 @@ def _identity(config: OnnxSource, folder: Path) -> ModelIdentity:
 
 
 def _build(config: OnnxSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
+    import onnx
+
     onnx_graph.copy_model(folder / config.onnx, out)
-    return _inputs(config, onnx_graph.load_checked(out / onnx_graph.MODEL))
+    path = str(out / onnx_graph.MODEL)
+    model = onnx.load(path, load_external_data=False)
+    inputs = _inputs(config, model)
+    fix_inputs(model, inputs)
+    onnx.save(model, path)
+    return inputs
 
 
 def _inputs(config: OnnxSource, model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
