@@ -17,10 +17,13 @@ import psutil
 
 from harness.measure import procfs
 from harness.measure.device import DeviceEvidence, DeviceProbe, DeviceState
-from harness.measure.procfs import Thread, Usage
+from harness.measure.procfs import Thread, ThreadTimes, Usage
 
 _FREQUENCY_CORES = 8  # each frequency costs a system call, so only the first cores are read
 
+BUSY_SHARE = 0.05
+"""A thread counts as working if it was on a core for this share of the time. A thread that only spins counts
+too, because it occupies its core."""
 
 Count = TypeVar("Count", int, float)
 
@@ -29,7 +32,7 @@ Count = TypeVar("Count", int, float)
 class Evidence:
     """Changes of counters over one Block. None: not known on this system.
 
-    Process figures cover the watched process and its descendants. The watched cores are those that it is
+    Process figures cover the watched processes. The watched cores are those that it is
     pinned to, else all. Sums must be related to the number of what they sum over: `watched_cores`, `threads`
     (the thread budget), `cores` (all that are online). Older Runs lack the first two.
 
@@ -83,12 +86,11 @@ class Reading:
     """All counters at one moment, since boot or since the process began.
 
     `counters` holds those of Evidence's fields, and the busy seconds of all and of the watched cores.
-    `delays_s` is how long each thread has waited for a core.
     """
 
     wall_ns: int
     counters: Mapping[str, float | None]
-    delays_s: Mapping[Thread, float] | None
+    threads: Mapping[Thread, ThreadTimes]
     freq_mhz: float | None
     load_1m: float | None
     cores: int
@@ -98,37 +100,36 @@ class Reading:
 class Probe:
     """Reads the counters around Blocks; one reading takes a fraction of a millisecond.
 
-    `pid` is the process to watch (default: this one), `cores` the cores it is pinned to (default: its
-    affinity), and `threads` its thread budget (default: one a core). Its descendants are looked up once, so
-    make a Probe when all replicas have started. `device` reads the device that it computes on. Take the first
-    reading after the Block's warm-up calls, otherwise the frequency is that of an idle core.
+    `pids` are the processes to watch (default: this one): with replicas, first the one that only hands out
+    work to them. `cores` are the cores they are pinned to (default: the first one's affinity), and `threads`
+    is their thread budget (default: one a core). `device` reads the device that they compute on. Take the
+    first reading after untimed calls, otherwise the frequency is that of an idle core.
     """
 
     def __init__(
         self,
-        pid: int | None = None,
+        pids: Sequence[int] | None = None,
         cores: Sequence[int] | None = None,
         threads: int | None = None,
         device: DeviceProbe | None = None,
         proc: str = "/proc",
         system: str = "/sys",
     ) -> None:
-        self.pid = os.getpid() if pid is None else pid
+        self.pids = tuple(pids) if pids else (os.getpid(),)
         self._proc = proc
-        self.cores = tuple(cores) if cores is not None else _affinity(self.pid)
+        self.cores = tuple(cores) if cores is not None else _affinity(self.pids[0])
         self._threads, self._device = threads, device or DeviceProbe()
-        cgroup, mounts = procfs.read(f"{proc}/{self.pid}/cgroup"), procfs.read(f"{proc}/self/mountinfo")
+        cgroup, mounts = procfs.read(f"{proc}/{self.pids[0]}/cgroup"), procfs.read(f"{proc}/self/mountinfo")
         self._cpu_stats = [f"{folder}/cpu.stat" for folder in procfs.cgroup_dirs(cgroup, mounts, "cpu")]
         self._frequencies = [
             f"{system}/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq"
             for core in self.cores[:_FREQUENCY_CORES]
         ]
-        self._pids = (self.pid, *procfs.descendants(self.pid, proc))
 
     def read(self) -> Reading:
         """Read all counters now."""
         device = self._device.read()
-        usage = _total([_usage(pid, self._proc) for pid in self._pids])
+        usage = _total([_usage(pid, self._proc) for pid in self.pids])
         times, cores = self._core_times()
         vmstat = procfs.read(f"{self._proc}/vmstat")
         return Reading(
@@ -140,7 +141,7 @@ class Probe:
                 "swap_in_pages": procfs.number(vmstat, "pswpin"),
                 "swap_out_pages": procfs.number(vmstat, "pswpout"),
             },
-            delays_s=procfs.run_delays_s(self._pids, self._proc),
+            threads=procfs.thread_times(self.pids, self._proc),
             freq_mhz=_mean_mhz([procfs.read(path) for path in self._frequencies]),
             load_1m=os.getloadavg()[0],
             cores=cores,
@@ -155,7 +156,7 @@ class Probe:
         }
         busy_s, watched_s = changes.pop("busy_s"), changes.pop("watched_busy_s")
         watched = len(self.cores) or after.cores
-        waits = _waits_s(before.delays_s, after.delays_s)
+        waits = _waits_s(before.threads, after.threads)
         return Evidence(
             **changes,
             wall_s=wall_s,
@@ -164,13 +165,23 @@ class Probe:
             elsewhere_share=_ratio(_minus(busy_s, watched_s), wall_s * (after.cores - watched)),
             watched_cores=watched,
             threads=self._threads or watched,
-            run_delay_s=None if waits is None else sum(waits.values()),
-            worst_delay_s=None if waits is None else self._worst_s(waits),
+            run_delay_s=sum(waits.values()) if waits else None,
+            worst_delay_s=max((waits[thread] for thread in waits if self._works(thread)), default=None),
             freq_mhz_start=before.freq_mhz,
             freq_mhz_end=after.freq_mhz,
             load_1m=after.load_1m,
             cores=after.cores,
             device=self._device.between(before.device, after.device),
+        )
+
+    def threads_used(self, before: Reading, after: Reading, worked_s: float) -> int | None:
+        """Return how many threads worked in `worked_s` seconds between two readings; None where unknown."""
+        if not after.threads or worked_s <= 0:
+            return None
+        began = {thread: times.cpu_s for thread, times in before.threads.items()}
+        return sum(
+            self._works(thread) and times.cpu_s - began.get(thread, 0.0) >= BUSY_SHARE * worked_s
+            for thread, times in after.threads.items()
         )
 
     def _core_times(self) -> tuple[dict[str, float | None], int]:
@@ -187,10 +198,9 @@ class Probe:
             "steal_s": sum(core.steal_s for core in watched),
         }, len(times)
 
-    def _worst_s(self, waits: Mapping[Thread, float]) -> float:
-        """Return the longest wait of one thread; a process with replicas only hands out work to them."""
-        working = self._pids[1:] or self._pids
-        return max((wait for (pid, _), wait in waits.items() if pid in working), default=0.0)
+    def _works(self, thread: Thread) -> bool:
+        """Whether a thread may work: a process with replicas only hands out work to them."""
+        return thread[0] in (self.pids[1:] or self.pids)
 
 
 def _affinity(pid: int) -> tuple[int, ...]:
@@ -226,12 +236,15 @@ def _usage_anywhere(pid: int) -> Usage | None:
 
 
 def _waits_s(
-    before: Mapping[Thread, float] | None, after: Mapping[Thread, float] | None
-) -> Mapping[Thread, float] | None:
+    before: Mapping[Thread, ThreadTimes], after: Mapping[Thread, ThreadTimes]
+) -> dict[Thread, float]:
     """Return how long each thread waited between two readings; threads that ended meanwhile are missing."""
-    if before is None or after is None:
-        return None
-    return {thread: max(wait - before.get(thread, 0.0), 0.0) for thread, wait in after.items()}
+    began = {thread: times.delay_s or 0.0 for thread, times in before.items()}
+    return {
+        thread: max(times.delay_s - began.get(thread, 0.0), 0.0)
+        for thread, times in after.items()
+        if times.delay_s is not None
+    }
 
 
 def _total(usages: list[Usage | None]) -> Usage | None:

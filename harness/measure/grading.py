@@ -30,9 +30,8 @@ ESSENTIAL_OF_DEVICE = {
 """The same for Blocks that ran on a GPU."""
 
 _LETTERS = "ABCD"
-
-
 _BY_TAG = {rule.tag: rule for rule in RULES}
+_GRADED = {rule.tag for rule in RULES if rule.graded}
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,9 @@ def grade(blocks: Sequence[Evidence]) -> Grade:
     total_s = sum(block.wall_s for block in blocks)
     if total_s <= 0:
         return Grade("D", ("no Block was measured, so there is no evidence",), ())
-    seconds = {rule.tag: _tagged_s(rule, blocks) for rule in RULES if rule.graded}
-    seen = {tag: value for tag, value in seconds.items() if value > 0}
-    noisy_s = sum(block.wall_s for block in blocks if seen.keys() & set(tags(block)))
+    tagged = [(block.wall_s, _GRADED.intersection(tags(block))) for block in blocks]
+    noisy_s = sum(wall_s for wall_s, found in tagged if found)
+    seen = {tag: wall_s for tag in _BY_TAG if (wall_s := sum(s for s, found in tagged if tag in found))}
     lost = sum(lost_share(block) * block.wall_s for block in blocks) / total_s
     devices = [block.device.after for block in blocks if block.device is not None]
     missing = _missing(ESSENTIAL, blocks) + (_missing(ESSENTIAL_OF_DEVICE, devices) if devices else [])
@@ -89,10 +88,6 @@ def _exceeds(rule: Rule, evidence: Evidence) -> bool:
 
 def _missing(essential: Mapping[str, str], told: Sequence[Evidence | DeviceState]) -> list[str]:
     return [what for field, what in essential.items() if all(getattr(one, field) is None for one in told)]
-
-
-def _tagged_s(rule: Rule, blocks: Sequence[Evidence]) -> float:
-    return sum(block.wall_s for block in blocks if _exceeds(rule, block))
 
 
 def lost_share(block: Evidence) -> float:

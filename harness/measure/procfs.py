@@ -26,6 +26,13 @@ class CoreTimes(NamedTuple):
     steal_s: float
 
 
+class ThreadTimes(NamedTuple):
+    """Seconds that one thread has run since it began, and that it has waited for a core (None: unknown)."""
+
+    cpu_s: float
+    delay_s: float | None
+
+
 class Usage(NamedTuple):
     """Resources that one process has used since it began, over all its threads."""
 
@@ -163,19 +170,19 @@ def process_usage(stat: str | None) -> Usage | None:
     return Usage(cpu_s, None, None, minor_faults=int(fields[7]), major_faults=int(fields[9]))
 
 
-def run_delays_s(pids: Sequence[int], proc: str = "/proc") -> dict[Thread, float] | None:
-    """Return how long each live thread of `pids` has waited for a core (second field of schedstat).
+def thread_times(pids: Iterable[int], proc: str = "/proc") -> dict[Thread, ThreadTimes]:
+    """Return the times of all live threads of `pids`; empty where the system does not provide them.
 
-    None where it is not known for a process.
+    They are from schedstat (nanoseconds), else from stat (ticks of 10 ms, and no waiting).
     """
-    found: dict[Thread, float] = {}
+    found: dict[Thread, ThreadTimes] = {}
     for pid in pids:
-        tasks = names(f"{proc}/{pid}/task")
-        fields = [(read(f"{proc}/{pid}/task/{task}/schedstat") or "").split() for task in tasks]
-        known = {(pid, task): int(f[1]) / 1e9 for task, f in zip(tasks, fields, strict=True) if len(f) > 1}
-        if not known:
-            return None
-        found |= known
+        for task in names(f"{proc}/{pid}/task"):
+            fields = (read(f"{proc}/{pid}/task/{task}/schedstat") or "").split()
+            if len(fields) >= 2:
+                found[pid, task] = ThreadTimes(int(fields[0]) / 1e9, int(fields[1]) / 1e9)
+            elif usage := process_usage(read(f"{proc}/{pid}/task/{task}/stat")):
+                found[pid, task] = ThreadTimes(usage.cpu_s or 0.0, None)
     return found
 
 

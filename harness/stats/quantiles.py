@@ -144,11 +144,12 @@ def independent_calls(
 ) -> int:
     """Return how many independent calls would know the share of calls above `value`, the q-quantile, as well.
 
-    It is q (1 - q) / v, where v is the variance of that share, from how it differs between Blocks: calls of a
-    Block may depend on each other in any way (Kish's design effect; Korn & Graubard 1998, Survey Methodology
-    24:193, use the same number for intervals of a share). Each Trial has the same weight. `blocks`: how many
-    calls each Block of each Trial has, in order. Returns all calls where there is one Block only, which
-    shows nothing. Stalls so rare that no Block has one cannot be seen.
+    It is q (1 - q) / v, where v is the variance of that share, from how it differs between Blocks, or between
+    Trials if that gives more: calls of a Block may depend on each other in any way, and so may Blocks of a
+    process (Kish's design effect; Korn & Graubard 1998, Survey Methodology 24:193, use the same number for
+    intervals of a share). Each Trial has the same weight. `blocks`: how many calls each Block of each Trial
+    has, in order. Returns all calls where there is one Block only, which shows nothing. Stalls so rare that
+    no Block has one, and modes that no Trial fell into, cannot be seen.
     """
     share = np.mean([np.mean(calls > value) for calls in trials])
     tied = np.mean([np.mean(calls == value) for calls in trials])
@@ -158,23 +159,13 @@ def independent_calls(
         starts = np.cumsum([0, *sizes[:-1]])
         over = np.add.reduceat((calls > value) + part * (calls == value), starts)
         parts.append((over - (1 - q) * np.asarray(sizes)) / (calls.size * len(trials)))
-    deviations = np.concatenate(parts)
+    levels = [np.concatenate(parts), np.array([part.sum() for part in parts])]
     total = sum(calls.size for calls in trials)
-    if deviations.size < 2:
-        return total
-    variance = float((deviations**2).sum()) * deviations.size / (deviations.size - 1)
+    variance = max(map(_sum_variance, levels))
     return total if variance * total <= q * (1 - q) else max(round(q * (1 - q) / variance), 1)
 
 
-def loadgen_estimate(values: checks.Values, q: float, confidence: float = 0.99) -> float | None:
-    """Return LoadGen's early-stopping estimate of the q-quantile, or None where n is too small.
-
-    LoadGen takes the t-th largest value with the largest t for which t over-latency queries in n would still
-    prove the percentile (`results.cc`): one order statistic above `Percentile.upper`, so it is never lower.
-    It serves to compare with LoadGen's own figures; reports show `upper`. Defined for q >= 0.5.
-    """
-    ordered = np.sort(checks.numbers(values, "durations"))
-    if ordered.size < min_calls(q, confidence):
-        return None
-    rank = upper_rank(ordered.size, q, confidence)
-    return None if rank is None else float(ordered[min(rank, ordered.size - 1)])
+def _sum_variance(deviations: Array) -> float:
+    """Return the variance of the sum of independent values whose mean is 0; 0 for one value alone."""
+    n = deviations.size
+    return float((deviations**2).sum()) * n / (n - 1) if n > 1 else 0.0

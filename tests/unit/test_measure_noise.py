@@ -245,7 +245,7 @@ def machine(
     frequency = folder / "sys" / "devices" / "system" / "cpu" / "cpu0" / "cpufreq"
     frequency.mkdir(parents=True, exist_ok=True)
     (frequency / "scaling_cur_freq").write_text("2400000\n")
-    return Probe(7, [0], proc=str(folder / "proc"), system=str(folder / "sys"))
+    return Probe([7], [0], proc=str(folder / "proc"), system=str(folder / "sys"))
 
 
 def test_a_probe_counts_what_lies_between_two_readings(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ class Server:
         self.folder, self.delays_ns = folder, [0, 0]
         self.ticks = [1000] * 128
         self.own = 200
-        self.probe = Probe(7, [0, 1], 2, proc=str(folder / "proc"), system=str(folder / "sys"))
+        self.probe = Probe([7], [0, 1], 2, proc=str(folder / "proc"), system=str(folder / "sys"))
 
     def read(self) -> Reading:
         for thread, delay_ns in zip("78", self.delays_ns, strict=True):
@@ -352,7 +352,7 @@ def test_without_proc_the_own_process_is_still_counted_and_the_rest_is_unknown(t
 
 def test_a_process_that_died_leaves_its_figures_unknown() -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
-    probe = Probe(child.pid)
+    probe = Probe([child.pid])
     child.wait()
     reading = probe.read()
     assert reading.counters["cpu_s"] is None
@@ -363,7 +363,7 @@ def test_a_process_that_died_leaves_its_figures_unknown() -> None:
 def test_replicas_count_with_their_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         assert child.pid in procfs.descendants(os.getpid())
-        assert child.pid in {pid for pid, _ in Probe().read().delays_s or ()}
+        assert child.pid in {pid for pid, _ in Probe([os.getpid(), child.pid]).read().threads}
         child.communicate(b"\n")
 
 

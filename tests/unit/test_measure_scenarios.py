@@ -106,14 +106,17 @@ def test_a_block_is_preceded_by_untimed_calls() -> None:
     assert one.awake_ns == clock.time_ns
 
 
-def test_a_call_longer_than_waking_wakes_alone() -> None:
+@pytest.mark.parametrize(("call_s", "after"), [(0.03, ["call"]), (0.05, [])])
+def test_cores_are_awake_when_the_counters_are_read_and_a_long_call_wakes_alone(
+    call_s: float, after: list[str]
+) -> None:
     clock, happened = FakeClock(), []
-    calls: Calls = [lambda: (happened.append("call"), clock.advance(10 * WAKE_NS))]
+    calls: Calls = [lambda: (happened.append("call"), clock.advance(round(call_s * 1e9)))]
     one = load("single-stream", calls, clock, look=lambda: happened.append("look"))
     one.warm()
     happened.clear()
     one.block()
-    assert happened == ["look", "call", "call"]
+    assert happened == ["call", "look", *after, "call"]
 
 
 @pytest.mark.parametrize(

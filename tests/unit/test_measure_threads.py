@@ -6,13 +6,17 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from runs import record
 
 from harness.analysis.records.threads import add_threads, thread_budget, thread_warnings
-from harness.measure.threads import ThreadMeter, cores_outside, threads_used
+from harness.measure import threads as module
+from harness.measure.evidence import Probe, Reading
+from harness.measure.procfs import ThreadTimes, thread_times
+from harness.measure.threads import cores_outside, rests
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 
@@ -34,13 +38,13 @@ def used(workers: int, sleepers: int = 0) -> int | None:
         stop.wait()  # alive, so that it is still seen
 
     threads = [threading.Thread(target=stop.wait) for _ in range(sleepers)]
-    meter = ThreadMeter()
-    before = meter.read()
+    probe = Probe()
+    before = probe.read()
     threads += [threading.Thread(target=work) for _ in range(workers)]
     for thread in threads:
         thread.start()
     done.wait()
-    found = threads_used(before, meter.read(), BLOCK_S)
+    found = probe.threads_used(before, probe.read(), BLOCK_S)
     stop.set()
     for thread in threads:
         thread.join()
@@ -60,11 +64,14 @@ def test_of_replicas_only_those_that_do_the_work_count() -> None:
     try:
         for child in children:
             child.stdout.readline()
-        meter = ThreadMeter([-1, *(child.pid for child in children)])  # the first hands out and is not read
-        before = meter.read()
-        while any(meter.read()[thread] < seconds + WORK_S for thread, seconds in before.items()):
-            time.sleep(0.02)
-        assert threads_used(before, meter.read(), BLOCK_S) == 2
+        probe = Probe([os.getpid(), *(child.pid for child in children)])
+        before = probe.read()
+        replicas = [thread for thread in before.threads if thread[0] != os.getpid()]
+        while any(
+            probe.read().threads[thread].cpu_s < before.threads[thread].cpu_s + WORK_S for thread in replicas
+        ):
+            pass  # busy as well: the first hands out work and does not count
+        assert probe.threads_used(before, probe.read(), BLOCK_S) == 2
     finally:
         for child in children:
             child.kill()
@@ -82,17 +89,34 @@ def test_schedstat_is_read_and_stat_where_there_is_none(tmp_path: Path) -> None:
     fake(tmp_path, 1, "schedstat", "1500000000 5 9\n")
     fake(tmp_path, 2, "stat", "2 (odd) name) R " + " ".join(["0"] * 10) + " 120 30 0 0\n")
     fake(tmp_path, 3, "stat", "gone")
-    assert ThreadMeter([7], str(tmp_path)).read() == {(7, 1): 1.5, (7, 2): 1.5}
+    assert thread_times([7], str(tmp_path)) == {(7, "1"): (1.5, 5e-9), (7, "2"): (1.5, None)}
+
+
+def reading(**cpu_s: float) -> Reading:
+    """A reading of process 7, whose threads have used so much."""
+    times = {(7, task.strip("_")): ThreadTimes(seconds, None) for task, seconds in cpu_s.items()}
+    return Reading(0, {}, times, None, None, 2, None)
 
 
 def test_a_thread_that_began_in_between_counts_from_nothing() -> None:
-    assert threads_used({(7, 1): 1.0}, {(7, 1): 2.0, (7, 2): 0.9, (7, 3): 0.01}, 1.0) == 2
+    assert Probe([7]).threads_used(reading(_1=1.0), reading(_1=2.0, _2=0.9, _3=0.01), 1.0) == 2
 
 
 def test_without_proc_nothing_is_known(tmp_path: Path) -> None:
-    meter = ThreadMeter(proc=str(tmp_path))
-    assert meter.read() == {}
-    assert threads_used(meter.read(), meter.read(), 1.0) is None
+    probe = Probe(proc=str(tmp_path))
+    assert probe.threads_used(probe.read(), probe.read(), 1.0) is None
+
+
+def test_threads_that_spin_are_waited_for_until_they_rest_or_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=naps.append))
+    assert rests(0.01, 0.5, lambda: len(naps) * 0.01) is False
+    assert sum(naps) == pytest.approx(0.5)
+    naps.clear()
+    assert rests(0.01, 0.5, lambda: min(len(naps), 3) * 0.01) is True
+    assert len(naps) == 4
 
 
 def block(threads: int | None, cpu_s: float | None, wall_s: float = 1.0) -> dict:

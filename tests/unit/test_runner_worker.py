@@ -137,7 +137,7 @@ def test_a_block_starts_when_waking_ends_and_threads_are_judged_from_the_counter
     read = trial.probe.read
     monkeypatch.setattr(trial.probe, "read", lambda: replace(read(), wall_ns=clock.time_ns))
     seen: list[float] = []
-    monkeypatch.setattr(module, "threads_used", lambda _before, _after, wall_s: seen.append(wall_s))
+    monkeypatch.setattr(trial.probe, "threads_used", lambda _before, _after, wall_s: seen.append(wall_s))
     before_ns = clock.time_ns
     trial.block({})
     told: Any = trial.channel
@@ -161,31 +161,18 @@ def test_a_process_that_an_import_started_is_no_part_of_the_session(
     trial.ready()
     trial.load({})
     assert watched == [[1, 88]]
+    assert trial.probe.pids == (1, 88)
 
 
 def test_threads_are_waited_for_once_after_warm_up_and_not_after_a_block(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[int] = []
-    monkeypatch.setattr(trial, "_rest", lambda: bool(waits.append(1)))
+    monkeypatch.setattr(module, "rests", lambda *_: bool(waits.append(1)))
     told = run(trial)
     assert waits == [1]
     found = [(one["event"], one["rested"]) for one in told.told if "rested" in one]
     assert found == [("warm", False)]
-
-
-def test_threads_that_never_stop_are_waited_for_half_a_second_and_told(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    naps: list[float] = []
-    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=naps.append))
-    trial._cpu_s = lambda: len(naps) * 0.01  # type: ignore[method-assign]
-    assert trial._rest() is False
-    assert sum(naps) == pytest.approx(0.5)
-    naps.clear()
-    trial._cpu_s = lambda: min(len(naps), 3) * 0.01  # type: ignore[method-assign]
-    assert trial._rest() is True
-    assert len(naps) == 4
 
 
 def test_fetching_the_inputs_is_no_part_of_the_start(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,6 @@ import harness.stats
 from harness.errors import HarnessError
 from harness.stats.quantiles import (
     independent_calls,
-    loadgen_estimate,
     min_calls,
     mixture,
     percentile,
@@ -81,17 +80,6 @@ def test_too_few_samples_have_no_right_to_a_percentile():
 def test_several_quantiles_at_once_are_each_one():
     samples = np.random.default_rng(1).random(300)
     assert percentiles(samples, [0.5, 0.9]) == [percentile(samples, 0.5), percentile(samples, 0.9)]
-
-
-@pytest.mark.parametrize("q", [0.9, 0.99])
-@pytest.mark.parametrize("n", [63, 64, 500, 662, 3000])
-def test_loadgens_estimate_is_what_loadgen_would_print(n, q):
-    ordered = np.arange(float(n))
-    # results.cc: the t-th largest latency, t the most over-latency queries with which n still prove q.
-    provable = [t for t in range(1, n) if stats.binom.cdf(t, n, 1 - q) <= 0.01]
-    assert loadgen_estimate(ordered, q) == (ordered[n - max(provable)] if provable else None)
-    if provable:
-        assert loadgen_estimate(ordered, q) >= percentile(ordered, q).upper
 
 
 @pytest.mark.parametrize(
@@ -158,6 +146,27 @@ def test_calls_are_worth_what_the_spread_between_blocks_says():
     assert independent_calls([np.ones(400)], [[100] * 4], 0.9, 1.0) == 400  # all equal: no slow calls
     # The same stall in the first of two Trials of two Blocks.
     assert independent_calls([clustered[:200], clustered[200:]], [[100] * 2] * 2, 0.9, 1.5) == 9
+
+
+def test_calls_are_worth_less_where_processes_differ():
+    # In Blocks of 100, one Trial of four has 16 slow calls a Block, the others 8: their shares differ from
+    # 0.1 by 24 and three times -8 of 1,600, so v = (24^2 + 3 * 8^2) / 1600^2 * 4/3 = 4e-4. By Block it is
+    # (4 * 6^2 + 12 * 2^2) / 1600^2 * 16/15 = 8e-5.
+    trials = [np.tile(np.repeat([2.0, 1.0], [slow, 100 - slow]), 4) for slow in (16, 8, 8, 8)]
+    assert independent_calls(trials, [[100] * 4] * 4, 0.9, 1.5) == 225
+
+
+def test_the_bound_of_a_percentile_covers_where_processes_differ_in_speed_by_a_tenth():
+    # The nominal 99 % bound of p90 with five Trials; by Blocks alone it covers in 78 of 100 cases.
+    rng = np.random.default_rng(6)
+
+    def measured(trials: int) -> np.ndarray:
+        return rng.exponential(np.exp(0.1 * rng.standard_normal((trials, 1))), (trials, 2_000))
+
+    truth = np.quantile(measured(3_000), 0.9)
+    found = [mixture(measured(5), [0.9], blocks=[[200] * 10] * 5)[0] for _ in range(300)]
+    assert np.mean([one.upper >= truth for one in found]) > 0.92
+    assert all(one.allowed for one in found)
 
 
 def test_clustered_stalls_take_the_right_to_a_percentile():

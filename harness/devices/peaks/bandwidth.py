@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from harness.devices.cpu import free_memory_bytes
 from harness.devices.host import Host
-from harness.devices.peaks.timed import Watch, best_s, rest
+from harness.devices.peaks.timed import Watch, best_s
 from harness.measure.clock import Clock, PerfClock
+from harness.measure.threads import rests
 
 BANDWIDTH_SHARE = 0.25
 """Share of the time for peaks that copying takes."""
@@ -78,7 +79,7 @@ def flushing(threads: int) -> Iterator[Callable[[], object]]:
         np.add(part, 1, out=part)
 
     def flush() -> None:
-        rest()
+        rests(step_s=0.002, limit_s=0.1)
         list(pool.map(write, parts))
 
     parts = [np.zeros(max(_FLUSH_SHARE, size // threads), np.uint8) for _ in range(threads)]

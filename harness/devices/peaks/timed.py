@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from harness.measure.clock import Clock, elapsed_ns
@@ -21,7 +20,6 @@ _CAUSES: tuple[tuple[str, Callable[[Evidence], float | None]], ...] = (
     ("one thread waited for a core, and the others for it", worst_wait),
     ("other processes used its cores", lambda e: per_core(foreign_s(e), e)),
 )
-_REST_S, _REST_CPU_S, _MAX_RESTS = 0.002, 0.0002, 50
 
 
 def best_s(
@@ -41,18 +39,6 @@ def best_s(
         best_ns = min(best_ns or took_ns, took_ns)
         runs += 1
     return best_ns / 1e9, runs
-
-
-def rest() -> None:
-    """Wait until a library's threads have stopped spinning, at most 0.1 s.
-
-    Spinning threads occupy the cores of this process, which would look like a disturbance.
-    """
-    for _ in range(_MAX_RESTS):
-        used_s = time.process_time()
-        time.sleep(_REST_S)
-        if time.process_time() - used_s < _REST_CPU_S:
-            return
 
 
 class Watch:

@@ -32,6 +32,9 @@ calls a Block more than one with many."""
 LAST_NS = 1_000_000
 """The part of WAKE_NS that comes after the counters were read. Reading them uses the caches, too, so at least
 one untimed call stands between that and the first timed call."""
+LONG_S = 0.05
+"""Duration of a call from which on one call wakes alone, before the counters are read: filling the caches
+again after that takes some 0.1 ms, hence at most 0.2 % of the first timed call."""
 CALLS_A_LANE = 4
 """Minimum calls of each lane in a Block. At its end some lanes are idle, and that part must stay small."""
 
@@ -126,12 +129,12 @@ class Load(ABC):
     def wake(self) -> None:
         """Make untimed calls, so that a Block starts with warm caches and active cores; set `awake_ns`.
 
-        At least one of them comes after the counters were read. A call longer than WAKE_NS is the only one.
+        At least one of them comes before the counters are read, else the clock frequency would be that of
+        idle cores; and, of calls shorter than LONG_S, at least one after it.
         """
-        if self.call_s * 1e9 < WAKE_NS:
-            self._call_for(WAKE_NS - LAST_NS)
+        self._call_for(WAKE_NS - LAST_NS)
         self.seat.look()
-        self.awake_ns = self._call_for(LAST_NS)
+        self.awake_ns = self._call_for(LAST_NS) if self.call_s < LONG_S else self.seat.clock.now_ns()
 
     def _call_for(self, least_ns: int) -> int:
         """Make untimed calls for `least_ns`, at least one; return the time at the end."""

@@ -25,8 +25,9 @@ from harness.measure.clock import PerfClock, cost_ns
 from harness.measure.evidence import Probe
 from harness.measure.grading import tags
 from harness.measure.memory import PhaseMeter, with_children
+from harness.measure.procfs import thread_times
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
-from harness.measure.threads import ThreadMeter, cores_outside, threads_used
+from harness.measure.threads import cores_outside, rests
 from harness.runner.workers.audits.registry import AUDITS, Subject
 from harness.runner.workers.channel import Message, WorkerSide, serve
 from harness.runner.workers.evaluation_data import read_evaluation_data
@@ -35,9 +36,6 @@ from harness.runtimes.registry import RUNTIMES, Session
 from harness.store.arrays import pack
 from harness.techniques.registry import DEPLOYMENTS
 from harness.zoo.registry import METRICS
-
-REST_S, REST_CPU_S, MAX_RESTS = 0.01, 0.001, 50
-"""A worker rests when it uses less than REST_CPU_S of CPU in REST_S; it is checked so often at most."""
 
 
 class Trial:
@@ -111,8 +109,7 @@ class Trial:
         set_aside_garbage()
         first = self.meter.end()
         self.meter.begin("steady")
-        self.probe = Probe(os.getpid(), self.target.cores or None, self.target.threads, self.device)
-        self.threads = ThreadMeter(family)
+        self.probe = Probe(family, self.target.cores or None, self.target.threads, self.device)
         self.channel.emit(
             "loaded",
             load_s=load_s,
@@ -130,7 +127,7 @@ class Trial:
             self.calls = slow_down(self.calls, wait_ns, self.clock)
             self.load_on = self._load(message)
             warmth = self.load_on.warm()
-        rested = self._rest()
+        rested = rests(0.01, 0.5, self._cpu_s)  # only told: the manager pauses this process between commands
         self.device.pause()
         self.channel.emit(
             "warm",
@@ -148,12 +145,10 @@ class Trial:
         assert self.load_on is not None  # noqa: S101
         gc.collect()
         block = self.load_on.block()
-        (threads, before), start_ns = self._seen, self.load_on.awake_ns
-        self._look()
-        after = self._seen[1]
+        before, start_ns = self._seen, self.load_on.awake_ns
+        after = self.probe.read()
         worked_ns = int(block.arrivals.service_ns.sum()) if block.arrivals else block.duration_ns
         worked_ns += start_ns - before.wall_ns  # the calls that woke the cores, after the first look
-        busy = threads_used(threads, self._seen[0], worked_ns / 1e9)
         for audit in self.audits:
             audit.timed(block.last_index, block.last)
         evidence = self.probe.between(before, after)
@@ -166,7 +161,7 @@ class Trial:
             seconds_per_sample=self.load_on.seconds_per_sample(block),
             statistics=self.load_on.statistics(block),
             evidence=evidence.to_dict(),
-            threads_used=busy,
+            threads_used=self.probe.threads_used(before, after, worked_ns / 1e9),
             tags=list(tags(evidence)),
         )
 
@@ -238,24 +233,13 @@ class Trial:
         )
 
     def _look(self) -> None:
-        """Read the CPU time of all threads, and the noise evidence."""
-        self._seen = self.threads.read(), self.probe.read()
-
-    def _rest(self) -> bool:
-        """Return whether the runtime's threads stop spinning; checked once, to tell the reader.
-
-        Other workers are not disturbed, since the manager pauses this process between commands.
-        """
-        for _ in range(MAX_RESTS):
-            before = self._cpu_s()
-            time.sleep(REST_S)
-            if self._cpu_s() - before < REST_CPU_S:
-                return True
-        return False
+        """Read the noise evidence."""
+        self._seen = self.probe.read()
 
     def _cpu_s(self) -> float:
-        """Return the CPU time of this process and its replicas."""
-        return sum(self.threads.read().values()) or time.process_time()
+        """Return the CPU time of the replicas, or of this process without them."""
+        replicas = thread_times(self.probe.pids[1:]).values()
+        return sum(times.cpu_s for times in replicas) or time.process_time()
 
 
 def measure(channel: WorkerSide, spec: Message) -> None:
