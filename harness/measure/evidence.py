@@ -156,7 +156,9 @@ class Probe:
         }
         busy_s, watched_s = changes.pop("busy_s"), changes.pop("watched_busy_s")
         watched = len(self.cores) or after.cores
-        waits = _waits_s(before.threads, after.threads)
+        waits = _increases_s(before.threads, after.threads, "delay_s")
+        if len(self.pids) > 1 and changes["cpu_s"] is not None:  # exact, while stat counts ticks
+            changes["cpu_s"] = sum(_increases_s(before.threads, after.threads, "cpu_s").values())
         return Evidence(
             **changes,
             wall_s=wall_s,
@@ -178,11 +180,8 @@ class Probe:
         """Return how many threads worked in `worked_s` seconds between two readings; None where unknown."""
         if not after.threads or worked_s <= 0:
             return None
-        began = {thread: times.cpu_s for thread, times in before.threads.items()}
-        return sum(
-            self._works(thread) and times.cpu_s - began.get(thread, 0.0) >= BUSY_SHARE * worked_s
-            for thread, times in after.threads.items()
-        )
+        ran = _increases_s(before.threads, after.threads, "cpu_s")
+        return sum(self._works(thread) and ran[thread] >= BUSY_SHARE * worked_s for thread in ran)
 
     def _core_times(self) -> tuple[dict[str, float | None], int]:
         """Return busy seconds of all cores and of the watched ones, stolen seconds of these; online cores."""
@@ -235,15 +234,16 @@ def _usage_anywhere(pid: int) -> Usage | None:
     return Usage(times.user + times.system, switches.voluntary, switches.involuntary, None, None)
 
 
-def _waits_s(
-    before: Mapping[Thread, ThreadTimes], after: Mapping[Thread, ThreadTimes]
+def _increases_s(
+    before: Mapping[Thread, ThreadTimes], after: Mapping[Thread, ThreadTimes], field: str
 ) -> dict[Thread, float]:
-    """Return how long each thread waited between two readings; threads that ended meanwhile are missing."""
-    began = {thread: times.delay_s or 0.0 for thread, times in before.items()}
+    """Return the increase of each thread's `field` where it is known; threads that ended are missing."""
+    began = {thread: getattr(times, field) or 0.0 for thread, times in before.items()}
+    ended = {thread: getattr(times, field) for thread, times in after.items()}
     return {
-        thread: max(times.delay_s - began.get(thread, 0.0), 0.0)
-        for thread, times in after.items()
-        if times.delay_s is not None
+        thread: max(seconds - began.get(thread, 0.0), 0.0)
+        for thread, seconds in ended.items()
+        if seconds is not None
     }
 
 

@@ -39,20 +39,29 @@ def product(library: str = "fake", dtype: str = "float32", run: Callable[[], obj
     return Gemm(library, dtype, lambda rows, side, threads: run, (), "product")
 
 
-def test_rates_are_operations_and_bytes_over_time() -> None:
+def test_rates_are_operations_and_bytes_over_time(tmp_path: Path) -> None:
     clock = FakeClock(tick_ns=STEP_NS)  # each run takes one step
     (rate,) = peaks.measure_products([product()], 2, 0.4, clock).rates
     assert (rate.side, rate.dtype, rate.library) == (16, "float32", "fake")
     assert rate.flop_per_s == pytest.approx(2 * 16**3 / 1e-3)
-    bandwidth = memory.measure_bandwidth(2, 0.4, clock)
+    bandwidth = memory.measure_bandwidth(2, 0.4, clock, Host(str(tmp_path)))
     assert bandwidth.memory_bandwidth_bytes_per_s == pytest.approx(2 * (1 << 20) / 1e-3)
     assert bandwidth.bandwidth_bytes == 1 << 20
     assert min(rate.runs, bandwidth.bandwidth_runs) >= 3
 
 
-@pytest.mark.parametrize(("limit_mib", "copied_mib"), [(None, 256), (512, 32)])
-def test_the_copied_array_fits_into_the_container(
-    limit_mib: int | None, copied_mib: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit_mib", "cache_mib", "copied_mib"),
+    [
+        (None, 1, 256),
+        (512, 1, 32),  # the array and its copy take an eighth
+        (512, 48, 96),  # twice the cache
+        (512, 480, 128),  # half of the memory
+        (None, 480, 960),
+    ],
+)
+def test_the_copied_array_fits_into_the_container_and_not_into_the_cache(
+    limit_mib: int | None, cache_mib: int, copied_mib: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "_BANDWIDTH_BYTES", 256 << 20)
     monkeypatch.setattr(memory, "_pair", lambda size: sizes.append(size))
@@ -64,6 +73,7 @@ def test_the_copied_array_fits_into_the_container(
         "proc/self/mountinfo": "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw\n",
         "cg/memory.max": f"{limit_mib << 20}\n" if limit_mib else "max\n",
         "cg/memory.current": "0\n",
+        "sys/devices/system/cpu/cpu0/cache/index3/size": f"{cache_mib << 10}K\n",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -338,6 +338,29 @@ def test_waiting_is_counted_by_thread(tmp_path: Path) -> None:
     assert tags(replace(evidence, load_1m=None)) == ("core-shared",)
 
 
+def test_cpu_time_of_replicas_is_counted_to_the_nanosecond_and_the_first_process_only_hands_out(
+    tmp_path: Path,
+) -> None:
+    def write(pid: int, ran_ns: int, waited_ns: int) -> None:
+        task = tmp_path / str(pid) / "task" / str(pid)
+        task.mkdir(parents=True, exist_ok=True)
+        (task / "schedstat").write_text(f"{ran_ns} {waited_ns} 3\n")
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (x) R 1 7 7 0 -1 0 0 0 0 0 9 0 0 0 20 0 2 0 1\n")
+
+    probe = Probe([7, 8, 9], [0, 1], proc=str(tmp_path))
+    for pid in (7, 8, 9):
+        write(pid, 10**9, 10**9)
+    before = probe.read()
+    write(7, 10**9 + 60_000_000, 10**9 + 50_000_000)
+    write(8, 10**9 + 95_500_000, 10**9 + 1_000_000)
+    write(9, 10**9 + 4_000_000, 10**9)
+    after = probe.read()
+    evidence = probe.between(before, after)
+    assert evidence.cpu_s == pytest.approx(0.1595)
+    assert (evidence.run_delay_s, evidence.worst_delay_s) == (pytest.approx(0.051), pytest.approx(0.001))
+    assert probe.threads_used(before, after, 0.1) == 1  # 4 of 100 ms are too few, and the first is none
+
+
 def test_without_proc_the_own_process_is_still_counted_and_the_rest_is_unknown(tmp_path: Path) -> None:
     probe = Probe(proc=str(tmp_path), system=str(tmp_path))
     before = probe.read()

@@ -20,10 +20,10 @@ from harness.measure.threads import rests
 
 BANDWIDTH_SHARE = 0.25
 """Share of the time for peaks that copying takes."""
-_BANDWIDTH_BYTES = 256 << 20  # larger than the caches of most machines; less where memory is scarce
+_BANDWIDTH_BYTES = 256 << 20  # or twice a larger last-level cache; less where memory is scarce
 _FLUSH_BYTES = 64 << 20  # written before each matrix-vector product, or twice a larger last-level cache
 _FLUSH_SHARE = 8 << 20  # that each thread writes at least: more than the private caches of a core
-_MEMORY_SHARE = 8  # use at most one eighth of the free memory
+_MEMORY_SHARE = 8  # use at most one eighth of the free memory, or half where else a cache would hold all
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,10 @@ def measure_bandwidth(
     threads: int, seconds: float, clock: Clock | None = None, host: Host | None = None
 ) -> Bandwidth:
     """Measure memory bandwidth for a quarter of `seconds`. Pin the process to as many cores before."""
-    room = (free_memory_bytes(host or Host()) or 0) // _MEMORY_SHARE // 2
-    size = max(1 << 20, min(_BANDWIDTH_BYTES, room)) // threads * threads
+    host = host or Host()
+    free, beyond_cache = free_memory_bytes(host) or 0, 2 * _last_level_cache_bytes(host)
+    room = max(free // _MEMORY_SHARE // 2, min(beyond_cache, free // 4))
+    size = max(1 << 20, min(max(_BANDWIDTH_BYTES, beyond_cache), room)) // threads * threads
     with ThreadPoolExecutor(threads) as pool:
         # Each thread allocates the part that it copies, so that its pages are near its core.
         parts = list(pool.map(_pair, [size // threads] * threads))
