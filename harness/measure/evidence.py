@@ -164,7 +164,7 @@ class Probe:
             wall_s=wall_s,
             foreign_cpu_s=_minus(busy_s, changes["cpu_s"]),
             foreign_watched_s=_minus(watched_s, changes["cpu_s"]),
-            elsewhere_share=_ratio(_minus(busy_s, watched_s), wall_s * (after.cores - watched)),
+            elsewhere_share=ratio(_minus(busy_s, watched_s), wall_s * (after.cores - watched)),
             watched_cores=watched,
             threads=self._threads or watched,
             run_delay_s=sum(waits.values()) if waits else None,
@@ -267,6 +267,6 @@ def _minus(after: Count | None, before: Count | None) -> Count | None:
     return max(after - before, type(after)(0))
 
 
-def _ratio(value_s: float | None, of_s: float) -> float | None:
+def ratio(value: float | None, of: float) -> float | None:
     """Return a share; None where a part of it is not known or zero."""
-    return None if value_s is None or of_s <= 0 else value_s / of_s
+    return None if value is None or of <= 0 else value / of

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.measure.evidence import Evidence
+from harness.measure.evidence import Evidence, ratio
 from harness.measure.procfs import TICK_S
 
 ROUNDING_TICKS = 1.75
@@ -36,21 +36,17 @@ def per_thread(total: float | None, evidence: Evidence) -> float | None:
 
     Older Runs did not record the budget: the sum is then taken as that of one thread, never too mildly.
     """
-    return _per(total, evidence.wall_s * (evidence.threads or 1))
+    return ratio(total, evidence.wall_s * (evidence.threads or 1))
 
 
 def per_core(total_s: float | None, evidence: Evidence) -> float | None:
     """Return seconds summed over the watched cores as a share of their time; as of one core in older Runs."""
-    return _per(total_s, evidence.wall_s * (evidence.watched_cores or 1))
+    return ratio(total_s, evidence.wall_s * (evidence.watched_cores or 1))
 
 
 def worst_wait(evidence: Evidence) -> float | None:
     """Return the share of the time in which the thread that waited longest waited for a core."""
-    return _per(evidence.worst_delay_s, evidence.wall_s)
-
-
-def _per(total: float | None, of_s: float) -> float | None:
-    return None if total is None or of_s <= 0 else total / of_s
+    return ratio(evidence.worst_delay_s, evidence.wall_s)
 
 
 def rounding_s(cores: int) -> float:
@@ -101,7 +97,7 @@ def _slowed(evidence: Evidence, *, by_power_cap: bool) -> float | None:
         return 1.0
     field = "power_limited_s" if by_power_cap else "heat_limited_s"
     start_s, end_s = getattr(device.before, field), getattr(device.after, field)
-    return None if start_s is None or end_s is None else _per(end_s - start_s, evidence.wall_s)
+    return None if start_s is None or end_s is None else ratio(end_s - start_s, evidence.wall_s)
 
 
 def _gpu_shared(evidence: Evidence) -> float | None:

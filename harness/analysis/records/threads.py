@@ -10,7 +10,7 @@ from harness.analysis.records.arms import Event
 from harness.store.record import Record
 
 TOLERANCE = 1.1
-"""CPU time is above the budget beyond this factor: without schedstat, that of replicas is in ticks of 10 ms."""
+"""CPU time is above the budget beyond this factor: without schedstat, that of replicas is in ticks."""
 
 
 def add_threads(record: Record, blocks: Sequence[Event]) -> None:
