@@ -12,6 +12,9 @@ from harness.measure.procfs import TICK_S
 ROUNDING_TICKS = 1.75
 """Ticks of one core that may be rounding. The difference of two readings of a counter in whole ticks has a
 standard deviation of 0.41 ticks, and two counters of a core usually move (user and system): 3 × 0.58."""
+SAMPLE_S = 0.004
+"""Most kernels charge each timer tick to what runs at that moment (Documentation/admin-guide/cpu-load.rst),
+usually 250 times a second."""
 _ISOLATE = "stop other work on these cores, isolate them, or use no more threads than cores"
 _STOP_OTHERS = "stop other work on this machine (builds, browsers, backups, other containers)"
 
@@ -54,9 +57,20 @@ def rounding_s(cores: int) -> float:
     return ROUNDING_TICKS * TICK_S * math.sqrt(cores)
 
 
-def _beyond_ticks(total_s: float | None, evidence: Evidence) -> float | None:
-    """Return `per_core`, or 0 for what may be rounding."""
-    if total_s is not None and total_s < rounding_s(evidence.watched_cores or 1):
+def sampling_s(evidence: Evidence) -> float:
+    """Return how many seconds the busy time of the watched cores may be off because it is sampled.
+
+    Of N samples of a core that is busy for a share p, N p find it busy, with a standard deviation of √(N p (1 -
+    p)). Three of these are returned. A core that is always busy has no such error.
+    """
+    total_s = evidence.wall_s * (evidence.watched_cores or 1)
+    busy = min(ratio(evidence.cpu_s, total_s) or 0.0, 1.0)
+    return 3 * math.sqrt(total_s * SAMPLE_S * busy * (1 - busy))
+
+
+def _beyond(total_s: float | None, evidence: Evidence, error_s: float = 0.0) -> float | None:
+    """Return `per_core`, or 0 for what may be rounding, or an error of up to `error_s`."""
+    if total_s is not None and total_s < math.hypot(rounding_s(evidence.watched_cores or 1), error_s):
         return 0.0
     return per_core(total_s, evidence)
 
@@ -116,7 +130,7 @@ def _gpu_drift(evidence: Evidence) -> float | None:
 RULES: tuple[Rule, ...] = (
     Rule(
         "steal",
-        lambda e: _beyond_ticks(e.steal_s, e),
+        lambda e: _beyond(e.steal_s, e),
         0.01,
         "the hypervisor took the cores away for more than 1 % of the time",
         "use a machine whose cores are not shared, or measure when other guests are idle",
@@ -151,7 +165,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "foreign-cpu",
-        lambda e: _beyond_ticks(foreign_s(e), e),
+        lambda e: _beyond(foreign_s(e), e, sampling_s(e)),
         0.01,
         "other processes used more than 1 % of the cores that the Cell is pinned to",
         _STOP_OTHERS,

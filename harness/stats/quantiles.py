@@ -68,14 +68,12 @@ def upper_rank(n: int, q: float, confidence: float = 0.99) -> int | None:
     7.1): the k-th smallest value is below the quantile only if at least k values are. None where k would
     exceed n.
     """
-    from scipy.special import bdtr
+    from scipy.special import bdtr, bdtrik
 
-    low, high = 0, n + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        enough = bdtr(middle - 1, n, q) >= confidence if middle <= n - 1 else 1 - q**n >= confidence
-        low, high = (low, middle) if enough else (middle, high)
-    return high if high <= n else None
+    below = max(math.ceil(bdtrik(confidence, n, q)), 0)
+    if below > 0 and bdtr(below - 1, n, q) >= confidence:  # the inverse is exact to rounding only
+        below -= 1
+    return below + 1 if below < n else None
 
 
 def percentile(values: checks.Values, q: float, confidence: float = 0.99) -> Percentile:

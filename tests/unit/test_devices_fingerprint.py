@@ -147,7 +147,7 @@ import sys
 from harness.devices.doctor import examine
 from harness.devices.fingerprint import fingerprint
 from harness.devices.host import Host
-import harness.devices.peaks.compute, harness.measure.memory, harness.measure.evidence
+import harness.devices.peaks.compute, harness.measure.memory, harness.measure.probe
 fingerprint(), examine(Host(window_s=0))
 sys.exit(bool({"torch", "onnxruntime", "onnx"} & set(sys.modules)))
 """

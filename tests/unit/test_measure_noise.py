@@ -12,8 +12,9 @@ import pytest
 
 from harness.measure import procfs
 from harness.measure.device import DeviceEvidence, DeviceState
-from harness.measure.evidence import Evidence, Probe, Reading
+from harness.measure.evidence import Evidence
 from harness.measure.grading import grade, lost_share, sentence, tags
+from harness.measure.probe import Probe, Reading
 from harness.measure.rules import RULES
 
 QUIET = Evidence(
@@ -99,6 +100,23 @@ def test_one_tick_in_a_short_block_may_be_rounding_and_is_no_tag() -> None:
     short = replace(QUIET, wall_s=0.1, involuntary_switches=2, minor_faults=9)
     assert tags(replace(short, steal_s=procfs.TICK_S)) == ()
     assert tags(replace(short, steal_s=2 * procfs.TICK_S)) == ("steal",)
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "foreign_s", "found"),
+    [
+        (0.5, 0.09, ()),  # 250 samples, half of them busy: 3 * sqrt(250 / 4) samples of 4 ms are 0.095 s
+        (0.5, 0.10, ("foreign-cpu",)),
+        (0.99, 0.025, ()),  # 0.019 s, with rounding 0.0258 s
+        (0.99, 0.026, ("foreign-cpu",)),
+        (1.0, 0.02, ("foreign-cpu",)),  # always busy: rounding only
+    ],
+)
+def test_a_cell_that_sleeps_between_queries_is_sampled_and_that_is_no_foreign_work(
+    cpu_s: float, foreign_s: float, found: tuple[str, ...]
+) -> None:
+    assert tags(replace(QUIET, cpu_s=cpu_s, foreign_watched_s=foreign_s)) == found
+    assert tags(replace(QUIET, cpu_s=cpu_s, steal_s=0.02)) == ("steal",)  # counted, not sampled
 
 
 def test_stolen_ticks_of_short_blocks_add_up_in_the_grade() -> None:

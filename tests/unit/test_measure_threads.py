@@ -14,7 +14,7 @@ from runs import record
 
 from harness.analysis.records.threads import add_threads, thread_budget, thread_warnings
 from harness.measure import threads as module
-from harness.measure.evidence import Probe, Reading
+from harness.measure.probe import Probe, Reading
 from harness.measure.procfs import ThreadTimes, thread_times
 from harness.measure.threads import cores_outside, rests
 

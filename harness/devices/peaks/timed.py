@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.measure.clock import Clock, elapsed_ns
-from harness.measure.evidence import Evidence, Probe
+from harness.measure.evidence import Evidence
+from harness.measure.probe import Probe
 from harness.measure.rules import foreign_s, per_core, per_thread, worst_wait
 
 MIN_RUNS = 3

@@ -22,9 +22,9 @@ from harness.errors import HarnessError
 from harness.formats.target import Target
 from harness.measure.blocks import set_aside_garbage, slow_down
 from harness.measure.clock import PerfClock, cost_ns
-from harness.measure.evidence import Probe
 from harness.measure.grading import tags
 from harness.measure.memory import PhaseMeter, with_children
+from harness.measure.probe import Probe
 from harness.measure.procfs import thread_times
 from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
 from harness.measure.threads import cores_outside, rests
