@@ -60,8 +60,8 @@ def rounding_s(cores: int) -> float:
 def sampling_s(evidence: Evidence) -> float:
     """Return how many seconds the busy time of the watched cores may be off because it is sampled.
 
-    Of N samples of a core that is busy for a share p, N p find it busy, with a standard deviation of √(N p (1 -
-    p)). Three of these are returned. A core that is always busy has no such error.
+    Of N samples of a core that is busy for a share p, N p find it busy. Their standard deviation is
+    √(N p (1 - p)), and three of these are returned. A core that is always busy has no such error.
     """
     total_s = evidence.wall_s * (evidence.watched_cores or 1)
     busy = min(ratio(evidence.cpu_s, total_s) or 0.0, 1.0)
