@@ -15,9 +15,9 @@ from harness.measure.device import DeviceEvidence
 class Evidence:
     """Changes of counters over one Block. None: not known on this system.
 
-    Process figures cover the watched processes. The watched cores are those that it is
-    pinned to, else all. Sums must be related to the number of what they sum over: `watched_cores`, `threads`
-    (the thread budget), `cores` (all that are online). Older Runs lack the first two.
+    Process figures cover the watched processes. The watched cores are those that they are pinned to, else
+    all. Sums must be related to the number of what they sum over: `watched_cores`, `threads` (the thread
+    budget), `cores` (all that are online). Older Runs lack the first two.
 
     - Sums over threads: `run_delay_s`, the time that they were ready to run and waited for a core (to the
       nanosecond; `worst_delay_s` is that of the thread that waited longest); switches and page faults.
