@@ -92,8 +92,8 @@ def _inverse(seconds: float | None) -> float | None:
 
 
 _PAIRED = (
-    ". Baseline: its own Blocks. Other rows: the baseline’s value, changed by their speed-up, since Blocks are "
-    "compared in pairs; a Cell’s own figures are on its page"
+    ". Baseline: its own Blocks. Other rows: the baseline’s value, changed by their speed-up, which pairs "
+    "Blocks; a Cell’s own figures are on its page"
 )
 
 SPEEDS = {

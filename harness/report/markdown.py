@@ -14,9 +14,8 @@ from harness.report.tables import VERDICTS, counted_text, interval_text, speedup
 from harness.store.reading import Run
 
 SPEED_COLUMN = (
-    "The paired latency, throughput or rate is the baseline’s own; in other rows it is the baseline’s, changed "
-    "by their speed-up, since Blocks are compared in pairs. Model memory is the peak above that of an empty "
-    "worker."
+    "Paired columns: the baseline’s value is its own; other rows have the baseline’s, changed by their "
+    "speed-up, which pairs Blocks. Model memory is the peak above that of an empty worker."
 )
 
 

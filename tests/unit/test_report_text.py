@@ -89,7 +89,7 @@ def test_markdown_has_answers_and_a_table_a_group(tmp_path):
         "paired median latency",
         "paired throughput",
     ]
-    assert text.count("in other rows it is the baseline’s, changed by their speed-up") == 1
+    assert text.count("other rows have the baseline’s, changed by their speed-up") == 1
 
 
 @pytest.mark.parametrize("name", ["a|b", "`tick`", "x\ny", "<img src=x>", "[l](http://e)"])

@@ -29,8 +29,8 @@ TARGET_CI = 0.02
 
 ONE_TRIAL = "one Trial only: the interval does not know how fresh processes differ"
 UNPAIRED = (
-    "its Blocks were not interleaved with the baseline's, so the speed-up is of unpaired Trials: its interval "
-    "does not hold what changed between the two"
+    "its Blocks were not interleaved with the baseline's: the interval of its speed-up does not include what "
+    "changed between the two"
 )
 
 MAX_EQUIVALENT = 0.10

@@ -40,7 +40,7 @@ def thread_warnings(record: Record, warm: Sequence[Event]) -> list[str]:
 
 
 def thread_budget(record: Record, ends: Sequence[Event]) -> dict[str, Any]:
-    """Return the finding of the audit ``thread-budget``; it only finds faults. `ends` are ``memory`` events."""
+    """Return the finding of the audit ``thread-budget``: failed or none. `ends`: ``memory`` events."""
     used, cores, budget = record.threads_used, record.cpu_utilization, record.threads or 0
     threads = {count for event in ends if (count := event.get("threads_set")) not in (None, budget)}
     outside = {core for event in ends for core in event.get("cores_outside", ())}
