@@ -92,24 +92,25 @@ def _inverse(seconds: float | None) -> float | None:
 
 
 _PAIRED = (
-    "Blocks are compared in pairs, so other rows than the baseline have its value times their ratio to it"
+    ". Baseline: its own Blocks. Other rows: the baseline’s value, changed by their speed-up, which pairs "
+    "Blocks; a Cell’s own figures are on its page"
 )
 
 SPEEDS = {
     "latency": Column(
-        *("latency", "Latency", "s", "median Block’s median call ({call}); " + _PAIRED),
+        *("latency", "Paired latency", "s", "median Block’s median call ({call})" + _PAIRED),
         value=lambda row: row.seconds_per_call,
         unit_of="latency",
         speeds=("latency",),
     ),
     "throughput": Column(
-        *("throughput", "Throughput", "samples/s", "samples over the median Block’s time; " + _PAIRED),
+        *("throughput", "Paired throughput", "samples/s", "samples over the median Block’s time" + _PAIRED),
         value=lambda row: _inverse(row.seconds_per_sample),
         more=True,
         speeds=("throughput",),
     ),
     "rate": Column(
-        *("qps", "Queries", "queries/s", "highest query rate within the latency bound; " + _PAIRED),
+        *("qps", "Paired rate", "queries/s", "highest query rate within the latency bound" + _PAIRED),
         value=lambda row: _inverse(row.seconds_per_call),
         more=True,
         speeds=("rate",),

@@ -14,7 +14,7 @@ from harness.report.drawing.plot import standalone
 from harness.report.drawing.svg import drawn, inlined, raster
 from harness.report.figures.registry import figures
 from harness.report.links import unique
-from harness.report.tables import Table, table
+from harness.report.tables import Table, counted_text, table
 from harness.units import POINTS
 
 MAX_DRAWN = 30
@@ -86,6 +86,7 @@ class GroupView:
             return []
         given = self.board.given
         pairs = [
+            ("Trials / Blocks", counted_text(best)),
             (
                 f"against {given.technique}" if given else "",
                 f"{say.factor(given.speedup)} ×" if given else "",

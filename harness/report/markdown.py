@@ -13,6 +13,11 @@ from harness.report.page import machine_name
 from harness.report.tables import VERDICTS, counted_text, interval_text, speedup_text
 from harness.store.reading import Run
 
+SPEED_COLUMN = (
+    "Paired columns: the baseline’s value is its own; other rows have the baseline’s, changed by their "
+    "speed-up, which pairs Blocks. Model memory is the peak above that of an empty worker."
+)
+
 
 def summary(run: Run) -> str:
     """Return the Run as Markdown: headline, answers, and a table for every Group."""
@@ -32,9 +37,10 @@ def summary(run: Run) -> str:
     for board in all_boards:
         said = " ".join(sentence.markdown() for sentence in headline.answers(board))
         lines.append(f"- **{markdown_text(headline.place(board.group))}**: {said}")
-    for board in all_boards:
-        if board.rows:
-            lines += ["", *_table(board)]
+    tables = [_table(board) for board in all_boards if board.rows]
+    lines += ["", SPEED_COLUMN] if tables else []
+    for table in tables:
+        lines += ["", *table]
     told = causes(all_boards)
     for title, wanted in (("Not on the leaderboard", False), ("Warnings", True)):
         found = [f"- {markdown_text(cause.line())}" for cause in told if (cause.state == WARNING) is wanted]
@@ -48,7 +54,7 @@ def _table(board: Board) -> list[str]:
     title = f"**{markdown_text(place)}** — {markdown_text(conditions)}"
     statistic = headline.statistic(board.group)
     heads = "| technique | speed-up | 95 % interval | Trials / Blocks | verdict | "
-    heads += f"{statistic} | size | model memory | peak RSS | quality | change |"
+    heads += f"paired {statistic} | size | model memory | peak RSS | quality | change |"
     aligned = "|:--|--:|:--|--:|:--|" + "--:|" * 6
     rows = [_line(row, board) for row in board.rows]
     return [f"{title}; noise floor {floor}; speed-up: {statistic}", "", heads, aligned, *rows]

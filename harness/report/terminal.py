@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 MIN_NAME, MAX_NAME = 12, 40
+LEGEND = (
+    "n: Trials/Blocks behind the interval. Latency, samples, queries: of the baseline its own; of other rows "
+    "the baseline’s, changed by their speed-up. Memory: peak above that of an empty worker."
+)
 SPEED_HEADS = {"latency": "latency", "throughput": "samples", "rate": "queries"}
 """Header of the column of speed, by what speed means."""
 STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", "baseline": "dim", "equivalent": ""}
@@ -46,7 +50,7 @@ class Tables:
         empty = [board.group for board in self.boards if not board.rows]
         for board in (board for board in self.boards if board.rows):
             title = Text(place(board.group), style="bold")
-            how = f"{conditions(board.group)}; speed-up: {statistic(board.group)}; n: Trials/Blocks"
+            how = f"{conditions(board.group)}; speed-up: {statistic(board.group)}"
             title.append(f"  {how}", style="dim not bold")
             yield title
             said = [_sentence(answer.parts) for answer in answers(board)]
@@ -55,9 +59,9 @@ class Tables:
             yield _table(board, options.max_width)
             if board.baseline is not None:
                 yield from said
-            if few := _few_threads(board):
-                yield few
             yield Text("")
+        if len(empty) < len(self.boards):
+            yield Text(LEGEND, style="dim")
         if empty:
             names = folded((group.model, group.workload, group.hardware) for group in empty)
             yield Text(f"Nothing was measured in {say_count(len(empty), 'Group')}: {names}")
@@ -131,17 +135,6 @@ def _cells(row: Comparison, board: Board, numbers: list[str]) -> list[Text]:
         Text(f"{change}{'!' if over else ' '}", style="red" if over else ""),
         Text(shown, style=STYLES.get(row.verdict or "", "")),
     ]
-
-
-def _few_threads(board: Board) -> Text | None:
-    """Name the Cells that used fewer threads than their budget where others of the Group used more."""
-    from rich.text import Text
-
-    counts = {row.technique: row.threads_used for row in board.rows if row.threads_used is not None}
-    few = [f"{say.short(name, 60)} ({used})" for name, used in counts.items() if used < board.group.threads]
-    if not few or len(set(counts.values())) == 1:
-        return None
-    return Text(f"Of the budget of {board.group.threads} threads, fewer worked in: {', '.join(few)}.")
 
 
 def _sentence(parts: tuple[tuple[str, str], ...]) -> Text:

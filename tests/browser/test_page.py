@@ -150,7 +150,7 @@ def test_a_filter_that_nothing_fits_says_so_and_fades_the_points(page):
     assert len(names(page)) == len(TECHNIQUES)
 
 
-@pytest.mark.parametrize("key", ["loss", "p50", "rss", "size"])
+@pytest.mark.parametrize("key", ["loss", "latency", "rss", "size"])
 def test_a_slider_leaves_what_holds_its_budget_and_says_how_much_it_is(page, key):
     taken = page.execute_script(
         "return Object.fromEntries([...document.querySelectorAll('.entry')].map("

@@ -61,7 +61,8 @@ def test_warnings_that_differ_in_numbers_only_are_one(tmp_path: Path) -> None:
     first = Technique("x0", 8.0, warnings=("lost 0.5 of 3 Trials", "lost 0.1 of 3 Trials"))
     second = Technique("x1", 2.0, warnings=("lost 1,000 of 3 Trials", "alone"))
     assert told(tmp_path, first, second) == [
-        "12 Cells: lost 0.5 of 3 Trials — cnn, mlp, lm / x0, x1 / online, bulk / cpu",
+        "12 Cells: lost 0.5 of 3 Trials (numbers of the first Cell) — "
+        "cnn, mlp, lm / x0, x1 / online, bulk / cpu",
         "6 Cells: alone — cnn, mlp, lm / x1 / online, bulk / cpu",
     ]
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
-from harness.analysis.compare.comparison import compare, to_frame
+from harness.analysis.compare.comparison import UNPAIRED, compare, to_frame
+from harness.analysis.compare.leaderboard import boards
+from harness.analysis.words.causes import causes
 from harness.store.schema import columns
 
 
@@ -103,6 +105,19 @@ def test_identical_code_is_not_called_faster(tmp_path):
 def test_one_trial_is_noted_and_never_the_same(tmp_path):
     row = rows(make_run(tmp_path / "run", (Group(),), trials=1))["compile"]
     assert any("one Trial only" in note for note in row.notes)
+
+
+def test_a_speedup_of_other_moments_than_the_baselines_is_a_warning(tmp_path):
+    run = make_run(tmp_path / "run", (Group(),), TECHNIQUES[:3])
+    row = rows(run)["compile"]
+    assert UNPAIRED not in row.notes
+    run.blocks.loc[run.blocks["cell_id"] == row.cell_id, "sitting"] = "another"
+    found = rows(run)
+    assert UNPAIRED in found["compile"].notes
+    assert [name for name, other in found.items() if UNPAIRED in other.notes] == ["compile"]
+    assert [cause.line() for cause in causes(boards(run))] == [
+        f"1 Cell: {UNPAIRED} — cnn / compile / online / cpu"
+    ]
 
 
 def test_a_failed_audit_is_off_the_board(tmp_path):

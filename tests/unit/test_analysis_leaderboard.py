@@ -159,6 +159,17 @@ def test_a_rival_is_named_only_where_it_cannot_be_told_apart(tmp_path):
     assert (board.row(board.best).technique, board.rival) == ("b", None)
 
 
+def test_a_rival_that_was_faster_in_the_trials_of_both_is_named(tmp_path):
+    run = make_run(tmp_path, (Group(),), (TECHNIQUES[0], Technique("a", 1.9), Technique("b", 2.0)), trials=12)
+    late = run.blocks["trial"] >= 6  # b ended before; then the baseline, and only it, became slower
+    run.blocks.loc[late & run.blocks["arm"].isin(("baseline", "control")), "median_s"] *= 1.4
+    b = run.blocks["cell_id"] == run.cells[run.cells["technique"] == "b"]["cell_id"].iloc[0]
+    run.blocks.loc[late & b, "median_s"] = math.nan
+    (board,) = boards(run)
+    assert board.row(board.best).speedup == pytest.approx(1.9 * math.sqrt(1.4), rel=0.02)
+    assert board.row(board.rival).technique == "b"
+
+
 def test_the_winner_of_many_has_an_interval_adjusted_for_the_choice_and_the_others_their_own(tmp_path):
     many = (TECHNIQUES[0], *(Technique(f"t{index}", 2.0) for index in range(6)))
     (board,) = boards(make_run(tmp_path / "many", (Group(),), many))

@@ -84,5 +84,5 @@ def test_a_cells_page_has_units_beside_its_numbers_and_no_raw_keys(tmp_path):
     assert "quantize/static: build time 3.20 s · " in text
     for raw in ("[]", "{}", "float_operator_names", "build_s 3"):
         assert raw not in text, raw
-    for label, unit in (("Latency", "[nµm]s"), ("Size", "kB"), ("mean throughput", "k samples/s")):
+    for label, unit in (("Paired latency", "[nµm]s"), ("Size", "kB"), ("mean throughput", "k samples/s")):
         assert re.search(rf"{label} ?[\d.,]+ {unit}", text), label

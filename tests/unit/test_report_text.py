@@ -58,21 +58,12 @@ def test_the_table_shows_the_winner_and_what_is_over_the_budget(tmp_path):
 
 def test_offline_shows_throughput_and_single_stream_latency(tmp_path):
     text = shown(make_run(tmp_path / "run"), 100)
-    assert "speed-up: median latency; n: Trials/Blocks" in text
+    assert "speed-up: median latency" in text
+    assert text.count("n: Trials/Blocks behind the interval.") == 1  # once, not for each Group
     assert "µs" in text
     assert "speed-up: throughput" in text
     assert "samples" in text
     assert "k/s" in text
-
-
-def test_the_terminal_names_who_used_fewer_threads_than_another(tmp_path):
-    def said(*counts):
-        named = [Technique(f"t{i}", columns={"threads_used": used}) for i, used in enumerate(counts)]
-        text = shown(make_run(tmp_path / str(counts), (Group(),), tuple(named), baseline="t0"), 100)
-        return [line.rstrip() for line in text.splitlines() if "threads, fewer" in line]
-
-    assert said(1, 2, 2) == ["Of the budget of 2 threads, fewer worked in: t0 (1)."]
-    assert said(2, 2) == said(1, 1) == said(3, 2) == said(None, 2) == []
 
 
 def test_markup_in_names_is_text(tmp_path):
@@ -95,9 +86,10 @@ def test_markdown_has_answers_and_a_table_a_group(tmp_path):
     assert any(line.startswith("| **`pruned-50`** | **3.6") for line in tables)
     assert sum(" | 3 / 36 | " in line for line in tables) == 2 * len(TECHNIQUES)
     assert [line.split(" | ")[5] for line in tables if "technique" in line] == [
-        "median latency",
-        "throughput",
+        "paired median latency",
+        "paired throughput",
     ]
+    assert text.count("other rows have the baseline’s, changed by their speed-up") == 1
 
 
 @pytest.mark.parametrize("name", ["a|b", "`tick`", "x\ny", "<img src=x>", "[l](http://e)"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.compare.timing import Timing, Timings, noise_floor, ratio_of, timings
+from harness.analysis.compare.timing import Timing, Timings, interleaved, noise_floor, ratio_of, timings
 from harness.errors import HarnessError
 from harness.stats.multiple import benjamini_hochberg, p_value
 from harness.stats.paired import Difference, paired_difference
@@ -26,6 +26,12 @@ from harness.units import POINTS
 
 TARGET_CI = 0.02
 """Relative half-width that counts as equivalent where the Run does not give its own (settings.target_ci)."""
+
+ONE_TRIAL = "one Trial only: the interval does not know how fresh processes differ"
+UNPAIRED = (
+    "its Blocks were not interleaved with the baseline's: the interval of its speed-up does not include what "
+    "changed between the two"
+)
 
 MAX_EQUIVALENT = 0.10
 """No difference above this is called equivalent, even if the noise floor is higher: many techniques gain
@@ -167,9 +173,11 @@ def _result(row: Record, base: Record | None, timed: Timings, scores: dict[str, 
     if row is base:
         return result
     result.ratio = ratio_of(reference, mine)
-    if result.ratio is None:
+    if result.ratio is None or reference is None or mine is None:
         result.notes.append("no Blocks to compare: no speed-up")
-    elif reference and (seconds := reference.median()):
+    elif seconds := reference.median():
+        if not interleaved(reference, mine)[0].seconds:
+            result.notes.append(UNPAIRED)
         # Its own median is of other moments than the baseline's. If a shared machine is slow in half of the
         # rounds, medians of identical code may differ by all of that; the median of paired Blocks does not.
         result.found["seconds_per_sample"] = seconds / result.ratio.estimate
@@ -253,7 +261,7 @@ def _comparison(result: Result) -> Comparison:
         found |= {"speedup_trials": ratio.trials, "speedup_blocks": ratio.blocks}
         found["speedup_method"] = ratio.method
         if not ratio.between_trials:
-            result.notes.append("one Trial only: the interval does not know how fresh processes differ")
+            result.notes.append(ONE_TRIAL)
     if result.loss is not None:
         worse = 1.0 if record.quality_higher_is_better is False else -1.0
         found |= _loss_columns(result.loss, worse * unit_scale(record.quality_unit))

@@ -159,12 +159,14 @@ def _rival(best: Comparison, others: Sequence[Comparison], direct: Mapping[str, 
     """Return the next Cell after the best, both compared directly, if the Run cannot distinguish them.
 
     The rule is that of Verdicts: the interval excludes equal speed, and the estimate exceeds the noise floor.
+    If it was faster in the Trials that both have, it is no loser either.
     """
     second = next((row for row in others if (row.rank or 0) >= (best.rank or 0)), None)
     if second is None:
         return None
     ratio, floor = direct[second.cell_id], max(second.floor or 0.0, best.floor or 0.0)
-    return second.cell_id if ratio is None or not tells_apart(ratio, floor) else None
+    won = ratio is not None and ratio.estimate > 1 and tells_apart(ratio, floor)
+    return None if won else second.cell_id
 
 
 def board(

@@ -23,9 +23,12 @@ def add_threads(record: Record, blocks: Sequence[Event]) -> None:
 
 
 def thread_warnings(record: Record, warm: Sequence[Event]) -> list[str]:
-    """Return what a reader must know: threads that are not the budget, or that did not come to rest."""
+    """Return what a reader must know: threads that are not the budget, or that did not come to rest.
+
+    More than are allowed are told by the audit ``thread-budget``.
+    """
     found, used, budget = [], record.threads_used, record.threads
-    if used is not None and budget is not None and used > budget:
+    if used is not None and budget is not None and budget < used <= _allowed(record):
         found.append(f"{used} threads worked, more than the {budget} of its budget")
     elif used is not None and budget is not None and used < budget:
         found.append(f"only {used} of the {budget} threads of its budget worked")
@@ -37,19 +40,21 @@ def thread_warnings(record: Record, warm: Sequence[Event]) -> list[str]:
 
 
 def thread_budget(record: Record, ends: Sequence[Event]) -> dict[str, Any]:
-    """Return the finding of the audit ``thread-budget``; it only finds faults. `ends` are ``memory`` events.
-
-    One thread more for each process is no fault: a runtime's calling thread may hand all work to others.
-    """
+    """Return the finding of the audit ``thread-budget``: failed or none. `ends`: ``memory`` events."""
     used, cores, budget = record.threads_used, record.cpu_utilization, record.threads or 0
     threads = {count for event in ends if (count := event.get("threads_set")) not in (None, budget)}
     outside = {core for event in ends for core in event.get("cores_outside", ())}
     faults = [f"the model's code set the threads to {count} after loading" for count in sorted(threads)]
     if outside:
         faults.append(f"its threads may use other cores as well ({', '.join(map(str, sorted(outside)))})")
-    if (used or 0) > budget + (record.replicas or 1):
+    if (used or 0) > _allowed(record):
         faults.append(f"{used} threads worked")
     if cores is not None and cores > budget * TOLERANCE:
         faults.append(f"{cores:.2f} cores were busy")
     reasons = [f"{fault}; the budget is {budget}" for fault in faults] if budget else []
     return {"audit": "thread-budget", "state": "failed" if reasons else None, "reasons": reasons}
+
+
+def _allowed(record: Record) -> int:
+    """Return the budget and one thread for each process: a calling thread may hand all work to others."""
+    return (record.threads or 0) + (record.replicas or 1)

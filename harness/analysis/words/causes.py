@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.compare.comparison import Comparison
+from harness.analysis.compare.comparison import ONE_TRIAL, UNPAIRED, Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
 from harness.units import say_count
@@ -14,6 +14,8 @@ from harness.units import say_count
 OFF, WARNING = "off the board", "warning"
 STATES = ("failed", OFF, "skipped", WARNING)
 """What Cells with a common cause are, in the order in which they are shown."""
+TOLD = (ONE_TRIAL, UNPAIRED)
+"""Notes about an interval that are warnings."""
 MIN_TRIALS = 3
 """With two, Student's t has one degree of freedom, and intervals are 3.6 times as wide as with three."""
 MAX_NAMES, MAX_PRODUCTS = 6, 4
@@ -22,11 +24,15 @@ MAX_NAMES, MAX_PRODUCTS = 6, 4
 
 @dataclass(frozen=True)
 class Cause:
-    """One reason and its Cells; `state` is one of STATES. `text` is that of the first Cell."""
+    """One reason and its Cells; `state` is one of STATES.
+
+    `text` is that of the first Cell; if `varies`, those of other Cells have other numbers.
+    """
 
     state: str
     text: str
     rows: tuple[Comparison, ...]
+    varies: bool = False
 
     @property
     def count(self) -> str:
@@ -42,7 +48,8 @@ class Cause:
     def why(self) -> str:
         """Return the stage and the reason."""
         stage = self.rows[0].stage if self.state == "failed" else None
-        return f"{stage}: {self.text}" if stage else self.text
+        text = f"{self.text} (numbers of the first Cell)" if self.varies else self.text
+        return f"{stage}: {text}" if stage else text
 
     @property
     def log(self) -> str | None:
@@ -67,7 +74,7 @@ def causes(boards: Sequence[Board]) -> list[Cause]:
     made = []
     for (state, *_), told in found.items():
         texts, rows = zip(*told.values(), strict=True)
-        made.append(Cause(state, texts[0], rows))
+        made.append(Cause(state, texts[0], rows, varies=len(set(texts)) > 1))
     return sorted(made, key=lambda cause: (STATES.index(cause.state), -len(cause.rows)))
 
 
@@ -78,7 +85,7 @@ def _told(board: Board) -> Iterator[tuple[str, str, Comparison]]:
         reasons = row.audit_reasons or ["no reason was recorded"]
         yield OFF, f"failed its audit: {'; '.join(reasons)}", row
     for row in (*board.rows, *board.off):
-        for warning in row.warnings:
+        for warning in (*row.warnings, *(note for note in row.notes if note in TOLD)):
             yield WARNING, warning, row
         if say.factors(row.speedup_low, row.speedup_high) == say.TOO_WIDE:
             trials = say_count(row.trials or 0, "Trial")

@@ -10,6 +10,7 @@ from typing import Any
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
+from harness.analysis.words.headline import speed_of
 from harness.report.absent import absent
 from harness.report.columns import peak_memory
 from harness.report.gathering import Site
@@ -23,11 +24,14 @@ MAX_STOPS = 60
 
 @dataclass(frozen=True)
 class Budget:
-    """A limit that a reader can set. Quality has one for each metric, since metrics have different units."""
+    """A limit that a reader can set. Quality has one for each metric, since metrics have different units.
+
+    `value` is that of a row in a Group where speed means the second argument (latency, throughput, rate).
+    """
 
     key: str
     label: str
-    value: Callable[[Comparison], float | None]
+    value: Callable[[Comparison, str], float | None]
     text: Callable[[float, Comparison], str]
     of_quality: bool = False
 
@@ -51,17 +55,22 @@ def _loss(value: float, row: Comparison) -> str:
     return f"{say.digits(value, 3, 4)} {say.unit_word(row.quality_unit)}".rstrip()
 
 
+def _latency(row: Comparison, speed: str) -> float | None:
+    """Return the latency that the table shows; in bulk, where it shows none, the compared time of a call."""
+    return row.latency_p50_s if speed == "rate" else row.seconds_per_call
+
+
 BUDGETS = (
     Budget(
         "loss",
         "Quality",
-        lambda row: None if row.quality_loss is None else max(row.quality_loss, 0.0),
+        lambda row, _: None if row.quality_loss is None else max(row.quality_loss, 0.0),
         _loss,
         of_quality=True,
     ),
-    Budget("p50", "Latency p50", lambda row: row.latency_p50_s, lambda v, _: say.quantity(v, "s")),
-    Budget("rss", "Peak RSS", peak_memory, lambda v, _: say.quantity(v, "bytes")),
-    Budget("size", "Size", lambda row: row.artifact_bytes, lambda v, _: say.quantity(v, "bytes")),
+    Budget("latency", "Latency", _latency, lambda v, _: say.quantity(v, "s")),
+    Budget("rss", "Peak RSS", lambda row, _: peak_memory(row), lambda v, _: say.quantity(v, "bytes")),
+    Budget("size", "Size", lambda row, _: row.artifact_bytes, lambda v, _: say.quantity(v, "bytes")),
 )
 
 
@@ -85,6 +94,7 @@ def make(site: Site) -> Iterator[Document]:
 
 def _data(view: RunView, groups: list[GroupView], name: str) -> dict[str, Any]:
     lines = [line for group in groups for line in group.table.lines]
+    speed = speed_of(groups[0].board.group)
     missing, warnings = absent([group.board for group in groups], view.run)
     return {
         "view": view,
@@ -94,7 +104,7 @@ def _data(view: RunView, groups: list[GroupView], name: str) -> dict[str, Any]:
         "runtimes": sorted({line.record.runtime for line in lines if line.record.runtime}),
         "has_budget": any(line.record.within_budget is not None for line in lines),
         "sliders": sliders([group.board for group in groups]),
-        "limits": limits,
+        "limits": partial(limits, speed=speed),
         "absent": missing,
         "warnings": warnings,
     }
@@ -103,32 +113,33 @@ def _data(view: RunView, groups: list[GroupView], name: str) -> dict[str, Any]:
 def sliders(boards: Sequence[Board]) -> list[Slider]:
     """Return the sliders of a page, without those that would filter nothing."""
     found = []
+    speed = speed_of(boards[0].group)  # all have the same workload
     for budget in BUDGETS:
         metrics = dict.fromkeys(board.metric for board in boards if board.metric)
         for number, metric in enumerate(metrics if budget.of_quality else [""], start=1):
             rows = [row for board in boards if metric in ("", board.metric) for row in board.rows]
             name = budget.key if number == 1 else f"{budget.key}-{number}"
-            found.append(_slider(budget, name, rows, metric))
+            found.append(_slider(budget, name, rows, speed, metric))
     return [slider for slider in found if len(slider.values) > 1]
 
 
-def _slider(budget: Budget, name: str, rows: Sequence[Comparison], metric: str) -> Slider:
-    known = {value: row for row in rows if (value := _value(budget, row)) is not None}
+def _slider(budget: Budget, name: str, rows: Sequence[Comparison], speed: str, metric: str) -> Slider:
+    known = {value: row for row in rows if (value := _value(budget, row, speed)) is not None}
     values = _thinned(sorted(known))
     texts = [budget.text(value, known[value]) for value in values]
     label = f"Quality loss, {say.short(metric, 24)}" if metric else budget.label
     return Slider(name, budget.key, label, values, texts, metric)
 
 
-def limits(row: Comparison) -> dict[str, float]:
+def limits(row: Comparison, speed: str) -> dict[str, float]:
     """Return the values of a row that sliders compare, by the budget's key, without unknown ones."""
-    found = {budget.key: _value(budget, row) for budget in BUDGETS}
+    found = {budget.key: _value(budget, row, speed) for budget in BUDGETS}
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _value(budget: Budget, row: Comparison) -> float | None:
+def _value(budget: Budget, row: Comparison, speed: str) -> float | None:
     """Return a row's value, rounded as on the page, so that it equals its own stop."""
-    value = budget.value(row)
+    value = budget.value(row, speed)
     return None if value is None else float(f"{value:.9g}")
 
 

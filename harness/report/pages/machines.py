@@ -15,7 +15,7 @@ from harness.report.links import cell_path
 from harness.report.page import RunView
 from harness.report.pages.registry import Document, page
 from harness.report.properties import Properties, properties
-from harness.report.tables import Line
+from harness.report.tables import Line, counted_text
 from harness.store.info import RunInfo
 
 PEAK_HEADS = ("Peak of", "Threads", "Measured", "Kernel", "Weights read at batch 1")
@@ -180,7 +180,7 @@ def _speed(view: RunView, line: Line | None) -> Speed:
     path = cell_path(view.key, row.cell_id)
     if row.arm == "baseline":
         return Speed("1 ×", path)
-    text = f"{line.speedup} × ({line.interval})"
+    text = f"{line.speedup} × ({line.interval}; {counted_text(row)})"
     if row.within_budget is False:
         return Speed(f"{text}, over budget", path)
     return Speed(text, path, *row.interval)
