@@ -18,7 +18,7 @@ from harness.formats.tensors import TensorSpec
 from harness.zoo.registry import Data
 
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+ort = pytest.importorskip("onnxruntime")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 NODE, VALUE = helper.make_node, helper.make_tensor_value_info
@@ -179,3 +179,25 @@ def test_a_graph_in_half_precision_gets_no_casts_of_this_processor_before_its_we
     casts = onnx_graph.operators(before)["Cast"]
     _, _, model = build("quantize/weight-only", half, tmp_path / "q")
     assert onnx_graph.operators(model)["Cast"] == casts
+
+
+def test_a_graph_that_onnx_runtime_cannot_optimize_is_quantized_as_it_is_and_the_record_says_so(
+    tmp_path, monkeypatch
+):
+    """ONNX Runtime's preprocessing only logs it. Its optimizer is the first to open a Session."""
+    given = source(tmp_path / "f", nodes())
+    session, opened = ort.InferenceSession, []
+
+    def fail_once(*args, **options):
+        opened.append(args)
+        if len(opened) == 1:
+            raise RuntimeError("no kernel")
+        return session(*args, **options)
+
+    monkeypatch.setattr(ort, "InferenceSession", fail_once)
+    _, about, model = build("quantize/static", given, tmp_path / "q")
+    assert about["preparation"] == [
+        "converted from opset 11 to 13",
+        "not optimized: RuntimeError: no kernel",
+    ]
+    assert "BatchNormalization" in onnx_graph.operators(model)

@@ -13,7 +13,7 @@ import numpy as np
 from harness.formats.onnx.structure import complete
 from harness.formats.tensors import Array
 from harness.techniques.quantize.calibration import Calibration
-from harness.techniques.quantize.ort_library import quantizing
+from harness.techniques.quantize.ort_library import MASK, quantizing
 
 if TYPE_CHECKING:
     import onnx
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 # The histogram must be finer than the 128 levels that the entropy method tries to keep: with as many bins,
 # ONNX Runtime's default, the whole range is its only candidate.
 _ENTROPY_BINS, _ENTROPY_LEVELS = 1024, 128
-MASK = 1e30
-"""Values from here on stand for infinity: attention's masks add them to scores that must not count."""
 
 
 def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]) -> Any:
