@@ -51,7 +51,8 @@ def count_parameters(model: onnx.ModelProto) -> dict[str, int]:
     """
     from onnx import numpy_helper
 
-    biases = {n.input[at] for n in nodes(model) if len(n.input) > (at := _BIASES.get(n.op_type, len(n.input)))}
+    quantized = [node for node in nodes(model) if node.op_type in _BIASES]
+    biases = {name for node in quantized for name in node.input[_BIASES[node.op_type] :][:1]}
     packed = {node.input[1]: node for node in nodes(model) if node.op_type == "MatMulNBits"}
     left_out = scales(model)
     parameters = nonzero = 0

@@ -23,8 +23,9 @@ EVENTS_FD, SPAWNED_NS, SEARCH = "HARNESS_EVENTS_FD", "HARNESS_SPAWNED_NS", "HARN
 PARENT = "HARNESS_PARENT"
 Message = dict[str, Any]
 TELEMETRY = "openvino_telemetry"
-"""An optional package of OpenVINO and NNCF. With it, an import of theirs starts threads and a process, which use
-the network and the cores for a second while a Trial loads, and writes into the user's home."""
+"""An optional package of OpenVINO and NNCF, which no worker has. With it, an import of theirs would write
+into the user's home, and start threads and a copy of the process that use the network and a core for a
+second."""
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 HARNESS, STANDARD_LIBRARY = Path(__file__).parents[2], sysconfig.get_path("stdlib")
 

@@ -38,6 +38,7 @@ def prepared(source: Artifact) -> Iterator[tuple[Path, dict[str, Any]]]:
         given, made = Path(name, "given.onnx"), Path(name, onnx_graph.MODEL)
         onnx_graph.save_model(model, given)
         del model
+        notes += ["not optimized: weights are in 16 bits"] if half else []
         notes += _preprocess(given, made, optimize=not half)
         yield made, {"preparation": notes} if notes else {}
 
