@@ -126,6 +126,8 @@ def test_an_old_opset_is_converted_and_its_batch_norm_folded(step, tmp_path):
     assert "BatchNormalization" not in onnx_graph.operators(model)
     (opset,) = [o.version for o in model.opset_import if o.domain == ""]
     assert opset == 13
+    (value,) = model.graph.input  # a Session fixes the batch by its name
+    assert [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim] == ["batch", *IMAGE]
     assert_near(made, given)
     assert onnx_graph.count_statistics(model)["parameters"] == 8 * 27 + 8 + 8 * 4 + 4  # the norm is the bias
 
