@@ -120,6 +120,7 @@ def quantized(
     graph, before = onnx.load(str(source)), onnx.load(str(source))
     name_nodes(graph)
     add_infer_metadata(graph)  # the preparation has inferred its shapes
+    far = _far(ranges)
     with quantizing():
         quantizer = QDQQuantizer(
             graph,
@@ -129,7 +130,7 @@ def quantized(
             QuantType.QUInt8 if resolved["types"] == "u8s8" else QuantType.QInt8,
             ranges,
             list(only),
-            [*exclude, *_masked(graph, ranges)],
+            [*exclude, *(node.name for node in graph.graph.node if far & {*node.input, *node.output})],
             _operator_types(),
             {},
         )
@@ -144,12 +145,6 @@ def _far(ranges: Any) -> set[str]:
         for name, data in ranges.items()
         if not all(np.abs(np.ravel(end)).max() < MASK for end in data.range_value)
     }
-
-
-def _masked(graph: onnx.ModelProto, ranges: Any) -> list[str]:
-    """Return the names of the nodes that read or write a tensor whose range reaches `MASK`."""
-    far = _far(ranges)
-    return [node.name for node in graph.graph.node if far & {*node.input, *node.output}]
 
 
 def name_nodes(model: onnx.ModelProto) -> None:
