@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import DataError, first_line
-from harness.formats.onnx.flops import graph_flops
+from harness.formats.onnx.flops import known_sum, node_flops
 from harness.formats.onnx.structure import graphs, initializers, lift_constants
 from harness.formats.onnx.traffic import count_traffic, stored_bytes
 from harness.formats.onnx.weights import count_parameters
@@ -190,8 +190,7 @@ def count_statistics(model: onnx.ModelProto) -> dict[str, float]:
     """
     statistics: dict[str, float] = {**count_parameters(model)}
     batch = fixed_batch(model) or 1
-    flops = graph_flops(model)
-    if flops is not None:
+    if (flops := known_sum(node_flops(model))) is not None:
         statistics["flops_per_sample"] = flops / batch
     traffic = count_traffic(model)
     if "activation_bytes" in traffic:
