@@ -10,20 +10,15 @@ from harness.errors import BuildError
 from harness.formats.low_precision import onnx as onnx_counting
 from harness.formats.low_precision import torch as module_counting
 from harness.formats.onnx import graph as onnx_graph
-from harness.formats.onnx.structure import complete, graphs
+from harness.formats.onnx.structure import complete, initializers
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
-from harness.techniques.quantize.ort_library import quantizing, save_checked
+from harness.techniques.quantize.ort_library import MASK, quantizing, save_checked
 from harness.techniques.quantize.ort_preparation import prepared
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:
     import onnx
-
-
-MASK = 1e9
-"""Finite values from here on stand for infinity in float16: attention's masks, as Keras (-1e9) and PyTorch
-(torch.finfo.min) write them."""
 
 
 class Float16(StepConfig):
@@ -124,7 +119,7 @@ def _check_range(model: onnx.ModelProto) -> None:
 
     largest = float(np.finfo(np.float16).max)
     bounds = {name for node in model.graph.node if node.op_type == "Clip" for name in node.input[1:]}
-    for tensor in (tensor for graph in graphs(model.graph) for tensor in graph.initializer):
+    for tensor in initializers(model):
         if tensor.data_type != TensorProto.FLOAT or tensor.name in bounds:
             continue
         array = numpy_helper.to_array(tensor)

@@ -124,6 +124,17 @@ def test_four_bit_elements_take_half_a_byte():
     assert weight_bytes(graph([], [weight])) == (8, 8)
 
 
+def test_weights_in_a_branch_count_as_stored_bytes():
+    """16 bytes of int8 outside; 64 bytes of float32 and 32 of float16 in the branches."""
+    inside = [tensor("v", 4, 4), tensor("h", 4, 4, dtype=np.float16)]
+    branches = {
+        name: helper.make_graph([NODE("Identity", [t.name], ["b"])], name, [], [VALUE("b", 1, None)], [t])
+        for name, t in zip(("then_branch", "else_branch"), inside, strict=True)
+    }
+    model = graph([NODE("If", ["c"], ["y"], **branches)], [tensor("w", 4, 4, dtype=np.int8)])
+    assert weight_bytes(model) == (16 + 32, 16 + 32 + 64)
+
+
 def test_an_unknown_shape_leaves_the_share_out_and_not_the_counts():
     nodes = [NODE("MatMulInteger", ["xq", "w"], ["i"]), NODE("MatMul", ["other", "v"], ["y"])]
     model = graph(nodes, [tensor("w", 4, 4, dtype=np.int8)])

@@ -13,6 +13,7 @@ from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.flops import node_flops
 from harness.formats.registry import count_statistics
 from harness.zoo.source import SOURCES
+from harness.zoo.sources.onnx_file import OnnxSource, _build
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -217,7 +218,7 @@ def test_weights_beside_the_graph_are_taken_along(tmp_path):
     path = tmp_path / "m.onnx"
     onnx.save(matmul(), str(path), save_as_external_data=True, location="m.onnx.data", size_threshold=0)
     (tmp_path / "out").mkdir()
-    onnx_graph.copy_model(path, tmp_path / "out")
+    _build(OnnxSource(onnx=path.name), tmp_path, tmp_path / "out")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["model.onnx"]
     assert (
         onnx_graph.count_statistics(onnx_graph.load_checked(tmp_path / "out" / "model.onnx"))["parameters"]
@@ -358,8 +359,6 @@ def test_inputs_without_one_batch_are_refused(shapes, says):
 
 def test_a_users_graph_gets_a_batch_called_so_and_the_given_sizes_and_stays_free_of_other_names(tmp_path):
     """Input x [?, time], mask [rows, ?]: both firsts are the batch; the output follows what it names."""
-    from harness.zoo.sources.onnx_file import OnnxSource, _build
-
     nodes = [helper.make_node("Mul", ["x", "mask"], ["y"]), helper.make_node("ReduceSum", ["y"], ["z"])]
     values = [value("x", [None, "time"]), value("mask", ["rows", None])]
     outputs = [value("y", ["rows", "time"]), value("z", ["kept", "kept"])]

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from harness.artifacts.artifact import Artifact
 from harness.formats.onnx import graph as onnx_graph
-from harness.zoo.sources.onnx_file import OnnxSource, _identity
+from harness.zoo.sources.onnx_file import OnnxSource, _build, _identity
 
 pytest.importorskip("onnxruntime")
 W = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)  # 16,384 bytes
@@ -124,7 +124,7 @@ def linked(folder: Path, kind: str) -> Path:
 def test_weights_behind_a_link_are_copied_into_the_artifact_and_identify_the_model(kind, tmp_path):
     path = linked(tmp_path, kind)
     (tmp_path / "out").mkdir()
-    onnx_graph.copy_model(path, tmp_path / "out")
+    _build(OnnxSource(onnx=path.name), path.parent, tmp_path / "out")
     assert is_the_model(onnx_graph.load_checked(tmp_path / "out" / onnx_graph.MODEL))
     config = OnnxSource(onnx=path.name)
     before = _identity(config, path.parent)

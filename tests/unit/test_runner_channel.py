@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,15 @@ def test_a_worker_gets_no_thread_settings_of_the_shell_but_those_of_the_suite(
     assert [found[name] for name in names] == [None, "infinite", None, "1"]
     found = ask(start(**stated, leads=False), "variables", names=names)  # a replica, started by a worker
     assert [found[name] for name in names] == ["1", "infinite", "1", "1"]
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="needs OpenVINO")
+def test_openvino_starts_nothing_that_sends_telemetry_when_a_worker_imports_it(
+    start: Start, tmp_path: Path
+) -> None:
+    """Its telemetry package would start threads and processes, and write into the user's home."""
+    worker = start(environment={"HOME": str(tmp_path), "CI": "false"})
+    assert ask(worker, "telemetry")["sender"] == "openvino.tools.ovc.telemetry_stub"
 
 
 @linux

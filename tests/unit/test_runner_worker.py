@@ -151,7 +151,7 @@ def test_a_block_starts_when_waking_ends_and_threads_are_judged_from_the_counter
 def test_a_process_that_an_import_started_is_no_part_of_the_session(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenVINO starts one when it is imported, which ends a second later."""
+    """OpenVINO's telemetry, which workers do without, ended a second after its import."""
     children = iter([(1, 77), (1, 77, 88)])
     watched: list[list[int]] = []
     monkeypatch.setattr(module, "family_pids", lambda: next(children))

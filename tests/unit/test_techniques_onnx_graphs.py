@@ -18,7 +18,7 @@ from harness.formats.tensors import TensorSpec
 from harness.zoo.registry import Data
 
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+ort = pytest.importorskip("onnxruntime")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 NODE, VALUE = helper.make_node, helper.make_tensor_value_info
@@ -126,6 +126,8 @@ def test_an_old_opset_is_converted_and_its_batch_norm_folded(step, tmp_path):
     assert "BatchNormalization" not in onnx_graph.operators(model)
     (opset,) = [o.version for o in model.opset_import if o.domain == ""]
     assert opset == 13
+    (value,) = model.graph.input  # a Session fixes the batch by its name
+    assert [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim] == ["batch", *IMAGE]
     assert_near(made, given)
     assert onnx_graph.count_statistics(model)["parameters"] == 8 * 27 + 8 + 8 * 4 + 4  # the norm is the bias
 
@@ -177,5 +179,28 @@ def test_a_graph_in_half_precision_gets_no_casts_of_this_processor_before_its_we
     given = source(tmp_path / "f", nodes())
     half, _, before = build("precision/fp16/onnx", given, tmp_path / "h")
     casts = onnx_graph.operators(before)["Cast"]
-    _, _, model = build("quantize/weight-only", half, tmp_path / "q")
+    _, about, model = build("quantize/weight-only", half, tmp_path / "q")
+    assert about["preparation"] == ["not optimized: weights are in 16 bits"]
     assert onnx_graph.operators(model)["Cast"] == casts
+
+
+def test_a_graph_that_onnx_runtime_cannot_optimize_is_quantized_as_it_is_and_the_record_says_so(
+    tmp_path, monkeypatch
+):
+    """ONNX Runtime's preprocessing only logs it. Its optimizer is the first to open a Session."""
+    given = source(tmp_path / "f", nodes())
+    session, opened = ort.InferenceSession, []
+
+    def fail_once(*args, **options):
+        opened.append(args)
+        if len(opened) == 1:
+            raise RuntimeError("no kernel")
+        return session(*args, **options)
+
+    monkeypatch.setattr(ort, "InferenceSession", fail_once)
+    _, about, model = build("quantize/static", given, tmp_path / "q")
+    assert about["preparation"] == [
+        "converted from opset 11 to 13",
+        "not optimized: RuntimeError: no kernel",
+    ]
+    assert "BatchNormalization" in onnx_graph.operators(model)

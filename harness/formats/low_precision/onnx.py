@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness.errors import BuildError
 from harness.formats.low_precision.shares import FLOAT, Product, tally, unchanged
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.flops import is_product, node_flops
-from harness.formats.onnx.traffic import Connections, element_bits
+from harness.formats.onnx.structure import initializers
+from harness.formats.onnx.traffic import Connections, element_bits, stored_bytes
 from harness.formats.onnx.weights import scales
 
 if TYPE_CHECKING:
@@ -108,13 +108,12 @@ def weight_bytes(model: onnx.ModelProto) -> tuple[int, int]:
     """
     parameters = scales(model)
     low = total = 0
-    for tensor in model.graph.initializer:
+    for tensor in initializers(model):
         if len(tensor.dims) < 2 or tensor.name in parameters:
             continue
-        bits = element_bits(tensor.data_type)
-        size = (int(np.prod(tensor.dims)) * bits + 7) // 8
+        size = math.ceil(stored_bytes(tensor))
         total += size
-        low += size if bits < 32 else 0
+        low += size if element_bits(tensor.data_type) < 32 else 0
     return low, total
 
 

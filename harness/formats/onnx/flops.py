@@ -34,11 +34,6 @@ def node_flops(model: onnx.ModelProto) -> list[float | None]:
     return [_flops(node, shapes) for node in model.graph.node]
 
 
-def graph_flops(model: onnx.ModelProto) -> float | None:
-    """Return FLOPs of the whole graph, or None where any of its operators cannot be counted."""
-    return known_sum(node_flops(model))
-
-
 def known_sum(values: Iterable[float | None]) -> float | None:
     """Return the sum of `values`, or None where one of them is None."""
     known = list(values)

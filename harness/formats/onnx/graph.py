@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import DataError, first_line
-from harness.formats.onnx.flops import graph_flops
-from harness.formats.onnx.structure import graphs, lift_constants
+from harness.formats.onnx.flops import known_sum, node_flops
+from harness.formats.onnx.structure import graphs, initializers, lift_constants
 from harness.formats.onnx.traffic import count_traffic, stored_bytes
 from harness.formats.onnx.weights import count_parameters
 from harness.formats.registry import FORMATS, Format
@@ -100,18 +100,12 @@ def save_model(model: onnx.ModelProto, path: Path) -> Path:
 
     weights = path.with_name(f"{path.name}.weights")
     weights.unlink(missing_ok=True)  # onnx would append to it
-    tensors = [tensor for graph in graphs(model.graph) for tensor in graph.initializer]
-    if sum(map(stored_bytes, tensors)) <= MAX_INLINE_BYTES:
+    if sum(map(stored_bytes, initializers(model))) <= MAX_INLINE_BYTES:
         onnx.save(model, str(path))
         return path
     onnx.save(model, str(path), save_as_external_data=True, location=weights.name)
     onnx.load_external_data_for_model(model, str(path.parent))  # saving has taken the weights out of it
     return path
-
-
-def copy_model(path: Path, folder: Path) -> None:
-    """Copy a user's ONNX file and its external data, if any, into an Artifact's folder as one model."""
-    save_model(load_checked(path), folder / MODEL)
 
 
 def external_files(path: Path) -> list[Path]:
@@ -196,8 +190,7 @@ def count_statistics(model: onnx.ModelProto) -> dict[str, float]:
     """
     statistics: dict[str, float] = {**count_parameters(model)}
     batch = fixed_batch(model) or 1
-    flops = graph_flops(model)
-    if flops is not None:
+    if (flops := known_sum(node_flops(model))) is not None:
         statistics["flops_per_sample"] = flops / batch
     traffic = count_traffic(model)
     if "activation_bytes" in traffic:

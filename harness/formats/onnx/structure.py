@@ -24,6 +24,18 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
             yield from graphs(inner)
 
 
+def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Yield all nodes, those of graphs inside nodes as well."""
+    for graph in graphs(model.graph):
+        yield from graph.node
+
+
+def initializers(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield all weights and other constants, those of graphs inside nodes as well."""
+    for graph in graphs(model.graph):
+        yield from graph.initializer
+
+
 def _inside(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     for attribute in node.attribute:
         if attribute.HasField("g"):

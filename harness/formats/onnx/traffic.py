@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.formats.onnx.flops import inferred, is_product, known_sum, node_flops, tensor_shapes
-from harness.formats.onnx.structure import graphs, read_by
+from harness.formats.onnx.structure import initializers, read_by
 
 if TYPE_CHECKING:
     import onnx
@@ -67,7 +67,7 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
     The share counts FLOPs known to be float32: dequantized operands may be multiplied as integers.
     """
     tables = _tables(model)
-    weights = [t for graph in graphs(model.graph) for t in graph.initializer if t.name not in tables]
+    weights = [tensor for tensor in initializers(model) if tensor.name not in tables]
     kinds, shapes, flops = _kinds(model), tensor_shapes(model), node_flops(model)
     statistics = {
         "weight_bytes": sum(map(stored_bytes, weights)),

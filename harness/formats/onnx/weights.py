@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.formats.onnx.structure import graphs
+from harness.formats.onnx.structure import initializers, nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -26,10 +26,10 @@ def scales(model: onnx.ModelProto) -> set[str]:
     """Return the names of tensors that operators read as scales or zero points."""
     import onnx
 
-    single = {t.name for graph in graphs(model.graph) for t in graph.initializer if math.prod(t.dims) == 1}
+    single = {tensor.name for tensor in initializers(model) if math.prod(tensor.dims) == 1}
     found: set[str] = set()
     dynamic: set[str] = set()
-    for node in (node for graph in graphs(model.graph) for node in graph.node):
+    for node in nodes(model):
         if node.op_type == "DynamicQuantizeLinear":
             dynamic.add(node.output[1])
         if node.op_type == "Mul" and dynamic & set(node.input):  # with the scale of the weight
@@ -51,13 +51,13 @@ def count_parameters(model: onnx.ModelProto) -> dict[str, int]:
     """
     from onnx import numpy_helper
 
-    nodes = [node for graph in graphs(model.graph) for node in graph.node]
-    biases = {n.input[at] for n in nodes if len(n.input) > (at := _BIASES.get(n.op_type, len(n.input)))}
-    packed = {n.input[1]: n for n in nodes if n.op_type == "MatMulNBits"}
+    quantized = [node for node in nodes(model) if node.op_type in _BIASES]
+    biases = {name for node in quantized for name in node.input[_BIASES[node.op_type] :][:1]}
+    packed = {node.input[1]: node for node in nodes(model) if node.op_type == "MatMulNBits"}
     left_out = scales(model)
     parameters = nonzero = 0
     floats = True
-    for tensor in (tensor for graph in graphs(model.graph) for tensor in graph.initializer):
+    for tensor in initializers(model):
         integer = tensor.data_type in _INTEGERS or (tensor.data_type == _INT32 and tensor.name in biases)
         if tensor.name in left_out or not (integer or tensor.data_type in _FLOATS):
             continue

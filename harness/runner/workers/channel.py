@@ -22,6 +22,10 @@ from harness.errors import describe
 EVENTS_FD, SPAWNED_NS, SEARCH = "HARNESS_EVENTS_FD", "HARNESS_SPAWNED_NS", "HARNESS_SEARCH"
 PARENT = "HARNESS_PARENT"
 Message = dict[str, Any]
+TELEMETRY = "openvino_telemetry"
+"""An optional package of OpenVINO and NNCF, which no worker has. With it, an import of theirs would write
+into the user's home, and start threads and a copy of the process that use the network and a core for a
+second."""
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 HARNESS, STANDARD_LIBRARY = Path(__file__).parents[2], sysconfig.get_path("stdlib")
 
@@ -39,6 +43,7 @@ class WorkerSide:
         self._events = os.fdopen(fd, "w", encoding="utf-8", buffering=1)
         self.spawned_ns = int(os.environ.pop(SPAWNED_NS, "0"))
         _end_with_parent(int(os.environ.pop(PARENT, "0")))
+        sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # cannot be imported: as if not installed
         # A user's modules come last, so that a folder beside a suite cannot stand in for a library.
         sys.path += [p for p in os.environ.get(SEARCH, "").split(os.pathsep) if p and p not in sys.path]
 

@@ -81,7 +81,7 @@ class Trial:
         """Open a Session on the Artifact on disk, and make the first call."""
         runtime = RUNTIMES.get(self.spec["runtime"])
         artifact = read_artifact(Path(self.spec["artifact"]))
-        passing = family_pids()[1:]  # what an import started (OpenVINO's telemetry) may end at any time
+        passing = family_pids()[1:]  # what an import started may end at any time
         config = runtime.config.model_validate(self.spec["runtime_config"])
         self.meter.begin("load")
         start = time.perf_counter()

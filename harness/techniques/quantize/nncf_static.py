@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,8 +40,7 @@ class NncfCalibration(CalibrationSamples):
 
 
 def load_nncf() -> Any:
-    """Import NNCF without usage reports over the network and without hints in the Cell's log."""
-    os.environ.setdefault("NNCF_CI", "1")  # read while it is imported
+    """Import NNCF without hints in the Cell's log."""
     import nncf
 
     nncf.set_log_level(logging.ERROR)

@@ -31,6 +31,11 @@ GRAPH: dict[str, Any] = {
 """How the steps that quantize an ONNX graph are registered."""
 
 
+MASK = 1e9
+"""Values from here on stand for infinity: attention's masks add them to scores that must not count, as Keras
+(-1e9) and PyTorch (torch.finfo.min) write them."""
+
+
 @contextlib.contextmanager
 def quantizing(failure: str = "onnxruntime's quantizer failed") -> Iterator[None]:
     """Run a quantizer without its hints and progress lines.

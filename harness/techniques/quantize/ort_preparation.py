@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 from collections.abc import Iterator
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError, first_line
 from harness.formats.onnx import graph as onnx_graph
-from harness.formats.onnx.structure import drop_constant_inputs
+from harness.formats.onnx.structure import drop_constant_inputs, initializers
 from harness.techniques.quantize.ort_library import quantizing
 
 if TYPE_CHECKING:
@@ -31,11 +33,12 @@ def prepared(source: Artifact) -> Iterator[tuple[Path, dict[str, Any]]]:
     model = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
     drop_constant_inputs(model)
     model, notes = _with_opset(model)
-    half = any(tensor.data_type in _HALF for tensor in model.graph.initializer)
+    half = any(tensor.data_type in _HALF for tensor in initializers(model))
     with tempfile.TemporaryDirectory() as name:
         given, made = Path(name, "given.onnx"), Path(name, onnx_graph.MODEL)
         onnx_graph.save_model(model, given)
         del model
+        notes += ["not optimized: weights are in 16 bits"] if half else []
         notes += _preprocess(given, made, optimize=not half)
         yield made, {"preparation": notes} if notes else {}
 
@@ -70,15 +73,29 @@ def _preprocess(given: Path, made: Path, *, optimize: bool) -> list[str]:
     external = bool(onnx_graph.external_files(given))
     options = {"skip_optimization": not optimize, "save_as_external_data": external}
     options["all_tensors_to_one_file"] = external
-    note = "without symbolic shapes: the weights are beside the graph"
+    notes = ["without symbolic shapes: the weights are beside the graph"] if external else []
     if not external:
         try:
-            with quantizing("without symbolic shapes"):
+            with quantizing("without symbolic shapes"), _unoptimized() as failures:
                 quant_pre_process(given, made, **options)
+            return failures
         except BuildError as error:
-            note = str(error)
-        else:
-            return []
-    with quantizing("ONNX Runtime's preprocessing failed"):
+            notes = [str(error)]
+    with quantizing("ONNX Runtime's preprocessing failed"), _unoptimized() as failures:
         quant_pre_process(given, made, skip_symbolic_shape=True, **options)
-    return [note]
+    return notes + failures
+
+
+@contextlib.contextmanager
+def _unoptimized() -> Iterator[list[str]]:
+    """Collect why ONNX Runtime's optimizer failed: its preprocessing logs it and goes on without."""
+    log = logging.getLogger("onnxruntime.quantization.shape_inference")
+    handler, failures = BufferingHandler(capacity=100), list[str]()
+    log.addHandler(handler)
+    try:
+        yield failures
+    finally:
+        log.removeHandler(handler)
+        errors = [record.getMessage() for record in handler.buffer if record.levelno >= logging.ERROR]
+        if errors:  # the last one is a traceback, which ends with the reason
+            failures.append(f"not optimized: {errors[-1].strip().splitlines()[-1]}")

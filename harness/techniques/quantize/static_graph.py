@@ -13,7 +13,7 @@ import numpy as np
 from harness.formats.onnx.structure import complete
 from harness.formats.tensors import Array
 from harness.techniques.quantize.calibration import Calibration
-from harness.techniques.quantize.ort_library import quantizing
+from harness.techniques.quantize.ort_library import MASK, quantizing
 
 if TYPE_CHECKING:
     import onnx
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 # The histogram must be finer than the 128 levels that the entropy method tries to keep: with as many bins,
 # ONNX Runtime's default, the whole range is its only candidate.
 _ENTROPY_BINS, _ENTROPY_LEVELS = 1024, 128
-MASK = 1e30
-"""Values from here on stand for infinity: attention's masks add them to scores that must not count."""
 
 
 def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]) -> Any:
@@ -122,6 +120,7 @@ def quantized(
     graph, before = onnx.load(str(source)), onnx.load(str(source))
     name_nodes(graph)
     add_infer_metadata(graph)  # the preparation has inferred its shapes
+    far = _far(ranges)
     with quantizing():
         quantizer = QDQQuantizer(
             graph,
@@ -131,7 +130,7 @@ def quantized(
             QuantType.QUInt8 if resolved["types"] == "u8s8" else QuantType.QInt8,
             ranges,
             list(only),
-            [*exclude, *_masked(graph, ranges)],
+            [*exclude, *(node.name for node in graph.graph.node if far & {*node.input, *node.output})],
             _operator_types(),
             {},
         )
@@ -146,12 +145,6 @@ def _far(ranges: Any) -> set[str]:
         for name, data in ranges.items()
         if not all(np.abs(np.ravel(end)).max() < MASK for end in data.range_value)
     }
-
-
-def _masked(graph: onnx.ModelProto, ranges: Any) -> list[str]:
-    """Return the names of the nodes that read or write a tensor whose range reaches `MASK`."""
-    far = _far(ranges)
-    return [node.name for node in graph.graph.node if far & {*node.input, *node.output}]
 
 
 def name_nodes(model: onnx.ModelProto) -> None:

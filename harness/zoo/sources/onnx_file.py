@@ -59,14 +59,10 @@ def _identity(config: OnnxSource, folder: Path) -> ModelIdentity:
 
 
 def _build(config: OnnxSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
-    import onnx
-
-    onnx_graph.copy_model(folder / config.onnx, out)
-    path = str(out / onnx_graph.MODEL)
-    model = onnx.load(path, load_external_data=False)
+    model = onnx_graph.load_checked(folder / config.onnx)
     inputs = _inputs(config, model)
     fix_inputs(model, inputs)
-    onnx.save(model, path)
+    onnx_graph.save_model(model, out / onnx_graph.MODEL)
     return inputs
 
 
