@@ -40,7 +40,7 @@ class EvaluationData:
         return len(self.truth if self.positions is None else self.positions)
 
     def sample(self, count: int | None, seed: int) -> EvaluationData:
-        """Return `count` samples drawn at random, in order; the whole where there are no more, or for None."""
+        """Return `count` samples drawn at random, in order; all where there are no more, or for None."""
         if count is None or count >= len(self):
             return self
         drawn = np.random.default_rng(seed).choice(len(self), count, replace=False)
