@@ -1,4 +1,4 @@
-"""The evaluation: a larger batch only where outputs do not depend on it, and samples of the evaluation set."""
+"""The evaluation: a larger batch only where outputs do not depend on it, and a sample of the whole set."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

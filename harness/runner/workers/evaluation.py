@@ -56,35 +56,34 @@ class Evaluation:
         if not every:
             for i, inputs in enumerate(self.pool):
                 self._as_timed(i, inputs, len(self.data.truth_of(i, self.batch)))
-        session, why = self._at(size, data) if larger else (None, "")
-        if session is not None:
-            found = self._scores(data, size, lambda _number, inputs, _real: _run(session, inputs))
-            self._close(session)
-        else:
+        scores, why = self._scores_at(size, data) if larger else (None, "")
+        if scores is None:
             size = self.batch
-            found = self._scores(
+            scores = self._scores(
                 data, size, lambda i, *rest: self._as_timed(i if every else NOT_TIMED, *rest)
             )
-        event = {"batch": size, "set_samples": len(self.data), "warning": why, "scores": pack(found)}
+        event = {"batch": size, "set_samples": len(self.data), "warning": why, "scores": pack(scores)}
         return event if data.positions is None else {**event, "positions": pack(data.positions)}
 
-    def _at(self, size: int, data: EvaluationData) -> tuple[Session | None, str]:
-        """Return a Session that gives the timed one's outputs at this batch; else None, and what is wrong.
+    def _scores_at(self, size: int, data: EvaluationData) -> tuple[Array | None, str]:
+        """Return scores at this batch if its outputs are the timed Session's; else None, and what is wrong.
 
         Nothing is wrong with an Artifact that is made for another batch.
         """
-        session, why = None, ""
+        session = None
         try:
             session = self.session if self.session.fixed_batch is None else self.open_at(size)
             if session is None or session.fixed_batch not in (None, size):
-                self._close(session)
                 return None, ""
             if (fault := self._difference(session, size, data)) is None:
-                return session, ""
+                other = session
+                return self._scores(data, size, lambda _number, inputs, _real: _run(other, inputs)), ""
             why = f"the outputs at batch {size} are others, {fault}"
         except Exception as error:  # each runtime raises its own; the timed Session works
             why = f"batch {size} fails: {str(error).partition(chr(10))[0]}"
-        self._close(session)
+        finally:
+            if session is not None and session is not self.session:
+                session.close()
         return None, f"quality is that of batch {self.batch}, as timed: {why}"
 
     def _difference(self, session: Session, size: int, data: EvaluationData) -> str | None:
@@ -122,10 +121,6 @@ class Evaluation:
         for audit in self.audits:
             audit.evaluated(number, real, inputs, outputs)
         return outputs
-
-    def _close(self, session: Session | None) -> None:
-        if session is not None and session is not self.session:
-            session.close()
 
 
 def _run(session: Session, inputs: Inputs) -> Outputs:
