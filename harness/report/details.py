@@ -151,7 +151,10 @@ def _quality(row: Comparison) -> Properties:
 def _samples(row: Comparison) -> str:
     if row.evaluation_samples is None:
         return ""
-    return f"{row.evaluation_samples:,}{' random ones, not real data' if row.random_samples else ''}"
+    total, batch = row.evaluation_set_samples or 0, row.evaluation_batch
+    part = f" of {total:,}" if total > row.evaluation_samples else ""
+    kind = " random ones, not real data" if row.random_samples else ""
+    return f"{row.evaluation_samples:,}{part}{kind}" + (f", at batch {batch}" if batch else "")
 
 
 def _artifact(row: Comparison) -> Properties:

@@ -64,6 +64,7 @@ class OrtSession(Session):
     imports=("onnxruntime",),
     packages=("onnxruntime",),
     devices=("cpu", "cuda"),
+    any_batch=True,
     leaves_pairs=_leaves_pairs,
 )
 def open_session(config: OnnxRuntime, artifact: Artifact, target: Target) -> Session:

@@ -63,7 +63,8 @@ class Runtime:
     dtype of the Artifact's float32 operators; ``float32 or int8`` means that products with compressed weights
     may use int8, which the runtime does not report. `leaves_pairs(config)` says why quantize and dequantize
     pairs are not fused into integer kernels; None where they are. `unfit(config, scenario, threads,
-    replicas)` says why a Cell cannot run with these settings; None where it can.
+    replicas)` says why a Cell cannot run with these settings; None where it can. `any_batch`: an Artifact is
+    not compiled for one batch, so `open_session` takes a target with another one.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Runtime:
     compute_dtype: Callable[[Any], str] = lambda _config: "float32"
     leaves_pairs: Callable[[Any], str | None] = lambda _config: None
     unfit: Callable[[Any, str, int, int], str | None] = lambda *_: None
+    any_batch: bool = False
 
     def missing(self) -> str | None:
         """Return why the runtime cannot be used here, or None; imports nothing."""

@@ -22,6 +22,7 @@ class TorchEager(RuntimeConfig):
     imports=("torch",),
     packages=("torch",),
     devices=("cpu", "cuda"),
+    any_batch=True,
 )
 def open_session(_config: TorchEager, artifact: Artifact, target: Target) -> Session:
     """Load the module or program with its weights onto the device."""

@@ -29,7 +29,7 @@ FILE, BALLAST = "journal.jsonl", ".ballast"
 BALLAST_BYTES = 4_000_000
 """Reserved disk space; it is freed when the disk is full, so that the last Block still fits."""
 
-ARRAYS = ("calls_ns", "scores")
+ARRAYS = ("calls_ns", "scores", "positions")
 """Fields of events that are not kept in memory: they grow with the calls timed and the samples evaluated."""
 PLACE = "place"
 """Field of an event in memory that lacks its arrays: where its line starts in the journal, and its length."""

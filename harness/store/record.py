@@ -179,6 +179,8 @@ class Record:
     quality_low: float | None = column("lower end of its 95 % interval")
     quality_high: float | None = column("upper end of its 95 % interval")
     evaluation_samples: int | None = column("samples in the evaluation", "samples")
+    evaluation_set_samples: int | None = column("samples in the evaluation set", "samples")
+    evaluation_batch: int | None = column("batch of the evaluation", "samples")
     random_samples: bool | None = column("whether the evaluation's samples are random, not real data")
     evaluation_s: float | None = column("time of the evaluation", "s")
     measured_s: float | None = column("time in timed Blocks, all Trials", "s")

@@ -53,13 +53,22 @@ class Hardware(Config):
 
 
 class Quality(Config):
-    """Quality budget: the allowed loss against the baseline."""
+    """Quality budget, which is the allowed loss against the baseline, and how much is evaluated how."""
 
     max_drop: Points = Field(
         default=0.5, ge=0, description="allowed loss in percentage points, for accuracy and agreement"
     )
     by_metric: dict[Annotated[str, AfterValidator(_known_metric)], Annotated[float, Field(ge=0)]] = Field(
         default={}, description="allowed loss by metric, for other units, such as cosine: 0.01"
+    )
+    batch: int | None = Field(
+        default=None,
+        ge=1,
+        description="batch of the evaluation, where it is larger than the workload's and outputs do not "
+        "depend on it; default: the workload's",
+    )
+    samples: int | None = Field(
+        default=None, ge=1, description="evaluate on so many samples, drawn at random; default: all"
     )
 
 

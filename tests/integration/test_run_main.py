@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from bench import EAGER, INPUT, ORT, Bench, needs_two_cores
@@ -50,7 +51,7 @@ def libraries_of_workers(bench: Bench, process: subprocess.Popen) -> dict[str, s
 @pytest.mark.alone  # compares memory shares, and counts the Trials that load did not truncate
 def test_main_path(bench: Bench, onnx_file: Path) -> None:
     needs_two_cores()
-    suite = bench.suite(MODELS, TECHNIQUES, WORKLOADS, exclude=EXCLUDE)
+    suite = bench.suite(MODELS, TECHNIQUES, WORKLOADS, exclude=EXCLUDE, quality={"batch": 8})
     process = bench.start("run", str(suite))
     libraries = libraries_of_workers(bench, process)
     code, out, err = bench.end(process)
@@ -61,7 +62,8 @@ def test_main_path(bench: Bench, onnx_file: Path) -> None:
     assert bench.partials() == []
     check_records(bench.run())
 
-    suite.write_text(suite.read_text().replace("trials: 2", "trials: 1"))  # one is enough to see the cache
+    fewer = suite.read_text().replace("trials: 2", "trials: 1")  # one is enough to see the cache
+    suite.write_text(fewer.replace("quality:\n", "quality:\n  samples: 64\n"))
     second = bench.harness("run", str(suite), "--report", "the report")
     assert "build: nothing to do, all cached" in second
     assert (bench.folder / "the report" / "index.html").is_file()
@@ -69,6 +71,11 @@ def test_main_path(bench: Bench, onnx_file: Path) -> None:
     assert first.info.run_id != again.info.run_id
     keys = [set(run.cells["artifact_key"].dropna()) for run in (first, again)]
     assert keys[0] == keys[1]
+    evaluated = again.cells[again.cells["quality"].notna()]
+    assert (evaluated["evaluation_samples"] == 64).all()
+    assert evaluated.loc[evaluated["model"] != "file", "evaluation_set_samples"].eq(96).all()
+    sampled = again.scores.groupby("cell_id")["sample"].apply(tuple)
+    assert sampled.nunique() == again.cells["model"].nunique()  # the same for all arms of a model
 
 
 def check_libraries(libraries: dict[str, set[str]]) -> None:
@@ -113,7 +120,7 @@ def check_records(run: Run) -> None:
     assert (both["latency_p50_s"] <= both["latency_p99_s"]).all()
     assert (measured["trials"] == 2).all()
     assert (measured["audit"] == "passed").all()
-    assert not measured["warnings"].map(lambda texts: any("quality" in text for text in texts)).any()
+    check_evaluation(measured)
     by_name = measured[measured["model"] != "file"].set_index(["technique", "workload"])
     for workload in WORKLOADS:
         assert by_name.loc[("eager", workload), "quality"] == by_name.loc[("ort", workload), "quality"]
@@ -123,6 +130,16 @@ def check_records(run: Run) -> None:
         assert replicas[column] > 1.5 * ort[column], column
     assert (measured[measured["model"] == "file"]["quality_metric"] == "agreement").all()
     check_tables(run)
+
+
+def check_evaluation(measured: pd.DataFrame) -> None:
+    """Dynamic quantization has one scale for the activations of a batch: it keeps to the timed one."""
+    told = measured.set_index(["technique", "workload"])
+    dynamic = told.index.get_level_values("technique") == "int8 'dyn'"
+    single = told.index.get_level_values("workload") == "one by one"
+    assert told["evaluation_batch"].tolist() == np.where(single, np.where(dynamic, 1, 8), 32).tolist()
+    warned = told["warnings"].map(lambda texts: any("quality" in text for text in texts))
+    assert warned.tolist() == (dynamic & single).tolist()
 
 
 def check_tables(run: Run) -> None:

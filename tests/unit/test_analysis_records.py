@@ -421,6 +421,21 @@ def test_the_last_answer_to_the_quality_set_counts(story: Story) -> None:
     np.testing.assert_array_equal(scores["score"], [1, 1, 1])
 
 
+def test_scores_of_a_sample_keep_their_positions_and_the_record_its_batch(story: Story) -> None:
+    story.cell()
+    story.block([1_000] * 20)
+    story.quality([1, 0, 1])
+    positions = np.array([2, 5, 9])
+    warning = "quality is that of batch 4, as timed"
+    story.events[-1] |= {"set_samples": 10, "positions": pack(positions), "batch": 4, "warning": warning}
+    tables = assemble(story.events, INFO)
+    (record,) = tables.cells
+    assert (record.evaluation_samples, record.evaluation_set_samples, record.evaluation_batch) == (3, 10, 4)
+    assert warning in record.warnings
+    (scores,) = tables.by_name()["scores"]
+    assert scores["sample"].tolist() == [2, 5, 9]
+
+
 def test_two_sessions_add_up_and_lie_one_after_the_other(story: Story) -> None:
     story.cell()
     story.artifact()

@@ -9,6 +9,7 @@ import pytest
 from pages import whole
 from runs import GROUPS, comparison, make_run, vary
 
+from harness.report import details
 from harness.report.details import build_steps, steps
 from harness.report.properties import key_in_words, properties, value_in_words
 
@@ -86,3 +87,23 @@ def test_a_cells_page_has_units_beside_its_numbers_and_no_raw_keys(tmp_path):
         assert raw not in text, raw
     for label, unit in (("Paired latency", "[nµm]s"), ("Size", "kB"), ("mean throughput", "k samples/s")):
         assert re.search(rf"{label} ?[\d.,]+ {unit}", text), label
+
+
+@pytest.mark.parametrize(
+    ("about", "text"),
+    [
+        ({"evaluation_samples": 10_000}, "10,000"),  # of a Run before these columns
+        (
+            {"evaluation_samples": 10_000, "evaluation_set_samples": 10_000, "evaluation_batch": 64},
+            "10,000, at batch 64",
+        ),
+        (
+            {"evaluation_samples": 2_000, "evaluation_set_samples": 10_000, "evaluation_batch": 1},
+            "2,000 of 10,000, at batch 1",
+        ),
+    ],
+)
+def test_the_details_say_how_many_samples_were_evaluated_and_at_which_batch(about, text):
+    row = comparison(**{"evaluation_set_samples": None, "evaluation_batch": None} | about)
+    (said,) = [value for name, value in details._quality(row) if name == "samples"]
+    assert said == text

@@ -40,11 +40,11 @@ def test_events_come_back_in_order_with_their_time(tmp_path: Path) -> None:
 
 def test_timed_calls_stay_in_the_file_and_a_summary_in_memory(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    scores = pack(np.array([1.0, 0.5], np.float32))
+    scores, positions = pack(np.array([1.0, 0.5], np.float32)), pack(np.array([3, 8]))
     kept = [
         journal.append("block", trial=1, calls_ns=pack(np.array([4_000, 1_000, 2_000, 9_000]))),
         journal.append("notice", text="☃ between"),
-        journal.append("evaluation", scores=scores),
+        journal.append("evaluation", scores=scores, positions=positions),
     ]
     journal.close()
     with (tmp_path / FILE).open("ab") as file:
@@ -53,11 +53,12 @@ def test_timed_calls_stay_in_the_file_and_a_summary_in_memory(tmp_path: Path) ->
     kept.append(again.append("block", trial=2, calls_ns=pack(np.array([7_000]))))
     again.close()
     for events in (kept, again.events, read_journal(tmp_path)):
-        assert not any(name in event for event in events for name in ("calls_ns", "scores"))
+        assert not any(name in event for event in events for name in ("calls_ns", "scores", "positions"))
         summary = {"calls": 4, "median_s": 3e-6, "mean_s": 4e-6, "min_s": 1e-6, "max_s": 9e-6}
         assert {name: events[0][name] for name in summary} == pytest.approx(summary)
         assert read_array(tmp_path, events[0], "calls_ns").tolist() == [4_000, 1_000, 2_000, 9_000]
         assert read_array(tmp_path, events[2], "scores").tolist() == [1.0, 0.5]
+        assert read_array(tmp_path, events[2], "positions").tolist() == [3, 8]
         assert read_array(tmp_path, events[3], "calls_ns").tolist() == [7_000]
     write_log(tmp_path, kept)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

@@ -24,7 +24,7 @@ Arm = tuple[str, str]  # cell_id, arm
 Kinds = dict[str, list[Event]]
 """The events of one arm by kind."""
 Arrays = Callable[[Event, str], NDArray[Any]]
-"""Returns an array of an event by name: ``calls_ns`` or ``scores``."""
+"""Returns an array of an event by name: ``calls_ns``, ``scores`` or ``positions``."""
 CHUNK = 2**18
 """Calls that are written at a time."""
 
@@ -88,7 +88,10 @@ def scores_columns(arms: Mapping[Arm, Kinds], arrays: Arrays) -> Iterator[dict[s
     for (cell_id, _), kinds in arms.items():
         for event in kinds["evaluation"][-1:]:
             scores = arrays(event, "scores").astype(np.float64)
-            yield {"cell_id": [cell_id] * scores.size, "sample": np.arange(scores.size), "score": scores}
+            samples = np.arange(scores.size)
+            if event.get("set_samples", scores.size) > scores.size:
+                samples = arrays(event, "positions")
+            yield {"cell_id": [cell_id] * scores.size, "sample": samples, "score": scores}
 
 
 ENDS = {

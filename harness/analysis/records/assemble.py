@@ -230,6 +230,7 @@ def _add_quality(record: Record, events: list[Event], arrays: Arrays) -> None:
     record.quality_unit = last["unit"]
     record.quality_higher_is_better = last.get("higher_is_better", True)
     record.evaluation_samples = len(scores)
+    record.evaluation_set_samples, record.evaluation_batch = last.get("set_samples"), last.get("batch")
     record.evaluation_s = last["seconds"]
 
 
@@ -261,6 +262,7 @@ def _warnings(record: Record, kinds: dict[str, list[Event]], info: RunInfo) -> l
     asked = any(event["arm"] != "control" for event in kinds["memory"])
     if asked and not kinds["evaluation"]:
         found.append("the quality was not evaluated")
+    found += [event["warning"] for event in kinds["evaluation"][-1:] if event.get("warning")]
     if any(not event["steady"]["exact"] for event in kinds["memory"]):
         found.append("this system shows memory peaks only at the ends of each phase")
     return found + device_warnings(record) + thread_warnings(record, kinds["warm"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -35,7 +35,8 @@ BEAT_S = 5.0
 class Arm:
     """One arm. `id` is the Cell's id where the arm measures a Cell; the journal calls the role ``arm``.
 
-    `data` is the folder of the evaluation data, `log` the file that its workers print to. `slowdown` is a
+    `data` is the folder of the evaluation data, `evaluation` the suite's `batch` and `samples` for it
+    (suite/schema.py, `Quality`), `log` the file that its workers print to. `slowdown` is a
     share of a call's length that each timed call waits in addition; only `harness noise` uses it.
     """
 
@@ -52,6 +53,7 @@ class Arm:
     deployment: Choice | None = None
     replicas: int = 1
     slowdown: float = 0.0
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -153,7 +155,8 @@ class Trial:
         self._keep("memory", self._ask("memory", "memory"))
         if evaluate:
             self.stage = "evaluation"
-            self._keep("evaluation", self._ask("evaluation", "evaluation", beat_s=BEAT_S))
+            message = self._ask("evaluation", "evaluation", beat_s=BEAT_S, **self.arm.evaluation)
+            self._keep("evaluation", message)
 
     def dismiss(self) -> None:
         """Ask the worker to end, without waiting for it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,19 +26,35 @@ DESCRIPTION = "data.json"
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """Inputs (samples, *shape), memory-mapped, and the truth: labels or reference outputs."""
+    """Inputs (samples, *shape), memory-mapped, and the truth: labels or reference outputs.
+
+    `positions` are those of the samples in these arrays; None: all of them, in order.
+    """
 
     inputs: tuple[Array, ...]
     truth: Array
     metric: str
+    positions: Array | None = None
 
     def __len__(self) -> int:
-        return len(self.truth)
+        return len(self.truth if self.positions is None else self.positions)
+
+    def sample(self, count: int | None, seed: int) -> EvaluationData:
+        """Return `count` samples drawn at random, in order; all where there are no more, or for None."""
+        if count is None or count >= len(self):
+            return self
+        drawn = np.random.default_rng(seed).choice(len(self), count, replace=False)
+        return replace(self, positions=np.sort(drawn))
 
     def batch(self, index: int, size: int) -> tuple[Array, ...]:
         """Return a copy of samples ``[index·size, (index + 1)·size)``, wrapped around at the end."""
         chosen = np.arange(index * size, (index + 1) * size) % len(self)
         return self._samples(chosen)
+
+    def truth_of(self, index: int, size: int) -> Array:
+        """Return the truth of that batch's samples, without those that were wrapped around."""
+        chosen = np.arange(index * size, min((index + 1) * size, len(self)))
+        return self.truth[chosen if self.positions is None else self.positions[chosen]]
 
     def pool(self, size: int) -> list[tuple[Array, ...]]:
         """Return the distinct batches of `size` samples that timed calls take in rotation."""
@@ -53,6 +69,8 @@ class EvaluationData:
         return self._samples(rng.choice(len(self), size, replace=size > len(self)))
 
     def _samples(self, chosen: Array) -> tuple[Array, ...]:
+        if self.positions is not None:
+            chosen = self.positions[chosen]
         return tuple(np.ascontiguousarray(array[chosen]) for array in self.inputs)
 
 

@@ -11,6 +11,7 @@ import importlib
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from harness.measure.scenarios.registry import SCENARIOS, Load, Seat
 from harness.measure.threads import cores_outside, rests
 from harness.runner.workers.audits.registry import AUDITS, Subject
 from harness.runner.workers.channel import Message, WorkerSide, serve
+from harness.runner.workers.evaluation import Evaluation
 from harness.runner.workers.evaluation_data import read_evaluation_data
 from harness.runner.workers.replicas import Host, family_pids
 from harness.runtimes.registry import RUNTIMES, Session
@@ -53,6 +55,7 @@ class Trial:
         self.device = open_probe(self.target.device)
         self.meter = PhaseMeter(device=self.device)
         self.session: Session | None = None
+        self.open_at: Callable[[int], Session | None] = lambda _batch: None
         self.calls: list[Callable[[], Any]] = []
         self.audits = [cls() for cls in AUDITS.values()]
 
@@ -83,6 +86,10 @@ class Trial:
         artifact = read_artifact(Path(self.spec["artifact"]))
         passing = family_pids()[1:]  # what an import started may end at any time
         config = runtime.config.model_validate(self.spec["runtime_config"])
+        if runtime.any_batch:
+            self.open_at = lambda batch: runtime.open_session(
+                config, artifact, replace(self.target, batch=batch)
+            )
         self.meter.begin("load")
         start = time.perf_counter()
         if self.spec["deployment"]:
@@ -176,34 +183,30 @@ class Trial:
         )
 
     def evaluation(self, message: Message) -> None:
-        """Score the Session that was timed on the evaluation data, at the workload's batch."""
+        """Let the audits look at the Session that was timed, and score it (evaluation.py)."""
         assert self.session is not None  # noqa: S101
         metric = METRICS.get(self.data.metric)
-        size = self.target.batch
-        scores = []
         subject = self._subject()
         for audit in self.audits:
             audit.probe(subject)
         start = last_beat = time.perf_counter()
-        for i in range(-(-len(self.data) // size)):
-            inputs = self.data.batch(i, size)
-            outputs = tuple(np.asarray(part) for part in self.session.run(inputs))
-            real = min(size, len(self.data) - i * size)
-            truth = self.data.truth[i * size : i * size + real]
-            scores.append(metric.score(tuple(part[:real] if part.ndim else part for part in outputs), truth))
-            for audit in self.audits:
-                audit.evaluated(i, real, inputs, outputs)
+
+        def beat() -> None:
+            nonlocal last_beat
             if time.perf_counter() - last_beat > message["beat_s"]:
                 last_beat = time.perf_counter()
                 self.channel.emit("alive")
-        seconds = time.perf_counter() - start
+
+        session, batch = self.session, self.target.batch
+        evaluation = Evaluation(session, batch, self.pool, self.data, self.audits, self.open_at, beat)
+        found = evaluation.run(message.get("batch"), message.get("samples"), self.spec["seed"][0])
         self.channel.emit(
             "evaluation",
             metric=metric.name,
             unit=metric.unit,
             higher_is_better=metric.higher_is_better,
-            seconds=seconds,
-            scores=pack(np.concatenate(scores).astype(np.float32)),
+            seconds=time.perf_counter() - start,
+            **found,
             audits=[audit.finding().to_dict() for audit in self.audits],
         )
 

@@ -1,0 +1,127 @@
+"""The evaluation of one arm: outputs for the evaluation set are scored, in the process that was timed.
+
+10,000 calls at batch 1 take longer than all timing, so a suite may ask for a larger batch. It is used where
+it gives the same outputs as the calls that were timed. Where a step quantizes activations by the range of the
+whole batch, it does not. The audits see only the timed Session, at its own batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.formats.tensors import Array
+from harness.runner.workers.audits.registry import Audit, Inputs
+from harness.runner.workers.audits.same_outputs import difference
+from harness.runner.workers.evaluation_data import EvaluationData
+from harness.runtimes.registry import Outputs, Session
+from harness.store.arrays import pack
+from harness.zoo.registry import METRICS
+
+CHECKED = 2
+"""So many larger batches, the first and the middle one, are compared with calls as timed."""
+NOT_TIMED = -1
+"""Number of a batch that no timed call used."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores the Session that was timed, on batches `pool` of `batch` samples each.
+
+    `open_at(batch)` opens the same Artifact for another batch; it returns None where the runtime cannot.
+    `beat` tells the manager that the worker is alive.
+    """
+
+    session: Session
+    batch: int
+    pool: Sequence[Inputs]
+    data: EvaluationData
+    audits: Sequence[Audit]
+    open_at: Callable[[int], Session | None]
+    beat: Callable[[], None]
+
+    def run(self, batch: int | None, samples: int | None, seed: int) -> dict[str, Any]:
+        """Score `samples` samples drawn at random, or all; return what the event says of it.
+
+        `batch` is rounded down to a multiple of the timed one. It is used where it is larger than that, where
+        the set holds more than the batches that are compared, and where outputs do not depend on it.
+        """
+        data = self.data.sample(samples, seed)
+        size = (batch or 0) // self.batch * self.batch
+        larger = size > self.batch and len(data) > CHECKED * size
+        every = data is self.data and not larger  # then the pass repeats all calls that were timed
+        if not every:
+            for i, inputs in enumerate(self.pool):
+                self._as_timed(i, inputs, len(self.data.truth_of(i, self.batch)))
+        scores, why = self._scores_at(size, data) if larger else (None, "")
+        if scores is None:
+            size = self.batch
+            scores = self._scores(
+                data, size, lambda i, *rest: self._as_timed(i if every else NOT_TIMED, *rest)
+            )
+        event = {"batch": size, "set_samples": len(self.data), "warning": why, "scores": pack(scores)}
+        return event if data.positions is None else {**event, "positions": pack(data.positions)}
+
+    def _scores_at(self, size: int, data: EvaluationData) -> tuple[Array | None, str]:
+        """Return scores at this batch if its outputs are the timed Session's; else None, and what is wrong.
+
+        Nothing is wrong with an Artifact that is made for another batch.
+        """
+        session = None
+        try:
+            session = self.session if self.session.fixed_batch is None else self.open_at(size)
+            if session is None or session.fixed_batch not in (None, size):
+                return None, ""
+            if (fault := self._difference(session, size, data)) is None:
+                other = session
+                return self._scores(data, size, lambda _number, inputs, _real: _run(other, inputs)), ""
+            why = f"the outputs at batch {size} are others, {fault}"
+        except Exception as error:  # each runtime raises its own; the timed Session works
+            why = f"batch {size} fails: {str(error).partition(chr(10))[0]}"
+        finally:
+            if session is not None and session is not self.session:
+                session.close()
+        return None, f"quality is that of batch {self.batch}, as timed: {why}"
+
+    def _difference(self, session: Session, size: int, data: EvaluationData) -> str | None:
+        """Return how outputs of `session` differ from those of calls as timed, or None."""
+        calls = size // self.batch
+        for number in (0, len(data) // size // 2):
+            theirs = [np.array(part) for part in session.run(data.batch(number, size))]
+            for i in range(calls):
+                self.beat()
+                inputs = data.batch(number * calls + i, self.batch)
+                ours = self._as_timed(NOT_TIMED, inputs, self.batch)
+                own = slice(i * self.batch, (i + 1) * self.batch)
+                for mine, other in zip(ours, theirs, strict=True):
+                    if fault := difference(mine, other[own] if other.ndim else other):
+                        return fault
+        return None
+
+    def _scores(self, data: EvaluationData, size: int, call: Callable[[int, Inputs, int], Outputs]) -> Array:
+        """Return a score for each sample of `data`.
+
+        `call` gets a batch's number, its inputs and how many of its samples are no padding.
+        """
+        metric, scores = METRICS.get(data.metric), []
+        for i in range(-(-len(data) // size)):
+            truth = data.truth_of(i, size)
+            real = len(truth)
+            outputs = call(i, data.batch(i, size), real)
+            scores.append(metric.score(tuple(part[:real] if part.ndim else part for part in outputs), truth))
+            self.beat()
+        return np.concatenate(scores).astype(np.float32)
+
+    def _as_timed(self, number: int, inputs: Inputs, real: int) -> Outputs:
+        """Return the timed Session's outputs for one batch, after the audits have seen them."""
+        outputs = _run(self.session, inputs)
+        for audit in self.audits:
+            audit.evaluated(number, real, inputs, outputs)
+        return outputs
+
+
+def _run(session: Session, inputs: Inputs) -> Outputs:
+    return tuple(np.asarray(part) for part in session.run(inputs))
