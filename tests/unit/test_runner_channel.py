@@ -54,13 +54,6 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def wait_for_status(pid: int, status: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while psutil.Process(pid).status() != status:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def gone(pid: int) -> bool:
     """Whether a process ends within a while; a zombie has ended."""
     deadline = time.monotonic() + PATIENCE_S
@@ -114,23 +107,6 @@ def test_a_worker_gets_no_thread_settings_of_the_shell_but_those_of_the_suite(
     assert [found[name] for name in names] == [None, "infinite", None, "1"]
     found = ask(start(**stated, leads=False), "variables", names=names)  # a replica, started by a worker
     assert [found[name] for name in names] == ["1", "infinite", "1", "1"]
-
-
-@linux
-def test_a_paused_worker_uses_no_cpu_until_its_next_command(start: Start) -> None:
-    worker = start()
-    assert ask(worker, "echo", value=1)["value"] == 1
-    for _ in range(2):
-        worker.pause()
-        wait_for_status(worker.pid, psutil.STATUS_STOPPED)
-        assert ask(worker, "echo", value=2)["value"] == 2
-    worker.pause()
-    worker.close(patience_s=PATIENCE_S)
-    assert worker._process.returncode == 0
-    other = start()
-    other.pause()
-    other.kill()
-    assert gone(other.pid)
 
 
 def test_no_deadlock_when_both_sides_write_more_than_a_pipe_holds(start: Start) -> None:
@@ -251,6 +227,29 @@ def test_a_paused_worker_stands_still_with_its_children_and_ends_when_it_is_kill
     worker.kill()
     assert gone(worker.pid)
     assert gone(child)
+
+
+@linux
+def test_a_paused_worker_and_its_children_end_with_a_manager_that_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(MODELS), str(MODELS.parents[1]))))
+    manager = (
+        "import os, signal\n"
+        "from harness.runner.workers.launch import Worker\n"
+        "worker = Worker('run_workers', None)\n"
+        "worker.send('hang')\n"
+        "child = worker.receive(30)['child']\n"
+        "worker.pause()\n"
+        "while any(open(f'/proc/{pid}/stat').read().split()[2] != 'T' for pid in (worker.pid, child)): ...\n"
+        "print(worker.pid, child, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    said = tmp_path / "pids"
+    with said.open("w") as file:
+        done = subprocess.run([sys.executable, "-c", manager], stdout=file, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [gone(int(pid)) for pid in said.read_text().split()] == [True, True]
 
 
 def test_a_paused_worker_goes_on_with_the_next_command_and_ends_when_dismissed(start: Start) -> None:
