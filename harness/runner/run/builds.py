@@ -71,7 +71,7 @@ class Builds:
         except WorkerError as error:
             self.failures[job.key] = (f"{job.title}: {error}", builder.keep_log(job))
             self._record("build-failed", **names, reason=str(error))
-            self.observer.notice(f"{job.title} failed: {error}")
+            self.observer.notice(f"{job.title} failed: {error}", cause=str(error))
         else:
             self.artifacts[job.key] = artifact
             build_s = artifact.steps[-1]["build_s"] if artifact.steps else 0.0
