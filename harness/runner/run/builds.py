@@ -9,13 +9,12 @@ from typing import Any
 
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import Cache
-from harness.devices.cuda import CUDA_ORDER
 from harness.errors import WorkerError
 from harness.formats.aoti.package import CACHE, has_space
 from harness.formats.target import Target
 from harness.runner.plan import Job, Plan
 from harness.runner.progress import Observer
-from harness.runner.workers.launch import Code, Worker
+from harness.runner.workers.launch import Code, Worker, worker_environment
 from harness.store.journal import Event
 from harness.suite.validation import Model
 
@@ -121,13 +120,8 @@ class _Builder:
         return name
 
     def _start(self, model: Model) -> Worker:
-        threads = str(len(self._plan.place.cores))
-        environment = {
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
-            **CUDA_ORDER,
-            **_inductor_cache(self._cache.inductor),
-        }
+        cores = len(self._plan.place.cores)
+        environment = {**worker_environment(cores), **_inductor_cache(self._cache.inductor)}
         folder = self._plan.suite.folder
         worker = Worker(
             "harness.runner.workers.build", self._log, code=Code.here(folder), environment=environment
