@@ -1,8 +1,10 @@
 """The channel: what a worker prints is no message, and every way of dying is told in words."""
 
+import contextlib
 import gc
 import importlib
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -250,6 +252,31 @@ def test_a_paused_worker_and_its_children_end_with_a_manager_that_is_killed(
         done = subprocess.run([sys.executable, "-c", manager], stdout=file, check=False)
     assert done.returncode == -signal.SIGKILL
     assert [gone(int(pid)) for pid in said.read_text().split()] == [True, True]
+
+
+@linux
+def test_a_worker_has_no_terminal_so_that_code_that_asks_a_person_fails_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(MODELS), str(MODELS.parents[1]))))
+    manager = (
+        "from harness.runner.workers.launch import Worker\n"
+        "open('/dev/tty').close()\n"
+        "worker = Worker('run_workers', None)\n"
+        "worker.send('terminal')\n"
+        "print(worker.receive(30))\n"
+        "worker.close()\n"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", manager])
+    said = b""
+    with contextlib.suppress(OSError):  # Linux ends a terminal without writers so
+        while chunk := os.read(terminal, 1000):
+            said += chunk
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    assert b"{'event': 'terminal', 'found': False}" in said
 
 
 def test_a_paused_worker_goes_on_with_the_next_command_and_ends_when_dismissed(start: Start) -> None:
