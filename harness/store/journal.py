@@ -7,6 +7,7 @@ calls and scores stay in the file: memory holds a summary of them, and `read_arr
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import time
@@ -19,11 +20,6 @@ from numpy.typing import NDArray
 from harness.errors import StoreError
 from harness.store.arrays import unpack
 from harness.store.writing import write_atomic
-
-try:
-    import fcntl
-except ImportError:  # no POSIX locks: two processes that write one Run are not detected
-    fcntl = None  # type: ignore[assignment]
 
 FILE, BALLAST = "journal.jsonl", ".ballast"
 BALLAST_BYTES = 4_000_000
@@ -92,8 +88,6 @@ class Journal:
             (self.folder / BALLAST).unlink()
 
     def _lock(self) -> None:
-        if fcntl is None:
-            return
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -72,6 +72,7 @@ def training_version(reference: str | None) -> str:
 def depends_identity(paths: Iterable[str], folder: Path) -> list[str]:
     """Hash each of the files and folders named by `paths`, relative to `folder`.
 
+    What Python compiles in a folder does not count: it appears when the code is used.
     Raises DataError for one that does not exist.
     """
     found = []
@@ -80,7 +81,8 @@ def depends_identity(paths: Iterable[str], folder: Path) -> list[str]:
         if place.is_file():
             found.append(file_digest(place))
         elif place.is_dir():
-            found.append(_digest(place, sorted(file for file in place.rglob("*") if file.is_file())))
+            below = (file for file in place.rglob("*") if "__pycache__" not in file.parts)
+            found.append(_digest(place, sorted(file for file in below if file.is_file())))
         else:
             raise DataError(f"{name}: no such file or folder beside the suite")
     return found

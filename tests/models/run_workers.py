@@ -54,6 +54,12 @@ def act(channel: WorkerSide, message: Message) -> None:
 
 def say_oddly(channel: WorkerSide, message: Message) -> None:
     match message["do"]:
+        case "terminal":
+            try:
+                os.close(os.open("/dev/tty", os.O_RDWR))
+                channel.emit("terminal", found=True)
+            except OSError:
+                channel.emit("terminal", found=False)
         case "variables":
             channel.emit("variables", **{name: os.environ.get(name) for name in message["names"]})
         case "pool":  # numpy's BLAS starts its threads when it is imported

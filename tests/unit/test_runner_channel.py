@@ -1,8 +1,10 @@
 """The channel: what a worker prints is no message, and every way of dying is told in words."""
 
+import contextlib
 import gc
 import importlib
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -53,13 +55,6 @@ def ask(worker: Worker, command: str, **content: Any) -> dict[str, Any]:
 def open_files() -> int:
     """How many files this process has open, the listing itself among them."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-def wait_for_status(pid: int, status: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while psutil.Process(pid).status() != status:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def gone(pid: int) -> bool:
@@ -124,23 +119,6 @@ def test_openvino_starts_nothing_that_sends_telemetry_when_a_worker_imports_it(
     """Its telemetry package would start threads and processes, and write into the user's home."""
     worker = start(environment={"HOME": str(tmp_path), "CI": "false"})
     assert ask(worker, "telemetry")["sender"] == "openvino.tools.ovc.telemetry_stub"
-
-
-@linux
-def test_a_paused_worker_uses_no_cpu_until_its_next_command(start: Start) -> None:
-    worker = start()
-    assert ask(worker, "echo", value=1)["value"] == 1
-    for _ in range(2):
-        worker.pause()
-        wait_for_status(worker.pid, psutil.STATUS_STOPPED)
-        assert ask(worker, "echo", value=2)["value"] == 2
-    worker.pause()
-    worker.close(patience_s=PATIENCE_S)
-    assert worker._process.returncode == 0
-    other = start()
-    other.pause()
-    other.kill()
-    assert gone(other.pid)
 
 
 def test_no_deadlock_when_both_sides_write_more_than_a_pipe_holds(start: Start) -> None:
@@ -261,6 +239,54 @@ def test_a_paused_worker_stands_still_with_its_children_and_ends_when_it_is_kill
     worker.kill()
     assert gone(worker.pid)
     assert gone(child)
+
+
+@linux
+def test_a_paused_worker_and_its_children_end_with_a_manager_that_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(MODELS), str(MODELS.parents[1]))))
+    manager = (
+        "import os, signal\n"
+        "from harness.runner.workers.launch import Worker\n"
+        "worker = Worker('run_workers', None)\n"
+        "worker.send('hang')\n"
+        "child = worker.receive(30)['child']\n"
+        "worker.pause()\n"
+        "while any(open(f'/proc/{pid}/stat').read().split()[2] != 'T' for pid in (worker.pid, child)): ...\n"
+        "print(worker.pid, child, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    said = tmp_path / "pids"
+    with said.open("w") as file:
+        done = subprocess.run([sys.executable, "-c", manager], stdout=file, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [gone(int(pid)) for pid in said.read_text().split()] == [True, True]
+
+
+@linux
+def test_a_worker_has_no_terminal_so_that_code_that_asks_a_person_fails_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(MODELS), str(MODELS.parents[1]))))
+    manager = (
+        "from harness.runner.workers.launch import Worker\n"
+        "open('/dev/tty').close()\n"
+        "worker = Worker('run_workers', None)\n"
+        "worker.send('terminal')\n"
+        "print(worker.receive(30))\n"
+        "worker.close()\n"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", manager])
+    said = b""
+    with contextlib.suppress(OSError):  # Linux ends a terminal without writers so
+        while chunk := os.read(terminal, 1000):
+            said += chunk
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    assert b"{'event': 'terminal', 'found': False}" in said
 
 
 def test_a_paused_worker_goes_on_with_the_next_command_and_ends_when_dismissed(start: Start) -> None:

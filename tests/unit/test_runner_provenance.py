@@ -62,6 +62,9 @@ def test_new_files_count_as_changes_only_where_the_code_uses_them_and_git_does_n
     (repo / "notes.py").write_text("")
     clean = Repository(hash=head, dirty=False, subject="Start", holds=["model"])
     assert repositories_of({"model": [repo / "net.py"]}) == [clean]
+    (repo / "net" / "__pycache__").mkdir(parents=True)
+    (repo / "net" / "__pycache__" / "net.pyc").write_text("compiled when it was used")
+    assert repositories_of({"model": [repo / "net.py", repo / "net"]}) == [clean]
     helper = repo / "a [helper]*.py"  # no pattern
     helper.write_text("")
     files = [repo / "net.py", helper]

@@ -327,6 +327,18 @@ def test_a_baseline_or_control_that_fails_once_before_its_first_block_starts_onc
     assert made.start_orders[1][0] == key
 
 
+def test_of_a_worker_that_was_started_again_only_the_second_start_counts() -> None:
+    about = {"sitting": "g", "cell_id": "base", "arm": "baseline", "trial": 0}
+    second = [
+        {"event": "ready", "import_s": 1.0},
+        {"event": "loaded", "load_s": 0.5, "first_call_s": 0.25},
+        {"event": "warm", "seconds": 0.25},
+    ]
+    first = [{"event": "ready", "import_s": 5.0}, {"event": "trial-failed"}, {"event": "trial-again"}]
+    arm = Measurements("g", [{**event, **about} for event in (*first, *second)]).arm(("base", "baseline"))
+    assert (arm.start_s, arm.attempts, arm.failures) == (2.0, 1, 0)
+
+
 def test_a_baseline_that_fails_twice_is_left_out_and_the_others_go_on() -> None:
     bench = Bench()
     bench.about["base"] = {"dies": "load"}

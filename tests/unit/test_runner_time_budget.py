@@ -94,5 +94,8 @@ def test_no_trial_begins_after_the_deadline(tmp_path: Path) -> None:
     history = Measurements("s")
     now = time.monotonic()
     assert Until(Always(), now + 1000).decide(history, [key], None) == Always().decide()
-    late = Until(Always(), now).decide(history, [key], None)
+    rule = Until(Always(), now)
+    assert not rule.ended
+    late = rule.decide(history, [key], None)
     assert late == Decision({}, (Stop(("b", "subject"), "done"), Stop(key, TIME_USED)), 0)
+    assert rule.ended  # though the arm had no Trial, so that no event says it

@@ -197,6 +197,9 @@ def test_files_that_are_named_count_with_all_that_folders_hold(suite):
     seen.add(tuple(depends_identity(["data", "table.csv"], suite)))
     (suite / "table.csv").write_bytes(b"2")
     seen.add(tuple(depends_identity(["data", "table.csv"], suite)))
+    (suite / "data/__pycache__").mkdir()
+    (suite / "data/__pycache__/net.pyc").write_bytes(b"compiled when it was used")
+    seen.add(tuple(depends_identity(["data", "table.csv"], suite)))
     assert len(seen) == 4
     with pytest.raises(DataError, match=r"none\.csv: no such file or folder beside the suite"):
         depends_identity(["none.csv"], suite)

@@ -140,7 +140,7 @@ def _no_baseline(board: Board) -> Sentence:
     gone = [*board.left_out, *board.off]
     row = next((row for row in gone if row.cell_id == board.group.baseline), None)
     if row is None:
-        return sentence("There are no speed-ups: the baseline has no figures here.")
+        return sentence("There are no speed-ups: the baseline is excluded.")
     why = {"failed": f"failed ({row.stage}): {row.reason}", "skipped": f"was skipped: {row.reason}"}
     audit = f"failed its audit: {'; '.join(row.audit_reasons or ['no reason recorded'])}"
     end = f", {why.get(row.status, audit)}".rstrip(".")

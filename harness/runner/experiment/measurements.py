@@ -158,7 +158,7 @@ class Measurements:
                 if event["arm"] != "control" and event["cell_id"] not in self.timed:
                     self.failed.add(event["cell_id"])
             case "trial-again":
-                trial.failed = False
+                arm.trials[event["trial"]] = TrialTimes()
                 self.failed.discard(event["cell_id"])
                 order = self.start_orders.get(event["trial"], [])
                 order[:] = [*(one for one in order if one != key), key]

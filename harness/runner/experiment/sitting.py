@@ -139,9 +139,9 @@ class Sitting:
 
     def _start_and_load(self, arms: Sequence[Arm], number: int, live: list[Trial]) -> None:
         """Start workers into `live`, then load and warm up one after the other."""
-        before = live.copy()
+        waiting = len(live)
         self._start_all(arms, number, live)
-        for one in [one for one in live if one not in before]:
+        for one in live[waiting:]:
             with self._guard(one, live):
                 self.observer.step(f"{one.arm.title}: load, warm-up")
                 one.load()

@@ -9,13 +9,12 @@ from typing import Any
 
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import Cache
-from harness.devices.cuda import CUDA_ORDER
 from harness.errors import WorkerError
 from harness.formats.aoti.package import CACHE, has_space
 from harness.formats.target import Target
 from harness.runner.plan import Job, Plan
 from harness.runner.progress import Observer
-from harness.runner.workers.launch import Code, Worker
+from harness.runner.workers.launch import Code, Worker, worker_environment
 from harness.store.journal import Event
 from harness.suite.validation import Model
 
@@ -71,7 +70,7 @@ class Builds:
         except WorkerError as error:
             self.failures[job.key] = (f"{job.title}: {error}", builder.keep_log(job))
             self._record("build-failed", **names, reason=str(error))
-            self.observer.notice(f"{job.title} failed: {error}")
+            self.observer.notice(f"{job.title} failed: {error}", cause=str(error))
         else:
             self.artifacts[job.key] = artifact
             build_s = artifact.steps[-1]["build_s"] if artifact.steps else 0.0
@@ -121,13 +120,8 @@ class _Builder:
         return name
 
     def _start(self, model: Model) -> Worker:
-        threads = str(len(self._plan.place.cores))
-        environment = {
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
-            **CUDA_ORDER,
-            **_inductor_cache(self._cache.inductor),
-        }
+        cores = len(self._plan.place.cores)
+        environment = {**worker_environment(cores), **_inductor_cache(self._cache.inductor)}
         folder = self._plan.suite.folder
         worker = Worker(
             "harness.runner.workers.build", self._log, code=Code.here(folder), environment=environment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -11,11 +12,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.runner.progress import Observer
-
-try:
-    import fcntl
-except ImportError:  # no POSIX locks: concurrent Runs are not detected
-    fcntl = None  # type: ignore[assignment]
 
 DISTURBED = (
     "another Run of the harness is active on this machine (process {pids}): "
@@ -38,7 +34,7 @@ def announced() -> Iterator[None]:
     path = _folder() / f"{os.getpid()}.lock"
     file: IO[str] | None = None
     with contextlib.suppress(OSError):  # the folder cannot be written
-        file = _locked(path) if fcntl is not None else None
+        file = _locked(path)
     try:
         yield
     finally:
@@ -64,7 +60,7 @@ def _locked(path: Path) -> IO[str]:
 def others() -> list[int]:
     """Return the process ids of other Runs that are active now."""
     alive = []
-    for path in _folder().glob("*.lock") if fcntl is not None else ():
+    for path in _folder().glob("*.lock"):
         if path.stem == str(os.getpid()):
             continue
         with contextlib.suppress(OSError), path.open() as file:

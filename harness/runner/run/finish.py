@@ -10,7 +10,6 @@ from pathlib import Path
 
 from harness.analysis.records.assemble import Tables, assemble
 from harness.analysis.records.roofline import peaks_of
-from harness.analysis.words.causes import folded
 from harness.measure.evidence import Evidence
 from harness.measure.grading import grade
 from harness.runner.run.concurrent_runs import disturbed
@@ -18,7 +17,6 @@ from harness.runner.run.run import PARTIAL, Outcome
 from harness.store.info import RunInfo
 from harness.store.journal import FILE, Event, read_array, write_log
 from harness.store.writing import publish, remove_empty_files, write_run
-from harness.units import say_count
 
 
 def complete(folder: Path, info: RunInfo, events: list[Event], status: str) -> tuple[RunInfo, Tables]:
@@ -31,7 +29,7 @@ def complete(folder: Path, info: RunInfo, events: list[Event], status: str) -> t
             "status": status,
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "times": tables.times,
-            "notices": [*notices(events), *_group_notices(info, tables)],
+            "notices": notices(events),
             "grade": asdict(grade(evidence)),
             "peaks": peaks_of(events),
             "clock": {"reading_ns": sorted(costs)[len(costs) // 2]} if costs else {},
@@ -61,19 +59,3 @@ def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:
     (final / FILE).unlink(missing_ok=True)
     counts = Counter(row.status for row in tables.cells if row.arm != "control")
     return Outcome(final, counts["measured"], counts["failed"], counts["skipped"])
-
-
-def _group_notices(info: RunInfo, tables: Tables) -> list[str]:
-    """Name the Groups whose Cells cannot be compared, once for each reason."""
-    status = {row.cell_id: row.status for row in tables.cells if row.arm != "control"}
-    measured = {row.group_id for row in tables.cells if row.status == "measured"}
-    found: dict[str, list[tuple[str, ...]]] = {}
-    for group in (group for group in info.groups if group.group_id in measured):
-        ended = status.get(group.baseline) if group.baseline else "excluded"
-        how = {"failed": "failed", "skipped": "was skipped", "excluded": "is excluded"}.get(ended or "")
-        if how is not None:
-            found.setdefault(how, []).append((group.model, group.workload, group.hardware))
-    return [
-        f"{say_count(len(groups), 'Group')} without speed-ups: the baseline {how} — {folded(groups)}"
-        for how, groups in found.items()
-    ]

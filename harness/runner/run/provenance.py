@@ -146,7 +146,7 @@ def repositories_of(parts: Mapping[str, Iterable[Path]]) -> list[Repository]:
 
 def _repository(top: Path, parts: Mapping[str, list[str]]) -> Repository | None:
     """Return the commit of a repository; None if it has none, or ignores all files of `parts`."""
-    listing = ("--literal-pathspecs", "ls-files", "--exclude-standard")
+    listing = ("--literal-pathspecs", "ls-files", "--exclude-standard", "--exclude=__pycache__")
     new = {part: _git(top, *listing, "--others", "--", *files) for part, files in parts.items()}
     holds = [part for part, files in parts.items() if new[part] or _git(top, *listing, "--", *files)]
     head = _git(top, "log", "-1", "--format=%H%x00%s")

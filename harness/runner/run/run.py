@@ -182,7 +182,7 @@ class LocalRun:
 
         rule = Until(stopping_rule(self.plan.suite.spec.measure), deadline)
         Groups(experiment, info.run_id, after_trial, rule).measure_all(known)
-        if any(event.get("reason") == TIME_USED for event in self.events):
+        if rule.ended:
             record("notice", text=f"{TIME_USED}: Cells have fewer Trials than planned, or none")
         if doubted := doubted_budgets(self.events, info):
             self._record_peaks(record, doubted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
@@ -27,35 +26,28 @@ def fit(plan: Plan, cache: Cache, seconds: float) -> str:
     First `max_time` falls, but not below a pilot: MIN_TRIALS of PILOT_BLOCKS Blocks. Then the Trials fall to
     MIN_TRIALS. Then Cells are skipped, the last of the suite first; a baseline only with its whole Group.
     """
-    asked, known = plan.suite.spec.measure, _Known(cache)
+    asked = plan.suite.spec.measure
     least = min(asked.max_time, MIN_TRIALS * PILOT_BLOCKS * asked.block_time)
-    whole = sum(plan.estimate_s(known))
+    whole = sum(plan.estimate_s(cache))
     if whole <= seconds:
         return ""
+    given_up = []
     _measure(plan, max_time=least)
-    short = sum(plan.estimate_s(known))
-    if short < seconds:
+    short = sum(plan.estimate_s(cache))
+    if short <= seconds:
         _measure(plan, max_time=least + (asked.max_time - least) * (seconds - short) / (whole - short))
-    elif (WANTED_TRIALS if asked.trials == "auto" else asked.trials) > MIN_TRIALS:
-        _measure(plan, trials=MIN_TRIALS)
-    dropped, now = _drop(plan, lambda: sum(plan.estimate_s(known)) <= seconds), plan.suite.spec.measure
-    told = {
-        f"max_time {say_seconds(asked.max_time)} → {say_seconds(now.max_time)}": now.max_time
-        < asked.max_time,
-        f"trials {asked.trials} → {now.trials}": now.trials != asked.trials,
-        say_count(dropped, "Cell"): dropped > 0,
-    }
-    given_up = [text for text, true in told.items() if true]
+    now_s = plan.suite.spec.measure.max_time
+    if now_s < asked.max_time:
+        given_up.append(f"max_time {say_seconds(asked.max_time)} → {say_seconds(now_s)}")
+    if short > seconds:
+        if (WANTED_TRIALS if asked.trials == "auto" else asked.trials) > MIN_TRIALS:
+            _measure(plan, trials=MIN_TRIALS)
+            given_up.append(f"trials {asked.trials} → {MIN_TRIALS}")
+        if dropped := _drop(plan, lambda: sum(plan.estimate_s(cache)) <= seconds):
+            given_up.append(say_count(dropped, "Cell"))
     return (
         f"to fit into {say_seconds(seconds)} (--time), the Run gives up: {', '.join(given_up) or 'nothing'}"
     )
-
-
-class _Known(Cache):
-    """A cache that looks up each Artifact once."""
-
-    def __init__(self, cache: Cache) -> None:
-        self.get = functools.cache(cache.get)  # type: ignore[method-assign]
 
 
 def _measure(plan: Plan, **changes: Any) -> None:
@@ -90,12 +82,16 @@ def _drop(plan: Plan, fits: Callable[[], bool]) -> int:
     return sum(map(len, able[:count]))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Until:
-    """A stopping rule that makes no more Trials after the `deadline`, a time of `time.monotonic`."""
+    """A stopping rule that makes no more Trials after the `deadline`, a time of `time.monotonic`.
+
+    `ended`: it stopped an arm for that reason, whether the arm had a Trial or not.
+    """
 
     rule: StoppingRule
     deadline: float
+    ended: bool = False
 
     def decide(
         self, history: Measurements, keys: Sequence[Key], baseline: Key | None, done: Collection[Key] = ()
@@ -104,5 +100,6 @@ class Until:
         decision = self.rule.decide(history, keys, baseline, done)
         if time.monotonic() < self.deadline:
             return decision
+        self.ended = self.ended or bool(decision.allotments)
         late = (Stop(key, TIME_USED) for key in decision.allotments)
         return Decision(stops=(*decision.stops, *late), trials=history.finished)

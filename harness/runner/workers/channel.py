@@ -6,12 +6,15 @@ that prints cannot disturb the protocol. Nothing is pickled; arrays travel as `s
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
 import sys
 import sysconfig
+import termios
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +41,8 @@ class WorkerSide:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
+        with contextlib.suppress(OSError), Path("/dev/tty").open("rb", buffering=0) as terminal:
+            fcntl.ioctl(terminal, termios.TIOCNOTTY)  # code that asks a person fails at once
         fd = int(os.environ.pop(EVENTS_FD))
         os.set_inheritable(fd, False)
         self._events = os.fdopen(fd, "w", encoding="utf-8", buffering=1)

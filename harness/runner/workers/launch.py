@@ -73,11 +73,12 @@ def worker_environment(
 
 
 class Worker:
-    """A Python module run as a process in a session of its own, pinned to `cores` if some are given.
+    """A Python module run as a process in a group of its own, pinned to `cores` if some are given.
 
-    Ctrl-C on the terminal reaches the manager only; `kill` ends the worker with all its children. A worker
-    that does not lead (a replica) stays in its parent's session and shares its parent's log, search path and
-    environment.
+    Ctrl-C on the terminal reaches the manager only; `kill` ends the worker with all its children. The group
+    stays in the manager's session: if the manager is killed, the kernel then ends the children of paused
+    workers, too. A worker that does not lead (a replica) stays in its parent's group and shares its parent's
+    log, search path and environment.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Worker:
                     stderr=output,
                     pass_fds=(write,),
                     env={**environment, EVENTS_FD: str(write)},
-                    start_new_session=leads,
+                    process_group=0 if leads else None,
                     bufsize=0,
                 )
         except StoreError:

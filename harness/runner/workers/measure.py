@@ -249,15 +249,8 @@ def measure(channel: WorkerSide, spec: Message) -> None:
     """Measure one Trial, command by command, until the manager closes the pipe."""
     trial = Trial(channel, spec)
     trial.ready()
-    commands = {
-        "load": trial.load,
-        "warm": trial.warm,
-        "block": trial.block,
-        "memory": trial.memory,
-        "evaluation": trial.evaluation,
-    }
     for message in channel:
-        commands[message["do"]](message)
+        getattr(trial, message["do"])(message)
     if trial.session is not None:
         trial.session.close()
 
