@@ -8,7 +8,7 @@ from harness.analysis.compare.comparison import MAX_EQUIVALENT, Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
-from harness.analysis.words.headline import Sentence
+from harness.analysis.words.sentence import Sentence
 from harness.report.drawing.palette import Family
 from harness.report.drawing.plot import standalone
 from harness.report.drawing.svg import drawn, inlined, raster

@@ -7,7 +7,7 @@ from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.analysis.words.causes import WARNING, causes
-from harness.analysis.words.headline import markdown_code, markdown_text
+from harness.analysis.words.sentence import markdown_code, markdown_text
 from harness.report.columns import SPEEDS, own_memory, peak_memory, tokens_per_s
 from harness.report.page import machine_name
 from harness.report.tables import VERDICTS, counted_text, interval_text, speedup_text

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import headline
-from harness.analysis.words.headline import Sentence
+from harness.analysis.words.sentence import Sentence
 from harness.report import details
 from harness.report.absent import Absent, absent
 from harness.report.glance import Glance, glance

@@ -1,53 +1,18 @@
-"""A Run in words: the fastest and smallest Cell of each Group, their quality loss, and how far to trust it.
-
-Sentences are lists of parts, so that a page can set names and numbers in their own type: kinds are ``text``,
-``code`` (a name) and ``strong`` (the number that matters).
-"""
+"""A Run in words: the fastest and smallest Cell of each Group, their quality loss, and what to trust."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
+from harness.analysis.words.sentence import Part, Sentence, code, sentence, strong
 from harness.store.info import GroupInfo, RunInfo
 from harness.units import say_count, say_seconds
 
-Part = tuple[str, str]
 STATISTICS = {"latency": "median latency", "throughput": "throughput", "rate": "query rate"}
 """What speed-ups compare, by what speed means."""
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One sentence as (kind, text) parts."""
-
-    parts: tuple[Part, ...]
-
-    def plain(self) -> str:
-        """Return plain text, with names in backticks."""
-        return "".join(f"`{text}`" if kind == "code" else text for kind, text in self.parts)
-
-    def markdown(self) -> str:
-        """Return GitHub Markdown; names cannot end their code span or add columns or lines."""
-        return "".join(_markdown(kind, text) for kind, text in self.parts)
-
-
-def sentence(*parts: str | Part) -> Sentence:
-    """Make a Sentence; bare strings are text."""
-    return Sentence(tuple(("text", part) if isinstance(part, str) else part for part in parts))
-
-
-def code(name: str) -> Part:
-    """Return a name as a part."""
-    return ("code", name)
-
-
-def strong(text: str) -> Part:
-    """Return the number that matters as a part."""
-    return ("strong", text)
 
 
 def answers(board: Board) -> list[Sentence]:
@@ -278,24 +243,3 @@ def _beyond(board: Board) -> list[Sentence]:
         return []
     end = f" — {say.factor(over[0].speedup)} ×, {say.change_words(over[0])}."
     return [sentence("Faster, but over the budget: ", code(over[0].technique), end)]
-
-
-def _markdown(kind: str, text: str) -> str:
-    if kind == "code":
-        return markdown_code(text)
-    safe = markdown_text(text)
-    return f"**{safe}**" if kind == "strong" else safe
-
-
-def markdown_code(text: str) -> str:
-    """Return a name as a code span that nothing in it can end."""
-    plain = " ".join(text.split()).replace("|", "¦").replace("`", "ˋ")
-    return f"`{plain}`"
-
-
-def markdown_text(text: str) -> str:
-    """Return text whose characters mean nothing to Markdown or HTML."""
-    plain = text.replace("&", "&amp;")
-    for mark in "\\`*_[]<>|#~@":
-        plain = plain.replace(mark, f"\\{mark}" if mark != "<" else "&lt;")
-    return plain.replace("\r", " ").replace("\n", " ")

@@ -10,8 +10,8 @@ from typing import Any
 from harness.analysis.compare.comparison import Comparison
 from harness.analysis.records.roofline import peaks_for
 from harness.analysis.words import numbers as say
-from harness.analysis.words.headline import Sentence, code, sentence, strong
 from harness.analysis.words.peaks import machine_in_words
+from harness.analysis.words.sentence import Sentence, code, sentence, strong
 from harness.report.drawing.palette import BY_KEY
 from harness.report.gathering import Site
 from harness.report.glance import Glance, glance
