@@ -16,8 +16,9 @@ TOLERANCE = 1.1
 """A Record that computes faster than the measured peak times this cannot have done the work.
 
 Peaks are the best of many runs, sizes and libraries. The peaks of float32, int8 and bfloat16 differed by 1 %
-between the two committed Runs, and the fastest of their 115 Records reached 0.98 of its peak. The rest allows
-for clocks that rise later, and for kernels that fit a model's shapes better than square products."""
+between two Runs on one machine, and the fastest of the 115 Records of the committed Runs reached 0.94 of its
+peak. The rest allows for clocks that rise later, and for kernels that fit a model's shapes better than square
+products."""
 FLOAT = "float32"
 OR = " or "
 """Separates the dtypes of a runtime that does not say which one it computes compressed weights in."""
