@@ -16,6 +16,8 @@ Key = tuple[str | int, ...]
 Places = dict[Key, tuple[str, int]]
 MAX_VALUES = 100_000
 """Limit for one file. Each use of an alias counts: a few lines of aliases can be billions of values."""
+MAX_DEPTH = 100
+"""Limit of the nesting of a value."""
 
 
 @dataclass
@@ -133,11 +135,17 @@ class _Reader:
         self.problems.append(Problem(str(self.document.path), line, spell(key), message))
 
     def value(self, node: Node, key: Key) -> Any:
-        """Return the node's value. Raises SuiteError when the file has more than MAX_VALUES."""
+        """Return the node's value.
+
+        Raises SuiteError when the file has more than MAX_VALUES, and RecursionError when it is nested deeper
+        than MAX_DEPTH; Python's own limit is no bound, since some libraries raise it.
+        """
         self.values += 1
         if self.values > MAX_VALUES:
             self.problem(None, (), f"has more than {MAX_VALUES:,} values (each use of an alias counts)")
             raise SuiteError(self.problems)
+        if len(key) > MAX_DEPTH:
+            raise RecursionError
         line = node.start_mark.line + 1
         self.document.places[key] = (str(self.document.path), line)
         match node:
