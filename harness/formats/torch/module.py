@@ -6,7 +6,6 @@ puts the saved tensors in place. Torch is imported inside the functions.
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import BuildError, DataError
 from harness.formats.registry import FORMATS, Format
 from harness.formats.torch.work import count_module
+from harness.formats.user_function import import_function
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +31,8 @@ def call_factory(reference: str, kwargs: dict[str, Any] | None = None) -> torch.
     """
     import torch
 
-    module_name, _, function = reference.partition(":")
     try:
-        factory = getattr(importlib.import_module(module_name), function)
+        factory = import_function(reference)
     except Exception as error:  # a user's module may raise anything
         raise DataError(
             f"the factory {reference!r} cannot be imported: {type(error).__name__}: {error}"
