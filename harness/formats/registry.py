@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.formats.tensors import TensorSpec
 from harness.registry import Registry
@@ -21,6 +22,8 @@ class Format:
     `holds_code`: the files define the whole computation; false where they refer to the model's own code.
     `prepare()` does what only the first build of this format in a process would do: load a compiler, find out
     what the processor can do. It does not count as build time.
+    `runnable(folder, device)` loads the files as a PyTorch module on a device, and returns it with the only
+    batch that it takes, or None.
     """
 
     name: str
@@ -28,6 +31,7 @@ class Format:
     count: Callable[[Path, tuple[TensorSpec, ...]], dict[str, float]] | None = None
     holds_code: bool = True
     prepare: Callable[[], None] = lambda: None
+    runnable: Callable[[Path, str], tuple[Any, int | None]] | None = None
 
 
 FORMATS: Registry[Format] = Registry("format", "harness.formats", "harness.techniques")

@@ -217,5 +217,6 @@ FORMATS.add(
         "PyTorch module: factory, changed attributes, safetensors weights",
         lambda folder, inputs: count_module(load_module(folder), inputs),
         holds_code=False,
+        runnable=lambda folder, device: (load_module(folder).to(device), None),
     ),
 )

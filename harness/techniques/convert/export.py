@@ -103,7 +103,11 @@ def _export(
             **shapes,
         )
         assert program is not None  # noqa: S101 (the exporter's type says Optional for its other mode)
-    made = program.model_proto
+    return finish_graph(program.model_proto, out, context)
+
+
+def finish_graph(made: onnx.ModelProto, out: Path, context: BuildContext) -> dict[str, Any]:
+    """Clean an exported graph, name its free batch, and write it into `out`; return details for the Record."""
     lift_constants(made)
     _tidy(made)
     fix_inputs(made, context.inputs)

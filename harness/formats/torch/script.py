@@ -1,0 +1,42 @@
+"""The format ``torch-script``: a TorchScript archive, as `torch.jit.save` wrote it. Torch is imported inside."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.formats.registry import FORMATS, Format
+from harness.formats.torch.work import count_module
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = "torch-script"
+SCRIPT = "model.pt"
+
+
+def load_file(path: Path, device: str = "cpu") -> torch.jit.ScriptModule:
+    """Load an archive in eval mode. A frozen module has no mode, and stays as it is."""
+    import torch
+
+    module = torch.jit.load(str(path), map_location=device)
+    if hasattr(module, "training"):
+        module.eval()
+    return module
+
+
+def store(path: Path, folder: Path) -> None:
+    """Copy an archive into `folder`."""
+    shutil.copyfile(path, folder / SCRIPT)
+
+
+FORMATS.add(
+    FORMAT,
+    Format(
+        FORMAT,
+        "TorchScript archive: code and weights",
+        lambda folder, inputs: count_module(load_file(folder / SCRIPT), inputs),
+        runnable=lambda folder, device: (load_file(folder / SCRIPT, device), None),
+    ),
+)

@@ -1,0 +1,48 @@
+"""TorchScript → ONNX, by the older of torch's two exporters: the newer one does not take TorchScript."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from harness.artifacts.artifact import Artifact
+from harness.errors import BuildError, describe
+from harness.formats.onnx import graph as onnx_graph
+from harness.formats.registry import COUNTS
+from harness.formats.torch import script as torch_script
+from harness.formats.torch.export import example_tensors, quiet_exporter
+from harness.techniques.convert.export import OPSET, finish_graph
+from harness.techniques.registry import BuildContext, StepConfig, conversion
+
+
+@conversion(
+    "convert-script",
+    takes=torch_script.FORMAT,
+    yields=onnx_graph.FORMAT,
+    summary="convert TorchScript to ONNX with a free batch dimension",
+    packages=("torch", "onnx"),
+    keeps=COUNTS,
+)
+def convert_script(_config: StepConfig, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
+    """Convert the script's own graph; branches and loops stay. Raises BuildError for what ONNX has not."""
+    import onnx
+    import torch
+
+    module = torch_script.load_file(source.folder / torch_script.SCRIPT)
+    names, file = [spec.name for spec in context.inputs], io.BytesIO()
+    example = example_tensors(context.inputs, 2, context.seed)
+    try:
+        with quiet_exporter(), torch.no_grad():
+            torch.onnx.export(
+                module,
+                example,
+                file,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=names,
+                dynamic_axes={name: {0: onnx_graph.BATCH} for name in names},
+            )
+    except Exception as error:  # torch raises errors of many classes
+        raise BuildError(f"torch cannot convert this TorchScript to ONNX: {describe(error)}") from error
+    return finish_graph(onnx.load_model_from_string(file.getvalue()), out, context)
