@@ -1,4 +1,4 @@
-"""Imports a user's function by ``package.module:function`` or ``folder/file.py:function``. For workers only."""
+"""Imports a user's function by ``package.module:function`` or ``folder/file.py:function``, in workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inputs that a user's PyTorch model offers itself, for a suite that does not give them. For workers only."""
+"""The inputs that a user's PyTorch model offers itself, for suites that do not give them."""
 
 from __future__ import annotations
 

@@ -30,10 +30,16 @@ def inspect_module(
     if all(tensor.device.type == "cpu" for tensor in tensors):  # elsewhere the device may be missing
         size, result = _call(module, inputs, name, (batch,) if batch else BATCHES)
         for path, value in flatten(result):
-            dims: list[int | None] = list(value.shape)
+            dims: list[int | None] = list(getattr(value, "shape", ()))
             if dims[:1] == [size] and batch is None:
                 dims[0] = None
-            outputs.append({"name": path, "dtype": str(value.dtype).removeprefix("torch."), "dims": dims})
+            outputs.append(
+                {
+                    "name": path,
+                    "dtype": str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch."),
+                    "dims": dims,
+                }
+            )
     leaves = (type(part).__name__ for part in module.modules() if next(part.children(), None) is None)
     return {
         "inputs": [spec.model_dump(mode="json") for spec in inputs],

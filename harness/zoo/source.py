@@ -155,8 +155,8 @@ def recognize(argument: str, folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{argument} cannot be read: {error.strerror}") from error
     raise DataError(
-        f"{argument!r}: no such file or folder. A model is a file, a checkpoint's folder, package.module:function, "
-        "a name on the hub (owner/name), or a model of the zoo (harness list models)"
+        f"{argument!r}: no such file or folder. A model is a file, a checkpoint's folder, "
+        "package.module:function, a name on the hub (owner/name), or a model of the zoo (harness list models)"
     )
 
 

@@ -55,6 +55,10 @@ def load_checked(path: Path) -> onnx.ModelProto:
     except DataError:
         raise
     except Exception as error:  # protobuf, the checker and external data each have their own errors
+        if lost := [file.name for file in external_files(path) if not file.is_file()]:
+            raise DataError(
+                f"{path} keeps weights in {', '.join(lost)}, which is missing; copy it beside the graph"
+            ) from error
         raise DataError(f"{path} is not a valid ONNX model: {first_line(error)}") from error
     lift_constants(model)
     _free_sizes(model)

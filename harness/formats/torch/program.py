@@ -33,8 +33,6 @@ def save_program(
     programs has ``specialize_on=("batch",)``. Raises BuildError when the module cannot be exported or holds
     what only a pickle could store.
     """
-    import torch
-
     module.eval().requires_grad_(False)
     details: dict[str, Any] = {"free_batch": True}
     try:
@@ -50,7 +48,7 @@ def save_program(
 
 
 def store(program: ExportedProgram, folder: Path) -> None:
-    """Save `program` into `folder`, without this machine's paths. Raises BuildError for what needs a pickle."""
+    """Save `program` into `folder`, without this machine's paths. Raises BuildError if it needs a pickle."""
     import torch
 
     for name, value in {**program.state_dict, **program.constants}.items():
@@ -141,7 +139,5 @@ def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, 
 
 FORMATS.add(
     FORMAT,
-    Format(
-        FORMAT, "torch.export program: graph and weights", count_statistics, runnable=_load_runnable
-    ),
+    Format(FORMAT, "torch.export program: graph and weights", count_statistics, runnable=_load_runnable),
 )

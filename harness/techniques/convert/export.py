@@ -107,7 +107,7 @@ def _export(
 
 
 def finish_graph(made: onnx.ModelProto, out: Path, context: BuildContext) -> dict[str, Any]:
-    """Clean an exported graph, name its free batch, and write it into `out`; return details for the Record."""
+    """Clean an exported graph, name its free batch, and write it into `out`; return details."""
     lift_constants(made)
     _tidy(made)
     fix_inputs(made, context.inputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ def convert_script(_config: StepConfig, source: Artifact, out: Path, context: Bu
     import torch
 
     module = torch_script.load_file(source.folder / torch_script.SCRIPT)
-    names, file = [spec.name for spec in context.inputs], io.BytesIO()
+    names, file = [spec.name for spec in context.inputs], out / onnx_graph.MODEL
     example = example_tensors(context.inputs, 2, context.seed)
     try:
         with quiet_exporter(), torch.no_grad():
@@ -45,4 +44,4 @@ def convert_script(_config: StepConfig, source: Artifact, out: Path, context: Bu
             )
     except Exception as error:  # torch raises errors of many classes
         raise BuildError(f"torch cannot convert this TorchScript to ONNX: {describe(error)}") from error
-    return finish_graph(onnx.load_model_from_string(file.getvalue()), out, context)
+    return finish_graph(onnx.load(str(file)), out, context)
