@@ -56,7 +56,7 @@ exclude:
         "exclude, hardware, include, measure, models, quality, suite, techniques, workloads",
         f"s.yaml:4: models.a.zoo: unknown model 'mnist-mpl'; did you mean 'mnist-mlp'? Known: {ALL_MODELS}",
         "s.yaml:5: models.b.dataset: unknown key 'dataset'. Known: zoo",
-        "s.yaml:6: models.c: takes exactly one of the keys hf, onnx, torch, zoo; found zoo, torch",
+        "s.yaml:6: models.c: takes exactly one of the keys hf, onnx, program, torch, torchscript, zoo; found zoo, torch",
         "s.yaml:7: models.d: found 5; allowed: a mapping",
         "s.yaml:9: workloads.w.scenario: unknown scenario 'offlin'; did you mean 'offline'? "
         "Known: loadgen-multi-stream, loadgen-offline, loadgen-server, loadgen-single-stream, multi-stream, "
