@@ -14,6 +14,7 @@ from harness.formats.registry import FORMATS, Format
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
+from harness.formats.torch.outputs import flat_outputs
 from harness.formats.torch.work import count_module
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def save_program(
     """
     import torch
 
-    module.eval().requires_grad_(False)
+    torch_module.in_eval_mode(module.requires_grad_(False))
     details: dict[str, Any] = {"free_batch": True}
     try:
         program = _export(module, example_tensors(inputs, 2, seed), batch_shapes(module, inputs))
@@ -59,7 +60,7 @@ def save_program(
 def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...], shapes: Any) -> ExportedProgram:
     import torch
 
-    with quiet_exporter(), torch.no_grad():
+    with quiet_exporter(), torch.no_grad(), flat_outputs(module):
         return torch.export.export(module, example, dynamic_shapes=shapes)
 
 
@@ -107,7 +108,7 @@ def load_runnable(format: str, folder: Path, device: str = "cpu") -> tuple[torch
 def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
     """Count what `count_module` counts."""
     program = load_program(folder)
-    return count_module(as_module(program), inputs, fixed_batch(program) or 1)
+    return count_module(as_module(program), inputs, fixed_batch(program))
 
 
 FORMATS.add(FORMAT, Format(FORMAT, "torch.export program: graph and weights", count_statistics))
