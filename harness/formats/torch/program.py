@@ -14,6 +14,7 @@ from harness.formats.registry import FORMATS, Format
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
+from harness.formats.torch.outputs import flat_outputs
 from harness.formats.torch.work import count_module
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def save_program(
     programs has ``specialize_on=("batch",)``. Raises BuildError when the module cannot be exported or holds
     what only a pickle could store.
     """
-    module.eval().requires_grad_(False)
+    torch_module.in_eval_mode(module.requires_grad_(False))
     details: dict[str, Any] = {"free_batch": True}
     try:
         program = _export(module, example_tensors(inputs, 2, seed), batch_shapes(module, inputs))
@@ -64,7 +65,7 @@ def store(program: ExportedProgram, folder: Path) -> None:
 def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...], shapes: Any) -> ExportedProgram:
     import torch
 
-    with quiet_exporter(), torch.no_grad():
+    with quiet_exporter(), torch.no_grad(), flat_outputs(module):
         return torch.export.export(module, example, dynamic_shapes=shapes)
 
 
@@ -134,7 +135,7 @@ def _load_runnable(folder: Path, device: str) -> tuple[torch.nn.Module, int | No
 def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
     """Count what `count_module` counts."""
     program = load_program(folder)
-    return count_module(as_module(program), inputs, fixed_batch(program) or 1)
+    return count_module(as_module(program), inputs, fixed_batch(program))
 
 
 FORMATS.add(
