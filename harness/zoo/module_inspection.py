@@ -26,7 +26,7 @@ def inspect_module(
     found: dict[str, Any] = {"outputs": [], "warnings": []}
     if all(tensor.device.type == "cpu" for tensor in tensors):
         try:
-            examined = Examination(module, inputs).run()
+            examined = Examination(module, inputs, batch).run()
         except BuildError as error:
             raise DataError(f"{name}: {error}") from error
         outputs = [_output(spec, batch) for spec in examined.outputs]

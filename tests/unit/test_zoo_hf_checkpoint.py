@@ -216,7 +216,8 @@ def test_a_mask_follows_the_padding_of_a_dataset_that_has_only_ids(tmp_path, mon
     config = transformers.BertConfig(**BERT, vocab_size=9, pad_token_id=0)
     saved(tmp_path / "bert", transformers.BertModel(config))
     (tmp_path / "padded_ids.py").write_text(
-        "import numpy as np\ndef data(split): return np.array([[5, 6, 0, 0], [7, 8, 3, 0]]), np.array([1, 0])\n"
+        "import numpy as np\n"
+        "def data(split): return np.array([[5, 6, 0, 0], [7, 8, 3, 0]]), np.array([1, 0])\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     source = SOURCE.config(hf="bert", task="feature-extraction", tokens=4, dataset="padded_ids:data")
@@ -250,7 +251,9 @@ def test_audio_is_a_waveform_of_a_given_length(tmp_path):
     source = SOURCE.config(hf="wave", task="automatic-speech-recognition", audio_samples=400)
     assert SOURCE.tokens(source) is None
     found = SOURCE.inspect(source, tmp_path)
-    assert [(i["name"], i["shape"], i["dtype"]) for i in found["inputs"]] == [("input_values", [400], "float32")]
+    assert [(i["name"], i["shape"], i["dtype"]) for i in found["inputs"]] == [
+        ("input_values", [400], "float32")
+    ]
     frames = ((400 - 10) // 5 + 1 - 4) // 4 + 1
     assert found["outputs"] == [{"name": "output", "dtype": "float32", "dims": [None, frames, 12]}]
 
@@ -272,6 +275,8 @@ def test_a_task_that_the_harness_does_not_know_is_refused_with_those_that_it_doe
 
 
 def test_a_checkpoint_whose_weights_are_a_pointer_is_told(tmp_path, gpt2):
-    (tmp_path / "gpt2" / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid 1\n")
+    (tmp_path / "gpt2" / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid 1\n"
+    )
     with pytest.raises(DataError, match=r"gpt2/model\.safetensors is a Git LFS pointer"):
         SOURCE.identity(SOURCE.config(hf="gpt2", task="text-generation"), tmp_path)

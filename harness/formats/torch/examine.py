@@ -13,7 +13,7 @@ from harness.formats.tensors import Array, TensorSpec
 from harness.formats.torch.execution import AS_DICT, BY_NAME, passes_by_name, set_execution
 from harness.formats.torch.export import example_tensors
 from harness.formats.torch.outputs import named_outputs
-from harness.formats.torch.work import at_some_batch
+from harness.formats.torch.work import BATCHES, at_some_batch
 
 if TYPE_CHECKING:
     import torch
@@ -33,10 +33,15 @@ OWN = "the model returns memory that its next call changes: each call copies its
 
 
 class Examination:
-    """Calls `module` on random inputs; `execution` collects how it must be called (execution.py)."""
+    """Calls `module` on random inputs; `execution` collects how it must be called (execution.py).
 
-    def __init__(self, module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> None:
-        self.module, self.inputs = module, inputs
+    `batch` is the only batch that it takes, if that is known.
+    """
+
+    def __init__(
+        self, module: torch.nn.Module, inputs: tuple[TensorSpec, ...], batch: int | None = None
+    ) -> None:
+        self.module, self.inputs, self.batch = module, inputs, batch
         self.execution: dict[str, Any] = {}
         self.warnings: list[str] = []
 
@@ -45,7 +50,7 @@ class Examination:
         if passes_by_name(self.module, names := [spec.name for spec in self.inputs]):
             self._set(call=BY_NAME, names=names)
         batch = self._first_batch()
-        if batch > 1:
+        if batch > 1 and self.batch is None:
             self.warnings.append(
                 f"the model takes no batch of 1; what is counted per sample is of batch {batch}"
             )
@@ -54,7 +59,7 @@ class Examination:
         first = _arrays(outputs)
         second = self._call(given)
         kept = _arrays(second)
-        larger = self._at(batch + 1)
+        larger = self._at(batch + 1) if self.batch is None else []
         if _differ(kept, _arrays(second)):
             self._set(own_outputs=True)
             self.warnings.append(OWN)
@@ -83,13 +88,14 @@ class Examination:
 
     def _first_batch(self) -> int:
         """Return a batch that the model takes, by the way of passing the inputs that works."""
+        batches = BATCHES if self.batch is None else (self.batch,)
 
         def attempt(batch: int) -> int:
             self._call(example_tensors(self.inputs, batch, 0))
             return batch
 
         try:
-            return at_some_batch(attempt)
+            return at_some_batch(attempt, batches)
         except HarnessError:  # its outputs cannot be taken
             raise
         except Exception as error:
@@ -101,7 +107,7 @@ class Examination:
             elif "call" not in self.execution:
                 self._set(call=AS_DICT, names=[spec.name for spec in self.inputs])
             try:
-                return at_some_batch(attempt)
+                return at_some_batch(attempt, batches)
             except HarnessError:
                 raise
             except Exception as again:
@@ -191,3 +197,17 @@ def _differs(one: Array, other: Array) -> bool:
         return not np.array_equal(one, other)
     scale = float(np.max(np.abs(one[np.isfinite(one)]), initial=0.0)) or 1.0
     return not np.allclose(one, other, rtol=0, atol=RELATIVE * scale, equal_nan=True)
+
+
+def examine_file(
+    module: torch.nn.Module, inputs: tuple[TensorSpec, ...], batch: int | None = None
+) -> Examined:
+    """Return what running a module showed that can be called in one way only. Raises BuildError otherwise."""
+    examination = Examination(module, inputs, batch)
+    examined = examination.run()
+    if examination.execution:
+        raise BuildError(
+            "the model must be called in another way than a file can say: name a function that loads it "
+            f"(torch: package.module:function). {'. '.join(examined.warnings)}"
+        )
+    return examined

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError, describe
+from harness.formats.outputs import Examined
 from harness.formats.registry import FORMATS, Format
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
+from harness.formats.torch.examine import examine_file
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
 from harness.formats.torch.outputs import flat_outputs
 from harness.formats.torch.work import count_module
@@ -132,6 +134,11 @@ def _load_runnable(folder: Path, device: str) -> tuple[torch.nn.Module, int | No
     return as_module(program, device), fixed_batch(program)
 
 
+def _examine(folder: Path, inputs: tuple[TensorSpec, ...]) -> Examined:
+    program = load_program(folder)
+    return examine_file(as_module(program), inputs, fixed_batch(program))
+
+
 def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
     """Count what `count_module` counts."""
     program = load_program(folder)
@@ -140,5 +147,11 @@ def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, 
 
 FORMATS.add(
     FORMAT,
-    Format(FORMAT, "torch.export program: graph and weights", count_statistics, runnable=_load_runnable),
+    Format(
+        FORMAT,
+        "torch.export program: graph and weights",
+        count_statistics,
+        examine=_examine,
+        runnable=_load_runnable,
+    ),
 )

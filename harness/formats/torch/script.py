@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.formats.registry import FORMATS, Format
+from harness.formats.torch.examine import examine_file
 from harness.formats.torch.work import count_module
 
 FORMAT = "torch-script"
@@ -34,6 +35,7 @@ FORMATS.add(
         FORMAT,
         "TorchScript archive: code and weights",
         lambda folder, inputs: count_module(load_file(folder / SCRIPT), inputs),
+        examine=lambda folder, inputs: examine_file(load_file(folder / SCRIPT), inputs),
         runnable=lambda folder, device: (load_file(folder / SCRIPT, device), None),
     ),
 )

@@ -20,10 +20,10 @@ BATCHES = (1, 2, 3, 4, 8, 16, 32, 64)
 T = TypeVar("T")
 
 
-def at_some_batch(run: Callable[[int], T]) -> T:
-    """Return `run(batch)` for the first of BATCHES that the model takes. Raises the first error."""
+def at_some_batch(run: Callable[[int], T], batches: tuple[int, ...] = BATCHES) -> T:
+    """Return `run(batch)` for the first of `batches` that the model takes. Raises the first error."""
     first: Exception | None = None
-    for batch in BATCHES:
+    for batch in batches:
         try:
             return run(batch)
         except Exception as error:  # a model may raise anything
