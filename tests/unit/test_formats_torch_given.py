@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ X = (TensorSpec(name="x", shape=(8,)),)
 
 
 def given(name, folder, inputs=X, **kwargs):
-    """Build the source Artifact as the build worker does; return it, what was examined, and the module itself."""
+    """Build the source Artifact as the build worker does; return it, what was examined, and the module."""
     factory = f"given_factories:{name}"
     torch.manual_seed(0)
     with warnings.catch_warnings():
@@ -91,7 +91,10 @@ def test_an_exported_graph_agrees_with_the_module_as_given(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("scripted", r"the model is a scripted module \(torch\.jit\), .* return the module before torch\.jit"),
+        (
+            "scripted",
+            r"the model is a scripted module \(torch\.jit\), .* return the module before torch\.jit",
+        ),
         ("quantized", r"layer 'body' holds packed quantized weights .*: give the float model"),
         ("branching", r"its forward branches on the values of a tensor"),
         ("reusing", r"memory is mutated in the forward method"),
@@ -118,7 +121,7 @@ def test_weights_that_are_computed_in_each_call_are_constants_in_the_graph(name,
     artifact, _, _ = given(name, tmp_path / "m")
     graph, details = tiny.build("export-onnx", artifact, tmp_path / "o", tiny.Context(X))
     assert set(details["operators"]) == {"Gemm", "Relu"}
-    quantized, report = tiny.build("quantize/dynamic", graph, tmp_path / "q", tiny.Context(X))
+    _, report = tiny.build("quantize/dynamic", graph, tmp_path / "q", tiny.Context(X))
     assert sum(report["integer_operators"].values()) >= 2
 
 
@@ -232,10 +235,10 @@ def test_a_model_that_fails_at_each_batch_is_refused_with_its_inputs(tmp_path):
 
 
 def test_what_a_factory_sets_in_the_process_is_put_back(tmp_path):
-    before = torch.get_num_threads(), os.getcwd(), list(sys.path)
+    before = torch.get_num_threads(), Path.cwd(), list(sys.path)
     try:
         given("restless", tmp_path)
-        assert (torch.get_num_threads(), os.getcwd()) == before[:2]
+        assert (torch.get_num_threads(), Path.cwd()) == before[:2]
         assert sys.path == [*before[2], "/no/such/folder"]
         assert torch.get_default_dtype() == torch.float32
         assert torch.get_default_device() == torch.device("cpu")

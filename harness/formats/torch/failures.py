@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from harness.errors import BuildError, HarnessError, describe
 
-
 REASONS = {
     "GuardOnDataDependentSymNode": "its forward branches on the values of a tensor, which a graph cannot; "
     "write torch.where, or torch.cond"
@@ -17,9 +16,9 @@ REASONS = {
 
 @contextlib.contextmanager
 def exporting(what: str) -> Iterator[None]:
-    """Raise a BuildError with the first cause of an exporter's error; exporters put their own advice before it.
+    """Raise a BuildError with the first cause of an exporter's error, without the exporter's own advice.
 
-    The error that caused it is kept, so that the line of the user's code can be told.
+    The cause is kept, so that the line of the user's code can be told.
     """
     try:
         yield

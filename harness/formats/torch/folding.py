@@ -70,5 +70,5 @@ def _hooks(part: torch.nn.Module) -> list[Any]:
         elif isinstance(hook, SpectralNorm):
             found.append(lambda name=hook.name: remove_spectral_norm(part, name))
         elif isinstance(hook, prune.BasePruningMethod):
-            found.append(lambda name=hook._tensor_name: prune.remove(part, name))
+            found.append(lambda name=hook._tensor_name: prune.remove(part, name))  # type: ignore[no-untyped-call]
     return found

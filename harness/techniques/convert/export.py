@@ -15,8 +15,8 @@ from harness.formats.onnx.structure import lift_constants
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
-from harness.formats.torch.failures import exporting
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
+from harness.formats.torch.failures import exporting
 from harness.formats.torch.outputs import flat_outputs, output_names
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
@@ -94,7 +94,12 @@ def _export(
     with quiet_exporter(), torch.no_grad():
         inputs = tuple(spec.name for spec in context.inputs)
         names = output_names(module(*(tensor.clone() for tensor in example)), inputs)
-    with exporting("torch cannot export the module to ONNX"), quiet_exporter(), torch.no_grad(), flat_outputs(module):
+    with (
+        exporting("torch cannot export the module to ONNX"),
+        quiet_exporter(),
+        torch.no_grad(),
+        flat_outputs(module),
+    ):
         program = torch.onnx.export(
             model,
             example,
