@@ -109,7 +109,8 @@ def pipeline(folder, *steps) -> Pipeline:
         (
             [INT8, EAGER],
             "",
-            "torch-eager takes torch-module or torch-program or torch-script, and no conversion makes that from onnx",
+            "torch-eager takes torch-module or torch-program or torch-script, and no conversion makes that "
+            "from onnx",
         ),
         ([INT8, HALF, ORT], "", "prune/channel takes torch-module, and no conversion makes that from onnx"),
         *(
