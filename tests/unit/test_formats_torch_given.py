@@ -319,11 +319,13 @@ def test_shapes_and_dtypes_of_outputs_are_told_without_the_batch(tmp_path):
     ]
 
 
-def test_complex_outputs_work_in_eager(tmp_path):
-    artifact, examined, module = given("trees", tmp_path, kind="complex")
+def test_complex_outputs_work_in_eager_and_are_refused_by_onnx(tmp_path):
+    artifact, examined, module = given("trees", tmp_path / "m", kind="complex")
     inputs = tiny.samples(X, 3)
     assert examined.outputs[0].dtype == "complex64"
     assert_equal(opened(artifact).run(inputs), own(module, inputs))
+    with pytest.raises(BuildError, match=r"the output 'output' is complex, .* torch\.view_as_real"):
+        tiny.build("export-onnx", artifact, tmp_path / "o", tiny.Context(X))
 
 
 @pytest.mark.parametrize(
