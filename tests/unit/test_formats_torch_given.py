@@ -179,8 +179,9 @@ def test_inputs_reach_the_parameters_of_their_names(name, inputs, call, tmp_path
     assert_equal(opened(graph, "onnxruntime").run(arrays), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_model_that_changes_its_input_gets_a_copy_in_each_call_and_this_is_told(tmp_path):
-    artifact, examined, _ = given("changing", tmp_path)
+@pytest.mark.parametrize("name", ["changing", "scripted_changing"])
+def test_a_model_that_changes_its_input_gets_a_copy_in_each_call_and_this_is_told(name, tmp_path):
+    artifact, examined, _ = given(name, tmp_path)
     assert examined.warnings == (
         "the forward changes its input 'x': each call works on a copy, which is timed",
     )
@@ -263,6 +264,15 @@ def test_16_bits_reach_the_tensors_outside_the_state_dict(name, tmp_path):
     cast, _ = tiny.build("precision/bf16/module", artifact, tmp_path / "b", tiny.Context(X))
     inputs = tiny.samples(X, 3)
     assert_equal(opened(cast).run(inputs), opened(artifact).run(inputs), rtol=0.1, atol=0.1)
+
+
+def test_tied_parameters_that_a_step_gave_other_values_stay_apart(tmp_path):
+    artifact, _, module = given("tied", tmp_path / "a")
+    module.second.weight = torch.nn.Parameter(module.first.weight + 1)
+    (tmp_path / "b").mkdir()
+    torch_module.save_changed(module, artifact.folder, tmp_path / "b")
+    loaded = torch_module.load_module(tmp_path / "b")
+    torch.testing.assert_close(loaded.first.weight + 1, loaded.second.weight)
 
 
 def test_a_module_that_its_factory_keeps_is_not_changed_by_steps(tmp_path):

@@ -123,7 +123,7 @@ def _export(
 
 
 def _output_names(module: torch.nn.Module, example: tuple[torch.Tensor, ...], inputs: list[str]) -> list[str]:
-    """Return the names of the outputs, none of which is an input's. Raises BuildError for a complex output."""
+    """Return the names of the outputs; none is an input's. Raises BuildError for a complex output."""
     import torch
 
     with torch.no_grad():
