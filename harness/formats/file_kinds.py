@@ -120,7 +120,7 @@ def _zip(path: Path) -> Kind:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             inner = {name.partition("/")[2] for name in names}
-            if "constants.pkl" in inner and any(name.startswith("code/") for name in inner):
+            if "constants.pkl" in inner:
                 return Kind(TORCHSCRIPT, "a TorchScript model")
             if {"serialized_exported_program.json"} & {*names, *inner} or any(
                 name.startswith("models/") and name.endswith(".json") for name in inner
