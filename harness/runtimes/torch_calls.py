@@ -39,7 +39,7 @@ class TorchSession(Session):
 
         arrays, module, device = list(inputs), self.module, self.device
         from_numpy, inference_mode, Tensor = torch.from_numpy, torch.inference_mode, torch.Tensor  # noqa: N806
-        on_host = device == "cpu"
+        on_host, usual, strided = device == "cpu", {torch.float32, torch.int64}, torch.strided
 
         def call() -> Outputs:
             with inference_mode():
@@ -47,8 +47,9 @@ class TorchSession(Session):
                 if not on_host:
                     tensors = [tensor.to(device) for tensor in tensors]
                 result = module(*tensors)
-                parts = (result,) if isinstance(result, Tensor) else leaves(result)
-                return tuple(plain(part).cpu().numpy() for part in parts)
+                if type(result) is Tensor and result.dtype in usual and result.layout is strided:
+                    return (result.cpu().numpy(),)
+                return tuple(plain(part).cpu().numpy() for part in leaves(result))
 
         return call
 

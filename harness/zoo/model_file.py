@@ -60,11 +60,11 @@ def file_source(
     wanted: str,
     format: str,
     open_file: Callable[[Path, tuple[TensorSpec, ...] | None], Opened],
-    save: Callable[[Any, Path], None],
+    save: Callable[[Opened, Path], None],
 ) -> Source:
     """Return a source of files of one kind (file_kinds.py), `wanted` in words.
 
-    `open_file(path, inputs)` reads one, with the inputs that the suite gives; `save(content, folder)` writes
+    `open_file(path, inputs)` reads one, with the inputs that the suite gives; `save(opened, folder)` writes
     the Artifact's files. Both run in workers, and raise DataError.
     """
 
@@ -83,7 +83,7 @@ def file_source(
 
     def build(config: Any, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
         model = opened(config, folder)
-        save(model.content, out)
+        save(model, out)
         return model.inputs
 
     def inspect(config: Any, folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class Net(nn.Module):
         super().__init__()
         self.body, self.head = nn.Linear(8, 16), nn.Linear(16, 4)
 
-    def forward(self, x: torch.Tensor) -> Any:
+    def forward(self, x: torch.Tensor):
         return self.head(torch.relu(self.body(x)))
 
 
@@ -252,11 +252,15 @@ class Changing(Net):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x.sub_(0.5).mul_(3)
-        return super().forward(x)
+        return self.head(torch.relu(self.body(x)))
 
 
 def changing() -> nn.Module:
     return Changing()
+
+
+def scripted_changing() -> nn.Module:
+    return torch.jit.script(Changing())
 
 
 class Reusing(Net):

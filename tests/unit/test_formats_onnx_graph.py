@@ -225,7 +225,7 @@ def test_weights_beside_the_graph_are_taken_along(tmp_path):
         == 21
     )
     (tmp_path / "m.onnx.data").unlink()
-    with pytest.raises(DataError, match=r"m\.onnx is not a valid ONNX model"):
+    with pytest.raises(DataError, match=r"m\.onnx keeps weights in m\.onnx\.data, which is missing"):
         onnx_graph.load_checked(path)
 
 

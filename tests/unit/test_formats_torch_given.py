@@ -179,8 +179,9 @@ def test_inputs_reach_the_parameters_of_their_names(name, inputs, call, tmp_path
     assert_equal(opened(graph, "onnxruntime").run(arrays), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_model_that_changes_its_input_gets_a_copy_in_each_call_and_this_is_told(tmp_path):
-    artifact, examined, _ = given("changing", tmp_path)
+@pytest.mark.parametrize("name", ["changing", "scripted_changing"])
+def test_a_model_that_changes_its_input_gets_a_copy_in_each_call_and_this_is_told(name, tmp_path):
+    artifact, examined, _ = given(name, tmp_path)
     assert examined.warnings == (
         "the forward changes its input 'x': each call works on a copy, which is timed",
     )
@@ -265,6 +266,15 @@ def test_16_bits_reach_the_tensors_outside_the_state_dict(name, tmp_path):
     assert_equal(opened(cast).run(inputs), opened(artifact).run(inputs), rtol=0.1, atol=0.1)
 
 
+def test_tied_parameters_that_a_step_gave_other_values_stay_apart(tmp_path):
+    artifact, _, module = given("tied", tmp_path / "a")
+    module.second.weight = torch.nn.Parameter(module.first.weight + 1)
+    (tmp_path / "b").mkdir()
+    torch_module.save_changed(module, artifact.folder, tmp_path / "b")
+    loaded = torch_module.load_module(tmp_path / "b")
+    torch.testing.assert_close(loaded.first.weight + 1, loaded.second.weight)
+
+
 def test_a_module_that_its_factory_keeps_is_not_changed_by_steps(tmp_path):
     artifact, _, module = given("kept", tmp_path / "m")
     before = module.body.weight.clone()
@@ -319,11 +329,13 @@ def test_shapes_and_dtypes_of_outputs_are_told_without_the_batch(tmp_path):
     ]
 
 
-def test_complex_outputs_work_in_eager(tmp_path):
-    artifact, examined, module = given("trees", tmp_path, kind="complex")
+def test_complex_outputs_work_in_eager_and_are_refused_by_onnx(tmp_path):
+    artifact, examined, module = given("trees", tmp_path / "m", kind="complex")
     inputs = tiny.samples(X, 3)
     assert examined.outputs[0].dtype == "complex64"
     assert_equal(opened(artifact).run(inputs), own(module, inputs))
+    with pytest.raises(BuildError, match=r"the output 'output' is complex, .* torch\.view_as_real"):
+        tiny.build("export-onnx", artifact, tmp_path / "o", tiny.Context(X))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from clocks import FakeClock
 
-from harness.artifacts.artifact import Artifact
+from harness.artifacts.artifact import Artifact, read_artifact
+from harness.artifacts.cache import Cache
+from harness.formats.outputs import OutputSpec
 from harness.formats.registry import FORMATS, Format
+from harness.formats.target import Target
 from harness.runner.workers import build as module
 from harness.techniques.registry import StepConfig
 
@@ -53,3 +56,38 @@ def test_the_first_step_that_needs_a_library_or_a_compiler_does_not_pay_for_load
     assert (first["step"], first["details"]) == ("fake", {"kept": 3})
     assert first["warnings"] == ["few samples"]
     assert first["build_peak_rss_bytes"] > 0
+
+
+def test_a_source_artifact_has_its_outputs_and_all_artifacts_have_its_warnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "own_nets.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        x += 1\n"
+        "        return {'scores': x @ torch.ones(3, 2), 'parts': [x.sum(), None]}\n"
+        "def build():\n"
+        "    return Net()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = {"torch": "own_nets:build", "inputs": {"x": [3]}}
+    model = module.Model({"source": "torch", "config": config, "folder": str(tmp_path)})
+    cache = Cache(tmp_path / "cache")
+    source = module._build_source(cache, model, {"key": "s"})
+    assert module.read_outputs(source) == (
+        OutputSpec("scores", (2,), "float32", 0),
+        OutputSpec("parts.0", (), "float32", None),
+    )
+    told = "the forward changes its input 'x': each call works on a copy, which is timed"
+    assert told in source.warnings
+    common = {"parents": ["s"], "source_key": "s", "seed": 0, "cpu_features": []}
+    job = {**common, "step": "export-program", "config": {}, "target": Target(batch=2).to_dict()}
+    made = module._build_step(cache, model, {**job, "key": "p"})
+    assert made.warnings == source.warnings
+    assert read_artifact(made.folder).warnings == source.warnings
+
+
+def test_the_outputs_of_a_source_without_them_are_not_known(tmp_path: Path) -> None:
+    assert module.read_outputs(Artifact("s", "any", tmp_path)) == ()

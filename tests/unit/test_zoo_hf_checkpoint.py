@@ -247,8 +247,11 @@ def test_audio_is_a_waveform_of_a_given_length(tmp_path):
     config = transformers.Wav2Vec2Config(
         **BERT, **sizes, vocab_size=12, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2
     )
-    saved(tmp_path / "wave", transformers.Wav2Vec2ForCTC(config))
-    source = SOURCE.config(hf="wave", task="automatic-speech-recognition", audio_samples=400)
+    model = saved(tmp_path / "wave", transformers.Wav2Vec2ForCTC(config))
+    settings = {"hf": "wave", "task": "automatic-speech-recognition", "audio_samples": 400}
+    module, (spec,), source = built(tmp_path, **settings)
+    waves = torch.from_numpy(spec.random(2, np.random.default_rng(0)))
+    torch.testing.assert_close(module(waves), model(waves).logits)
     assert SOURCE.tokens(source) is None
     found = SOURCE.inspect(source, tmp_path)
     assert [(i["name"], i["shape"], i["dtype"]) for i in found["inputs"]] == [

@@ -32,24 +32,26 @@ def set_execution(module: torch.nn.Module, execution: dict[str, Any]) -> None:
     """
     import torch
 
+    # by the class: a scripted module's own methods refuse
+    before, after = torch.nn.Module.register_forward_pre_hook, torch.nn.Module.register_forward_hook
+
     def channels_last(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
     dtype = getattr(torch, execution["dtype"]) if "dtype" in execution else None
     if execution.get("layout") == CHANNELS_LAST:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its types
-        module.register_forward_pre_hook(lambda _module, inputs: _map_floats(inputs, channels_last))
+        before(module, lambda _module, inputs: _map_floats(inputs, channels_last))
     if dtype is not None:
-        module.register_forward_pre_hook(lambda _module, inputs: _map_floats(inputs, lambda t: t.to(dtype)))
-        module.register_forward_hook(
-            lambda _module, _inputs, result: _map_floats(result, lambda t: t.float())
-        )
+        before(module, lambda _module, inputs: _map_floats(inputs, lambda t: t.to(dtype)))
+        after(module, lambda _module, _inputs, result: _map_floats(result, lambda t: t.float()))
     if copied := execution.get("copied"):
-        module.register_forward_pre_hook(
-            lambda _module, inputs: tuple(t.clone() if i in copied else t for i, t in enumerate(inputs))
+        before(
+            module,
+            lambda _module, inputs: tuple(t.clone() if i in copied else t for i, t in enumerate(inputs)),
         )
     if execution.get("own_outputs"):
-        module.register_forward_hook(lambda _module, _inputs, result: map_leaves(result, _copied))
+        after(module, lambda _module, _inputs, result: map_leaves(result, _copied))
     if "call" in execution:
         _pass_inputs(module, execution["call"], execution["names"])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,17 +190,24 @@ def place_tensors(
         owner_name, _, leaf = name.rpartition(".")
         owner = parts[owner_name]
         if leaf in owner._parameters:
-            held = parameters.setdefault(id(tensor), _filled(owner._parameters[leaf], tensor))
-            owner._parameters[leaf] = held
+            if id(tensor) not in parameters:
+                parameters[id(tensor)] = _filled(owner._parameters[leaf], tensor, parameters.values())
+            owner._parameters[leaf] = parameters[id(tensor)]
         else:
             owner._buffers[leaf] = tensor
 
 
-def _filled(parameter: torch.nn.Parameter | None, tensor: torch.Tensor) -> torch.nn.Parameter:
-    """Put `tensor` into a parameter, which the module may also hold elsewhere, such as in a list."""
+def _filled(
+    parameter: torch.nn.Parameter | None, tensor: torch.Tensor, taken: Iterable[torch.nn.Parameter]
+) -> torch.nn.Parameter:
+    """Put `tensor` into a parameter, which the module may also hold elsewhere, such as in a list.
+
+    A new one is made where a tied parameter is `taken` by another tensor.
+    """
     import torch
 
-    if type(parameter) is not torch.nn.Parameter or parameter.is_meta:
+    used = any(parameter is one for one in taken)
+    if used or type(parameter) is not torch.nn.Parameter or parameter.is_meta:
         return torch.nn.Parameter(tensor, requires_grad=False)
     parameter.requires_grad_(False)
     parameter.data = tensor

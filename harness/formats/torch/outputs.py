@@ -55,11 +55,6 @@ def named_outputs(result: Any) -> list[tuple[str, torch.Tensor]]:
     return [(name, plain(leaf)) for name, leaf in found]
 
 
-def output_names(result: Any, inputs: tuple[str, ...]) -> list[str]:
-    """Return the names of a module's outputs in a graph, where no input may have the same name."""
-    return unique_names([name for name, _ in flatten(result)], inputs)
-
-
 @contextlib.contextmanager
 def flat_outputs(module: torch.nn.Module) -> Iterator[None]:
     """Let `module` return plain tensors by name, so that exporters see no other structure and names stay.

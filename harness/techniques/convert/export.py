@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.artifact import TRAFFIC, Artifact
+from harness.errors import BuildError
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.rewriting import fix_inputs, fold_transposes
 from harness.formats.onnx.structure import lift_constants
+from harness.formats.outputs import unique_names
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
 from harness.formats.torch.failures import exporting
-from harness.formats.torch.outputs import flat_outputs, output_names
+from harness.formats.torch.outputs import flat_outputs, named_outputs
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 if TYPE_CHECKING:
@@ -91,9 +93,8 @@ def _export(
     """Export `model` (a module, or a program that runs as `module`) and write one ONNX file."""
     import torch
 
-    with quiet_exporter(), torch.no_grad():
-        inputs = tuple(spec.name for spec in context.inputs)
-        names = output_names(module(*(tensor.clone() for tensor in example)), inputs)
+    inputs = [spec.name for spec in context.inputs]
+    names = _output_names(module, example, inputs)
     with (
         exporting("torch cannot export the module to ONNX"),
         quiet_exporter(),
@@ -105,7 +106,7 @@ def _export(
             example,
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(inputs),
+            input_names=inputs,
             output_names=names,
             external_data=False,
             verbose=False,
@@ -123,6 +124,20 @@ def finish_graph(made: onnx.ModelProto, out: Path, context: BuildContext) -> dic
     fold_transposes(made)
     onnx_graph.load_checked(onnx_graph.save_model(made, out / onnx_graph.MODEL))
     return {"operators": dict(onnx_graph.operators(made)), "opset": OPSET}
+
+
+def _output_names(module: torch.nn.Module, example: tuple[torch.Tensor, ...], inputs: list[str]) -> list[str]:
+    """Return the names of the outputs; none is an input's. Raises BuildError for a complex output."""
+    import torch
+
+    with torch.no_grad():
+        outputs = named_outputs(module(*(tensor.clone() for tensor in example)))
+    for name, part in outputs:
+        if part.is_complex():
+            raise BuildError(
+                f"the output {name!r} is complex, which ONNX has not: return torch.view_as_real of it"
+            )
+    return unique_names([name for name, _ in outputs], inputs)
 
 
 def _tidy(model: onnx.ModelProto) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -13,9 +13,6 @@ from harness.formats.tensors import DTYPES, TensorSpec
 from harness.formats.torch import program as torch_program
 from harness.zoo.model_file import FileConfig, Opened, file_source
 from harness.zoo.source import SOURCES
-
-if TYPE_CHECKING:
-    from torch.export import ExportedProgram
 
 
 class ProgramSource(FileConfig):
@@ -64,10 +61,6 @@ def _spec(value: tuple[str, Any], given: tuple[TensorSpec, ...] | None) -> Tenso
     return spec
 
 
-def _save(program: ExportedProgram, out: Path) -> None:
-    torch_program.store(program, out)
-
-
 SOURCES.add(
     "program",
     file_source(
@@ -77,6 +70,6 @@ SOURCES.add(
         wanted="a torch.export program (.pt2)",
         format=torch_program.FORMAT,
         open_file=_open,
-        save=_save,
+        save=lambda opened, out: torch_program.store(opened.content, out),
     ),
 )

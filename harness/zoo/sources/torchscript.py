@@ -46,6 +46,6 @@ SOURCES.add(
         wanted="a TorchScript model",
         format=torch_script.FORMAT,
         open_file=_open,
-        save=torch_script.store,
+        save=lambda opened, out: torch_script.store(opened.content, out),
     ),
 )
