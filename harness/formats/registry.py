@@ -21,6 +21,8 @@ class Format:
     `holds_code`: the files define the whole computation; false where they refer to the model's own code.
     `prepare()` does what only the first build of this format in a process would do: load a compiler, find out
     what the processor can do. It does not count as build time.
+    `torch_lines(folder, device)` returns lines of Python whose `load_module()` loads the files with PyTorch and
+    without the harness, where PyTorch can run them; they know `FOLDER`, where the files are.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Format:
     count: Callable[[Path, tuple[TensorSpec, ...]], dict[str, float]] | None = None
     holds_code: bool = True
     prepare: Callable[[], None] = lambda: None
+    torch_lines: Callable[[Path, str], str] | None = None
 
 
 FORMATS: Registry[Format] = Registry("format", "harness.formats", "harness.techniques")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError, DataError
 from harness.formats.registry import FORMATS, Format
+from harness.formats.torch.lines import module_lines
 from harness.formats.torch.work import count_module
 
 if TYPE_CHECKING:
@@ -218,5 +219,6 @@ FORMATS.add(
         "PyTorch module: factory, changed attributes, safetensors weights",
         lambda folder, inputs: count_module(load_module(folder), inputs),
         holds_code=False,
+        torch_lines=module_lines,
     ),
 )

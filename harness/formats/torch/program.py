@@ -14,6 +14,7 @@ from harness.formats.registry import FORMATS, Format
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
+from harness.formats.torch.lines import program_lines
 from harness.formats.torch.work import count_module
 
 if TYPE_CHECKING:
@@ -110,4 +111,9 @@ def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, 
     return count_module(as_module(program), inputs, fixed_batch(program) or 1)
 
 
-FORMATS.add(FORMAT, Format(FORMAT, "torch.export program: graph and weights", count_statistics))
+FORMATS.add(
+    FORMAT,
+    Format(
+        FORMAT, "torch.export program: graph and weights", count_statistics, torch_lines=program_lines
+    ),
+)
