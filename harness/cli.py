@@ -40,7 +40,9 @@ class Verbs(TyperGroup):
         """Import the module of a verb and return its command, or None for an unknown verb."""
         if name not in VERBS:
             return None
-        return typer.main.get_command(importlib.import_module(f"harness.commands.{name.replace('-', '_')}").app)
+        return typer.main.get_command(
+            importlib.import_module(f"harness.commands.{name.replace('-', '_')}").app
+        )
 
     def format_commands(self, _context: Any, formatter: Any) -> None:
         """Print the verbs without importing them."""

@@ -21,8 +21,8 @@ class Format:
     `holds_code`: the files define the whole computation; false where they refer to the model's own code.
     `prepare()` does what only the first build of this format in a process would do: load a compiler, find out
     what the processor can do. It does not count as build time.
-    `torch_lines(folder, device)` returns lines of Python whose `load_module()` loads the files with PyTorch and
-    without the harness, where PyTorch can run them; they know `FOLDER`, where the files are.
+    `torch_lines(folder, device)`, where PyTorch can run the files, returns lines of Python that define
+    `load_module()`; they load the files, which are in `FOLDER`, without the harness.
     """
 
     name: str

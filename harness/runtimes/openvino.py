@@ -128,7 +128,6 @@ def _unfit(config: OpenVino, scenario: str, threads: int, replicas: int) -> str 
     return None
 
 
-
 def _settings(config: OpenVino, target: Target) -> dict[str, Any]:
     """Return the properties of the compiled model: the thread budget, which its streams share."""
     return {

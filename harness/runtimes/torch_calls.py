@@ -93,7 +93,7 @@ def leaves(value):
 
 
 def torch_snippet(lines: str, loading: str, target: Target) -> str:
-    """Return a runtime's `snippet`; `loading` is an expression for the model, `lines` define what it needs."""
+    """Return a runtime's `snippet`: `loading` is an expression for the model, which `lines` prepare."""
     placed = "" if target.device == "cpu" else f'.to("{target.device}")'
     text = _LINES.format(lines=lines, threads=target.threads, loading=loading, placed=placed)
     return f"import dataclasses\n{text}"

@@ -16,7 +16,6 @@ class TorchEager(RuntimeConfig):
     """Nothing to set: this is the reference."""
 
 
-
 def _snippet(_config: TorchEager, artifact: Artifact, target: Target) -> str:
     """Return lines that load and run the module or program. Raises HarnessError for another format."""
     lines = FORMATS.get(artifact.format).torch_lines

@@ -113,7 +113,5 @@ def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, 
 
 FORMATS.add(
     FORMAT,
-    Format(
-        FORMAT, "torch.export program: graph and weights", count_statistics, torch_lines=program_lines
-    ),
+    Format(FORMAT, "torch.export program: graph and weights", count_statistics, torch_lines=program_lines),
 )
