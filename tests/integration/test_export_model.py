@@ -25,11 +25,11 @@ def started(folder, **environment: str) -> str:
     return done.stdout
 
 
-def test_every_runtimes_model_runs_as_measured_after_it_was_moved(bench: Bench) -> None:
+def test_every_runtimes_model_runs_as_measured_after_it_was_moved(tmp_path) -> None:
     pytest.importorskip("openvino")
+    bench = Bench(tmp_path)  # TorchInductor cannot compile in a folder with a space
     techniques = {
         **EAGER,
-        **ORT,
         "int8": [{"quantize": {"method": "dynamic"}}, {"runtime": "onnxruntime"}],
         "compiled": [{"runtime": "torch-compile"}],
         "vino": [{"runtime": "openvino"}],
@@ -40,7 +40,7 @@ def test_every_runtimes_model_runs_as_measured_after_it_was_moved(bench: Bench) 
         out = bench.folder / f"the {technique}"
         told = bench.harness("export-model", "--cell", technique, "--out", str(out))
         assert "its outputs equal those of the measured Session exactly" in told
-        shutil.move(out, moved := bench.folder / "moved" / technique)
+        moved = shutil.move(out, bench.folder / f"moved {technique}")
         needs = {"PYTHONPATH": str(MODELS)} if technique == "eager" else {}
         assert "output 0: shape (1, 4), float32; largest difference 0" in started(moved, **needs)
         card = (moved / "README.txt").read_text()
@@ -48,7 +48,7 @@ def test_every_runtimes_model_runs_as_measured_after_it_was_moved(bench: Bench) 
         assert ("PYTHONPATH" in card) == (technique == "eager")
         assert f"Run: {bench.run().folder.name}" in card
     other = Bench(bench.folder, {"HARNESS_CACHE": str(bench.folder / "elsewhere")})
-    told = other.harness("export-model", "--cell", "ort", "--out", str(bench.folder / "no"), code=4)
+    told = other.harness("export-model", "--cell", "int8", "--out", str(bench.folder / "no"), code=4)
     assert "elsewhere does not hold what this Run measured" in told
     assert "harness run" in told
     assert not (bench.folder / "no").exists()
