@@ -104,8 +104,41 @@ def test_outputs_in_a_tree_come_one_after_the_other_without_none():
     space: dict = {}
     exec(text, space)
     one, two, three, four = (torch.full((1,), float(i)) for i in range(4))
-    tree = {"b": one, "a": [None, (two, {"x": three})], "c": {"hidden": None, "last": four}}
-    assert [leaf.item() for leaf in space["leaves"](tree)] == [0, 1, 2, 3]
+    tree = {"b": one, "a": [None, (two, {"x": three})], "c": {"hidden": None, "last": four}, "number": 4}
+    assert [leaf.item() for leaf in space["leaves"](tree)] == [0, 1, 2, 3, 4]
+    halves = torch.ones(2, dtype=torch.bfloat16)
+    assert space["run"](lambda: halves, [])[0].dtype == np.float32
+
+
+def test_a_module_that_is_more_than_its_state_dict_is_loaded_by_the_harness(tmp_path):
+    kind, artifact = RUNTIMES.get("torch-eager"), tiny.source("linear", tmp_path / "module")
+    target = Target(batch=2, threads=1)
+    (artifact.folder / "outside.safetensors").write_bytes(b"")
+    text = kind.snippet(kind.config(), artifact, target)
+    (artifact.folder / "outside.safetensors").unlink()
+    assert "from harness.formats.torch import" in text
+    script = artifact.folder / "run_model.py"
+    script.write_text(SCRIPT + text)
+    lines, inputs = runpy.run_path(str(script)), tiny.samples(tiny.INPUTS["linear"], 2)
+    (expected,) = tiny.eager(artifact, inputs)
+    np.testing.assert_array_equal(lines["run"](lines["load"](), inputs)[0], expected)
+
+
+def test_what_a_factory_draws_at_random_is_drawn_with_the_seed_that_was_saved(tmp_path):
+    artifact = tiny.source("linear", tmp_path / "module")
+    place = artifact.folder / torch_module.DESCRIPTION
+    place.write_text(json.dumps({**json.loads(place.read_text()), "seed": 5}))
+    kind = RUNTIMES.get("torch-eager")
+    text = kind.snippet(kind.config(), artifact, Target(batch=1, threads=1))
+    (artifact.folder / "lines.py").write_text(SCRIPT + text)
+    lines, drawn = runpy.run_path(str(artifact.folder / "lines.py")), []
+    build = lines["build_model"]
+    lines["load_module"].__globals__["build_model"] = lambda **_: (drawn.append(torch.rand(1)), build())[1]
+    before = torch.random.get_rng_state()
+    lines["load_module"]()
+    torch.testing.assert_close(torch.random.get_rng_state(), before, rtol=0, atol=0)
+    torch.manual_seed(5)
+    assert drawn == [torch.rand(1)]
 
 
 def test_a_format_without_lines_is_refused(tmp_path, monkeypatch):

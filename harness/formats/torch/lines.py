@@ -20,8 +20,7 @@ from safetensors.torch import load_file
 def load_module():
     """Make the module with its own code, and place the weights."""
     saved = json.loads((FOLDER / "module.json").read_text())
-    module = build_model(**saved["kwargs"])
-    module.eval()
+{make}    module.eval()
 {attributes}    tensors = load_file(FOLDER / "weights.safetensors")
     for alias, name in saved["aliases"].items():
         tensors[alias] = tensors[name]
@@ -36,6 +35,23 @@ def load_module():
             part._buffers[leaf] = tensor
     module.to("{device}")
 {execution}'''
+_MAKE = """\
+    module = build_model(**saved["kwargs"])
+"""
+_MAKE_SEEDED = """\
+    with torch.random.fork_rng([]):
+        torch.manual_seed(saved["seed"])  # for what the code draws at random and does not save
+        module = build_model(**saved["kwargs"])
+"""
+_WITH_HARNESS = '''\
+import torch
+from harness.formats.torch import module as torch_module
+
+
+def load_module():
+    """Load the module with accel-harness: it has more than a factory, attributes and weights."""
+    return torch_module.load_module(FOLDER).to("{device}")
+'''
 _FILE = """\
 import sys
 
@@ -77,10 +93,17 @@ _MOVE = '    program = torch.export.passes.move_to_device_pass(program, "{device
 
 
 def module_lines(folder: Path, device: str) -> str:
-    """Return the lines for a `torch-module`: they import the model's own code and apply `execution`."""
+    """Return the lines for a `torch-module`: they import the model's own code and apply `execution`.
+
+    A module with tensors outside of its state dict, or that is called in a way of its own, needs the harness.
+    """
     saved = json.loads((folder / "module.json").read_text())
+    plain = {*(saved.get("execution") or {})} <= {"dtype", "layout"} and not saved.get("keeps")
+    if not plain or (folder / "outside.safetensors").exists():
+        return _WITH_HARNESS.format(device=device)
     return _MODULE.format(
         code=_import(saved["factory"]),
+        make=_MAKE_SEEDED if "seed" in saved else _MAKE,
         attributes=_ATTRIBUTES if saved["attributes"] else "",
         device=device,
         execution=_execution(saved.get("execution") or {}),

@@ -106,7 +106,8 @@ def export_model(
         (staged / SCRIPT).write_text(script(title, lines, len(inputs), len(outputs)), encoding="utf-8")
         own_code = not FORMATS.get(artifact.format).holds_code
         done = Exported(folder, (), check(staged, [*search_path, str(HARNESS.parent)] if own_code else []))
-        text = card(title, about, inputs, outputs, done.checked, code=own_code)
+        needs = [*_needs(lines, own_code=own_code), f"The model was {done.checked}."]
+        text = card(title, about, inputs, outputs, needs)
         (staged / CARD).write_text(text, encoding="utf-8")
         about_it = {
             **(contents or {}),
@@ -121,6 +122,13 @@ def export_model(
         shutil.rmtree(staged, ignore_errors=True)
         if new and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _needs(lines: str, *, own_code: bool) -> list[str]:
+    """Return what a user must have besides the folder and the libraries that the card names."""
+    found = ["The model's own Python code is not in this folder: set PYTHONPATH to its folder."]
+    found += ["The lines import accel-harness: install it."] if "from harness." in lines else []
+    return found if own_code else []
 
 
 def refuse_foreign(folder: Path) -> None:

@@ -52,9 +52,9 @@ def script(title: str, lines: str, inputs: int, outputs: int) -> str:
 
 
 def card(
-    title: str, about: Sequence[str], inputs: list[Tensor], outputs: list[Tensor], checked: str, *, code: bool
+    title: str, about: Sequence[str], inputs: list[Tensor], outputs: list[Tensor], needs: Sequence[str]
 ) -> str:
-    """Return the model card; `code`: whether the model needs its own Python code."""
+    """Return the model card; it ends with `needs`: what is not in the folder, and the check's result."""
     found = [
         title,
         "=" * len(title),
@@ -62,14 +62,13 @@ def card(
         "",
         f"{SCRIPT} loads and runs the model; start it with: python {SCRIPT}",
         f"{EXAMPLE} holds the first batch of the evaluation data, and the measured Session's outputs for it.",
-        *(["The model's own Python code is not here: set PYTHONPATH to its folder."] if code else []),
         "",
         "Inputs, as measured:",
         *map(_line, inputs),
         "Outputs:",
         *map(_line, outputs),
         "",
-        f"The model was {checked}.",
+        *needs,
     ]
     return "\n".join(found) + "\n"
 
