@@ -110,12 +110,18 @@ def test_outputs_in_a_tree_come_one_after_the_other_without_none():
     assert space["run"](lambda: halves, [])[0].dtype == np.float32
 
 
-def test_a_module_that_is_more_than_its_state_dict_is_loaded_by_the_harness(tmp_path):
+@pytest.mark.parametrize("more", [{"folded": True}, {"execution": {"copied": [0]}}, None], ids=str)
+def test_a_module_that_is_more_than_a_factory_and_weights_is_loaded_by_the_harness(more, tmp_path):
     kind, artifact = RUNTIMES.get("torch-eager"), tiny.source("linear", tmp_path / "module")
-    target = Target(batch=2, threads=1)
-    (artifact.folder / "outside.safetensors").write_bytes(b"")
+    target, place = Target(batch=2, threads=1), artifact.folder / torch_module.DESCRIPTION
+    saved, extra = place.read_text(), artifact.folder / "outside.safetensors"
+    if more is None:
+        extra.write_bytes(b"")
+    else:
+        place.write_text(json.dumps({**json.loads(saved), **more}))
     text = kind.snippet(kind.config(), artifact, target)
-    (artifact.folder / "outside.safetensors").unlink()
+    extra.unlink(missing_ok=True)
+    place.write_text(saved)
     assert "from harness.formats.torch import" in text
     script = artifact.folder / "run_model.py"
     script.write_text(SCRIPT + text)
