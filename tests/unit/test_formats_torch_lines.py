@@ -174,3 +174,14 @@ def test_a_factory_in_a_file_is_found_below_the_search_path(tmp_path, monkeypatc
     with torch.no_grad():
         expected = module(torch.ones(1, 3)).numpy()
     np.testing.assert_array_equal(outputs_of(text, artifact, [np.ones((1, 3), np.float32)])[0], expected)
+
+
+def test_a_factory_that_compiles_its_module_gives_it_as_measured_without(tmp_path, monkeypatch):
+    artifact = tiny.source("linear", tmp_path / "module")
+    kind = RUNTIMES.get("torch-eager")
+    text = kind.snippet(kind.config(), artifact, Target(batch=1, threads=1))
+    (artifact.folder / "lines.py").write_text(SCRIPT + text)
+    lines = runpy.run_path(str(artifact.folder / "lines.py"))
+    build, load = lines["build_model"], lines["load_module"]
+    load.__globals__["build_model"] = lambda **_: torch.compile(build())
+    assert type(load()) is type(build())

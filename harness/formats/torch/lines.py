@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 def load_module():
     """Make the module with its own code, and place the weights."""
     saved = json.loads((FOLDER / "module.json").read_text())
-{make}    module.eval()
+{make}    module = getattr(module, "_orig_mod", module)  # without torch.compile, as it was measured
+    module.eval()
 {attributes}    tensors = load_file(FOLDER / "weights.safetensors")
     for alias, name in saved["aliases"].items():
         tensors[alias] = tensors[name]
