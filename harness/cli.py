@@ -18,6 +18,7 @@ VERBS = {
     "run": "Measure a suite on this machine.",
     "report": "Write the HTML report of the stored Runs.",
     "export": "Print a Run in a format that other programs read.",
+    "export-model": "Copy a measured model into a folder, with the Python that loads and runs it.",
     "explain": "Explain the speed of a Cell.",
     "list": "List models, techniques, runtimes and everything else that a suite can name.",
     "doctor": "Check whether this machine is fit to measure.",
@@ -39,7 +40,7 @@ class Verbs(TyperGroup):
         """Import the module of a verb and return its command, or None for an unknown verb."""
         if name not in VERBS:
             return None
-        return typer.main.get_command(importlib.import_module(f"harness.commands.{name}").app)
+        return typer.main.get_command(importlib.import_module(f"harness.commands.{name.replace('-', '_')}").app)
 
     def format_commands(self, _context: Any, formatter: Any) -> None:
         """Print the verbs without importing them."""

@@ -24,6 +24,8 @@ class Format:
     what the processor can do. It does not count as build time.
     `runnable(folder, device)` loads the files as a PyTorch module on a device, and returns it with the only
     batch that it takes, or None.
+    `torch_lines(folder, device)` returns lines of Python whose `load_module()` loads the files with PyTorch and
+    without the harness, where PyTorch can run them; they know `FOLDER`, where the files are.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Format:
     holds_code: bool = True
     prepare: Callable[[], None] = lambda: None
     runnable: Callable[[Path, str], tuple[Any, int | None]] | None = None
+    torch_lines: Callable[[Path, str], str] | None = None
 
 
 FORMATS: Registry[Format] = Registry("format", "harness.formats", "harness.techniques")

@@ -9,11 +9,28 @@ from harness.artifacts.artifact import Artifact
 from harness.formats.aoti import package as aoti
 from harness.formats.target import Target
 from harness.runtimes.registry import RuntimeConfig, Session, runtime
-from harness.runtimes.torch_calls import TorchSession, set_threads
+from harness.runtimes.torch_calls import TorchSession, set_threads, torch_snippet
 
 
 class TorchCompile(RuntimeConfig):
     """Nothing to set at load time."""
+
+
+_LINES = '''\
+import torch
+
+
+def load_package():
+    """Open the compiled package. `torch._inductor.aoti_load_package` does the same and imports the compiler."""
+    package = torch._C._aoti.AOTIModelPackageLoader(str(FOLDER / "{file}"), "model", False, 1, {device})
+    return lambda *tensors: package.run(list(tensors))
+'''
+
+
+def _snippet(_config: TorchCompile, _artifact: Artifact, target: Target) -> str:
+    """Return lines that load and run the package."""
+    lines = _LINES.format(file=aoti.PACKAGE, device=0 if target.device == "cuda" else -1)
+    return torch_snippet(lines, "load_package()", target)
 
 
 @runtime(
@@ -24,6 +41,7 @@ class TorchCompile(RuntimeConfig):
     imports=("torch",),
     packages=("torch",),
     devices=("cpu", "cuda"),
+    snippet=_snippet,
 )
 def open_session(_config: TorchCompile, artifact: Artifact, target: Target) -> Session:
     """Load the package; nothing is compiled here."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError, DataError
 from harness.formats.registry import FORMATS, Format
+from harness.formats.torch.lines import module_lines
 from harness.formats.torch.work import count_module
 from harness.formats.user_function import import_function
 
@@ -218,5 +219,6 @@ FORMATS.add(
         lambda folder, inputs: count_module(load_module(folder), inputs),
         holds_code=False,
         runnable=lambda folder, device: (load_module(folder).to(device), None),
+        torch_lines=module_lines,
     ),
 )

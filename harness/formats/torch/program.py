@@ -14,6 +14,7 @@ from harness.formats.registry import FORMATS, Format
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
+from harness.formats.torch.lines import program_lines
 from harness.formats.torch.work import count_module
 
 if TYPE_CHECKING:
@@ -142,6 +143,10 @@ def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, 
 FORMATS.add(
     FORMAT,
     Format(
-        FORMAT, "torch.export program: graph and weights", count_statistics, runnable=_load_runnable
+        FORMAT,
+        "torch.export program: graph and weights",
+        count_statistics,
+        runnable=_load_runnable,
+        torch_lines=program_lines,
     ),
 )

@@ -218,6 +218,8 @@ class LocalRun:
                 "artifact",
                 cell_id=cell_id,
                 key=artifact.key,
+                source_key=self.plan.source_key(planned.cell.model),
+                data_key=self.plan.data_keys[planned.cell.model.name],
                 content_digest=artifact_digest(planned, artifact),
                 format=artifact.format,
                 bytes=artifact.payload_bytes,
