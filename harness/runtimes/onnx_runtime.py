@@ -41,7 +41,9 @@ def run(model, inputs):
     names = [value.name for value in model.get_inputs()]
     return model.run(None, dict(zip(names, inputs, strict=True)))
 '''
-_FIXED = '    options.add_free_dimension_override_by_name("{name}", {batch})  # leave it out for other batches\n'
+_FIXED = (
+    '    options.add_free_dimension_override_by_name("{name}", {batch})  # leave it out for other batches\n'
+)
 
 
 class OnnxRuntime(RuntimeConfig):
@@ -98,6 +100,7 @@ class OrtSession(Session):
     "onnxruntime",
     OnnxRuntime,
     takes=(onnx_graph.FORMAT,),
+    title="ONNX Runtime",
     summary="ONNX Runtime with its default execution provider for the device",
     imports=("onnxruntime",),
     packages=("onnxruntime",),
@@ -121,9 +124,7 @@ def open_session(config: OnnxRuntime, artifact: Artifact, target: Target) -> Ses
     options.intra_op_num_threads = target.threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = getattr(
-        ort.GraphOptimizationLevel, _LEVELS[config.graph_optimization]
-    )
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[config.graph_optimization])
     options.log_severity_level = 3
     if not config.free_dimensions:
         options.add_free_dimension_override_by_name(onnx_graph.BATCH, target.batch)

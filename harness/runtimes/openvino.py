@@ -128,7 +128,6 @@ def _unfit(config: OpenVino, scenario: str, threads: int, replicas: int) -> str 
     return None
 
 
-
 def _settings(config: OpenVino, target: Target) -> dict[str, Any]:
     """Return the properties of the compiled model: the thread budget, which its streams share."""
     return {
@@ -172,6 +171,7 @@ def _snippet(config: OpenVino, _artifact: Artifact, target: Target) -> str:
     "openvino",
     OpenVino,
     takes=(openvino_files.BLOB_FORMAT,),
+    title="OpenVINO",
     summary="OpenVINO, compiled ahead of time for one batch",
     imports=("openvino",),
     packages=("openvino",),

@@ -17,7 +17,6 @@ class TorchEager(RuntimeConfig):
     """Nothing to set: this is the reference."""
 
 
-
 def _snippet(_config: TorchEager, artifact: Artifact, target: Target) -> str:
     """Return lines that load and run the module or program. Raises HarnessError for another format."""
     lines = FORMATS.get(artifact.format).torch_lines
@@ -30,6 +29,7 @@ def _snippet(_config: TorchEager, artifact: Artifact, target: Target) -> str:
     "torch-eager",
     TorchEager,
     takes=(torch_module.FORMAT, torch_program.FORMAT, torch_script.FORMAT),
+    title="eager PyTorch",
     summary="PyTorch, operator by operator",
     imports=("torch",),
     packages=("torch",),
