@@ -21,6 +21,7 @@ from harness.commands.run import (
 )
 from harness.console import Terminal, Watcher
 from harness.errors import ExitCode, HarnessError, SuiteError, unknown
+from harness.units import say_seconds
 
 if TYPE_CHECKING:
     from harness.analysis.compare.leaderboard import Board
@@ -123,6 +124,7 @@ def _planned(
     if given_up := fit(plan, cache, seconds, open_end=True):
         terminal.warn(given_up)
     show_plan(plan, prepared.machine, cache, terminal)
+    terminal.say(f"It ends after {say_seconds(seconds)} (--time), and earlier where all is clear.")
     if not runnable_cells(plan):
         return None
     return LocalRun(

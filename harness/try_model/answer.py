@@ -108,10 +108,11 @@ def _quality(row: Comparison, board: Board) -> str:
     text += f" ({say.change_words(row)})"
     if row.random_samples and row.evaluation_samples is not None:
         text += f" on {row.evaluation_samples:,} random samples"
-    worst = row.quality_loss_high
-    if board.max_drop is not None and worst is not None and worst > board.max_drop:
-        allowed, lost = say.points(board.max_drop, board.unit), say.digits(worst)
-        text += f", which is not shown to hold: a loss of {lost} is possible, {allowed} are allowed"
+    worst, allowed = row.quality_loss_high, say.points(board.max_drop or 0.0, board.unit)
+    if row.within_budget is False:
+        text += f", which is more than the allowed loss of {allowed}"
+    elif board.max_drop is not None and worst is not None and worst > board.max_drop:
+        text += f"; that it loses at most {allowed} is not shown: {say.digits(worst)} are possible"
     return text
 
 

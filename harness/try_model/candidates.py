@@ -9,6 +9,7 @@ from typing import Any
 from harness.analysis.compare.comparison import Comparison
 from harness.report.columns import own_memory
 from harness.runner.plan import Plan
+from harness.suite.pipeline import Pipeline
 
 Steps = tuple[dict[str, Any], ...]
 DENSE = ("MatMul", "Gemm", "Attention", "MultiHeadAttention", "LSTM", "GRU", "Gather")
@@ -191,12 +192,15 @@ def choose(plan: Plan, candidates: Iterable[Candidate]) -> Chosen | None:
     The baseline is the first that runs the model's own format without a conversion, as people have it.
     """
     (group,) = plan.groups
+    model = group.cells[0].model
     planned = {cell.pipeline.name: plan.cells[cell.cell_id] for cell in group.cells}
-    operators = _graph_operators(plan.inspections.get(group.cells[0].model.name, {}))
+    operators = _graph_operators(plan.inspections.get(model.name, {}))
     left_out: dict[str, str] = {}
     kept: list[Candidate] = []
     for one in candidates:
-        if reason := planned[one.name].skip:
+        if not _takes(planned[one.name].cell.pipeline, model.source.format):
+            left_out[one.name] = f"not for models in the format {model.source.format}"
+        elif reason := planned[one.name].skip:
             left_out[one.name] = reason
         elif operators is not None and one.operators and not operators & {*one.operators}:
             left_out[one.name] = f"the graph has no {', '.join(one.operators[:-1])} or {one.operators[-1]}"
@@ -208,6 +212,15 @@ def choose(plan: Plan, candidates: Iterable[Candidate]) -> Chosen | None:
     if first is None:
         return None
     return Chosen(first.name, (first, *(one for one in kept if one is not first)), left_out)
+
+
+def _takes(pipeline: Pipeline, format: str) -> bool:
+    """Whether steps and conversions lead from the model's format to the runtime."""
+    try:
+        pipeline.stages(format)
+    except ValueError:
+        return False
+    return True
 
 
 def _graph_operators(inspection: Mapping[str, Any]) -> set[str] | None:

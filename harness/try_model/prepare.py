@@ -25,6 +25,12 @@ OPTIONS = {"dataset": "--data", "metric": "--metric", "max_drop": "--max-drop", 
 """Keys of a suite that an option sets: a wrong value is an error of the option, not of a file."""
 
 
+NO_DATA = (
+    "no data was given (--data): quality is how well outputs agree with your model's on made-up inputs, and what "
+    "needs calibration is left out"
+)
+
+
 class NothingFitsError(HarnessError):
     """No runtime of this machine can run the model."""
 
@@ -76,6 +82,8 @@ def prepare(options: Options) -> Prepared:
         plan = make_plan(read_suite(path), place, inspector)
     models = plan.suite.models.items()
     about = [line for key, model in models for line in found(model, plan.inspections.get(key, {}), folder)]
+    if not all(model.source.has_data(model.config) for _, model in models):
+        about.append(NO_DATA)
     return Prepared(path, state, plan, machine, about, left_out if state != "edited" else {})
 
 

@@ -56,12 +56,19 @@ class WithoutLosers:
             if key[0] not in found.kept
             and (rival := next((one for one in faster[key] if one[0] in found.rivals), None))
         ]
-        lost = {stop.key for stop in stops}
-        if lost == {*subjects}:
-            ends = (Stop(key, NOT_NEEDED) for key in beside)
-            return Decision(stops=(*decision.stops, *stops, *ends), trials=history.finished)
-        left = {key: allotment for key, allotment in decision.allotments.items() if key not in lost}
-        return replace(decision, allotments=left, stops=(*decision.stops, *stops))
+        return without(decision, stops, beside, history)
+
+
+def without(
+    decision: Decision, stops: Sequence[Stop], beside: Collection[Key], history: Measurements
+) -> Decision:
+    """Return a Decision that also stops these arms; the companions `beside` stop with the last of them."""
+    lost = {stop.key for stop in stops}
+    left = {key: allotment for key, allotment in decision.allotments.items() if key not in lost}
+    if all(key in beside for key in left):
+        ends = (Stop(key, NOT_NEEDED) for key in left)
+        return Decision(stops=(*decision.stops, *stops, *ends), trials=history.finished)
+    return replace(decision, allotments=left, stops=(*decision.stops, *stops))
 
 
 def _faster(history: Measurements, keys: Sequence[Key], key: Key) -> list[Key]:

@@ -96,7 +96,8 @@ class LocalRun:
 
     After `time_s` seconds no Trial is started; `given_up` says what was given up to fit into them. After
     `build_s` seconds only what the baselines need is built. `contenders` tells from a Run as it stands which
-    Cells may win; those that certainly lose against them are stopped (experiment/losers.py).
+    Cells may win; those that certainly lose against them are stopped (experiment/losers.py), and where the
+    time is too short, the least likely winners are given up (experiment/short_time.py).
     """
 
     def __init__(
@@ -164,6 +165,7 @@ class LocalRun:
     def _measure_all(self, info: RunInfo, journal: Journal) -> None:
         # These need pandas, which a dry run does not.
         from harness.runner.experiment.losers import WithoutLosers
+        from harness.runner.experiment.short_time import ShortTime
         from harness.runner.experiment.stopping_rule import StoppingRule, stopping_rule
         from harness.runner.run.experiment import Experiment, Groups
         from harness.runner.run.time_budget import TIME_USED, Until
@@ -190,7 +192,8 @@ class LocalRun:
 
         planned: StoppingRule = stopping_rule(self.plan.suite.spec.measure)
         if self.contenders is not None:
-            planned = WithoutLosers(planned, partial(self.contenders, self.folder, info, self.events))
+            ask = partial(self.contenders, self.folder, info, self.events)
+            planned = ShortTime(WithoutLosers(planned, ask), deadline, ask)
         rule = Until(planned, deadline)
         Groups(experiment, info.run_id, after_trial, rule).measure_all(known)
         if rule.ended:
