@@ -12,7 +12,9 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
+
+from harness.errors import DataError
 
 HEAD_BYTES = 4096
 PICKLE_BYTES = 4_000_000
@@ -30,7 +32,7 @@ class Kind:
 
 ONNX, PROGRAM, TORCHSCRIPT = "onnx", "torch-program", "torch-script"
 SAFETENSORS, STATE_DICT, NPZ, NPY = "safetensors", "state-dict", "npz", "npy"
-POINTER, UNKNOWN = "pointer", "unknown"
+POINTER, UNKNOWN, RUNS_CODE = "pointer", "unknown", "pickle with code"
 _AGAIN = "copy or download it again"
 _FACTORY = "write a function that returns the module, and name it: torch: package.module:function"
 _UNPACK = "unpack it and name the model in it"
@@ -38,7 +40,7 @@ _UNPACK = "unpack it and name the model in it"
 _MAGIC = (
     (0, b"version https://git-lfs", POINTER, "a Git LFS pointer, not the file itself", "run git lfs pull"),
     (0, b"/annex/objects", POINTER, "a git-annex pointer, not the file itself", "run git annex get"),
-    (0, b"\x93NUMPY", NPY, "a NumPy array (.npy)", ""),
+    (0, b"\x93NUMPY", NPY, "a NumPy array (.npy)"),
     (0, b"\x89HDF\r\n\x1a\n", "hdf5", "an HDF5 file, as Keras saves it", "export the model to ONNX"),
     (0, b"GGUF", "gguf", "a GGUF file of llama.cpp", "name the checkpoint that it was made from"),
     (4, b"TFL3", "litert", "a LiteRT (TensorFlow Lite) model", "name the model that it was made from"),
@@ -78,16 +80,19 @@ def file_kind(path: Path) -> Kind:
     return _onnx(path) or _text(head) or Kind(UNKNOWN, "a file of an unknown kind", "name a model file")
 
 
-def refuse_other(path: Path, name: str, wanted: str, *kinds: str) -> None:
-    """Raise DataError if the file that the user calls `name` is of a known kind other than `kinds`."""
-    from harness.errors import DataError
-
+def check_file(path: Path, name: str, wanted: str, *kinds: str) -> None:
+    """Raise DataError unless the file `path`, which the user calls `name`, is of `kinds` or unknown."""
+    if not path.exists():
+        lost = path.is_symlink() and f"a link to {path.readlink()}, which does not exist"
+        raise DataError(f"{name} is {lost}" if lost else f"{name}: no such file beside the suite")
     try:
         kind = file_kind(path)
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}") from error
     if kind.name not in (*kinds, UNKNOWN):
-        raise DataError(f"{name} is {kind.text}; wanted: {wanted}{kind.remedy and f'. Remedy: {kind.remedy}'}")
+        raise DataError(
+            f"{name} is {kind.text}; wanted: {wanted}{kind.remedy and f'. Remedy: {kind.remedy}'}"
+        )
 
 
 def _folder(path: Path) -> Kind:
@@ -99,7 +104,9 @@ def _folder(path: Path) -> Kind:
     if "adapter_config.json" in names:
         return Kind("adapter", "an adapter of PEFT, not a whole model", "merge it into its base model")
     if "hubconf.py" in names:
-        return Kind("torch-hub", "a torch.hub repository", f"name a function in it: {path.name}/hubconf.py:NAME")
+        return Kind(
+            "torch-hub", "a torch.hub repository", f"name a function in it: {path.name}/hubconf.py:NAME"
+        )
     if models := sorted(name for name in names if name.endswith((".onnx", ".pt2"))):
         return Kind("folder", f"a folder with {', '.join(models[:3])}", "name one of these files")
     return Kind("folder", "a folder without config.json" if names else "an empty folder", "name a model file")
@@ -112,16 +119,16 @@ def _zip(path: Path) -> Kind:
             names = archive.namelist()
             inner = {name.partition("/")[2] for name in names}
             if "constants.pkl" in inner and any(name.startswith("code/") for name in inner):
-                return Kind(TORCHSCRIPT, "a TorchScript model", "")
+                return Kind(TORCHSCRIPT, "a TorchScript model")
             if {"serialized_exported_program.json"} & {*names, *inner} or any(
                 name.startswith("models/") and name.endswith(".json") for name in inner
             ):
-                return Kind(PROGRAM, "a torch.export program", "")
+                return _program(archive)
             if any(name.startswith("data/aotinductor/") for name in inner):
                 return Kind("aoti", "a package compiled by AOTInductor", _FACTORY)
             if data := next((name for name in names if name.endswith("/data.pkl")), None):
                 with archive.open(data) as file:
-                    return _pickle(file)  # type: ignore[arg-type]
+                    return _pickle(file)
     except (zipfile.BadZipFile, EOFError) as error:
         return Kind("cut", f"an archive that is damaged or cut off ({error})", _AGAIN)
     if "model.weights.h5" in names:
@@ -131,7 +138,25 @@ def _zip(path: Path) -> Kind:
     return Kind("archive", "a zip archive that is no model", _UNPACK)
 
 
-def _pickle(file: BinaryIO) -> Kind:
+def _program(archive: zipfile.ZipFile) -> Kind:
+    """Look into the pickles that `torch.export.load` would run: of tensors only, they are harmless."""
+    for name in archive.namelist():
+        with archive.open(name) as file:
+            head = file.read(4)
+            file.seek(0)
+            if head == b"PK\x03\x04":
+                with zipfile.ZipFile(file) as inner:
+                    kinds = [
+                        _pickle(inner.open(one)) for one in inner.namelist() if one.endswith("/data.pkl")
+                    ]
+            else:
+                kinds = [_pickle(file)] if head[:1] == b"\x80" else []
+        if harmful := next((kind for kind in kinds if kind.name == RUNS_CODE), None):
+            return Kind(RUNS_CODE, f"a torch.export program that holds {harmful.text}", "export it again")
+    return Kind(PROGRAM, "a torch.export program")
+
+
+def _pickle(file: IO[bytes]) -> Kind:
     """Tell a state dict from other pickles by the classes that it names."""
     classes = list(dict.fromkeys(_classes(file.read(PICKLE_BYTES))))
     own = [
@@ -140,10 +165,16 @@ def _pickle(file: BinaryIO) -> Kind:
         if module not in (*_PLAIN, "builtins", "__builtin__", "_codecs") and not module.startswith("numpy")
     ]
     if own:
-        return Kind("pickle", f"a pickle with objects of {own[0]}, which would run code when loaded", _FACTORY)
+        return Kind(
+            RUNS_CODE, f"a pickle with objects of {own[0]}, which would run code when loaded", _FACTORY
+        )
     if any(module.startswith("torch") for module, _ in classes):
-        return Kind(STATE_DICT, "a state dict, that is weights without the model's code", f"{_FACTORY}, and weights: FILE")
-    return Kind("pickle", "a Python pickle, which would run code when loaded", _FACTORY)
+        return Kind(
+            STATE_DICT,
+            "a state dict, that is weights without the model's code",
+            f"{_FACTORY}, and weights: FILE",
+        )
+    return Kind("pickle", "a Python pickle", _FACTORY)
 
 
 def _classes(content: bytes) -> Iterator[tuple[str, str]]:
@@ -160,7 +191,7 @@ def _classes(content: bytes) -> Iterator[tuple[str, str]]:
                 elif "UNICODE" in opcode.name:
                     strings.append(str(value))
                 elif opcode.name == "STOP":
-                    end = at
+                    end = at or 0
             start += end + 1
     except Exception:  # cut off, or no pickle: the names so far count
         return
@@ -208,7 +239,11 @@ def _text(head: bytes) -> Kind | None:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return None
-    return None if b"\x00" in head else Kind("text", f"a text file that begins with {_quoted(head)}", "name a model file")
+    return (
+        None
+        if b"\x00" in head
+        else Kind("text", f"a text file that begins with {_quoted(head)}", "name a model file")
+    )
 
 
 def _quoted(head: bytes) -> str:

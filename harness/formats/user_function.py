@@ -1,4 +1,4 @@
-"""Imports a user's function by ``package.module:function`` or ``folder/file.py:function``. For workers only."""
+"""Imports a user's function by ``package.module:function`` or ``folder/file.py:function``, in workers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _import_file(path: Path) -> ModuleType:
     if _folders[-1:] == [path.parent] and known is not None and known.__file__ == str(path):
         return known
     for folder in _folders:
-        sys.path.remove(str(folder))
+        sys.path[:] = [entry for entry in sys.path if entry != str(folder)]
         for name, module in list(sys.modules.items()):
             file = Path(getattr(module, "__file__", None) or "/")
             if file.is_relative_to(folder) and "site-packages" not in file.parts:

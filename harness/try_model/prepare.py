@@ -26,8 +26,8 @@ OPTIONS = {"dataset": "--data", "metric": "--metric", "max_drop": "--max-drop", 
 
 
 NO_DATA = (
-    "no data was given (--data): quality is how well outputs agree with your model's on made-up inputs, and what "
-    "needs calibration is left out"
+    "no data was given (--data): quality is how well outputs agree with your model's on made-up inputs, and "
+    "what needs calibration is left out"
 )
 
 

@@ -1,4 +1,4 @@
-"""The inputs that a user's PyTorch model offers itself, for a suite that does not give them. For workers only."""
+"""The inputs that a user's PyTorch model offers itself, for suites that do not give them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def offered_inputs(module: nn.Module, factory: Any, name: str) -> tuple[TensorSp
     accepted = [
         parameter.name
         for parameter in inspect.signature(module.forward).parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     for owner in (module, sys.modules[factory.__module__]):
         for offer in OFFERS:
@@ -47,9 +47,7 @@ def offered_inputs(module: nn.Module, factory: Any, name: str) -> tuple[TensorSp
 
 def _specs(value: Any, accepted: list[str], what: str) -> tuple[TensorSpec, ...]:
     if isinstance(value, Mapping):
-        if unknown := sorted(set(value) - set(accepted)):
-            raise DataError(f"{what} names {', '.join(unknown)}; forward takes {', '.join(accepted)}")
-        pairs = [(name, value[name]) for name in accepted if name in value]
+        pairs = sorted(value.items(), key=lambda pair: (*accepted, pair[0]).index(pair[0]))
     else:
         several = value if isinstance(value, (tuple, list)) else (value,)
         names = accepted + [f"input_{place}" for place in range(len(accepted), len(several))]

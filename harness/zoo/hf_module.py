@@ -1,4 +1,4 @@
-"""A model of transformers as a plain module: positional tensors in, its main outputs out. For workers only."""
+"""A model of transformers as a plain module: positional tensors in, its main outputs out, for workers."""
 
 from __future__ import annotations
 

@@ -15,7 +15,10 @@ from harness.formats.tensors import TensorSpec
 PADDED_POSITIONS = ("roberta", "xlm-roberta", "camembert")
 """Model types whose positions start after the padding id, so that fewer are left for tokens."""
 IMAGE, AUDIO, MASK = "pixel_values", "input_values", "attention_mask"
-_SIGNS = {AUDIO: {"feat_extract_norm", "num_mel_bins"}, IMAGE: {"image_size", "num_channels", "backbone_config"}}
+_SIGNS = {
+    AUDIO: {"feat_extract_norm", "num_mel_bins"},
+    IMAGE: {"image_size", "num_channels", "backbone_config"},
+}
 """Keys of a configuration that tell its main input; without them it is text."""
 
 
@@ -23,8 +26,8 @@ _SIGNS = {AUDIO: {"feat_extract_norm", "num_mel_bins"}, IMAGE: {"image_size", "n
 class Task:
     """How a task is loaded: transformers' auto class and the ends of its classes' names (`heads`).
 
-    `takes` is the name of the main input. `outputs` are the model's outputs that are kept, by name; without them the first one, and of it only the
-    `last` position if so.
+    `takes` is the name of the main input. `outputs` are the names of the outputs that are kept; without them
+    the first one is, and of it only the `last` position if so.
     """
 
     model: str
@@ -35,7 +38,9 @@ class Task:
 
 
 TASKS = {
-    "audio-classification": Task("AutoModelForAudioClassification", ("ForAudioClassification",), AUDIO),
+    "audio-classification": Task(
+        "AutoModelForAudioClassification", ("ForAudioClassification", "ForSequenceClassification"), AUDIO
+    ),
     "automatic-speech-recognition": Task("AutoModelForCTC", ("ForCTC",), AUDIO),
     "depth-estimation": Task("AutoModelForDepthEstimation", ("ForDepthEstimation",), IMAGE),
     "feature-extraction": Task("AutoModel", ("Model",)),

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from harness.artifacts.cache import file_digest
 from harness.errors import DataError
-from harness.formats.file_kinds import refuse_other
+from harness.formats.file_kinds import check_file
 from harness.formats.tensors import TensorSpec
 from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
@@ -68,22 +68,16 @@ def file_source(
     the Artifact's files. Both run in workers, and raise DataError.
     """
 
-    def place(config: Any, folder: Path) -> Path:
-        path = folder / getattr(config, key)
-        if not path.is_file():
-            raise DataError(f"{getattr(config, key)}: no such file beside the suite")
-        return path
-
     def identity(config: Any, folder: Path) -> ModelIdentity:
-        path, data = place(config, folder), dataset_identity(config.dataset, folder)
-        refuse_other(path, getattr(config, key), wanted, kind)
+        path, data = folder / getattr(config, key), dataset_identity(config.dataset, folder)
+        check_file(path, getattr(config, key), wanted, kind)
         given = [spec.model_dump(mode="json", exclude_defaults=True) for spec in config.inputs or ()]
         code = [given, depends_identity(config.depends, folder)]
         return ModelIdentity(code, file_digest(path), data.digest, data.libraries, data.files)
 
     def opened(config: Any, folder: Path) -> Opened:
         try:
-            return open_file(place(config, folder), config.inputs)
+            return open_file(folder / getattr(config, key), config.inputs)
         except DataError as error:
             raise DataError(f"{getattr(config, key)}: {error}") from error
 

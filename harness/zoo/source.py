@@ -133,7 +133,8 @@ class Source:
     @property
     def code(self) -> str:
         """Hash of the harness's code that `build` and the statistics of its result depend on."""
-        return code_of(self.build, FORMATS.get(self.format).count if self.format in FORMATS else None)
+        read = FORMATS.get(self.format) if self.format in FORMATS else None
+        return code_of(self.build, *((read.count, read.examine) if read else ()))
 
 
 SOURCES: Registry[Source] = Registry("model source", "harness.zoo.sources", "harness.zoo")
@@ -155,8 +156,8 @@ def recognize(argument: str, folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{argument} cannot be read: {error.strerror}") from error
     raise DataError(
-        f"{argument!r}: no such file or folder. A model is a file, a checkpoint's folder, package.module:function, "
-        "a name on the hub (owner/name), or a model of the zoo (harness list models)"
+        f"{argument!r}: no such file or folder. A model is a file, a checkpoint's folder, "
+        "package.module:function, a name on the hub (owner/name), or a model of the zoo (harness list models)"
     )
 
 

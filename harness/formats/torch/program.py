@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError, describe
+from harness.formats.outputs import Examined
 from harness.formats.registry import FORMATS, Format
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
+from harness.formats.torch.examine import examine_file
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
 from harness.formats.torch.lines import program_lines
+from harness.formats.torch.outputs import flat_outputs
 from harness.formats.torch.work import count_module
 
 if TYPE_CHECKING:
@@ -34,9 +37,7 @@ def save_program(
     programs has ``specialize_on=("batch",)``. Raises BuildError when the module cannot be exported or holds
     what only a pickle could store.
     """
-    import torch
-
-    module.eval().requires_grad_(False)
+    torch_module.in_eval_mode(module.requires_grad_(False))
     details: dict[str, Any] = {"free_batch": True}
     try:
         program = _export(module, example_tensors(inputs, 2, seed), batch_shapes(module, inputs))
@@ -51,7 +52,7 @@ def save_program(
 
 
 def store(program: ExportedProgram, folder: Path) -> None:
-    """Save `program` into `folder`, without this machine's paths. Raises BuildError for what needs a pickle."""
+    """Save `program` into `folder`, without this machine's paths. Raises BuildError if it needs a pickle."""
     import torch
 
     for name, value in {**program.state_dict, **program.constants}.items():
@@ -67,7 +68,7 @@ def store(program: ExportedProgram, folder: Path) -> None:
 def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...], shapes: Any) -> ExportedProgram:
     import torch
 
-    with quiet_exporter(), torch.no_grad():
+    with quiet_exporter(), torch.no_grad(), flat_outputs(module):
         return torch.export.export(module, example, dynamic_shapes=shapes)
 
 
@@ -134,10 +135,15 @@ def _load_runnable(folder: Path, device: str) -> tuple[torch.nn.Module, int | No
     return as_module(program, device), fixed_batch(program)
 
 
+def _examine(folder: Path, inputs: tuple[TensorSpec, ...]) -> Examined:
+    program = load_program(folder)
+    return examine_file(as_module(program), inputs, fixed_batch(program))
+
+
 def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
     """Count what `count_module` counts."""
     program = load_program(folder)
-    return count_module(as_module(program), inputs, fixed_batch(program) or 1)
+    return count_module(as_module(program), inputs, fixed_batch(program))
 
 
 FORMATS.add(
@@ -146,6 +152,7 @@ FORMATS.add(
         FORMAT,
         "torch.export program: graph and weights",
         count_statistics,
+        examine=_examine,
         runnable=_load_runnable,
         torch_lines=program_lines,
     ),

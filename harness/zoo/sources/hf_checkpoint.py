@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from harness.artifacts.cache import file_digest
 from harness.errors import DataError, MissingPackageError, first_line, unknown
-from harness.formats.file_kinds import SAFETENSORS, refuse_other
+from harness.formats.file_kinds import SAFETENSORS, check_file
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.zoo.hf_tasks import MASK, TASKS, guess_task, task_inputs
@@ -77,7 +77,7 @@ def _identity(config: HfSource, folder: Path) -> ModelIdentity:
         if not (place / "config.json").is_file():
             raise DataError(f"{config.hf} contains no config.json")
         for path in weights:
-            refuse_other(path, f"{config.hf}/{path.name}", "safetensors weights", SAFETENSORS)
+            check_file(path, f"{config.hf}/{path.name}", "safetensors weights", SAFETENSORS)
         files = {path.name: file_digest(path) for path in [*weights, *sorted(place.glob("*.json"))]}
     elif place.exists():
         raise DataError(f"{config.hf} is a file; name the checkpoint's folder")
@@ -177,7 +177,7 @@ def _load(config: HfSource, folder: Path) -> tuple[torch.nn.Module, dict[str, An
 
     where, settings = _place(config, folder)
     task, names = TASKS[config.task], [spec.name for spec in _configuration(config, folder)[1]]
-    wanted = {"inputs": names, "last": task.last, "outputs": list(task.outputs)}
+    wanted: dict[str, Any] = {"inputs": names, "last": task.last, "outputs": list(task.outputs)}
     module: Any = hf_module.load(where, task.model, settings, **wanted)
     made = json.loads(module.model.config.to_json_string(use_diff=False))
     return module.eval(), {"config": made, "model": task.model, **wanted}
@@ -222,5 +222,6 @@ SOURCES.add(
         tokens=lambda config: config.tokens if TASKS[config.task].takes == "input_ids" else None,
         needs=lambda _: (("transformers",), "hf"),
         recognize=_recognize,
+        inspect=_inspect,
     ),
 )

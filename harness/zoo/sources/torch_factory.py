@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from harness.artifacts.cache import file_digest
 from harness.errors import DataError, first_line
-from harness.formats.file_kinds import SAFETENSORS, STATE_DICT, file_kind, refuse_other
+from harness.formats.file_kinds import SAFETENSORS, STATE_DICT, check_file, file_kind
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.user_function import import_function
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 def _names_a_function(reference: str) -> str:
     if re.fullmatch(REFERENCE, reference) is None:
-        raise ValueError(f"{reference!r} names no function; write package.module:function or file.py:function")
+        raise ValueError(
+            f"{reference!r} names no function; write package.module:function or file.py:function"
+        )
     return reference
 
 
@@ -66,9 +68,7 @@ def _identity(config: TorchSource, folder: Path) -> ModelIdentity:
     weights = None
     if config.weights:
         path = folder / config.weights
-        if not path.is_file():
-            raise DataError(f"{config.weights}: no such file beside the suite")
-        refuse_other(path, config.weights, "safetensors or a state dict", SAFETENSORS, STATE_DICT)
+        check_file(path, config.weights, "safetensors or a state dict", SAFETENSORS, STATE_DICT)
         weights = file_digest(path)
     content = [code.digest, depends_identity(config.depends, folder)]
     libraries, files = code.libraries | data.libraries, code.files + data.files
@@ -98,8 +98,9 @@ def _tensors(path: Path, name: str) -> dict[str, torch.Tensor]:
 
     try:
         if file_kind(path).name == SAFETENSORS:
-            return load_file(str(path))
-        found = torch.load(path, map_location="cpu", weights_only=True)
+            found: dict[str, Any] = load_file(str(path))
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError) as error:
         raise DataError(f"{name} cannot be read as weights: {first_line(error)}") from error
     other = [key for key, value in found.items() if not isinstance(value, torch.Tensor)]
@@ -153,5 +154,6 @@ SOURCES.add(
         metric=lambda config: config.metric or ("top-1" if config.dataset else "agreement"),
         summary="a Python function that returns a torch.nn.Module",
         recognize=_recognize,
+        inspect=_inspect,
     ),
 )

@@ -51,7 +51,9 @@ def _spec(value: tuple[str, Any], given: tuple[TensorSpec, ...] | None) -> Tenso
     spec = next((one for one in given or () if one.name == name), None)
     if spec is None:
         if free:
-            raise DataError(f"input {name!r} has free dimensions besides the batch; give its shape under inputs")
+            raise DataError(
+                f"input {name!r} has free dimensions besides the batch; give its shape under inputs"
+            )
         return TensorSpec(name=name, shape=shape[1:], dtype=dtype)
     fits = len(spec.shape) == len(shape) - 1 and all(
         place + 1 in free or size == shape[place + 1] for place, size in enumerate(spec.shape)
