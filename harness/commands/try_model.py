@@ -118,10 +118,10 @@ def _planned(
     """Fit the Plan into the time and show it; return the Run, or None where no Cell can run."""
     from harness.artifacts.cache import Cache
     from harness.runner.run.run import LocalRun
-    from harness.runner.run.time_budget import fit
+    from harness.runner.run.time_budget import fit_first_trial
 
     plan, cache = prepared.plan, Cache()
-    if given_up := fit(plan, cache, seconds, open_end=True):
+    if given_up := fit_first_trial(plan, cache, seconds):
         terminal.warn(given_up)
     show_plan(plan, prepared.machine, cache, terminal)
     terminal.say(f"It ends after {say_seconds(seconds)} (--time), and earlier where all is clear.")

@@ -89,7 +89,7 @@ CANDIDATES = (
         "int8-dynamic", _quantize("dynamic", ORT), "int8; ranges found at run time", 3, operators=DENSE
     ),
     Candidate(
-        "int8-static", _quantize("static", ORT, calibration=CALIBRATION), "int8; ranges from the data", 8
+        "int8-static", _quantize("static", ORT, calibration=CALIBRATION), "int8; ranges from the data", 5
     ),
     Candidate(
         "int8-weights",

@@ -18,16 +18,15 @@ from harness.units import say_count, say_seconds
 
 DROPPED = "given up to fit into the time of the Run (--time)"
 TIME_USED = "the time of the Run was used up (--time)"
+FIRST_SHARE = 0.6
+"""Share of the time that builds and a first Trial of each Cell may take, as estimated."""
 
 
-def fit(plan: Plan, cache: Cache, seconds: float, *, open_end: bool = False) -> str:
+def fit(plan: Plan, cache: Cache, seconds: float) -> str:
     """Change the Plan so that its estimate fits into `seconds`; return what it gives up, in words.
 
     First `max_time` falls, but not below a pilot: MIN_TRIALS of PILOT_BLOCKS Blocks. Then the Trials fall to
     MIN_TRIALS. Then Cells are skipped, the last of the suite first; a baseline only with its whole Group.
-
-    `open_end`: losers are stopped (experiment/losers.py) and leave their time to the others. So Cells are
-    skipped as far as MIN_TRIALS do not fit, but then `trials` and `max_time` are as asked.
     """
     asked = plan.suite.spec.measure
     least = min(asked.max_time, MIN_TRIALS * PILOT_BLOCKS * asked.block_time)
@@ -40,22 +39,31 @@ def fit(plan: Plan, cache: Cache, seconds: float, *, open_end: bool = False) -> 
     if short <= seconds:
         _measure(plan, max_time=least + (asked.max_time - least) * (seconds - short) / (whole - short))
     now_s = plan.suite.spec.measure.max_time
-    if now_s < asked.max_time and not open_end:
+    if now_s < asked.max_time:
         given_up.append(f"max_time {say_seconds(asked.max_time)} → {say_seconds(now_s)}")
     if short > seconds:
         if (WANTED_TRIALS if asked.trials == "auto" else asked.trials) > MIN_TRIALS:
             _measure(plan, trials=MIN_TRIALS)
-            if not open_end:
-                given_up.append(f"trials {asked.trials} → {MIN_TRIALS}")
+            given_up.append(f"trials {asked.trials} → {MIN_TRIALS}")
         if dropped := _drop(plan, lambda: sum(plan.estimate_s(cache)) <= seconds):
             given_up.append(say_count(dropped, "Cell"))
-    if open_end:
-        _measure(plan, trials=asked.trials, max_time=asked.max_time)
-        if not given_up:
-            return ""
     return (
         f"to fit into {say_seconds(seconds)} (--time), the Run gives up: {', '.join(given_up) or 'nothing'}"
     )
+
+
+def fit_first_trial(plan: Plan, cache: Cache, seconds: float) -> str:
+    """Skip the last Cells if all builds and a first Trial do not fit into FIRST_SHARE of the time.
+
+    For a Run that gives up more after the first Trial (experiment/short_time.py). Return it in words.
+    """
+    asked, dropped = plan.suite.spec.measure, 0
+    _measure(plan, trials=1, max_time=min(asked.max_time, PILOT_BLOCKS * asked.block_time))
+    if sum(plan.estimate_s(cache)) > FIRST_SHARE * seconds:
+        dropped = _drop(plan, lambda: sum(plan.estimate_s(cache)) <= FIRST_SHARE * seconds)
+    _measure(plan, trials=asked.trials, max_time=asked.max_time)
+    given_up = say_count(dropped, "Cell")
+    return f"to fit into {say_seconds(seconds)} (--time), the Run gives up: {given_up}" if dropped else ""
 
 
 def _measure(plan: Plan, **changes: Any) -> None:
