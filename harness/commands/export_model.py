@@ -40,8 +40,8 @@ def export_one(
     """Copy a measured model into a folder, with the lines of Python that load and run it, and check them."""
     from harness.analysis.compare.leaderboard import boards
     from harness.artifacts.cache import Cache
-    from harness.runner.export import SCRIPT
-    from harness.runner.export_cell import export_cell
+    from harness.runner.export.cell import export_cell
+    from harness.runner.export.texts import SCRIPT
 
     terminal = Terminal(quiet=quiet)
     with found_runs(None if run == LATEST else run, results) as (runs, _):
@@ -61,10 +61,14 @@ def chosen(cell: str, found: list[Board], run: Run) -> tuple[Board, Comparison]:
             return winners[0]
         if winners:
             names = "; ".join(name_of(row) for _, row in winners)
-            raise HarnessError(f"{run.folder.name} has a winner in {len(winners)} Groups: --cell one of {names}")
+            raise HarnessError(
+                f"{run.folder.name} has a winner in {len(winners)} Groups: --cell one of {names}"
+            )
         names = ", ".join(dict.fromkeys(row.technique for board in found for row in board.rows))
         raise HarnessError(f"{run.folder.name} has no winner; choose a Cell with --cell, one of {names}")
-    row = chosen_cell(cell, [row for board in found for row in [*board.rows, *board.off, *board.left_out]], run)
+    row = chosen_cell(
+        cell, [row for board in found for row in [*board.rows, *board.off, *board.left_out]], run
+    )
     return next(board for board in found if board.group.group_id == row.group_id), row
 
 
@@ -72,5 +76,7 @@ def _search_path(run: Run, modules: Path | None) -> tuple[str, ...]:
     """Return the folders of the model's own code: as given, else those that the Run's command named."""
     if modules is not None:
         return (str(modules.resolve()),)
-    named = [Path(part).parent for part in shlex.split(run.info.command) if Path(part).name == run.info.suite_file]
+    named = [
+        Path(part).parent for part in shlex.split(run.info.command) if Path(part).name == run.info.suite_file
+    ]
     return tuple(str(folder.resolve()) for folder in dict.fromkeys([*named, Path()]))

@@ -72,7 +72,7 @@ def try_one(
     verbose: Verbose = False,
 ) -> ExitCode:
     """Find out what makes a model faster, smaller or denser on this machine."""
-    from harness.runner.export import refuse_foreign
+    from harness.runner.export.model import refuse_foreign
     from harness.try_model.candidates import GOALS
     from harness.try_model.prepare import Options, prepare
 
@@ -193,8 +193,8 @@ def _export(
 ) -> ExitCode:
     """Copy the winner into `out`, with the Python that runs it; a failure is told and takes nothing away."""
     from harness.artifacts.cache import Cache
-    from harness.runner.export import SCRIPT
-    from harness.runner.export_cell import export_cell
+    from harness.runner.export.texts import SCRIPT
+    from harness.runner.export.cell import export_cell
 
     row = board.row(cell_id)
     assert row is not None  # noqa: S101 (it is the winner)

@@ -27,8 +27,8 @@ class Format:
     what the processor can do. It does not count as build time.
     `runnable(folder, device)` loads the files as a PyTorch module on a device, and returns it with the only
     batch that it takes, or None.
-    `torch_lines(folder, device)` returns lines of Python whose `load_module()` loads the files with PyTorch and
-    without the harness, where PyTorch can run them; they know `FOLDER`, where the files are.
+    `torch_lines(folder, device)`, where PyTorch can run the files, returns lines of Python that define
+    `load_module()`; they load the files, which are in `FOLDER`, without the harness.
     """
 
     name: str

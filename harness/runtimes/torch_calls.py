@@ -76,13 +76,13 @@ def run(model, inputs):
     """Run one batch; return the outputs as arrays."""
     with torch.inference_mode():
         outputs = model(*[torch.from_numpy(array){placed} for array in inputs])
-    return [tensor.cpu().numpy() for tensor in leaves(outputs)]
+    return [(one.float() if one.dtype == torch.bfloat16 else one).cpu().numpy() for one in leaves(outputs)]
 
 
 def leaves(value):
-    """Return the tensors of nested dicts, lists, tuples and dataclasses, in order."""
-    if isinstance(value, torch.Tensor):
-        return [value]
+    """Return the tensors of nested dicts, lists, tuples and dataclasses, in order; None is left out."""
+    if isinstance(value, torch.Tensor | int | float | complex):
+        return [torch.as_tensor(value)]
     if isinstance(value, dict):
         value = value.values()
     elif dataclasses.is_dataclass(value):
@@ -92,7 +92,7 @@ def leaves(value):
 
 
 def torch_snippet(lines: str, loading: str, target: Target) -> str:
-    """Return a runtime's `snippet`; `loading` is an expression for the model, `lines` define what it needs."""
+    """Return a runtime's `snippet`: `loading` is an expression for the model, which `lines` prepare."""
     placed = "" if target.device == "cpu" else f'.to("{target.device}")'
     text = _LINES.format(lines=lines, threads=target.threads, loading=loading, placed=placed)
     return f"import dataclasses\n{text}"

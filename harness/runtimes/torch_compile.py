@@ -21,7 +21,7 @@ import torch
 
 
 def load_package():
-    """Open the compiled package. `torch._inductor.aoti_load_package` does the same and imports the compiler."""
+    """Open the compiled package, as `torch._inductor.aoti_load_package`, which imports the whole compiler."""
     package = torch._C._aoti.AOTIModelPackageLoader(str(FOLDER / "{file}"), "model", False, 1, {device})
     return lambda *tensors: package.run(list(tensors))
 '''

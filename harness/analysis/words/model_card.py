@@ -34,6 +34,7 @@ def card(row: Comparison, board: Board, info: RunInfo, run: str, packages: Itera
             f"{' with changes' if commit.dirty else ''} {commit.subject}".rstrip()
             for name, commit in info.commits
         ),
+        *([] if info.commits else ["Commit: unknown; suite, model and harness are in no git repository."]),
         f"Built by: {', '.join(steps) or 'nothing; this is the model as given'}.",
         f"Libraries, as measured: {_versions(info, packages)}.",
         *(f"Environment variable, as measured: {n}={v}" for n, v in _variables(info).items()),
@@ -41,8 +42,8 @@ def card(row: Comparison, board: Board, info: RunInfo, run: str, packages: Itera
     ]
     if row.replicas and row.replicas > 1:
         found.append(
-            f"Note: the speed is that of {row.replicas} processes, each with one such Session and an equal share "
-            "of the threads; this folder holds the model for one of them."
+            f"Note: the speed is that of {row.replicas} processes, each with such a Session and an equal "
+            "share of the threads; this folder holds the model for one of them."
         )
     return found
 

@@ -14,13 +14,13 @@ import json
 import torch
 from safetensors.torch import load_file
 
-from {package} import {function} as build_model
+{code}
 
 
 def load_module():
     """Make the module with its own code, and place the weights."""
     saved = json.loads((FOLDER / "module.json").read_text())
-    module = build_model(**saved["kwargs"]).eval()
+{make}    module.eval()
 {attributes}    tensors = load_file(FOLDER / "weights.safetensors")
     for alias, name in saved["aliases"].items():
         tensors[alias] = tensors[name]
@@ -35,6 +35,31 @@ def load_module():
             part._buffers[leaf] = tensor
     module.to("{device}")
 {execution}'''
+_MAKE = """\
+    module = build_model(**saved["kwargs"])
+"""
+_MAKE_SEEDED = """\
+    with torch.random.fork_rng([]):
+        torch.manual_seed(saved["seed"])  # for what the code draws at random and does not save
+        module = build_model(**saved["kwargs"])
+"""
+_WITH_HARNESS = '''\
+import torch
+from harness.formats.torch import module as torch_module
+
+
+def load_module():
+    """Load the module with accel-harness: it has more than a factory, attributes and weights."""
+    return torch_module.load_module(FOLDER).to("{device}")
+'''
+_FILE = """\
+import sys
+
+CODE = next((file for entry in sys.path if (file := Path(entry, {file!r})).is_file()), None)
+if CODE is None:
+    sys.exit("set PYTHONPATH to the folder that holds {file}")
+sys.path.append(str(CODE.parent))
+from {module} import {function} as build_model  # noqa: E402"""
 _ATTRIBUTES = """\
     for name, changed in saved["attributes"].items():  # such as the width of a pruned layer
         for key, value in changed.items():
@@ -68,16 +93,29 @@ _MOVE = '    program = torch.export.passes.move_to_device_pass(program, "{device
 
 
 def module_lines(folder: Path, device: str) -> str:
-    """Return the lines for a `torch-module`: they import the model's own code and apply `execution`."""
+    """Return the lines for a `torch-module`: they import the model's own code and apply `execution`.
+
+    A module with tensors outside of its state dict, or that is called in a way of its own, needs the harness.
+    """
     saved = json.loads((folder / "module.json").read_text())
-    package, _, function = saved["factory"].partition(":")
+    plain = {*(saved.get("execution") or {})} <= {"dtype", "layout"} and not saved.get("keeps")
+    if not plain or (folder / "outside.safetensors").exists():
+        return _WITH_HARNESS.format(device=device)
     return _MODULE.format(
-        package=package,
-        function=function,
+        code=_import(saved["factory"]),
+        make=_MAKE_SEEDED if "seed" in saved else _MAKE,
         attributes=_ATTRIBUTES if saved["attributes"] else "",
         device=device,
         execution=_execution(saved.get("execution") or {}),
     )
+
+
+def _import(factory: str) -> str:
+    """Return the lines that import a factory: of a module, or of a file below a folder of the search path."""
+    place, _, function = factory.rpartition(":")
+    if not place.endswith(".py"):
+        return f"from {place} import {function} as build_model"
+    return _FILE.format(file=place, module=Path(place).stem, function=function)
 
 
 def _execution(execution: dict[str, str]) -> str:
@@ -99,3 +137,19 @@ def _execution(execution: dict[str, str]) -> str:
 def program_lines(_folder: Path, device: str) -> str:
     """Return the lines for a `torch-program`."""
     return _PROGRAM.format(move="" if device == "cpu" else _MOVE.format(device=device))
+
+
+_SCRIPT = '''\
+import torch
+
+
+def load_module():
+    """Load the TorchScript archive."""
+    module = torch.jit.load(str(FOLDER / "model.pt"), map_location="{device}")
+    return module.eval() if hasattr(module, "training") else module
+'''
+
+
+def script_lines(_folder: Path, device: str) -> str:
+    """Return the lines for a `torch-script`."""
+    return _SCRIPT.format(device=device)

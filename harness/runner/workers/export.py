@@ -30,8 +30,9 @@ def export(channel: WorkerSide, spec: Message) -> None:
     session.close()
     if not all(array.dtype.kind in "biufc" for array in (*inputs, *outputs)):
         raise HarnessError("inputs and outputs that are no numbers cannot be saved as an example")
-    arrays = {f"input_{i}": array for i, array in enumerate(inputs)}
-    np.savez(spec["out"], **arrays, **{f"output_{i}": array for i, array in enumerate(outputs)})
+    arrays: dict[str, Any] = {f"input_{i}": array for i, array in enumerate(inputs)}
+    arrays |= {f"output_{i}": array for i, array in enumerate(outputs)}
+    np.savez(spec["out"], **arrays)
     channel.emit(
         "exported",
         inputs=_described([one.name for one in read_inputs(source)], inputs),

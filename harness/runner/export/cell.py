@@ -1,4 +1,4 @@
-"""Exporting a measured Cell of a Run: finds its Artifact in the cache, and makes sure that it was measured."""
+"""Exporting a Cell of a Run: its Artifact from the cache, if that is the one that was measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.artifacts.cache import Cache
 from harness.errors import BuildError, HarnessError
 from harness.formats.registry import FORMATS
 from harness.formats.target import Target
-from harness.runner.export import Exported, export_model
+from harness.runner.export.model import Exported, export_model
 from harness.runtimes.registry import RUNTIMES
 from harness.store.info import RunInfo
 from harness.store.reading import Run
