@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from harness.errors import ExitCode, HarnessError, SuiteError
 
 VERBS = {
+    "try": "Find out what makes a model faster, smaller or denser on this machine.",
     "run": "Measure a suite on this machine.",
     "report": "Write the HTML report of the stored Runs.",
     "export": "Print a Run in a format that other programs read.",
@@ -28,6 +29,8 @@ VERBS = {
     "cache": "Show or clear the Artifact cache.",
 }
 """Each verb with its line in the help. Its module in harness/commands is imported only when it is used."""
+MODULES = {"try": "try_model"}
+"""Modules whose names differ from the verb's, because the verb is a keyword of Python."""
 
 
 class Verbs(TyperGroup):
@@ -40,9 +43,8 @@ class Verbs(TyperGroup):
         """Import the module of a verb and return its command, or None for an unknown verb."""
         if name not in VERBS:
             return None
-        return typer.main.get_command(
-            importlib.import_module(f"harness.commands.{name.replace('-', '_')}").app
-        )
+        module = MODULES.get(name, name.replace("-", "_"))
+        return typer.main.get_command(importlib.import_module(f"harness.commands.{module}").app)
 
     def format_commands(self, _context: Any, formatter: Any) -> None:
         """Print the verbs without importing them."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from harness.formats.outputs import Examined
 from harness.formats.tensors import TensorSpec
 from harness.registry import Registry
 
@@ -18,9 +20,13 @@ class Format:
     """A registered format.
 
     `count(folder, inputs)` returns the statistics that can be counted in its files (artifacts/artifact.py).
-    `holds_code`: the files define the whole computation; false where they refer to the model's own code.
+    `examine(folder, inputs)` runs or reads the model as given and returns its outputs and what to tell of it;
+    it may complete the files. `holds_code`: the files define the whole computation; false where they refer to
+    the model's own code.
     `prepare()` does what only the first build of this format in a process would do: load a compiler, find out
     what the processor can do. It does not count as build time.
+    `runnable(folder, device)` loads the files as a PyTorch module on a device, and returns it with the only
+    batch that it takes, or None.
     `torch_lines(folder, device)`, where PyTorch can run the files, returns lines of Python that define
     `load_module()`; they load the files, which are in `FOLDER`, without the harness.
     """
@@ -29,7 +35,9 @@ class Format:
     summary: str
     count: Callable[[Path, tuple[TensorSpec, ...]], dict[str, float]] | None = None
     holds_code: bool = True
+    examine: Callable[[Path, tuple[TensorSpec, ...]], Examined] = lambda _folder, _inputs: Examined()
     prepare: Callable[[], None] = lambda: None
+    runnable: Callable[[Path, str], tuple[Any, int | None]] | None = None
     torch_lines: Callable[[Path, str], str] | None = None
 
 

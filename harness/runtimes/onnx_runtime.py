@@ -100,6 +100,7 @@ class OrtSession(Session):
     "onnxruntime",
     OnnxRuntime,
     takes=(onnx_graph.FORMAT,),
+    title="ONNX Runtime",
     summary="ONNX Runtime with its default execution provider for the device",
     imports=("onnxruntime",),
     packages=("onnxruntime",),

@@ -171,6 +171,7 @@ def _snippet(config: OpenVino, _artifact: Artifact, target: Target) -> str:
     "openvino",
     OpenVino,
     takes=(openvino_files.BLOB_FORMAT,),
+    title="OpenVINO",
     summary="OpenVINO, compiled ahead of time for one batch",
     imports=("openvino",),
     packages=("openvino",),

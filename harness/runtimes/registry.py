@@ -58,8 +58,9 @@ class Session(ABC):
 class Runtime:
     """A registered runtime.
 
-    `imports` are the modules that its worker imports before the Artifact is loaded (an "empty worker");
-    `packages` are the distributions whose versions are recorded. `compute_dtype(config)` names the compute
+    `title` is its name in a sentence. `imports` are the modules that its worker imports before the Artifact
+    is loaded (an "empty worker"). `packages` are the distributions whose versions are recorded.
+    `compute_dtype(config)` names the compute
     dtype of the Artifact's float32 operators; ``float32 or int8`` means that products with compressed weights
     may use int8, which the runtime does not report. `leaves_pairs(config)` says why quantize and dequantize
     pairs are not fused into integer kernels; None where they are. `unfit(config, scenario, threads,
@@ -76,6 +77,7 @@ class Runtime:
     summary: str
     imports: tuple[str, ...]
     packages: tuple[str, ...]
+    title: str = ""
     extra: str | None = None
     devices: tuple[str, ...] = ("cpu",)
     compute_dtype: Callable[[Any], str] = lambda _config: "float32"

@@ -37,6 +37,7 @@ def _snippet(_config: TorchCompile, _artifact: Artifact, target: Target) -> str:
     "torch-compile",
     TorchCompile,
     takes=(aoti.FORMAT,),
+    title="compiled PyTorch",
     summary="PyTorch compiled ahead of time by TorchInductor (AOTInductor)",
     imports=("torch",),
     packages=("torch",),

@@ -8,6 +8,7 @@ from harness.formats.registry import FORMATS
 from harness.formats.target import Target
 from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
+from harness.formats.torch import script as torch_script
 from harness.runtimes.registry import RuntimeConfig, Session, runtime
 from harness.runtimes.torch_calls import TorchSession, set_threads, torch_snippet
 
@@ -27,7 +28,8 @@ def _snippet(_config: TorchEager, artifact: Artifact, target: Target) -> str:
 @runtime(
     "torch-eager",
     TorchEager,
-    takes=(torch_module.FORMAT, torch_program.FORMAT),
+    takes=(torch_module.FORMAT, torch_program.FORMAT, torch_script.FORMAT),
+    title="eager PyTorch",
     summary="PyTorch, operator by operator",
     imports=("torch",),
     packages=("torch",),
@@ -36,7 +38,7 @@ def _snippet(_config: TorchEager, artifact: Artifact, target: Target) -> str:
     snippet=_snippet,
 )
 def open_session(_config: TorchEager, artifact: Artifact, target: Target) -> Session:
-    """Load the module or program with its weights onto the device."""
+    """Load the module, program or script with its weights onto the device."""
     set_threads(target)
     module, fixed_batch = torch_program.load_runnable(artifact.format, artifact.folder, target.device)
     set_threads(target)  # the model's code may have changed it when it was imported or called

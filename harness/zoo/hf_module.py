@@ -1,4 +1,4 @@
-"""A model of transformers as a plain module: positional tensors in, one tensor out. For workers only."""
+"""A model of transformers as a plain module: positional tensors in, its main outputs out, for workers."""
 
 from __future__ import annotations
 
@@ -12,32 +12,49 @@ from torch import nn
 from harness.errors import DataError, first_line
 
 
-class OneOutput(nn.Module):
-    """`inputs` names the keywords of the model's inputs; `last` returns the last position's output only."""
+class MainOutputs(nn.Module):
+    """`inputs` names the keywords of the model's inputs; `last` returns the last position's output only.
 
-    def __init__(self, model: Any, inputs: tuple[str, ...], *, last: bool) -> None:
+    `outputs` names the outputs that are returned, as a dict; without names the first one is.
+    """
+
+    def __init__(self, model: Any, inputs: list[str], outputs: list[str], *, last: bool) -> None:
         super().__init__()
         self.model = model
-        self.inputs = inputs
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
         self.last = last
         known = inspect.signature(model.forward).parameters
         settings = {"return_dict": True, "use_cache": False, "logits_to_keep": 1 if last else 0}
         self._settings = {name: value for name, value in settings.items() if name in known}
 
-    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-        """Return the model's first output: logits where it has a head, else features."""
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+        """Return the named outputs, else the first: logits where the model has a head, else features."""
         named = dict(zip(self.inputs, tensors, strict=True))
-        first: torch.Tensor = self.model(**named, **self._settings)[0]
+        result = self.model(**named, **self._settings)
+        if self.outputs:
+            return {name: result[name] for name in self.outputs}
+        first: torch.Tensor = result[0]
         return first[:, -1] if self.last else first
 
 
-def build(config: dict[str, Any], model: str, inputs: list[str], *, last: bool) -> nn.Module:
+def build(
+    config: dict[str, Any], model: str, inputs: list[str], *, last: bool, outputs: list[str]
+) -> nn.Module:
     """Make `model` (one of transformers' auto classes) from `config`, untrained."""
     made = transformers.AutoConfig.for_model(**config)
-    return OneOutput(getattr(transformers, model).from_config(made), tuple(inputs), last=last)
+    return MainOutputs(getattr(transformers, model).from_config(made), inputs, outputs, last=last)
 
 
-def load(where: str, model: str, inputs: list[str], *, last: bool, **settings: Any) -> nn.Module:
+def load(
+    where: str,
+    model: str,
+    settings: dict[str, Any],
+    *,
+    inputs: list[str],
+    outputs: list[str],
+    last: bool,
+) -> nn.Module:
     """Load `model` from a folder or the hub, in float32: safetensors only, and no code of the checkpoint.
 
     Raises DataError, in one line, for a checkpoint that is missing, unreachable or needs its own code.
@@ -48,13 +65,22 @@ def load(where: str, model: str, inputs: list[str], *, last: bool, **settings: A
         )
     except Exception as error:  # transformers raises many errors for a missing file
         raise _refusal(where, error) from error
-    return OneOutput(loaded, tuple(inputs), last=last)
+    return MainOutputs(loaded, inputs, outputs, last=last)
 
 
 def read_config(where: str, **settings: Any) -> Any:
     """Read a checkpoint's configuration. Raises DataError."""
     try:
         return transformers.AutoConfig.from_pretrained(where, trust_remote_code=False, **settings)
+    except Exception as error:
+        raise _refusal(where, error) from error
+
+
+def parameter_names(where: str, made: Any, model: str) -> list[str]:
+    """Return the names of the inputs of `model` for a configuration, without making weights."""
+    try:
+        with torch.device("meta"):
+            return list(inspect.signature(getattr(transformers, model).from_config(made).forward).parameters)
     except Exception as error:
         raise _refusal(where, error) from error
 

@@ -36,7 +36,7 @@ def code_identity(reference: str, folder: Path) -> CodeIdentity:
     path = find_module(reference, folder)
     if path.resolve().is_relative_to(HARNESS):
         return CodeIdentity(harness_code().digest([path]))
-    depth = len(reference.partition(":")[0].split("."))
+    depth = 1 if ".py:" in reference else len(reference.partition(":")[0].split("."))
     own = path.parents[depth if path.name == "__init__.py" else depth - 1]
     files = [path]
     if (path.parent / "__init__.py").is_file():

@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from harness.artifacts.code import code_of
 from harness.config import Config
+from harness.errors import DataError
+from harness.formats.file_kinds import file_kind
 from harness.formats.registry import FORMATS
 from harness.formats.tensors import TensorSpec
 from harness.registry import Registry
@@ -83,6 +85,9 @@ class ModelIdentity:
     files: tuple[Path, ...] = field(default=(), compare=False)
 
 
+Recognizer = Callable[[str, Path], dict[str, Any] | None]
+
+
 @dataclass(frozen=True)
 class Source:
     """A registered kind of model source.
@@ -97,6 +102,9 @@ class Source:
     dataset(config): the dataset's name or reference, None without one.
     tokens(config): tokens in one sample, None where it has none.
     needs(config): packages that building imports beside torch and onnx, and the extra that installs them.
+    recognize(argument, folder): the section of a suite for a model that a command line names, such as
+        {"onnx": "model.onnx"}, or None if this source does not take it. `folder` is where relative paths
+        start. Raises DataError for what it takes but cannot use.
     inspect(config, folder): what planning needs to know about the model and only a library can read, as
         JSON: ``inputs`` (name, shape without batch, dtype), ``outputs``, ``fixed_batch``, ``parameters`` and
         others. Raises DataError when the model cannot be used as the suite has it. None: nothing to inspect.
@@ -114,6 +122,7 @@ class Source:
     dataset: Callable[[Any], str | None] = lambda config: getattr(config, "dataset", None)
     tokens: Callable[[Any], int | None] = lambda _: None
     needs: Callable[[Any], tuple[tuple[str, ...], str]] = lambda _: ((), "")
+    recognize: Recognizer = lambda _argument, _folder: None
     inspect: Callable[[Any, Path], dict[str, Any]] | None = None
 
     def random_samples(self, config: Any) -> bool:
@@ -124,7 +133,39 @@ class Source:
     @property
     def code(self) -> str:
         """Hash of the harness's code that `build` and the statistics of its result depend on."""
-        return code_of(self.build, FORMATS.get(self.format).count if self.format in FORMATS else None)
+        read = FORMATS.get(self.format) if self.format in FORMATS else None
+        return code_of(self.build, *((read.count, read.examine) if read else ()))
 
 
 SOURCES: Registry[Source] = Registry("model source", "harness.zoo.sources", "harness.zoo")
+
+
+def recognize(argument: str, folder: Path) -> dict[str, Any]:
+    """Return the suite's section for a model that a command line names: a file, folder, name or function.
+
+    Raises DataError, which says what the thing really is, if no source takes it.
+    """
+    for source in SOURCES.values():
+        if (section := source.recognize(argument, folder)) is not None:
+            return section
+    path = folder / argument
+    try:
+        if path.exists():
+            kind = file_kind(path)
+            raise DataError(f"{argument} is {kind.text}{f'; {kind.remedy}' if kind.remedy else ''}")
+    except OSError as error:
+        raise DataError(f"{argument} cannot be read: {error.strerror}") from error
+    raise DataError(
+        f"{argument!r}: no such file or folder. A model is a file, a checkpoint's folder, "
+        "package.module:function, a name on the hub (owner/name), or a model of the zoo (harness list models)"
+    )
+
+
+def recognize_file(key: str, kind: str) -> Recognizer:
+    """Return what recognizes a file of one kind (file_kinds.py) as the source `key`."""
+
+    def section(argument: str, folder: Path) -> dict[str, Any] | None:
+        path = folder / argument
+        return {key: argument} if path.is_file() and file_kind(path).name == kind else None
+
+    return section

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 from pathlib import Path
@@ -14,12 +15,18 @@ from harness.formats.tensors import TensorSpec
 from harness.zoo.assets import locate_asset
 from harness.zoo.registry import DATASETS, Data, Split
 
-REFERENCE = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+REFERENCE = r"^(?:[A-Za-z_][\w.]*|[^:]+\.py):[A-Za-z_]\w*$"
+"""`package.module:function`, or `folder/file.py:function`."""
 
 
 def find_module(reference: str, folder: Path) -> Path:
-    """Return the file that defines `package.module:function`, without running it. Raises DataError."""
-    name = reference.partition(":")[0]
+    """Return the file that defines the function `reference`, without running it. Raises DataError."""
+    name = reference.rpartition(":")[0]
+    if name.endswith(".py"):
+        for root in (folder, Path.cwd()):
+            if (root / name).is_file():
+                return root / name
+        raise DataError(f"{name}: no such file beside the suite or in the working folder")
     parts = name.split(".")
     if not all(part.isidentifier() for part in parts):
         raise DataError(f"{reference!r} is not package.module:function")
@@ -32,6 +39,16 @@ def find_module(reference: str, folder: Path) -> Path:
             if candidate.is_file():
                 return candidate
     raise DataError(f"no module {name!r} beside the suite, in the working folder, or installed")
+
+
+def functions_of(path: Path) -> list[str]:
+    """Return the names of the public functions that a Python file defines, without running it."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise DataError(f"{path.name} is no valid Python: {error}") from error
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return [name for name in names if not name.startswith("_")]
 
 
 def _installed(name: str) -> Path | None:

@@ -14,6 +14,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 ADDED = {"harness/techniques/round_weights.py"}
 """Files that an example makes."""
 PACKAGES = sorted(path.name for path in (ROOT / "harness").iterdir() if path.is_dir())
+FILES = ("onnx", "program", "torchscript", "weights")
 NETS = "def build(): ...\ndef encoder(): ...\ndef data(split): ...\n"
 
 
@@ -70,9 +71,9 @@ def test_every_suite_example_is_valid(case: tuple[str, str], tmp_path: Path) -> 
             if "hf" in model
             else []
         )
-        for name in filter(None, [model.get("onnx"), *model.get("depends", ()), *checkpoint]):
+        for name in filter(None, [*(model.get(key) for key in FILES), *model.get("depends", ()), *checkpoint]):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).touch()
+            (tmp_path / name).write_bytes(b"\xfe\xff")  # a kind that cannot be told before it is loaded
     for place in ("nets.py", "pkg/__init__.py", "pkg/mod.py"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).write_text(NETS)

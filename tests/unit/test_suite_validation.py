@@ -56,7 +56,8 @@ exclude:
         "exclude, hardware, include, measure, models, quality, suite, techniques, workloads",
         f"s.yaml:4: models.a.zoo: unknown model 'mnist-mpl'; did you mean 'mnist-mlp'? Known: {ALL_MODELS}",
         "s.yaml:5: models.b.dataset: unknown key 'dataset'. Known: zoo",
-        "s.yaml:6: models.c: takes exactly one of the keys hf, onnx, torch, zoo; found zoo, torch",
+        "s.yaml:6: models.c: takes exactly one of the keys hf, onnx, program, torch, torchscript, zoo; "
+        "found zoo, torch",
         "s.yaml:7: models.d: found 5; allowed: a mapping",
         "s.yaml:9: workloads.w.scenario: unknown scenario 'offlin'; did you mean 'offline'? "
         "Known: loadgen-multi-stream, loadgen-offline, loadgen-server, loadgen-single-stream, multi-stream, "
@@ -226,8 +227,8 @@ def test_units_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("model", "where", "says"),
     [
-        ({}, "", "takes exactly one of the keys hf, onnx, torch, zoo; found nothing"),
-        ({"zooo": "x"}, "", "takes exactly one of the keys hf, onnx, torch, zoo; found zooo"),
+        ({}, "", "takes exactly one of the keys hf, onnx, program, torch, torchscript, zoo; found nothing"),
+        ({"zooo": "x"}, "", "takes exactly one of the keys hf, onnx, program, torch, torchscript, zoo; found zooo"),
         ({"zoo": 5}, ".zoo", "found 5; allowed: text; write it in quotes if it is a name"),
         ({"onnx": "none.onnx"}, ".onnx", "none.onnx: no such file beside the suite"),
         (
@@ -238,7 +239,6 @@ def test_units_are_read(tmp_path):
         ({"onnx": "none.onnx", "metric": "top1"}, ".metric", "unknown metric 'top1'; did you mean 'top-1'"),
         ({"onnx": "none.onnx", "inputs": {"x": 5}}, ".inputs.x", "found 5; allowed: a list"),
         ({"onnx": "none.onnx", "inputs": [4]}, ".inputs", "needs a mapping from name to shape, for example"),
-        ({"torch": "json:f", "inputs": None}, ".inputs", "needs a mapping from name to shape"),
         (
             {"onnx": "none.onnx", "inputs": {"x": {"shape": [1], "high": 9, "avoid": [0, "a"]}}},
             ".inputs.x.avoid[1]",
@@ -274,7 +274,6 @@ def test_units_are_read(tmp_path):
             ".torch",
             "'nocolon' names no function; write package.module:function",
         ),
-        ({"torch": "json:f"}, ".inputs", "is missing"),
         ({"torch": "json:f", "inputs": {}}, ".inputs", "at least 1 item"),
         ({"torch": "json:f", "inputs": {"x": [1]}, "dataset": ":f"}, ".torch", "':f' is not package.module"),
         (

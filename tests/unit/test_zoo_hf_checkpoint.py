@@ -58,9 +58,13 @@ def test_a_decoder_answers_for_its_last_position_as_transformers_does(tmp_path, 
 def test_encoders_and_classifiers_answer_as_transformers_does(tmp_path):
     config = transformers.BertConfig(**BERT, vocab_size=90, num_labels=3)
     model = saved(tmp_path / "bert", transformers.BertForSequenceClassification(config))
-    module, (spec,), _ = built(tmp_path, hf="bert", task="text-classification", tokens=8)
+    module, (spec, mask), _ = built(tmp_path, hf="bert", task="text-classification", tokens=8)
     ids = torch.from_numpy(spec.random(2, np.random.default_rng(0)))
-    torch.testing.assert_close(module(ids), model(ids).logits)
+    ones = mask.random(2, np.random.default_rng(0))
+    assert (mask.name, mask.shape, ones.tolist()) == ("attention_mask", (8,), np.ones((2, 8)).tolist())
+    torch.testing.assert_close(module(ids, torch.from_numpy(ones)), model(ids).logits)
+    half = torch.tensor([[1, 1, 1, 1, 0, 0, 0, 0]] * 2)
+    torch.testing.assert_close(module(ids, half), model(ids, attention_mask=half).logits)
 
 
 def test_images_take_their_size_from_the_configuration(tmp_path):
@@ -97,7 +101,7 @@ def test_pickled_weights_files_and_folders_that_are_not_there_are_refused(tmp_pa
 def test_too_many_tokens_and_models_of_another_kind_are_refused(tmp_path, gpt2):
     with pytest.raises(DataError, match="takes at most 64 tokens, not 128"):
         built(tmp_path, hf="gpt2", task="text-generation")
-    with pytest.raises(DataError, match="has no image_size"):
+    with pytest.raises(DataError, match="AutoModelForImageClassification"):
         SOURCE.data(SOURCE.config(hf="gpt2", task="image-classification"), tmp_path, "test")
 
 
@@ -159,6 +163,7 @@ def hub(tmp_path, monkeypatch):
         refs = tmp_path / "hub" / "models--owner--name" / "refs"
         refs.mkdir(parents=True)
         (refs / revision).write_text(COMMIT)
+        return str(refs / revision)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -192,7 +197,7 @@ def test_what_is_built_is_the_commit_that_the_model_is_known_by(tmp_path, hub, m
     SOURCE.identity(config, tmp_path)
     seen = []
     monkeypatch.setattr(hf_module, "read_config", lambda where, **settings: seen.append((where, settings)))
-    with pytest.raises(DataError, match="has no vocab_size"):
+    with pytest.raises(DataError):  # there is no such configuration
         SOURCE.data(config, tmp_path, "test")
     assert seen == [("owner/name", {"revision": COMMIT})]
 
@@ -205,3 +210,73 @@ def test_random_ids_leave_out_padding_and_what_else_stands_for_no_text(tmp_path)
     source = SOURCE.config(hf="bert", task="feature-extraction", tokens=40)
     data = SOURCE.data(source, tmp_path, "train")
     assert set(np.unique(data.inputs[0])) == {1, 2, 4, 6, 7, 8}
+
+
+def test_a_mask_follows_the_padding_of_a_dataset_that_has_only_ids(tmp_path, monkeypatch):
+    config = transformers.BertConfig(**BERT, vocab_size=9, pad_token_id=0)
+    saved(tmp_path / "bert", transformers.BertModel(config))
+    (tmp_path / "padded_ids.py").write_text(
+        "import numpy as np\n"
+        "def data(split): return np.array([[5, 6, 0, 0], [7, 8, 3, 0]]), np.array([1, 0])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = SOURCE.config(hf="bert", task="feature-extraction", tokens=4, dataset="padded_ids:data")
+    data = SOURCE.data(source, tmp_path, "test")
+    assert data.inputs[1].tolist() == [[1, 1, 0, 0], [1, 1, 1, 0]]
+    assert data.inputs[1].dtype == np.int64
+    assert data.labels.tolist() == [1, 0]
+
+
+def test_answers_have_both_outputs_of_a_question(tmp_path):
+    config = transformers.BertConfig(**BERT, vocab_size=90)
+    model = saved(tmp_path / "bert", transformers.BertForQuestionAnswering(config))
+    module, inputs, source = built(tmp_path, hf="bert", task="question-answering", tokens=8)
+    tensors = [torch.from_numpy(spec.random(2, np.random.default_rng(0))) for spec in inputs]
+    answers = module(*tensors)
+    assert list(answers) == ["start_logits", "end_logits"]
+    torch.testing.assert_close(answers["end_logits"], model(tensors[0]).end_logits)
+    found = SOURCE.inspect(source, tmp_path)
+    assert found["outputs"] == [
+        {"name": name, "dtype": "float32", "dims": [None, 8]} for name in ("start_logits", "end_logits")
+    ]
+    assert found["parameters"] == sum(one.numel() for one in model.parameters())
+
+
+def test_audio_is_a_waveform_of_a_given_length(tmp_path):
+    sizes = {"conv_dim": (8, 8), "conv_kernel": (10, 4), "conv_stride": (5, 4), "num_feat_extract_layers": 2}
+    config = transformers.Wav2Vec2Config(
+        **BERT, **sizes, vocab_size=12, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2
+    )
+    saved(tmp_path / "wave", transformers.Wav2Vec2ForCTC(config))
+    source = SOURCE.config(hf="wave", task="automatic-speech-recognition", audio_samples=400)
+    assert SOURCE.tokens(source) is None
+    found = SOURCE.inspect(source, tmp_path)
+    assert [(i["name"], i["shape"], i["dtype"]) for i in found["inputs"]] == [
+        ("input_values", [400], "float32")
+    ]
+    frames = ((400 - 10) // 5 + 1 - 4) // 4 + 1
+    assert found["outputs"] == [{"name": "output", "dtype": "float32", "dims": [None, frames, 12]}]
+
+
+def test_an_image_without_a_size_in_the_configuration_takes_that_of_the_suite(tmp_path):
+    config = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], layer_type="basic", num_labels=4
+    )
+    saved(tmp_path / "resnet", transformers.ResNetForImageClassification(config))
+    with pytest.raises(DataError, match="resnet: its configuration has no image_size; give image_size"):
+        SOURCE.data(SOURCE.config(hf="resnet", task="image-classification"), tmp_path, "test")
+    source = SOURCE.config(hf="resnet", task="image-classification", image_size=40)
+    assert SOURCE.inspect(source, tmp_path)["inputs"][0]["shape"] == [3, 40, 40]
+
+
+def test_a_task_that_the_harness_does_not_know_is_refused_with_those_that_it_does():
+    with pytest.raises(ValueError, match="unknown task 'text-classificatio'; did you mean 'text-classificat"):
+        SOURCE.config(hf="bert", task="text-classificatio")
+
+
+def test_a_checkpoint_whose_weights_are_a_pointer_is_told(tmp_path, gpt2):
+    (tmp_path / "gpt2" / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid 1\n"
+    )
+    with pytest.raises(DataError, match=r"gpt2/model\.safetensors is a Git LFS pointer"):
+        SOURCE.identity(SOURCE.config(hf="gpt2", task="text-generation"), tmp_path)

@@ -284,7 +284,7 @@ def test_weights_that_do_not_fit_or_are_none_are_refused(tmp_path):
     import tiny  # noqa: F401 (puts tiny_factories on the path)
 
     (tmp_path / "w.safetensors").write_bytes(b"nothing of the kind")
-    with pytest.raises(DataError, match=r"w\.safetensors is no readable safetensors file"):
+    with pytest.raises(DataError, match=r"w\.safetensors cannot be read as weights"):
         torch_source(tmp_path, weights="w.safetensors")[2]()
 
 

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError, describe
+from harness.formats.outputs import Examined
 from harness.formats.registry import FORMATS, Format
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
+from harness.formats.torch.examine import examine_file
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
 from harness.formats.torch.lines import program_lines
+from harness.formats.torch.outputs import flat_outputs
 from harness.formats.torch.work import count_module
 
 if TYPE_CHECKING:
@@ -34,9 +37,7 @@ def save_program(
     programs has ``specialize_on=("batch",)``. Raises BuildError when the module cannot be exported or holds
     what only a pickle could store.
     """
-    import torch
-
-    module.eval().requires_grad_(False)
+    torch_module.in_eval_mode(module.requires_grad_(False))
     details: dict[str, Any] = {"free_batch": True}
     try:
         program = _export(module, example_tensors(inputs, 2, seed), batch_shapes(module, inputs))
@@ -46,6 +47,14 @@ def save_program(
         except Exception as error:
             raise BuildError(f"torch cannot export the module: {describe(error)}") from error
         details = {"free_batch": False, "batch": batch, "fixed_because": describe(free)}
+    store(program, folder)
+    return details
+
+
+def store(program: ExportedProgram, folder: Path) -> None:
+    """Save `program` into `folder`, without this machine's paths. Raises BuildError if it needs a pickle."""
+    import torch
+
     for name, value in {**program.state_dict, **program.constants}.items():
         if type(value) not in (torch.Tensor, torch.nn.Parameter):
             raise BuildError(f"{name!r} is a {type(value).__name__}: a program stores plain tensors only")
@@ -54,13 +63,12 @@ def save_program(
         node.meta.pop("stack_trace", None)  # paths of this machine
     with quiet_exporter():
         torch.export.save(program, folder / PROGRAM)
-    return details
 
 
 def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...], shapes: Any) -> ExportedProgram:
     import torch
 
-    with quiet_exporter(), torch.no_grad():
+    with quiet_exporter(), torch.no_grad(), flat_outputs(module):
         return torch.export.export(module, example, dynamic_shapes=shapes)
 
 
@@ -69,6 +77,23 @@ def load_program(folder: Path) -> ExportedProgram:
     import torch
 
     return torch.export.load(folder / PROGRAM)
+
+
+def inputs_of(program: ExportedProgram) -> list[tuple[str, Any]]:
+    """Return the program's inputs, each with its name and, for a tensor, one that has its shape and dtype."""
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    return [(name, nodes[name].meta.get("val")) for name in program.graph_signature.user_inputs]
+
+
+def take_positional(program: ExportedProgram) -> None:
+    """Let `program` take its inputs one after the other, even if it was exported with names or in a tree."""
+    from torch.utils._pytree import tree_structure
+
+    signature = program.module_call_graph[0].signature
+    count = len(program.graph_signature.user_inputs)
+    signature.in_spec = tree_structure((tuple(range(count)), {}))
+    signature.forward_arg_names = None
+    program.example_inputs = None
 
 
 def fixed_batch(program: ExportedProgram) -> int | None:
@@ -98,20 +123,37 @@ def as_module(program: ExportedProgram, device: str = "cpu") -> torch.nn.Module:
 
 
 def load_runnable(format: str, folder: Path, device: str = "cpu") -> tuple[torch.nn.Module, int | None]:
-    """Load a ``torch-module`` or ``torch-program`` onto `device`; return it and its fixed batch, if any."""
-    if format == torch_module.FORMAT:
-        return torch_module.load_module(folder).to(device), None
+    """Load what torch can run (`Format.runnable`) onto `device`; return it and its fixed batch, if any."""
+    runnable = {entry.name: entry.runnable for entry in FORMATS.registered()}  # loads no plug-in
+    load = runnable[format]
+    assert load is not None  # noqa: S101 (callers take such formats only)
+    return load(folder, device)
+
+
+def _load_runnable(folder: Path, device: str) -> tuple[torch.nn.Module, int | None]:
     program = load_program(folder)
     return as_module(program, device), fixed_batch(program)
+
+
+def _examine(folder: Path, inputs: tuple[TensorSpec, ...]) -> Examined:
+    program = load_program(folder)
+    return examine_file(as_module(program), inputs, fixed_batch(program))
 
 
 def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
     """Count what `count_module` counts."""
     program = load_program(folder)
-    return count_module(as_module(program), inputs, fixed_batch(program) or 1)
+    return count_module(as_module(program), inputs, fixed_batch(program))
 
 
 FORMATS.add(
     FORMAT,
-    Format(FORMAT, "torch.export program: graph and weights", count_statistics, torch_lines=program_lines),
+    Format(
+        FORMAT,
+        "torch.export program: graph and weights",
+        count_statistics,
+        examine=_examine,
+        runnable=_load_runnable,
+        torch_lines=program_lines,
+    ),
 )

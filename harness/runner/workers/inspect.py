@@ -95,7 +95,7 @@ def main() -> None:
             config = source.config.model_validate(message["config"])
             channel.emit("inspected", found=source.inspect(config, Path(message["folder"])))
         except DataError as error:
-            channel.emit("refused", reason=str(error))
+            channel.emit("refused", reason=located(error))
         except (Exception, SystemExit) as error:  # a library may fail in any way
             traceback.print_exc()
             channel.emit("failed", reason=located(error))

@@ -16,6 +16,7 @@ from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
+from harness.formats.torch.outputs import flat_outputs, output_names
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 if TYPE_CHECKING:
@@ -90,20 +91,26 @@ def _export(
     import torch
 
     with quiet_exporter(), torch.no_grad():
-        result = module(*example)
+        inputs = tuple(spec.name for spec in context.inputs)
+        names = output_names(module(*(tensor.clone() for tensor in example)), inputs)
+    with quiet_exporter(), torch.no_grad(), flat_outputs(module):
         program = torch.onnx.export(
             model,
             example,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[spec.name for spec in context.inputs],
-            output_names=[str(name) for name in result] if isinstance(result, dict) else None,
+            input_names=list(inputs),
+            output_names=names,
             external_data=False,
             verbose=False,
             **shapes,
         )
         assert program is not None  # noqa: S101 (the exporter's type says Optional for its other mode)
-    made = program.model_proto
+    return finish_graph(program.model_proto, out, context)
+
+
+def finish_graph(made: onnx.ModelProto, out: Path, context: BuildContext) -> dict[str, Any]:
+    """Clean an exported graph, name its free batch, and write it into `out`; return details."""
     lift_constants(made)
     _tidy(made)
     fix_inputs(made, context.inputs)

@@ -6,16 +6,18 @@ import importlib.util
 import json
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+import numpy as np
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from harness.artifacts.cache import file_digest
-from harness.errors import DataError, first_line
+from harness.errors import DataError, MissingPackageError, first_line, unknown
+from harness.formats.file_kinds import SAFETENSORS, check_file
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
+from harness.zoo.hf_tasks import MASK, TASKS, guess_task, task_inputs
 from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import (
@@ -35,37 +37,29 @@ if TYPE_CHECKING:
 FACTORY = "harness.zoo.hf_module:build"
 RANDOM = "random-tokens"
 COMMIT = re.compile("[0-9a-f]{40}")
-PADDED_POSITIONS = ("roberta", "xlm-roberta", "camembert")
-"""Model types whose positions start after the padding id, so that fewer are left for tokens."""
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(?<!\.onnx|.\.pt2|.\.pth|..\.py|..\.pt)")
 
 
-@dataclass(frozen=True)
-class Task:
-    """How a task is loaded: transformers' auto class, images or text, and `last` (see hf_module)."""
-
-    model: str
-    images: bool = False
-    last: bool = False
+def _known_task(name: str) -> str:
+    if name not in TASKS:
+        raise ValueError(unknown("task", name, TASKS))
+    return name
 
 
-TASKS = {
-    "feature-extraction": Task("AutoModel"),
-    "fill-mask": Task("AutoModelForMaskedLM"),
-    "image-classification": Task("AutoModelForImageClassification", images=True),
-    "text-classification": Task("AutoModelForSequenceClassification"),
-    "text-generation": Task("AutoModelForCausalLM", last=True),
-}
+TaskName = Annotated[str, AfterValidator(_known_task), WithJsonSchema({"enum": list(TASKS)})]
 
 
 class HfSource(SourceConfig):
     """`hf` is a folder, relative to the suite, or a name on the hub; `task` as transformers names tasks."""
 
     hf: str = Field(min_length=1, description="a checkpoint's folder, or owner/name on the hub")
-    task: Literal[
-        "feature-extraction", "fill-mask", "image-classification", "text-classification", "text-generation"
-    ]
+    task: TaskName
     revision: str = Field(default="main", description="commit, branch or tag on the hub")
-    tokens: int = Field(default=128, ge=1, description="tokens in a sample, if the task takes text")
+    tokens: int = Field(default=128, ge=1, description="tokens in a sample, if the model takes text")
+    image_size: int | None = Field(
+        default=None, ge=1, description="height and width of images; default: the checkpoint's"
+    )
+    audio_samples: int = Field(default=16_000, ge=1, description="length of a sample of audio")
     dataset: DatasetReference | None = Field(
         default=None, description="a dataset's name, or package.module:function; random samples without one"
     )
@@ -82,6 +76,8 @@ def _identity(config: HfSource, folder: Path) -> ModelIdentity:
             raise DataError(f"{config.hf} contains no *.safetensors; pickled weights are not read")
         if not (place / "config.json").is_file():
             raise DataError(f"{config.hf} contains no config.json")
+        for path in weights:
+            check_file(path, f"{config.hf}/{path.name}", "safetensors weights", SAFETENSORS)
         files = {path.name: file_digest(path) for path in [*weights, *sorted(place.glob("*.json"))]}
     elif place.exists():
         raise DataError(f"{config.hf} is a file; name the checkpoint's folder")
@@ -105,17 +101,24 @@ def _commit(config: HfSource) -> str:
     found = _revision(config)
     if COMMIT.fullmatch(found) or importlib.util.find_spec("transformers") is None:
         return found  # without the library the Cells are skipped with that reason
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
+    _ask_hub(config.hf, config.revision)
+    return _revision(config)
 
+
+def _ask_hub(name: str, revision: str) -> Path:
+    """Return the config.json of a revision, from the hub's local cache or from the hub. Raises DataError."""
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+    except ImportError as error:
+        raise MissingPackageError("transformers", "hf") from error
     disable_progress_bars()
     try:
-        hf_hub_download(config.hf, "config.json", revision=config.revision)
+        return Path(hf_hub_download(name, "config.json", revision=revision))
     except Exception as error:  # the hub's client has many errors
         raise DataError(
-            f"{config.hf}: the hub did not give its revision {config.revision}: {first_line(error)}"
+            f"{name}: the hub did not give its revision {revision}: {first_line(error)}"
         ) from error
-    return _revision(config)
 
 
 def _revision(config: HfSource) -> str:
@@ -135,62 +138,72 @@ def _place(config: HfSource, folder: Path) -> tuple[str, dict[str, Any]]:
     return config.hf, {"revision": _revision(config)}
 
 
-def _inputs(config: HfSource, made: Any) -> tuple[TensorSpec, ...]:
-    """Return the inputs by the checkpoint's configuration. Raises DataError for too many tokens."""
-    if TASKS[config.task].images:
-        size, channels = getattr(made, "image_size", None), getattr(made, "num_channels", 3)
-        if size is None:
-            raise DataError(f"{config.hf}: its configuration has no image_size")
-        height, width = size if isinstance(size, (list, tuple)) else (size, size)
-        return (TensorSpec(name="pixel_values", shape=(channels, height, width)),)
-    most, vocabulary = getattr(made, "max_position_embeddings", None), getattr(made, "vocab_size", None)
-    if vocabulary is None:
-        raise DataError(f"{config.hf}: its configuration has no vocab_size, so it takes no text")
-    if most is not None and getattr(made, "model_type", "") in PADDED_POSITIONS:
-        most -= (made.pad_token_id or 0) + 1
-    if most is not None and config.tokens > most:
-        raise DataError(f"{config.hf} takes at most {most} tokens, not {config.tokens}")
-    return (
-        TensorSpec(
-            name="input_ids",
-            shape=(config.tokens,),
-            dtype="int64",
-            high=vocabulary,
-            avoid=_special_ids(made, vocabulary),
-        ),
-    )
+def _recognize(argument: str, folder: Path) -> dict[str, Any] | None:
+    """Take a folder with config.json, or a name on the hub; the task follows from the configuration."""
+    place = folder / argument
+    if place.is_dir():
+        path = place / "config.json"
+        if not path.is_file():
+            return None
+    elif place.exists() or place.parent.is_dir() or HUB_NAME.fullmatch(argument) is None:
+        return None
+    else:
+        path = _ask_hub(argument, "main")
+    try:
+        return {"hf": argument, "task": guess_task(json.loads(path.read_bytes()))}
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"{argument}: its config.json is no configuration of a model: {error}") from error
+    except DataError as error:
+        raise DataError(f"{argument}: {error}") from error
 
 
-def _special_ids(made: Any, vocabulary: int) -> tuple[int, ...]:
-    """Return the ids in the configuration that are not text: padding, begin, end and others.
+def _configuration(config: HfSource, folder: Path) -> tuple[Any, tuple[TensorSpec, ...]]:
+    """Return the checkpoint's configuration and the inputs that follow from it. Raises DataError."""
+    from harness.zoo import hf_module
 
-    A model may skip padding, or take its output from the position of the end.
-    """
-    named = [value for key, value in made.to_dict().items() if key.endswith("_token_id")]
-    ids = {one for value in named for one in (value if isinstance(value, list) else [value])}
-    return tuple(sorted(one for one in ids if isinstance(one, int) and 0 <= one < vocabulary))
+    where, settings = _place(config, folder)
+    made, task = hf_module.read_config(where, **settings), TASKS[config.task]
+    known = hf_module.parameter_names(where, made, task.model)
+    sizes = config.model_dump(include={"tokens", "image_size", "audio_samples"})
+    try:
+        return made, task_inputs(task, made, known, **sizes)
+    except DataError as error:
+        raise DataError(f"{config.hf}: {error}") from error
+
+
+def _load(config: HfSource, folder: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """Load the checkpoint; return its module and what makes the module again without the weights."""
+    from harness.zoo import hf_module
+
+    where, settings = _place(config, folder)
+    task, names = TASKS[config.task], [spec.name for spec in _configuration(config, folder)[1]]
+    wanted: dict[str, Any] = {"inputs": names, "last": task.last, "outputs": list(task.outputs)}
+    module: Any = hf_module.load(where, task.model, settings, **wanted)
+    made = json.loads(module.model.config.to_json_string(use_diff=False))
+    return module.eval(), {"config": made, "model": task.model, **wanted}
 
 
 def _build(config: HfSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
-    from harness.zoo import hf_module
-
-    where, settings = _place(config, folder)
-    inputs = _inputs(config, hf_module.read_config(where, **settings))
-    task = TASKS[config.task]
-    names = [spec.name for spec in inputs]
-    module: torch.nn.Module = hf_module.load(where, task.model, names, last=task.last, **settings).eval()
-    made = json.loads(module.model.config.to_json_string(use_diff=False))  # type: ignore[union-attr,operator]
-    kwargs = {"config": made, "model": task.model, "inputs": names, "last": task.last}
+    module, kwargs = _load(config, folder)
     torch_module.save_module(module, out, FACTORY, kwargs)
-    return inputs
+    return _configuration(config, folder)[1]
+
+
+def _inspect(config: HfSource, folder: Path) -> dict[str, Any]:
+    from harness.zoo.module_inspection import inspect_module
+
+    return inspect_module(_load(config, folder)[0], _configuration(config, folder)[1], config.hf)
 
 
 def _data(config: HfSource, folder: Path, split: Split) -> Data:
-    from harness.zoo import hf_module
-
-    where, settings = _place(config, folder)
-    inputs = _inputs(config, hf_module.read_config(where, **settings))
-    return load_data(config.dataset or RANDOM, folder, split, inputs)
+    """Return the dataset's samples; where it has only ids, the mask leaves out the padding."""
+    made, inputs = _configuration(config, folder)
+    data = load_data(config.dataset or RANDOM, folder, split, inputs)
+    pad = getattr(made, "pad_token_id", None)
+    if len(data.inputs) == 1 and [spec.name for spec in inputs[1:]] == [MASK]:
+        mask = np.ones_like(data.inputs[0]) if pad is None else data.inputs[0] != pad
+        return Data((*data.inputs, mask.astype(inputs[1].dtype)), data.labels)
+    return data
 
 
 SOURCES.add(
@@ -206,7 +219,9 @@ SOURCES.add(
         metric=lambda config: config.metric or ("top-1" if config.dataset else "cosine"),
         summary="a checkpoint of transformers: a local folder, or a name on the hub",
         dataset=lambda config: config.dataset or RANDOM,
-        tokens=lambda config: None if TASKS[config.task].images else config.tokens,
+        tokens=lambda config: config.tokens if TASKS[config.task].takes == "input_ids" else None,
         needs=lambda _: (("transformers",), "hf"),
+        recognize=_recognize,
+        inspect=_inspect,
     ),
 )

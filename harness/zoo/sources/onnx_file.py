@@ -12,6 +12,7 @@ from pydantic import Field
 from harness.artifacts.cache import file_digest
 from harness.config import changed_fields
 from harness.errors import DataError
+from harness.formats.file_kinds import ONNX, POINTER, check_file, file_kind
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.rewriting import fix_inputs
 from harness.formats.onnx.weights import count_parameters
@@ -27,6 +28,7 @@ from harness.zoo.source import (
     ModelIdentity,
     Source,
     SourceConfig,
+    recognize_file,
 )
 from harness.zoo.user_code import load_data
 
@@ -49,9 +51,12 @@ class OnnxSource(SourceConfig):
 def _identity(config: OnnxSource, folder: Path) -> ModelIdentity:
     """The file counts as weights: it holds the graph and the weights."""
     path = folder / config.onnx
-    if not path.is_file():
-        raise DataError(f"{config.onnx}: no such file beside the suite")
-    beside = [file_digest(p) if p.is_file() else "missing" for p in onnx_graph.external_files(path)]
+    check_file(path, config.onnx, "an ONNX model", ONNX)
+    weights = onnx_graph.external_files(path)
+    for file in weights:
+        if file.is_file() and file_kind(file).name == POINTER:
+            check_file(file, f"{file.name}, in which {config.onnx} keeps weights,", "the weights")
+    beside = [file_digest(file) if file.is_file() else "missing" for file in weights]
     given = [changed_fields(spec) for spec in config.inputs or ()]
     code = [given, depends_identity(config.depends, folder)]
     data = dataset_identity(config.dataset, folder)
@@ -149,6 +154,7 @@ SOURCES.add(
         has_data=lambda config: config.dataset is not None,
         metric=lambda config: config.metric or ("top-1" if config.dataset else "agreement"),
         summary="an ONNX file",
+        recognize=recognize_file("onnx", ONNX),
         inspect=_inspect,
     ),
 )

@@ -73,5 +73,8 @@ SOURCES.add(
         dataset=lambda config: MODELS.get(config.zoo).dataset,
         tokens=lambda config: MODELS.get(config.zoo).tokens_per_sample,
         summary="a model of the zoo, with its shipped checkpoint or random weights",
+        recognize=lambda argument, folder: (
+            {"zoo": argument} if argument in MODELS and not (folder / argument).exists() else None
+        ),
     ),
 )
