@@ -193,8 +193,8 @@ def _export(
 ) -> ExitCode:
     """Copy the winner into `out`, with the Python that runs it; a failure is told and takes nothing away."""
     from harness.artifacts.cache import Cache
-    from harness.runner.export.texts import SCRIPT
     from harness.runner.export.cell import export_cell
+    from harness.runner.export.texts import SCRIPT
 
     row = board.row(cell_id)
     assert row is not None  # noqa: S101 (it is the winner)
