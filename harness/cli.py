@@ -15,9 +15,11 @@ from typer.core import TyperGroup
 from harness.errors import ExitCode, HarnessError, SuiteError
 
 VERBS = {
+    "try": "Find out what makes a model faster, smaller or denser on this machine.",
     "run": "Measure a suite on this machine.",
     "report": "Write the HTML report of the stored Runs.",
     "export": "Print a Run in a format that other programs read.",
+    "export-model": "Copy a measured model into a folder, with the Python that loads and runs it.",
     "explain": "Explain the speed of a Cell.",
     "list": "List models, techniques, runtimes and everything else that a suite can name.",
     "doctor": "Check whether this machine is fit to measure.",
@@ -27,6 +29,8 @@ VERBS = {
     "cache": "Show or clear the Artifact cache.",
 }
 """Each verb with its line in the help. Its module in harness/commands is imported only when it is used."""
+MODULES = {"try": "try_model"}
+"""Modules whose names differ from the verb's, because the verb is a keyword of Python."""
 
 
 class Verbs(TyperGroup):
@@ -39,7 +43,8 @@ class Verbs(TyperGroup):
         """Import the module of a verb and return its command, or None for an unknown verb."""
         if name not in VERBS:
             return None
-        return typer.main.get_command(importlib.import_module(f"harness.commands.{name}").app)
+        module = MODULES.get(name, name.replace("-", "_"))
+        return typer.main.get_command(importlib.import_module(f"harness.commands.{module}").app)
 
     def format_commands(self, _context: Any, formatter: Any) -> None:
         """Print the verbs without importing them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -36,28 +37,27 @@ def explain_cell(
             for board in boards(runs[-1])
             for row in [*board.rows, *board.off, *board.left_out]
         ]
-        baseline, row = _chosen(cell, found, runs[-1])
+        row = chosen_cell(cell, [row for _, row in found], runs[-1])
+        baseline = next(baseline for baseline, one in found if one is row)
         told = _reason(row) if row.status != "measured" else explain(row, baseline, runs[-1].info.peaks)
     if as_json:
-        return print_json({"cell_id": row.cell_id, "name": _name(row), "told": told})
+        return print_json({"cell_id": row.cell_id, "name": name_of(row), "told": told})
     terminal = Terminal()
-    terminal.say(f"{_name(row)}  ({row.cell_id[:8]})")
+    terminal.say(f"{name_of(row)}  ({row.cell_id[:8]})")
     for text in told:
         terminal.say(f"  {text}")
     return ExitCode.OK
 
 
-def _chosen(
-    cell: str, found: list[tuple[Comparison | None, Comparison]], run: Run
-) -> tuple[Comparison | None, Comparison]:
+def chosen_cell(cell: str, found: Sequence[Comparison], run: Run) -> Comparison:
     """Find one Cell by the start of its id, or by any unique part of model/technique/workload/hardware."""
-    fitting = [pair for pair in found if _fits(cell, pair[1])]
+    fitting = [row for row in found if _fits(cell, row)]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        names = ", ".join(f"{_name(row)} ({row.cell_id[:8]})" for _, row in fitting[:8])
+        names = ", ".join(f"{name_of(row)} ({row.cell_id[:8]})" for row in fitting[:8])
         raise HarnessError(f"{cell!r} matches {len(fitting)} Cells of {run.folder.name}: {names}")
-    raise HarnessError(unknown("Cell", cell, [_name(row) for _, row in found]))
+    raise HarnessError(unknown("Cell", cell, [name_of(row) for row in found]))
 
 
 def _fits(cell: str, row: Comparison) -> bool:
@@ -66,7 +66,8 @@ def _fits(cell: str, row: Comparison) -> bool:
     return row.cell_id.startswith(cell) or all(part in names for part in wanted)
 
 
-def _name(row: Comparison) -> str:
+def name_of(row: Comparison) -> str:
+    """Return a Cell's full name."""
     return f"{row.model} / {row.technique} / {row.workload} / {row.hardware}"
 
 

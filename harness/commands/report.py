@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,18 +82,13 @@ def _others(suite: str | None, results: Path) -> str:
 @contextmanager
 def unfinished(folder: Path) -> Iterator[Run]:
     """Open an interrupted Run; its tables are written to a temporary folder, so that it can be resumed."""
-    from harness.runner.run.finish import complete
+    from harness.runner.run.finish import as_it_stands
     from harness.runner.run.resume import began
     from harness.store.journal import read_journal
-    from harness.store.writing import write_run
 
     events = read_journal(folder)
     beginning = began(folder, events)
     if beginning is None:
         raise StoreError(f"{folder} is not the folder of a Run")
-    info, tables = complete(folder, beginning, events, "interrupted")
-    with tempfile.TemporaryDirectory(prefix="harness-report-") as place:
-        if (folder / "logs").is_dir():
-            shutil.copytree(folder / "logs", Path(place) / "logs")
-        write_run(Path(place), info, tables.by_name())
-        yield load(Path(place))
+    with as_it_stands(folder, beginning, events) as run:
+        yield run

@@ -66,8 +66,8 @@ def run_suite(
         if given_up := fit(plan, cache, seconds):
             terminal.warn(given_up)
     if dry_run:
-        return _show_plan(plan, machine, cache, terminal)
-    if not _runnable(plan):
+        return show_plan(plan, machine, cache, terminal)
+    if not runnable_cells(plan):
         _show_skipped(plan, terminal)
         terminal.error("no Cell of this suite can run on this machine; see the reasons above")
         return ExitCode.NOTHING_MEASURED
@@ -82,11 +82,11 @@ def run_suite(
             outcome = run.run(info, finish_run)
     except KeyboardInterrupt:
         watcher.close()
-        _show_interrupted(suite, run.folder, terminal, resumable=not given_up)
+        show_interrupted(suite, run.folder, terminal, resumable=not given_up)
         return ExitCode.INTERRUPTED
     finally:
         watcher.close()
-    _show_result(outcome.folder, report, results, terminal)
+    show_result(outcome.folder, report, results, terminal)
     return outcome.exit_code
 
 
@@ -94,16 +94,24 @@ def _seconds(limit: str | None, *, resume: bool) -> float:
     """Return the seconds of `--time`. Raises HarnessError for what is no time, and with `--resume`."""
     if limit is None:
         return math.inf
+    if resume:
+        raise HarnessError("--time needs a new Run, not --resume")
+    return parsed_time(limit)
+
+
+def parsed_time(text: str) -> float:
+    """Return the seconds of an option `--time`. Raises HarnessError for what is no time, or not above 0."""
     try:
-        seconds = float(parse_seconds(limit))
+        seconds = float(parse_seconds(text))
     except ValueError as error:
         raise HarnessError(f"--time: {error}") from error
-    if resume or seconds <= 0:
-        raise HarnessError("--time needs a time above 0 and a new Run, not --resume")
+    if seconds <= 0:
+        raise HarnessError("--time needs a time above 0")
     return seconds
 
 
-def _show_interrupted(suite: Path, folder: Path, terminal: Terminal, *, resumable: bool) -> None:
+def show_interrupted(suite: Path, folder: Path, terminal: Terminal, *, resumable: bool) -> None:
+    """Say where the measurements of an interrupted Run are, and how to go on."""
     if folder.exists():
         terminal.warn(f"interrupted; the measurements so far are in {folder}")
         resume, report = shlex.join(["run", str(suite), "--resume"]), shlex.join(["report", str(folder)])
@@ -113,7 +121,7 @@ def _show_interrupted(suite: Path, folder: Path, terminal: Terminal, *, resumabl
         terminal.warn("interrupted before anything was measured")
 
 
-def _show_result(folder: Path, report: Path | None, results: Path, terminal: Terminal) -> None:
+def show_result(folder: Path, report: Path | None, results: Path, terminal: Terminal) -> None:
     """Print the table, the failures and the folder; write the report."""
     from harness.analysis.words.causes import causes
     from harness.analysis.words.headline import time_spent
@@ -168,19 +176,19 @@ def terminated_as_interrupt() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _runnable(plan: Plan) -> int:
+def runnable_cells(plan: Plan) -> int:
     """Return the number of Cells that can run."""
     return sum(len(plan.runnable(group)) for group in plan.groups)
 
 
 def _show_size(plan: Plan, machine: Machine, terminal: Terminal) -> None:
     cells, groups = say_count(len(plan.cells), "Cell"), say_count(len(plan.groups), "Group")
-    skipped = len(plan.cells) - _runnable(plan)
+    skipped = len(plan.cells) - runnable_cells(plan)
     end = f", {skipped} skipped" if skipped else ""
     terminal.say(f"{plan.suite.spec.suite}: {cells} in {groups} on {machine.slug}{end}")
 
 
-def _show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) -> ExitCode:
+def show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) -> ExitCode:
     """Print the Plan. Return USAGE if a model cannot be used, NOTHING_MEASURED if no Cell can run."""
     _show_size(plan, machine, terminal)
     for group in plan.groups[:MAX_GROUPS]:
@@ -197,7 +205,7 @@ def _show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) -
         if planned
         else f"{spec.trials} Trials, {say_seconds(spec.max_time)} timed"
     )
-    runnable = _runnable(plan)
+    runnable = runnable_cells(plan)
     terminal.say(
         f"{say_count(runnable, 'Cell')} to run, {len(plan.cells) - runnable} skipped. "
         f"Each: {each}. Each Group measures its baseline twice."

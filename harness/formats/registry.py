@@ -27,6 +27,8 @@ class Format:
     what the processor can do. It does not count as build time.
     `runnable(folder, device)` loads the files as a PyTorch module on a device, and returns it with the only
     batch that it takes, or None.
+    `torch_lines(folder, device)`, where PyTorch can run the files, returns lines of Python that define
+    `load_module()`; they load the files, which are in `FOLDER`, without the harness.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Format:
     examine: Callable[[Path, tuple[TensorSpec, ...]], Examined] = lambda _folder, _inputs: Examined()
     prepare: Callable[[], None] = lambda: None
     runnable: Callable[[Path, str], tuple[Any, int | None]] | None = None
+    torch_lines: Callable[[Path, str], str] | None = None
 
 
 FORMATS: Registry[Format] = Registry("format", "harness.formats", "harness.techniques")

@@ -16,6 +16,34 @@ from harness.formats.tensors import Array
 from harness.runtimes.registry import Call, RuntimeConfig, Session, runtime
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_LEVELS = {
+    "disabled": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+_LINES = '''\
+import onnxruntime as ort
+
+
+def load():
+    """Open the graph with the settings that were timed."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = {threads}
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.{level}
+{free}    return ort.InferenceSession(str(FOLDER / "{file}"), options, providers=["{provider}"])
+
+
+def run(model, inputs):
+    """Run one batch; return the outputs as arrays."""
+    names = [value.name for value in model.get_inputs()]
+    return model.run(None, dict(zip(names, inputs, strict=True)))
+'''
+_FIXED = (
+    '    options.add_free_dimension_override_by_name("{name}", {batch})  # leave it out for other batches\n'
+)
 
 
 class OnnxRuntime(RuntimeConfig):
@@ -41,6 +69,18 @@ def _leaves_pairs(config: OnnxRuntime) -> str | None:
     )
 
 
+def _snippet(config: OnnxRuntime, _artifact: Artifact, target: Target) -> str:
+    """Return lines that open and run the graph as `open_session` does."""
+    free = "" if config.free_dimensions else _FIXED.format(name=onnx_graph.BATCH, batch=target.batch)
+    return _LINES.format(
+        threads=target.threads,
+        level=_LEVELS[config.graph_optimization],
+        free=free,
+        file=onnx_graph.MODEL,
+        provider=_PROVIDERS[target.device],
+    )
+
+
 class OrtSession(Session):
     """An `onnxruntime.InferenceSession`."""
 
@@ -60,12 +100,14 @@ class OrtSession(Session):
     "onnxruntime",
     OnnxRuntime,
     takes=(onnx_graph.FORMAT,),
+    title="ONNX Runtime",
     summary="ONNX Runtime with its default execution provider for the device",
     imports=("onnxruntime",),
     packages=("onnxruntime",),
     devices=("cpu", "cuda"),
     any_batch=True,
     leaves_pairs=_leaves_pairs,
+    snippet=_snippet,
 )
 def open_session(config: OnnxRuntime, artifact: Artifact, target: Target) -> Session:
     """Open the graph with the thread budget, for the target's batch.
@@ -78,17 +120,11 @@ def open_session(config: OnnxRuntime, artifact: Artifact, target: Target) -> Ses
     provider = _PROVIDERS[target.device]
     if provider not in ort.get_available_providers():
         raise HarnessError(f"this onnxruntime has no {provider}: install onnxruntime-gpu for CUDA")
-    levels = {
-        "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
-        "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-        "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-        "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-    }
     options = ort.SessionOptions()
     options.intra_op_num_threads = target.threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = levels[config.graph_optimization]
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[config.graph_optimization])
     options.log_severity_level = 3
     if not config.free_dimensions:
         options.add_free_dimension_override_by_name(onnx_graph.BATCH, target.batch)

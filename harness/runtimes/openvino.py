@@ -127,16 +127,58 @@ def _unfit(config: OpenVino, scenario: str, threads: int, replicas: int) -> str 
     return None
 
 
+def _settings(config: OpenVino, target: Target) -> dict[str, Any]:
+    """Return the properties of the compiled model: the thread budget, which its streams share."""
+    return {
+        "PERFORMANCE_HINT": "LATENCY" if config.streams == 1 else "THROUGHPUT",
+        "NUM_STREAMS": config.streams,
+        "INFERENCE_NUM_THREADS": target.threads,
+        "ENABLE_HYPER_THREADING": True,  # the thread budget counts logical cores
+        "ENABLE_CPU_PINNING": False,  # the worker is pinned already
+        "INFERENCE_PRECISION_HINT": config.precision,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": config.dynamic_quantization_group,
+    }
+
+
+_LINES = '''\
+import openvino
+
+SETTINGS = {{
+{settings}}}
+
+
+def load():
+    """Load the model, which OpenVINO compiled for this processor, batch and number of threads."""
+    blob = openvino.tensor_from_file(str(FOLDER / "{file}"))
+    return openvino.Core().import_model(blob, "CPU", SETTINGS)
+
+
+def run(model, inputs):
+    """Run one batch; return the outputs as arrays.{streams}"""
+    return model(inputs).to_tuple()
+'''
+_STREAMS = " It uses one of {} streams; openvino.AsyncInferQueue uses all."
+
+
+def _snippet(config: OpenVino, _artifact: Artifact, target: Target) -> str:
+    """Return lines that load and run the compiled model."""
+    streams = _STREAMS.format(config.streams) if config.streams > 1 else ""
+    shown = "".join(f"    {name!r}: {value!r},\n" for name, value in _settings(config, target).items())
+    return _LINES.format(settings=shown, file=openvino_files.BLOB, streams=streams)
+
+
 @runtime(
     "openvino",
     OpenVino,
     takes=(openvino_files.BLOB_FORMAT,),
+    title="OpenVINO",
     summary="OpenVINO, compiled ahead of time for one batch",
     imports=("openvino",),
     packages=("openvino",),
     extra="openvino",
     devices=("cpu",),
     unfit=_unfit,
+    snippet=_snippet,
     compute_dtype=lambda config: (
         {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}[config.precision]
         + (" or int8" if config.dynamic_quantization_group else "")  # OpenVINO does not report for which
@@ -151,17 +193,8 @@ def open_session(config: OpenVino, artifact: Artifact, target: Target) -> Sessio
     import openvino
 
     blob = openvino.tensor_from_file(str(artifact.file(openvino_files.BLOB)))
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY" if config.streams == 1 else "THROUGHPUT",
-        "NUM_STREAMS": config.streams,
-        "INFERENCE_NUM_THREADS": target.threads,
-        "ENABLE_HYPER_THREADING": True,  # the thread budget counts logical cores
-        "ENABLE_CPU_PINNING": False,  # the worker is pinned already
-        "INFERENCE_PRECISION_HINT": config.precision,
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": config.dynamic_quantization_group,
-    }
     try:
-        compiled = openvino.Core().import_model(blob, "CPU", settings)
+        compiled = openvino.Core().import_model(blob, "CPU", _settings(config, target))
     except RuntimeError as error:
         raise HarnessError(
             f"OpenVINO cannot load the compiled model: {openvino_files.reason(error)}"

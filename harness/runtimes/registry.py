@@ -58,13 +58,16 @@ class Session(ABC):
 class Runtime:
     """A registered runtime.
 
-    `imports` are the modules that its worker imports before the Artifact is loaded (an "empty worker");
-    `packages` are the distributions whose versions are recorded. `compute_dtype(config)` names the compute
+    `title` is its name in a sentence. `imports` are the modules that its worker imports before the Artifact
+    is loaded (an "empty worker"). `packages` are the distributions whose versions are recorded.
+    `compute_dtype(config)` names the compute
     dtype of the Artifact's float32 operators; ``float32 or int8`` means that products with compressed weights
     may use int8, which the runtime does not report. `leaves_pairs(config)` says why quantize and dequantize
     pairs are not fused into integer kernels; None where they are. `unfit(config, scenario, threads,
     replicas)` says why a Cell cannot run with these settings; None where it can. `any_batch`: an Artifact is
-    not compiled for one batch, so `open_session` takes a target with another one.
+    not compiled for one batch, so `open_session` takes a target with another one. `snippet(config, artifact,
+    target)` returns lines of Python that do what `open_session` does, without the harness: `load()` returns
+    the model, `run(model, inputs)` a batch's outputs as arrays. They know `FOLDER`, where the files are.
     """
 
     name: str
@@ -74,12 +77,14 @@ class Runtime:
     summary: str
     imports: tuple[str, ...]
     packages: tuple[str, ...]
+    title: str = ""
     extra: str | None = None
     devices: tuple[str, ...] = ("cpu",)
     compute_dtype: Callable[[Any], str] = lambda _config: "float32"
     leaves_pairs: Callable[[Any], str | None] = lambda _config: None
     unfit: Callable[[Any, str, int, int], str | None] = lambda *_: None
     any_batch: bool = False
+    snippet: Callable[[Any, Artifact, Target], str] | None = None
 
     def missing(self) -> str | None:
         """Return why the runtime cannot be used here, or None; imports nothing."""

@@ -58,3 +58,42 @@ class TorchSession(Session):
         import torch
 
         return torch.get_num_threads()
+
+
+_LINES = '''\
+{lines}
+
+def load():
+    """Load the model with the thread budget that was timed."""
+    if torch.get_num_interop_threads() != 1:
+        torch.set_num_interop_threads(1)
+    torch.set_num_threads({threads})
+    model = {loading}
+    torch.set_num_threads({threads})  # the model's own code may have changed it
+    return model
+
+
+def run(model, inputs):
+    """Run one batch; return the outputs as arrays."""
+    with torch.inference_mode():
+        outputs = model(*[torch.from_numpy(array){placed} for array in inputs])
+    return [(one.float() if one.dtype == torch.bfloat16 else one).cpu().numpy() for one in leaves(outputs)]
+
+
+def leaves(value):
+    """Return the tensors of nested dicts, lists, tuples and dataclasses, in order; None is left out."""
+    if isinstance(value, torch.Tensor | int | float | complex):
+        return [torch.as_tensor(value)]
+    if isinstance(value, dict):
+        value = value.values()
+    elif dataclasses.is_dataclass(value):
+        value = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    return [] if value is None else [leaf for part in value for leaf in leaves(part)]
+'''
+
+
+def torch_snippet(lines: str, loading: str, target: Target) -> str:
+    """Return a runtime's `snippet`: `loading` is an expression for the model, which `lines` prepare."""
+    placed = "" if target.device == "cpu" else f'.to("{target.device}")'
+    text = _LINES.format(lines=lines, threads=target.threads, loading=loading, placed=placed)
+    return f"import dataclasses\n{text}"

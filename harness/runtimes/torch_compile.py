@@ -9,21 +9,40 @@ from harness.artifacts.artifact import Artifact
 from harness.formats.aoti import package as aoti
 from harness.formats.target import Target
 from harness.runtimes.registry import RuntimeConfig, Session, runtime
-from harness.runtimes.torch_calls import TorchSession, set_threads
+from harness.runtimes.torch_calls import TorchSession, set_threads, torch_snippet
 
 
 class TorchCompile(RuntimeConfig):
     """Nothing to set at load time."""
 
 
+_LINES = '''\
+import torch
+
+
+def load_package():
+    """Open the compiled package, as `torch._inductor.aoti_load_package`, which imports the whole compiler."""
+    package = torch._C._aoti.AOTIModelPackageLoader(str(FOLDER / "{file}"), "model", False, 1, {device})
+    return lambda *tensors: package.run(list(tensors))
+'''
+
+
+def _snippet(_config: TorchCompile, _artifact: Artifact, target: Target) -> str:
+    """Return lines that load and run the package."""
+    lines = _LINES.format(file=aoti.PACKAGE, device=0 if target.device == "cuda" else -1)
+    return torch_snippet(lines, "load_package()", target)
+
+
 @runtime(
     "torch-compile",
     TorchCompile,
     takes=(aoti.FORMAT,),
+    title="compiled PyTorch",
     summary="PyTorch compiled ahead of time by TorchInductor (AOTInductor)",
     imports=("torch",),
     packages=("torch",),
     devices=("cpu", "cuda"),
+    snippet=_snippet,
 )
 def open_session(_config: TorchCompile, artifact: Artifact, target: Target) -> Session:
     """Load the package; nothing is compiled here."""

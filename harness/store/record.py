@@ -69,6 +69,8 @@ class Record:
     warnings: list[str] = column("what a reader must know about this Record", default=list)
 
     artifact_key: str | None = column("cache key of the Artifact")
+    source_key: str | None = column("cache key of the model as given")
+    data_key: str | None = column("cache key of the evaluation data")
     artifact_format: str | None = column("the Artifact's format: onnx, torch-module, aoti …")
     artifact_bytes: int | None = column("size of the Artifact's files", "bytes")
     artifact_zstd_bytes: int | None = column(

@@ -56,13 +56,16 @@ def spell(key: Key) -> str:
     return text
 
 
-def read_document(path: Path, _above: tuple[Path, ...] = ()) -> Document:
-    """Read a suite file and the files that it extends. Raises SuiteError with all problems found."""
-    document = _parse(path)
+def read_document(path: Path, text: str | None = None, _above: tuple[Path, ...] = ()) -> Document:
+    """Read a suite file and the files that it extends. Raises SuiteError with all problems found.
+
+    `text` is what the file will hold, if it is not written yet.
+    """
+    document = _parse(path, text)
     above = (*_above, path.resolve())
     base = Document(path, "", {})
     for base_path in _bases(document, above):
-        base = _override(base, read_document(base_path, above))
+        base = _override(base, read_document(base_path, None, above))
     return _override(base, document)
 
 
@@ -85,10 +88,10 @@ def _bases(document: Document, above: tuple[Path, ...]) -> list[Path]:
     return paths
 
 
-def _parse(path: Path) -> Document:
+def _parse(path: Path, text: str | None) -> Document:
     """Read one file, without what it extends."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if text is None else text
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError):
             missing = isinstance(error, FileNotFoundError)

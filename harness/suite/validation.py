@@ -65,9 +65,9 @@ class CheckedSuite:
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
-def read_suite(path: Path) -> CheckedSuite:
-    """Read and check a suite file. Raises SuiteError with every problem."""
-    document = read_document(path)
+def read_suite(path: Path, text: str | None = None) -> CheckedSuite:
+    """Read and check a suite file, or the `text` that it will hold. Raises SuiteError with every problem."""
+    document = read_document(path, text)
     problems: list[Problem] = []
     spec = checked(document, (), Suite, document.data, problems)
     reader = PipelineReader(document)

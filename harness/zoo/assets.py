@@ -9,13 +9,15 @@ from pathlib import Path
 
 from harness.errors import DataError
 
-PROJECT_SUITES = Path(__file__).resolve().parents[2] / "suites"
+SHIPPED = Path(__file__).resolve().parent / "shipped"
+"""Where a built package has them (setup.py); a checkout has them in `suites/`."""
+PROJECT_ASSETS = SHIPPED if SHIPPED.is_dir() else SHIPPED.parents[2] / "suites"
 
 
 def locate_asset(relative: str, folder: Path) -> Path:
-    """Return `relative` below the suite's folder, or below the project's own suites if it is not there."""
+    """Return `relative` below the suite's folder, or among the project's own if it is not there."""
     own = folder / relative
-    return own if own.exists() else PROJECT_SUITES / relative
+    return own if own.exists() else PROJECT_ASSETS / relative
 
 
 def unpack_verified(path: Path, md5: str, remedy: str) -> bytes:

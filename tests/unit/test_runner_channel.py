@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from harness.errors import DataError, StoreError, WorkerError
-from harness.runner.workers import channel
+from harness.runner.workers import channel, launch
 from harness.runner.workers.channel import EVENTS_FD, SEARCH, located
 from harness.runner.workers.launch import KILL_S, OUTLIVED, Code, Worker, explain_exit
 from harness.runner.workers.replicas import wait_any
@@ -356,6 +356,17 @@ def test_code_is_taken_from_another_worktree_with_another_interpreter(start: Sta
     worker = start(code=Code(tmp_path, str(python), commit="0" * 40))
     assert worker.receive(PATIENCE_S)["package"] == str(package / "__init__.py")
     assert worker._process.args[0] == str(python)
+
+
+def test_an_installed_harness_does_not_put_its_libraries_before_the_standard_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "")
+    here = Path(launch.__file__).resolve().parents[3]
+    assert launch.Code().environment()["PYTHONPATH"] == str(here)
+    monkeypatch.setattr(launch, "INSTALLED", {here})
+    assert launch.Code().environment()["PYTHONPATH"] == ""
+    assert launch.Code(python="another").environment()["PYTHONPATH"] == str(here)
 
 
 def test_users_modules_are_looked_for_last(start: Start, tmp_path: Path) -> None:

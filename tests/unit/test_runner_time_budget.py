@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from suite_texts import content, read
+from suite_texts import NoObserver, content, read
 from test_runner_plan import PLACE
 
+from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import Cache
 from harness.runner.experiment.measurements import Measurements
 from harness.runner.experiment.stopping_rule import Allotment, Decision, Stop
-from harness.runner.plan import Plan, make_plan
-from harness.runner.run.time_budget import DROPPED, TIME_USED, Until, fit
+from harness.runner.plan import Job, Plan, make_plan
+from harness.runner.run.builds import OUT_OF_TIME, _Builder
+from harness.runner.run.experiment import Experiment
+from harness.runner.run.time_budget import DROPPED, TIME_USED, Until, fit, fit_first_trial
 
+ONLINE = {"online": {"scenario": "single-stream"}}
 MODELS = {"mlp": {"zoo": "mnist-mlp"}, "cnn": {"zoo": "mnist-cnn"}}
 
 
@@ -99,3 +104,48 @@ def test_no_trial_begins_after_the_deadline(tmp_path: Path) -> None:
     late = rule.decide(history, [key], None)
     assert late == Decision({}, (Stop(("b", "subject"), "done"), Stop(key, TIME_USED)), 0)
     assert rule.ended  # though the arm had no Trial, so that no event says it
+
+
+def test_for_a_first_trial_only_cells_are_given_up_and_all_else_stays_as_asked(tmp_path: Path) -> None:
+    plan, cache, _ = planned(tmp_path, max_time="20s")
+    measure = plan.suite.spec.measure
+    assert fit_first_trial(plan, cache, 600.0) == ""
+    assert (dropped(plan), plan.suite.spec.measure) == ([], measure)
+    said = fit_first_trial(plan, cache, 40.0)
+    assert said == f"to fit into 40 s (--time), the Run gives up: {len(dropped(plan))} Cells"
+    assert 0 < len(dropped(plan)) < len(plan.cells)
+    assert plan.suite.spec.measure == measure
+
+
+def test_after_its_time_only_what_the_baseline_needs_is_built(tmp_path: Path) -> None:
+    suite = read(tmp_path, content(models={"cnn": {"zoo": "mnist-cnn"}}, workloads=ONLINE, baseline="ort"))
+    plan, built = make_plan(suite, PLACE), []
+
+    class Building(_Builder):
+        def build(self, job: Job, left_s: float) -> Artifact:
+            built.append((job.title, left_s))
+            return Artifact(job.key, "onnx", tmp_path, 0, (), {}, "", None)
+
+    events: list[dict[str, Any]] = []
+
+    def record(event: str, **content: Any) -> dict[str, Any]:
+        events.append({"event": event, **content})
+        return events[-1]
+
+    experiment = Experiment(plan, Cache(tmp_path / "cache"), record, NoObserver(), tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.runner.run.builds._Builder", Building)
+        experiment.build_until(time.monotonic() - 1.0)
+    assert [title for title, _ in built] == [
+        "cnn: the model itself",
+        "cnn: evaluation data",
+        "cnn: export-onnx",
+    ]
+    assert {left_s for _, left_s in built} == {math.inf}
+    failed = {cell.cell.pipeline.name: experiment.failure(cell) for cell in plan.cells.values()}
+    assert (failed["ort"], failed["eager"]) == (None, None)  # eager needs no build of its own
+    assert failed["int8"] == (f"cnn: quantize/static: {OUT_OF_TIME}", f"build-{_last(plan)}.log")
+
+
+def _last(plan: Plan) -> str:
+    return next(p.artifact_key for p in plan.cells.values() if p.cell.pipeline.name == "int8")

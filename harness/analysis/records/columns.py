@@ -40,6 +40,7 @@ def add_artifact(record: Record, event: Event) -> None:
     counted = event["statistics"]
     record.artifact_key = event["key"]
     record.artifact_digest = event.get("content_digest")
+    record.source_key, record.data_key = event.get("source_key"), event.get("data_key")
     record.artifact_format = event["format"]
     record.artifact_bytes = event["bytes"]
     record.artifact_zstd_bytes = event.get("zstd_bytes")

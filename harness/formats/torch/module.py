@@ -22,6 +22,7 @@ from harness.formats.torch.examine import Examination
 from harness.formats.torch.execution import set_execution
 from harness.formats.torch.export import example_tensors
 from harness.formats.torch.folding import computes_weights, fold_weights
+from harness.formats.torch.lines import module_lines
 from harness.formats.torch.settings import settings_kept
 from harness.formats.torch.state import differing, named_state, outside_state, refuse_unsaved
 from harness.formats.torch.structure import changed_attributes, settle
@@ -257,5 +258,6 @@ FORMATS.add(
         holds_code=False,
         examine=examine,
         runnable=lambda folder, device: (load_module(folder).to(device), None),
+        torch_lines=module_lines,
     ),
 )

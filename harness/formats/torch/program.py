@@ -17,6 +17,7 @@ from harness.formats.torch import module as torch_module
 from harness.formats.torch.examine import examine_file
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
 from harness.formats.torch.failures import exporting
+from harness.formats.torch.lines import program_lines
 from harness.formats.torch.outputs import flat_outputs
 from harness.formats.torch.work import count_module
 
@@ -155,5 +156,6 @@ FORMATS.add(
         count_statistics,
         examine=_examine,
         runnable=_load_runnable,
+        torch_lines=program_lines,
     ),
 )

@@ -102,7 +102,7 @@ class Fixed:
         self, history: Measurements, keys: Sequence[Key], baseline: Key | None, done: Collection[Key] = ()
     ) -> Decision:
         """Each arm takes part until it has its Trials; the baseline and its control stay until all have."""
-        companions = _companions(keys, baseline)
+        companions = companions_of(keys, baseline)
         others = [key for key in keys if key not in companions and key not in done]
         left = {key: self.trials - history.arm(key).finished for key in others}
         if max(left.values(), default=0) <= 0:
@@ -127,7 +127,7 @@ class Planned:
         """
         allotments: dict[Key, Allotment] = {}
         stops: list[Stop] = []
-        companions = _companions(keys, baseline)
+        companions = companions_of(keys, baseline)
         out = self._baseline_is_out(history, baseline)
         for key in keys:
             if key in companions or key in done:
@@ -238,7 +238,7 @@ class Planned:
         return max([history.finished + 1, *plans]) if plans else max(WANTED_TRIALS, history.finished + 1)
 
 
-def _companions(keys: Sequence[Key], baseline: Key | None) -> list[Key]:
+def companions_of(keys: Sequence[Key], baseline: Key | None) -> list[Key]:
     """Return the baseline and its control, where others are compared with them; else the baseline alone."""
     if baseline not in keys or len(keys) == 1:
         return []

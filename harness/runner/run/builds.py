@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,14 @@ from harness.runner.workers.launch import Code, Worker, worker_environment
 from harness.store.journal import Event
 from harness.suite.validation import Model
 
+OUT_OF_TIME = "given up, because the time for builds was used up (--time)"
+
 
 class Builds:
-    """Builds a Plan's jobs. `artifacts` holds what was built or cached, by key; `failures` reason and log."""
+    """Builds a Plan's jobs. `artifacts` holds what was built or cached, by key; `failures` reason and log.
+
+    After the `deadline`, a time of `time.monotonic`, builds end, except those whose keys are `needed`.
+    """
 
     def __init__(
         self, plan: Plan, cache: Cache, record: Callable[..., Event], observer: Observer, logs: Path
@@ -28,6 +35,7 @@ class Builds:
         self.plan, self.cache, self.observer, self.logs = plan, cache, observer, logs
         self.artifacts: dict[str, Artifact] = {}
         self.failures: dict[str, tuple[str, str]] = {}
+        self.deadline, self.needed = math.inf, frozenset[str]()
         self._record = record
 
     def failure(self, keys: Iterable[str]) -> tuple[str, str] | None:
@@ -65,12 +73,17 @@ class Builds:
             self.failures[job.key] = inherited
             return
         names = {"key": job.key, "title": job.title}
+        left_s = math.inf if job.key in self.needed else self.deadline - time.monotonic()
         try:
-            artifact = builder.build(job)
+            if left_s <= 0:
+                raise WorkerError(OUT_OF_TIME)
+            artifact = builder.build(job, left_s)
         except WorkerError as error:
-            self.failures[job.key] = (f"{job.title}: {error}", builder.keep_log(job))
-            self._record("build-failed", **names, reason=str(error))
-            self.observer.notice(f"{job.title} failed: {error}", cause=str(error))
+            late = job.key not in self.needed and time.monotonic() >= self.deadline
+            reason = OUT_OF_TIME if late else str(error)
+            self.failures[job.key] = (f"{job.title}: {reason}", builder.keep_log(job))
+            self._record("build-failed", **names, reason=reason)
+            self.observer.notice(f"{job.title} failed: {reason}", cause=reason)
         else:
             self.artifacts[job.key] = artifact
             build_s = artifact.steps[-1]["build_s"] if artifact.steps else 0.0
@@ -93,13 +106,13 @@ class _Builder:
             self._log.unlink()
         return outlived
 
-    def build(self, job: Job) -> Artifact:
-        """Build one job. Raises WorkerError when it fails, crashes the worker or takes too long."""
+    def build(self, job: Job, left_s: float) -> Artifact:
+        """Build one job. Raises WorkerError when it fails, crashes the worker or takes more than `left_s`."""
         worker = self._worker or self._start(job.model)
         self._log_start = self._log.stat().st_size
         try:
             worker.send("build", **self._message(job))
-            reply = worker.receive(self._plan.suite.spec.measure.build_timeout)
+            reply = worker.receive(min(left_s, self._plan.suite.spec.measure.build_timeout))
         except BaseException:
             worker.kill()
             self._worker = None

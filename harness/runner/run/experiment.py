@@ -41,6 +41,13 @@ class Experiment:
         keys = self.plan.jobs if planned is None else dict.fromkeys(k for p in planned for k in self._keys(p))
         self.builds.build(keys)
 
+    def build_until(self, deadline: float) -> None:
+        """Build the Plan; after `deadline` (a time of `time.monotonic`) only what the baselines need."""
+        baselines = [group.baseline for group in self.plan.groups if group.baseline is not None]
+        needed = (key for cell in baselines for key in self._keys(self.plan.cells[cell.cell_id]))
+        self.builds.deadline, self.builds.needed = deadline, frozenset(needed)
+        self.build()
+
     def failure(self, planned: PlannedCell) -> tuple[str, str] | None:
         """Return why a Cell could not be built, and the log's name; None where it was built."""
         return self.builds.failure(self._keys(planned))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +20,7 @@ from harness.runner.run.concurrent_runs import disturbed
 from harness.runner.run.run import PARTIAL, Outcome
 from harness.store.info import RunInfo
 from harness.store.journal import FILE, Event, read_array, write_log
+from harness.store.reading import Run, load
 from harness.store.writing import publish, remove_empty_files, write_run
 
 
@@ -43,6 +48,17 @@ def notices(events: list[Event]) -> list[str]:
     told = [event for event in events if event["event"] == "notice"]
     pids = [pid for event in told for pid in event.get("pids", ())]
     return list(dict.fromkeys(disturbed(pids) if "pids" in event else event["text"] for event in told))
+
+
+@contextlib.contextmanager
+def as_it_stands(folder: Path, info: RunInfo, events: list[Event]) -> Iterator[Run]:
+    """Open an unfinished Run; its tables are written to a temporary folder, so that it can go on."""
+    done, tables = complete(folder, info, events, "interrupted")
+    with tempfile.TemporaryDirectory(prefix="harness-report-") as place:
+        if (folder / "logs").is_dir():
+            shutil.copytree(folder / "logs", Path(place) / "logs")
+        write_run(Path(place), done, tables.by_name())
+        yield load(Path(place))
 
 
 def finish_run(folder: Path, info: RunInfo, events: list[Event]) -> Outcome:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,7 @@ from harness.store.journal import Event, Journal, read_journal
 from harness.suite.validation import CheckedSuite
 
 if TYPE_CHECKING:
+    from harness.runner.experiment.losers import Contenders
     from harness.runner.run.experiment import Experiment
 
 PARTIAL = ".partial"
@@ -92,7 +94,10 @@ class Outcome:
 class LocalRun:
     """One Run. `folder` holds it while it is being measured; a complete Run gets its final name.
 
-    After `time_s` seconds no Trial is started; `given_up` says what was given up to fit into them.
+    After `time_s` seconds no Trial is started; `given_up` says what was given up to fit into them. After
+    `build_s` seconds only what the baselines need is built. `contenders` tells from a Run as it stands which
+    Cells may win; those that certainly lose against them are stopped (experiment/losers.py), and where the
+    time is too short, the least likely winners are given up (experiment/short_time.py).
     """
 
     def __init__(
@@ -105,7 +110,10 @@ class LocalRun:
         command: str,
         time_s: float = math.inf,
         given_up: str = "",
+        build_s: float = math.inf,
+        contenders: Callable[[Path, RunInfo, list[Event]], Contenders] | None = None,
     ) -> None:
+        self.build_s, self.contenders = build_s, contenders
         self.plan, self.machine, self.cache, self.observer = plan, machine, cache, observer
         self.suite = plan.suite
         self.place = results / self.suite.spec.suite / machine.slug
@@ -156,7 +164,9 @@ class LocalRun:
 
     def _measure_all(self, info: RunInfo, journal: Journal) -> None:
         # These need pandas, which a dry run does not.
-        from harness.runner.experiment.stopping_rule import stopping_rule
+        from harness.runner.experiment.losers import WithoutLosers
+        from harness.runner.experiment.short_time import ShortTime
+        from harness.runner.experiment.stopping_rule import StoppingRule, stopping_rule
         from harness.runner.run.experiment import Experiment, Groups
         from harness.runner.run.time_budget import TIME_USED, Until
 
@@ -171,7 +181,7 @@ class LocalRun:
             record("notice", text=notice)
         known, started = list(self.events), time.monotonic()
         experiment = Experiment(self.plan, self.cache, record, self.observer, self.folder / "logs")
-        experiment.build()
+        experiment.build_until(started + self.build_s)
         record("builds-done", seconds=time.monotonic() - started)
         self._record_artifacts(experiment)
         self._record_peaks(record)
@@ -180,7 +190,11 @@ class LocalRun:
             others.report()
             journal.sync()
 
-        rule = Until(stopping_rule(self.plan.suite.spec.measure), deadline)
+        planned: StoppingRule = stopping_rule(self.plan.suite.spec.measure)
+        if self.contenders is not None:
+            ask = partial(self.contenders, self.folder, info, self.events)
+            planned = ShortTime(WithoutLosers(planned, ask), deadline, ask)
+        rule = Until(planned, deadline)
         Groups(experiment, info.run_id, after_trial, rule).measure_all(known)
         if rule.ended:
             record("notice", text=f"{TIME_USED}: Cells have fewer Trials than planned, or none")
@@ -218,6 +232,8 @@ class LocalRun:
                 "artifact",
                 cell_id=cell_id,
                 key=artifact.key,
+                source_key=self.plan.source_key(planned.cell.model),
+                data_key=self.plan.data_keys[planned.cell.model.name],
                 content_digest=artifact_digest(planned, artifact),
                 format=artifact.format,
                 bytes=artifact.payload_bytes,

@@ -18,6 +18,8 @@ from harness.units import say_count, say_seconds
 
 DROPPED = "given up to fit into the time of the Run (--time)"
 TIME_USED = "the time of the Run was used up (--time)"
+FIRST_SHARE = 0.6
+"""Share of the time that builds and a first Trial of each Cell may take, as estimated."""
 
 
 def fit(plan: Plan, cache: Cache, seconds: float) -> str:
@@ -48,6 +50,20 @@ def fit(plan: Plan, cache: Cache, seconds: float) -> str:
     return (
         f"to fit into {say_seconds(seconds)} (--time), the Run gives up: {', '.join(given_up) or 'nothing'}"
     )
+
+
+def fit_first_trial(plan: Plan, cache: Cache, seconds: float) -> str:
+    """Skip the last Cells if all builds and a first Trial do not fit into FIRST_SHARE of the time.
+
+    For a Run that gives up more after the first Trial (experiment/short_time.py). Return it in words.
+    """
+    asked, dropped = plan.suite.spec.measure, 0
+    _measure(plan, trials=1, max_time=min(asked.max_time, PILOT_BLOCKS * asked.block_time))
+    if sum(plan.estimate_s(cache)) > FIRST_SHARE * seconds:
+        dropped = _drop(plan, lambda: sum(plan.estimate_s(cache)) <= FIRST_SHARE * seconds)
+    _measure(plan, trials=asked.trials, max_time=asked.max_time)
+    given_up = say_count(dropped, "Cell")
+    return f"to fit into {say_seconds(seconds)} (--time), the Run gives up: {given_up}" if dropped else ""
 
 
 def _measure(plan: Plan, **changes: Any) -> None:

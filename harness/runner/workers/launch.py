@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -27,6 +28,8 @@ SEND_S = 60.0
 KILL_S = 10.0
 """Longest wait for a killed process, which cannot end while it waits in the kernel (for a device, a disk)."""
 OUTLIVED = "process {} was killed and is still there: it waits in the kernel, and may disturb what comes next"
+INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+"""Folders that Python searches anyway. On PYTHONPATH they would come before the standard library."""
 TUNABLES, HUGE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 """malloc asks for transparent huge pages with madvise (glibc 2.35 or newer; others ignore the variable)."""
 
@@ -52,8 +55,10 @@ class Code:
     def environment(self) -> dict[str, str]:
         """Return the variables that make a process import this code."""
         own = list(filter(None, [os.environ.get("PYTHONPATH")]))
-        here = str(Path(__file__).resolve().parents[3])
-        paths = [*own, here] if self.worktree is None else [str(self.worktree), *own]
+        here = Path(__file__).resolve().parents[3]
+        found = here in INSTALLED and self.python == sys.executable
+        paths = [*own, *([] if found else [str(here)])]
+        paths = paths if self.worktree is None else [str(self.worktree), *own]
         search = {SEARCH: os.pathsep.join(self.search_path)} if self.search_path else {}
         return {"PYTHONPATH": os.pathsep.join(paths), **search}
 
