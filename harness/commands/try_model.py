@@ -87,7 +87,7 @@ def try_one(
     refuse_foreign(out)
     _show_found(prepared, terminal)
     if prepared.plan.problems:
-        terminal.warn(f"edit {prepared.path}, then start the same command again")
+        terminal.warn(f"give what is missing in {prepared.path}, then start the same command again")
         raise SuiteError(prepared.plan.problems)
     run = _planned(prepared, GOALS[goal], seconds, results, terminal)
     if run is None:
@@ -193,8 +193,8 @@ def _export(
 ) -> ExitCode:
     """Copy the winner into `out`, with the Python that runs it; a failure is told and takes nothing away."""
     from harness.artifacts.cache import Cache
-    from harness.runner.export.texts import SCRIPT
     from harness.runner.export.cell import export_cell
+    from harness.runner.export.texts import SCRIPT
 
     row = board.row(cell_id)
     assert row is not None  # noqa: S101 (it is the winner)
