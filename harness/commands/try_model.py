@@ -184,7 +184,7 @@ def _show_answer(folder: Path, prepared: Prepared, goal: Goal, out: Path, termin
             code = max(code, _export(run, board, best.cell_id, prepared, out, terminal))
     if code != ExitCode.NOTHING_MEASURED:
         again = shlex.join(["harness", *sys.argv[1:]])
-        terminal.say(f"To ask again: {again} (what is built stays; --time 1m is enough then)")
+        terminal.say(f"To ask again: {again}; what is built stays, so that --time 1m is enough")
     return code
 
 
