@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pprint import pformat
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -144,7 +143,8 @@ def _settings(config: OpenVino, target: Target) -> dict[str, Any]:
 _LINES = '''\
 import openvino
 
-SETTINGS = {settings}
+SETTINGS = {{
+{settings}}}
 
 
 def load():
@@ -163,7 +163,7 @@ _STREAMS = " It uses one of {} streams; openvino.AsyncInferQueue uses all."
 def _snippet(config: OpenVino, _artifact: Artifact, target: Target) -> str:
     """Return lines that load and run the compiled model."""
     streams = _STREAMS.format(config.streams) if config.streams > 1 else ""
-    shown = pformat(_settings(config, target), sort_dicts=False)
+    shown = "".join(f"    {name!r}: {value!r},\n" for name, value in _settings(config, target).items())
     return _LINES.format(settings=shown, file=openvino_files.BLOB, streams=streams)
 
 

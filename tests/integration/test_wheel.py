@@ -97,6 +97,11 @@ def test_it_measures_reports_and_exports_in_an_empty_folder(
     clean = {"PYTHONPATH": str(site), "HARNESS_CACHE": "", "PATH": str(Path(sys.executable).parent)}
     harness = [sys.executable, "-P", "-m", "harness.cli"]
 
+    answer = run([*harness, "try", "net.onnx", "--time", "20s", "--out", "winner"], folder, **clean)
+    assert (folder / "try-net.yaml").is_file()
+    assert "your model in ONNX Runtime" in answer
+    shutil.rmtree(folder / "results")
+
     where = run([sys.executable, "-P", "-c", "import harness; print(harness.__file__)"], folder, **clean)
     assert where.startswith(str(site))
     assert "export-model" in run([*harness, "--help"], folder, **clean)

@@ -71,7 +71,9 @@ def test_every_suite_example_is_valid(case: tuple[str, str], tmp_path: Path) -> 
             if "hf" in model
             else []
         )
-        for name in filter(None, [*(model.get(key) for key in FILES), *model.get("depends", ()), *checkpoint]):
+        for name in filter(
+            None, [*(model.get(key) for key in FILES), *model.get("depends", ()), *checkpoint]
+        ):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(b"\xfe\xff")  # a kind that cannot be told before it is loaded
     for place in ("nets.py", "pkg/__init__.py", "pkg/mod.py"):

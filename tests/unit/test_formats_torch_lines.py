@@ -110,12 +110,18 @@ def test_outputs_in_a_tree_come_one_after_the_other_without_none():
     assert space["run"](lambda: halves, [])[0].dtype == np.float32
 
 
-def test_a_module_that_is_more_than_its_state_dict_is_loaded_by_the_harness(tmp_path):
+@pytest.mark.parametrize("more", [{"folded": True}, {"execution": {"copied": [0]}}, None], ids=str)
+def test_a_module_that_is_more_than_a_factory_and_weights_is_loaded_by_the_harness(more, tmp_path):
     kind, artifact = RUNTIMES.get("torch-eager"), tiny.source("linear", tmp_path / "module")
-    target = Target(batch=2, threads=1)
-    (artifact.folder / "outside.safetensors").write_bytes(b"")
+    target, place = Target(batch=2, threads=1), artifact.folder / torch_module.DESCRIPTION
+    saved, extra = place.read_text(), artifact.folder / "outside.safetensors"
+    if more is None:
+        extra.write_bytes(b"")
+    else:
+        place.write_text(json.dumps({**json.loads(saved), **more}))
     text = kind.snippet(kind.config(), artifact, target)
-    (artifact.folder / "outside.safetensors").unlink()
+    extra.unlink(missing_ok=True)
+    place.write_text(saved)
     assert "from harness.formats.torch import" in text
     script = artifact.folder / "run_model.py"
     script.write_text(SCRIPT + text)
@@ -168,3 +174,14 @@ def test_a_factory_in_a_file_is_found_below_the_search_path(tmp_path, monkeypatc
     with torch.no_grad():
         expected = module(torch.ones(1, 3)).numpy()
     np.testing.assert_array_equal(outputs_of(text, artifact, [np.ones((1, 3), np.float32)])[0], expected)
+
+
+def test_a_factory_that_compiles_its_module_gives_it_as_measured_without(tmp_path, monkeypatch):
+    artifact = tiny.source("linear", tmp_path / "module")
+    kind = RUNTIMES.get("torch-eager")
+    text = kind.snippet(kind.config(), artifact, Target(batch=1, threads=1))
+    (artifact.folder / "lines.py").write_text(SCRIPT + text)
+    lines = runpy.run_path(str(artifact.folder / "lines.py"))
+    build, load = lines["build_model"], lines["load_module"]
+    load.__globals__["build_model"] = lambda **_: torch.compile(build())
+    assert type(load()) is type(build())

@@ -228,7 +228,11 @@ def test_units_are_read(tmp_path):
     ("model", "where", "says"),
     [
         ({}, "", "takes exactly one of the keys hf, onnx, program, torch, torchscript, zoo; found nothing"),
-        ({"zooo": "x"}, "", "takes exactly one of the keys hf, onnx, program, torch, torchscript, zoo; found zooo"),
+        (
+            {"zooo": "x"},
+            "",
+            "takes exactly one of the keys hf, onnx, program, torch, torchscript, zoo; found zooo",
+        ),
         ({"zoo": 5}, ".zoo", "found 5; allowed: text; write it in quotes if it is a name"),
         ({"onnx": "none.onnx"}, ".onnx", "none.onnx: no such file beside the suite"),
         (

@@ -15,7 +15,12 @@ from harness.units import say_count
 
 def title(row: Comparison) -> str:
     """Return the model's name with its technique and runtime."""
-    return f"{row.model}: {row.technique} in {row.runtime}"
+    return f"{row.model}: {_with_runtime(row)}"
+
+
+def _with_runtime(row: Comparison) -> str:
+    """Return the technique and its runtime, once where both have one name."""
+    return row.technique if row.technique == row.runtime else f"{row.technique} in {row.runtime}"
 
 
 def card(row: Comparison, board: Board, info: RunInfo, run: str, packages: Iterable[str]) -> list[str]:
@@ -26,7 +31,7 @@ def card(row: Comparison, board: Board, info: RunInfo, run: str, packages: Itera
     processor = f"{machine.get('cpu', 'unknown processor')}, {say_count(machine.get('cores', 0), 'core')}"
     found = [
         headline.about(row, board).plain(),
-        *([f"The baseline is {baseline.technique} in {baseline.runtime}."] if baseline else []),
+        *([f"The baseline is {_with_runtime(baseline)}."] if baseline else []),
         f"Measured: {headline.conditions(board.group)}; {headline.statistic(board.group)}; {processor}.",
         f"Run: {run}, suite {info.suite}, {info.started_at}, accel-harness {info.harness_version}.",
         *(

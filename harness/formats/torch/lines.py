@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 def load_module():
     """Make the module with its own code, and place the weights."""
     saved = json.loads((FOLDER / "module.json").read_text())
-{make}    module.eval()
+{make}    module = getattr(module, "_orig_mod", module)  # without torch.compile, as it was measured
+    module.eval()
 {attributes}    tensors = load_file(FOLDER / "weights.safetensors")
     for alias, name in saved["aliases"].items():
         tensors[alias] = tensors[name]
@@ -92,14 +93,19 @@ def load_module():
 _MOVE = '    program = torch.export.passes.move_to_device_pass(program, "{device}")\n'
 
 
+_PLAIN = {"factory", "kwargs", "attributes", "aliases", "execution", "seed"}
+"""What the lines can do of what `module.json` says."""
+
+
 def module_lines(folder: Path, device: str) -> str:
     """Return the lines for a `torch-module`: they import the model's own code and apply `execution`.
 
     A module with tensors outside of its state dict, or that is called in a way of its own, needs the harness.
     """
     saved = json.loads((folder / "module.json").read_text())
-    plain = {*(saved.get("execution") or {})} <= {"dtype", "layout"} and not saved.get("keeps")
-    if not plain or (folder / "outside.safetensors").exists():
+    more = [name for name in saved if saved[name] and name not in _PLAIN]
+    more += [name for name in saved.get("execution") or () if name not in ("dtype", "layout")]
+    if more or (folder / "outside.safetensors").exists():
         return _WITH_HARNESS.format(device=device)
     return _MODULE.format(
         code=_import(saved["factory"]),

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import DataError
 from harness.formats.outputs import Examined
 from harness.formats.registry import FORMATS, Format
-from harness.formats.torch.lines import module_lines
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch.examine import Examination
 from harness.formats.torch.execution import set_execution
 from harness.formats.torch.export import example_tensors
+from harness.formats.torch.lines import module_lines
 from harness.formats.torch.settings import settings_kept
 from harness.formats.torch.state import differing, named_state, outside_state, refuse_unsaved
 from harness.formats.torch.structure import changed_attributes, settle

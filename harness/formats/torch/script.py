@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.formats.registry import FORMATS, Format
 from harness.formats.torch.examine import examine_file
+from harness.formats.torch.lines import script_lines
 from harness.formats.torch.work import count_module
 
 FORMAT = "torch-script"
@@ -37,5 +38,6 @@ FORMATS.add(
         lambda folder, inputs: count_module(load_file(folder / SCRIPT), inputs),
         examine=lambda folder, inputs: examine_file(load_file(folder / SCRIPT), inputs),
         runnable=lambda folder, device: (load_file(folder / SCRIPT, device), None),
+        torch_lines=script_lines,
     ),
 )

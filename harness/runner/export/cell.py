@@ -34,8 +34,8 @@ def export_cell(
     artifact, source, data = (
         _cached(cache, key, run.info) for key in (row.artifact_key, row.source_key, row.data_key)
     )
-    holds_code = FORMATS.get(artifact.format).holds_code
-    if holds_code and row.artifact_digest and artifact.content_digest != row.artifact_digest:
+    format = FORMATS.get(artifact.format)
+    if format.holds_code and row.artifact_digest and artifact.content_digest != row.artifact_digest:
         raise BuildError(
             f"the Artifact of {title(row)} was built again since this Run, and its content differs from what "
             f"was measured; measure it first ({_again(run.info)}), and export from the new Run"
@@ -50,7 +50,10 @@ def export_cell(
         source=source,
         data=data.folder,
         title=title(row),
-        about=card(row, board, run.info, run.folder.name, RUNTIMES.get(name).packages),
+        about=[
+            *card(row, board, run.info, run.folder.name, RUNTIMES.get(name).packages),
+            f"Format: {format.name}, {format.summary}.",
+        ],
         search_path=search_path,
         environment=run.info.settings.get("environment"),
         contents={"run": run.folder.name, "cell_id": row.cell_id, "artifact_digest": row.artifact_digest},

@@ -18,11 +18,10 @@ In a program of your own: `model = load()`, then `outputs = run(model, inputs)` 
 from pathlib import Path
 
 import numpy as np
+{lines}
 
 FOLDER = Path(__file__).resolve().parent
 
-
-{lines}
 
 def main():
     """Run the example; print the largest difference from the measured Session's outputs, and return ours."""
