@@ -27,8 +27,8 @@ class TensorSpec(BaseModel):
     """One input of a model, without its batch dimension.
 
     `shape` is the shape of one sample: a 28 × 28 gray image is ``[1, 28, 28]``. Random integers lie in
-    [0, `high`), without those in `avoid`; for token ids, `high` is the size of the vocabulary. `like` says what
-    random values look like, where the name, dtype and shape do not tell (formats/likely.py).
+    [0, `high`), without those in `avoid`; for token ids, `high` is the size of the vocabulary. `like` says
+    what random values look like, where the name, dtype and shape do not tell (formats/likely.py).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

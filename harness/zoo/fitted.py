@@ -1,10 +1,9 @@
-"""Fit values to a model's inputs: dtypes that convert without loss, shapes by padding; else one clear error."""
+"""Fit values to a model's inputs: dtypes that convert without loss, shapes by padding; else one error."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -16,11 +15,10 @@ from harness.zoo.plain import plain
 
 
 class Rows:
-    """Samples of one input, written one after the other to a temporary file that is then memory-mapped."""
+    """Samples of one input, written one after the other to a file that is then memory-mapped."""
 
-    def __init__(self, spec: TensorSpec) -> None:
-        self.spec, self.count = spec, 0
-        self.file = tempfile.TemporaryFile()  # noqa: SIM115 (the map keeps it)
+    def __init__(self, spec: TensorSpec, file: IO[bytes]) -> None:
+        self.spec, self.file, self.count = spec, file, 0
 
     def append(self, samples: Array) -> None:
         """Write samples (number, *shape)."""
@@ -28,7 +26,7 @@ class Rows:
         self.count += len(samples)
 
     def array(self) -> Array:
-        """Return all samples, read from the file where they are used."""
+        """Return all samples, read from the file where they are used; it may be closed then."""
         self.file.flush()
         shape = (self.count, *self.spec.shape)
         if not self.count * self.spec.sample_bytes():  # an empty file cannot be mapped
@@ -93,7 +91,9 @@ class Fitting:
         try:
             arrays = [np.asarray(plain(row)) for row in rows]
         except (TypeError, ValueError) as error:
-            raise DataError(f"{self.what}: input {spec.name!r} has a sample that is no array: {error}") from error
+            raise DataError(
+                f"{self.what}: input {spec.name!r} has a sample that is no array: {error}"
+            ) from error
         shapes = list(dict.fromkeys(array.shape for array in arrays))
         if any(array.dtype.kind not in "biuf" for array in arrays):
             raise DataError(f"{self.what}: input {spec.name!r} has samples that are no arrays of numbers")
@@ -110,12 +110,16 @@ class Fitting:
         return self.pad.get(spec.name) if isinstance(self.pad, dict) else self.pad
 
     def _remedy(self, spec: TensorSpec) -> str:
-        return f"Shorter ones are filled up if the suite says with what: dataset: {{…, pad: {{{spec.name}: 0}}}}"
+        return (
+            f"Shorter ones are filled up if the suite says with what: dataset: {{…, pad: {{{spec.name}: 0}}}}"
+        )
 
     def _padded(self, rows: Array, spec: TensorSpec) -> Array:
         """Fill samples up to the input's shape, at the end of each dimension."""
         shape, number = rows.shape[1:], self._number(spec)
-        smaller = len(shape) == len(spec.shape) and all(a <= b for a, b in zip(shape, spec.shape, strict=True))
+        smaller = len(shape) == len(spec.shape) and all(
+            a <= b for a, b in zip(shape, spec.shape, strict=True)
+        )
         if not smaller or number is None:
             hint = f". {self._remedy(spec)}" if smaller else ""
             raise DataError(
@@ -139,7 +143,9 @@ class Fitting:
             raise DataError(f"{told}; scale the pixels as the model expects them, and return {spec.dtype}")
         with np.errstate(all="ignore"):
             converted = rows.astype(wanted)
-            same = rows.dtype.kind == wanted.kind == "f" and (np.isfinite(rows) == np.isfinite(converted)).all()
+            same = (
+                rows.dtype.kind == wanted.kind == "f" and (np.isfinite(rows) == np.isfinite(converted)).all()
+            )
             if not same and not np.array_equal(converted.astype(rows.dtype), rows):
                 raise DataError(f"{told}, and has values that {spec.dtype} cannot hold")
         self.note(f"{spec.name}: {rows.dtype} converted to {spec.dtype}")
@@ -151,14 +157,15 @@ def as_labels(labels: Any, what: str) -> Array | None:
     if labels is None:
         return None
     value = plain(labels)
+    if not hasattr(value, "__len__"):
+        raise DataError(f"{what} has one label for all samples; give one for each")
     try:
-        array = value if getattr(value, "dtype", object) != object else np.asarray([plain(one) for one in value])
+        known = isinstance(value, np.ndarray) and value.dtype.kind != "O"
+        array = value if known else np.asarray([plain(one) for one in value])
     except (TypeError, ValueError) as error:
-        raise DataError(f"{what} has labels of different shapes, or no numbers; give all the same shape") from error
+        raise DataError(f"{what} has labels of different shapes; give all the same shape") from error
     if array.dtype.kind not in "biuf":
         raise DataError(f"{what} has labels that are no numbers, such as {short(array)}; number the classes")
-    if array.ndim == 0:
-        raise DataError(f"{what} has one label for all samples; give one for each")
     if array.dtype.kind == "f" and np.isnan(array).any():
         raise DataError(f"{what} has labels that are NaN")
     return array

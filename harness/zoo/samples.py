@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from harness.zoo.registry import Data
 LABELS = ("labels", "label")
 """Keys of labels beside the names of inputs."""
 MAX_SAMPLES, MAX_BYTES = 10_000, 2_000_000_000
-"""Of what is read one by one so many samples are read, and so many bytes, where the suite sets no number."""
+"""Where the suite sets no number, so many bytes are read, and so many samples of what tells no length."""
 
 
 def as_data(value: Any, what: str, inputs: tuple[TensorSpec, ...], config: DataConfig | None = None) -> Data:
@@ -90,8 +92,25 @@ class _Reader:
 
     def streamed(self, value: Any) -> Data:
         """Read samples, or batches of samples, one after the other, into files that are memory-mapped."""
-        rows, labels = [Rows(spec) for spec in self.specs], []
-        limit = self._limit()
+        limit = self._limit(value)
+        with contextlib.ExitStack() as files:
+            rows = [Rows(spec, files.enter_context(tempfile.TemporaryFile())) for spec in self.specs]
+            labels = self._fill(rows, value, limit)
+            arrays = tuple(row.array() for row in rows)
+        count = len(arrays[0])
+        if not count:
+            raise DataError(f"{self.what} has no samples")
+        if labels and len(labels) != count:
+            raise DataError(f"{self.what} has {count} samples and {len(labels)} labels")
+        data = Data(arrays, as_labels(labels or None, self.what))
+        if count > limit:  # by the last batch
+            self._warn(f"the first {limit:,} samples")
+            data = data.take(np.arange(limit))
+        return Data(data.inputs, data.labels, tuple(self.fitting.notes), tuple(self.warnings))
+
+    def _fill(self, rows: Sequence[Rows], value: Any, limit: int) -> list[Any]:
+        """Write samples to `rows` and return their labels."""
+        labels: list[Any] = []
         for element in self._elements(value, limit):
             inputs, label = self.divided(plain(element))
             known = next((i for i, one in enumerate(inputs) if one is not None), 0)
@@ -101,16 +120,7 @@ class _Reader:
                 row.append(array)
             if label is not None:
                 labels.extend(plain(label) if batch else [plain(label)])
-        count = len(rows[0])
-        if not count:
-            raise DataError(f"{self.what} has no samples")
-        if labels and len(labels) != count:
-            raise DataError(f"{self.what} has {count} samples and {len(labels)} labels")
-        data = Data(tuple(row.array() for row in rows), as_labels(labels or None, self.what))
-        if count > limit:  # by the last batch
-            self._warn(f"the first {limit:,} samples")
-            data = data.take(np.arange(limit))
-        return Data(data.inputs, data.labels, tuple(self.fitting.notes), tuple(self.warnings))
+        return labels
 
     def divided(self, value: Any) -> tuple[list[Any], Any]:
         """Divide a dataset, a batch or a sample into a value for each input, and labels (or None).
@@ -126,7 +136,9 @@ class _Reader:
         if isinstance(value, (tuple, list)) and not (count == 1 and self._is_sample(value)):
             if len(value) == 2 and (value[1] is None or self._is_group(value[0])):
                 first = plain(value[0])
-                inputs = self.divided(first)[0] if isinstance(first, Mapping) or self._is_group(first) else [first]
+                inputs = (
+                    self.divided(first)[0] if isinstance(first, Mapping) or self._is_group(first) else [first]
+                )
                 return inputs, value[1]
             if len(value) in (count, count + 1):
                 return list(value[:count]), value[count] if len(value) > count else None
@@ -144,8 +156,10 @@ class _Reader:
         """Whether a value has one part for each input."""
         if isinstance(value, list):
             depths = zip(map(depth, value), self.ranks, strict=False)
-            return len(value) == len(self.specs) and all(at in (rank, rank + 1) for at, rank in depths) and (
-                len(value) > 1 or depth(value) == self.ranks[0] + 2
+            return (
+                len(value) == len(self.specs)
+                and all(at in (rank, rank + 1) for at, rank in depths)
+                and (len(value) > 1 or depth(value) == self.ranks[0] + 2)
             )
         return isinstance(value, Mapping) or (isinstance(value, tuple) and len(value) == len(self.specs))
 
@@ -156,7 +170,9 @@ class _Reader:
             if spec.name not in value and likely.kind(spec) not in likely.CONSTANT
         ]
         if missing or not set(self.names) & set(value):
-            raise self.fault(f"has no {', '.join(missing or self.names)}; it has {', '.join(map(str, value))}")
+            raise self.fault(
+                f"has no {', '.join(missing or self.names)}; it has {', '.join(map(str, value))}"
+            )
         return [value.get(name) for name in self.names]
 
     def _of_columns(self, value: Mapping[Any, Any]) -> tuple[list[Any], Any]:
@@ -168,9 +184,9 @@ class _Reader:
             raise self.fault(f"has no {self.names[0]}; it has {names}")
         return [np.stack(columns, axis=-1)], None if label is None else value[label]
 
-    def _limit(self) -> int:
-        each = max(sum(spec.sample_bytes() for spec in self.specs), 1)
-        return self.config.samples or max(min(MAX_SAMPLES, MAX_BYTES // each), 1)
+    def _limit(self, value: Any) -> int:
+        fit = MAX_BYTES // max(sum(spec.sample_bytes() for spec in self.specs), 1)
+        return self.config.samples or max(fit if hasattr(value, "__len__") else min(MAX_SAMPLES, fit), 1)
 
     def _elements(self, value: Any, limit: int) -> Iterator[Any]:
         """Yield samples or batches until `limit` samples are read; those of a known number evenly spaced."""

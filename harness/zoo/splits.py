@@ -54,7 +54,7 @@ def side(content: bytes) -> Split:
 
 
 def half(data: Data, split: Split, what: str) -> Data:
-    """Return the samples that a hash of their inputs gives to `split`. Raises DataError where there are none."""
+    """Return the samples that a hash of their inputs gives to `split`. Raises DataError without any."""
     chosen = np.array([side(row) == split for row in _digests(data.inputs)])
     if not chosen.any():
         raise DataError(f"{what}: none of its {len(data):,} samples falls into the split {split}; give more")
@@ -89,7 +89,8 @@ def overlap(test: Data, load_train: Callable[[], Data | None]) -> tuple[str, ...
 def _digests(arrays: Sequence[Array]) -> list[bytes]:
     """Return a hash of each sample, over all inputs."""
     return [
-        hashlib.blake2b(b"".join(np.ascontiguousarray(array[i]).tobytes() for array in arrays), digest_size=16)
-        .digest()
+        hashlib.blake2b(
+            b"".join(np.ascontiguousarray(array[i]).tobytes() for array in arrays), digest_size=16
+        ).digest()
         for i in range(len(arrays[0]) if arrays else 0)
     ]

@@ -25,8 +25,8 @@ def table_rows(model: onnx.ModelProto) -> dict[str, int]:
             origin[node.output[0]] = origin[first]
         elif node.op_type == "Identity" and first in tables:
             tables[node.output[0]] = tables[first]
-        elif node.op_type == "Gather" and first in tables and node.input[1] in origin:
-            if all(attribute.name != "axis" or attribute.i == 0 for attribute in node.attribute):
-                name = origin[node.input[1]]
+        elif node.op_type == "Gather" and first in tables and not any(one.i for one in node.attribute):
+            name = origin.get(node.input[1])  # its only attribute is the axis
+            if name is not None:
                 found[name] = min(found.get(name, tables[first]), tables[first])
     return found

@@ -74,8 +74,9 @@ class Context:
         sys.stderr.write(f"{text}\n")
 
     def warn(self, text: str) -> None:
-        """Add a warning to the Artifact's report."""
-        self.warnings.append(text)
+        """Add a warning to the Artifact's report, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
 
 def main() -> None:

@@ -96,7 +96,12 @@ def write_evaluation_data(
     for i, array in enumerate(data.inputs):
         np.save(folder / f"input_{i}.npy", np.ascontiguousarray(array))
     np.save(folder / "truth.npy", truth)
-    description = {"inputs": len(data.inputs), "metric": metric, "notes": data.notes, "warnings": data.warnings}
+    description = {
+        "inputs": len(data.inputs),
+        "metric": metric,
+        "notes": data.notes,
+        "warnings": data.warnings,
+    }
     (folder / DESCRIPTION).write_text(json.dumps(description))
 
 

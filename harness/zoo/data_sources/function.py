@@ -34,7 +34,9 @@ def load(config: FunctionConfig, _folder: Path, split: Split, inputs: Inputs) ->
         if by_split and not any(spec.name in found for spec in inputs):
             found = found.get(split)
     except Exception as error:
-        hint = f"; it was asked for {split!r}, and the splits are train and test" * isinstance(error, KeyError)
+        hint = f"; it was asked for {split!r}, and the splits are train and test" * isinstance(
+            error, KeyError
+        )
         raise DataError(f"the dataset {config.function!r} raised {describe(error)}{hint}") from error
     return found
 

@@ -21,7 +21,7 @@ CROPPED = 0.875
 
 
 class ImagesConfig(DataConfig):
-    """Images in a folder for each class; classes count in the order of their names, or as these number them."""
+    """Images in a folder for each class. Classes count in the order of their names, or by their numbers."""
 
     images: str = Field(
         min_length=1, description="a folder, relative to the suite, with train and test or classes in it"
@@ -29,8 +29,8 @@ class ImagesConfig(DataConfig):
     resize: int | None = Field(
         default=None,
         ge=1,
-        description="pixels of the shorter side before the center is cropped to the model's size; default: the "
-        "model's longer side / 0.875. An image of the model's size stays as it is",
+        description="pixels of the shorter side before the center is cropped to the model's size; default: "
+        "the model's longer side / 0.875. An image of the model's size stays as it is",
     )
     mean: tuple[float, ...] = Field(
         default=IMAGENET_MEAN, description="subtracted from pixels in [0, 1], for each channel"
@@ -74,10 +74,12 @@ class Images:
         return np.asarray(image, np.uint8).reshape(self.height, self.width, self.channels)
 
     def _scaled(self, pixels: Array) -> Array:
-        """Return the image normalized, if the model takes floats, with its channels where the model has them."""
+        """Return the image normalized if the model takes floats, its channels where the model has them."""
         array: Array = pixels
         if self.spec.dtype.startswith("float"):
-            mean, std = (np.array(_of_channels(one, self.channels)) for one in (self.config.mean, self.config.std))
+            mean, std = (
+                np.array(_of_channels(one, self.channels)) for one in (self.config.mean, self.config.std)
+            )
             array = ((pixels.astype(np.float32) / 255 - mean) / std).astype(self.spec.dtype)
         return array if self.last else np.moveaxis(array, -1, 0)
 
@@ -120,7 +122,9 @@ def load(config: ImagesConfig, folder: Path, split: Split, inputs: Inputs) -> Im
 def find_classes(config: ImagesConfig, folder: Path) -> dict[str, int]:
     """Return the number of each class: all splits' folders, by name; if all are numbers, these."""
     places = find_places(config.images, folder).values()
-    names = sorted({one.name for place in places if place.is_dir() for one in place.iterdir() if _is_class(one)})
+    names = sorted(
+        {one.name for place in places if place.is_dir() for one in place.iterdir() if _is_class(one)}
+    )
     if names and all(name.isdecimal() for name in names):
         return {name: int(name) for name in names}
     return {name: number for number, name in enumerate(names)}

@@ -45,7 +45,9 @@ class Lines:
         except ValueError as error:
             raise DataError(f"{self.path.name}:{number} is no JSON: {error}") from error
         if not isinstance(found, dict):
-            raise DataError(f'{self.path.name}:{number} is no mapping such as {{"input_ids": [5, 8], "label": 1}}')
+            raise DataError(
+                f'{self.path.name}:{number} is no mapping such as {{"input_ids": [5, 8], "label": 1}}'
+            )
         return found
 
 

@@ -28,8 +28,8 @@ class DataConfig(Config):
     samples: int | None = Field(
         default=None,
         ge=1,
-        description="read at most so many samples of a split; default where samples are read one by one: "
-        "10,000, and 2 GB",
+        description="read at most so many samples of a split; default where they are read one by one: "
+        "2 GB, and of an iterable without a length 10,000 samples",
     )
 
 
