@@ -27,6 +27,8 @@ MAX_RANKED = 1_000_000
 """Token ids above this number are uniform: their frequencies would take too much memory."""
 ZIPF_SHIFT = 2.7
 """Mandelbrot's constant: the r-th most frequent word has a frequency of about 1 / (r + 2.7)."""
+UNSTATED_HIGH = 2
+"""`high` where nobody stated it; positions may then be larger."""
 NO_IMAGE = {"past", "cache", "key", "value", "state", "hidden", "mel", "audio", "spectrogram", "features"}
 IMAGE_NAMES = {"image", "images", "img", "pixel", "pixels", "photo", "picture"}
 TOKEN_NAMES = {"id", "ids", "token", "tokens", "index", "indices"}
@@ -53,8 +55,8 @@ def kind(spec: Spec) -> Kind:
     """Return what an input holds: as the suite states it, else by its name, dtype and shape.
 
     In this order: `mask` in the name (integers or bool of any shape, floats of at most two dimensions); a
-    padding mask is zeros, since in torch true means padding. Of integers: a name with `type` or `segment` is
-    zeros, with `position` positions, with `ids`, `tokens` or `index` token ids. Of floats and uint8: three
+    padding mask is zeros, since in torch true means padding. Of integers: a name with `type` or `segment` and
+    `ids` is zeros, with `position` positions, with `ids`, `tokens` or `index` token ids. Of floats and uint8: three
     dimensions, of which the first or the last is 1 or 3 channels, are an image.
     """
     if spec.like is not None:
@@ -63,9 +65,9 @@ def kind(spec: Spec) -> Kind:
     real = spec.dtype.startswith("float")
     if "mask" in words and (len(spec.shape) <= 2 or not real):
         return "zeros" if "padding" in words else "mask"
-    if not real and words & {"type", "types", "segment", "segments"}:
+    if not real and words & {"id", "ids"} and words & {"type", "segment"}:
         return "zeros"
-    if not real and words & {"position", "positions", "pos"}:
+    if not real and words & {"position", "positions"}:
         return "positions"
     if not real and words & TOKEN_NAMES and len(spec.shape) <= 2:
         return "tokens"
@@ -94,7 +96,8 @@ def values(spec: Spec, batch: int, rng: np.random.Generator) -> NDArray[Any]:
     if found in ("mask", "zeros"):
         array = np.full(size, found == "mask")
     elif found == "positions":
-        array = np.broadcast_to(np.arange(spec.shape[-1] if spec.shape else 1), size)
+        places = np.arange(spec.shape[-1] if spec.shape else 1)
+        array = np.broadcast_to(places % spec.high if spec.high > UNSTATED_HIGH else places, size)
     elif found == "image":
         array = np.stack([_image(spec, rng) for _ in range(batch)]) if batch else np.zeros(size)
     elif spec.dtype.startswith("float"):

@@ -13,7 +13,7 @@ from harness.formats.tensors import Array
 from harness.zoo.registry import Data, Split
 
 TEST_NAMES = ("test", "val", "valid", "validation")
-"""Folders beside `train` that hold the test split; the first that exists is taken."""
+"""Names that the test split may have; the first that exists is taken."""
 
 
 def find_places(text: str, folder: Path) -> dict[str, Path]:

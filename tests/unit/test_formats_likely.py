@@ -45,6 +45,8 @@ def random(one, count=16, seed=0):
         ("src_key_padding_mask", (128,), "bool", "zeros"),
         ("token_type_ids", (128,), "int64", "zeros"),
         ("segment_ids", (128,), "int64", "zeros"),
+        ("node_type", (128,), "int64", "integers"),
+        ("pos_tag", (128,), "int64", "integers"),
         ("position_ids", (128,), "int64", "positions"),
         ("lengths", (), "int64", "integers"),
         ("unmasked", (10,), "int64", "integers"),
@@ -117,6 +119,8 @@ def test_masks_types_and_positions():
     assert (random(spec("token_type_ids", (6,), "int64")) == 0).all()
     assert not random(spec("src_key_padding_mask", (6,), "bool")).any()
     np.testing.assert_array_equal(random(spec("position_ids", (6,), "int64"), 2), [range(6)] * 2)
+    short = spec("position_ids", (6,), "int64", high=4)  # a table of four rows
+    np.testing.assert_array_equal(random(short, 1), [[0, 1, 2, 3, 0, 1]])
 
 
 def test_inputs_that_would_all_be_constant_are_random_numbers():

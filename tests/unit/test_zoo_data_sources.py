@@ -63,6 +63,8 @@ def code(tmp_path, monkeypatch):
         "def data(*arguments): return [[len(arguments[0])] * 3]",
         "def data(): return {'train': [[5] * 3], 'test': [[4] * 3]}",
         "data = {'train': [[5] * 3], 'test': [[4] * 3]}",
+        "data = {'train': [[5] * 3], 'validation': [[4] * 3]}",
+        "class data(list):\n def __init__(self, split): self.append([len(split)] * 3)",
     ],
 )
 def test_functions_get_the_split_or_return_all_splits(tmp_path, code, text):

@@ -14,6 +14,7 @@ from pydantic import Field
 from harness.errors import DataError, describe
 from harness.zoo.data_sources.registry import DATA_SOURCES, DataConfig, DataSource, Inputs
 from harness.zoo.registry import Split
+from harness.zoo.splits import TEST_NAMES
 from harness.zoo.user_code import REFERENCE
 
 
@@ -28,11 +29,12 @@ def load(config: FunctionConfig, _folder: Path, split: Split, inputs: Inputs) ->
     module, _, name = config.function.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
-        if callable(found) and not hasattr(found, "__getitem__"):
+        if isinstance(found, type) or (callable(found) and not hasattr(found, "__getitem__")):
             found = found(split) if _takes_a_split(found) else found()
-        by_split = isinstance(found, Mapping) and {"train", "test"} & set(found)
+        names = ("train",) if split == "train" else TEST_NAMES
+        by_split = isinstance(found, Mapping) and {"train", *TEST_NAMES} & set(found)
         if by_split and not any(spec.name in found for spec in inputs):
-            found = found.get(split)
+            found = next((found[name] for name in names if name in found), None)
     except Exception as error:
         hint = f"; it was asked for {split!r}, and the splits are train and test" * isinstance(
             error, KeyError
