@@ -25,6 +25,8 @@ MIN_SIDE = 16
 """Pixels along the shorter side of what is taken for an image."""
 MAX_RANKED = 1_000_000
 """Token ids above this number are uniform: their frequencies would take too much memory."""
+AT_ONCE = 16
+"""Images that are made together."""
 ZIPF_SHIFT = 2.7
 """Mandelbrot's constant: the r-th most frequent word has a frequency of about 1 / (r + 2.7)."""
 UNSTATED_HIGH = 2
@@ -99,7 +101,8 @@ def values(spec: Spec, batch: int, rng: np.random.Generator) -> NDArray[Any]:
         places = np.arange(spec.shape[-1] if spec.shape else 1)
         array = np.broadcast_to(places % spec.high if spec.high > UNSTATED_HIGH else places, size)
     elif found == "image":
-        array = np.stack([_image(spec, rng) for _ in range(batch)]) if batch else np.zeros(size)
+        parts = [_images(spec, min(AT_ONCE, batch - i), rng) for i in range(0, batch, AT_ONCE)]
+        array = np.concatenate(parts) if parts else np.zeros(size)
     elif spec.dtype.startswith("float"):
         array = rng.standard_normal(size)
     elif spec.dtype == "bool":
@@ -132,8 +135,8 @@ def _zipf(high: int, avoid: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray
     return np.random.default_rng(0).permutation(ids), np.cumsum(1 / (ranks + ZIPF_SHIFT))
 
 
-def _image(spec: Spec, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return one image: smooth fields with correlated channels, its own contrast and brightness.
+def _images(spec: Spec, count: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Return images: smooth fields with correlated channels, each with its own contrast and brightness.
 
     Floats are as after ImageNet's normalization (mean 0, deviation 1 over many images), integers are pixels.
     """
@@ -141,16 +144,20 @@ def _image(spec: Spec, rng: np.random.Generator) -> NDArray[np.float64]:
     shape = (spec.shape[2], *spec.shape[:2]) if last else spec.shape
     height, width = shape[-2:]
     channels = int(np.prod(shape[:-2], dtype=np.int64))
-    one, own = smooth(rng, 1, height, width), smooth(rng, channels, height, width)
-    pixels = np.sqrt(SHARED) * one / one.std() + np.sqrt(1 - SHARED) * own / own.std()
-    pixels = (pixels - pixels.mean()) * rng.uniform(0.5, 1.2) + 0.5 * rng.standard_normal()
+    own = smooth(rng, count * channels, height, width).reshape(count, channels, height, width)
+    shared = smooth(rng, count, height, width)[:, np.newaxis]
+    each: Any = {"axis": (1, 2, 3), "keepdims": True}
+    pixels = np.sqrt(SHARED) * shared / shared.std(**each) + np.sqrt(1 - SHARED) * own / own.std(**each)
+    contrast, brightness = rng.uniform(0.5, 1.2, count), 0.5 * rng.standard_normal(count)
+    pixels = (pixels - pixels.mean(**each)) * np.reshape(contrast, (-1, 1, 1, 1))
+    pixels += np.reshape(brightness, (-1, 1, 1, 1))
     if not spec.dtype.startswith("float"):
         color = channels == len(IMAGENET_MEAN)
         mean = np.reshape(IMAGENET_MEAN, (-1, 1, 1)) if color else np.mean(IMAGENET_MEAN)
         deviation = np.reshape(IMAGENET_STD, (-1, 1, 1)) if color else np.mean(IMAGENET_STD)
         pixels = np.clip(np.round(255 * (mean + deviation * pixels)), 0, min(255, np.iinfo(spec.dtype).max))
-    found: NDArray[np.float64] = pixels.reshape(shape)
-    return np.moveaxis(found, 0, -1) if last else found
+    found = pixels.astype(spec.dtype).reshape(count, *shape)
+    return np.moveaxis(found, 1, -1) if last else found
 
 
 def smooth(rng: np.random.Generator, channels: int, height: int, width: int) -> NDArray[np.float64]:
@@ -158,18 +165,23 @@ def smooth(rng: np.random.Generator, channels: int, height: int, width: int) -> 
 
     Photographs are such (Field 1987, "Relations between the statistics of natural images").
     """
-    found = np.zeros((channels, height, width))
-    for grid in (n for n in GRIDS if n <= max(min(height, width), GRIDS[0])):
-        rows, columns = _interpolation(grid, height), _interpolation(grid, width)
-        found += rows @ rng.standard_normal((channels, grid, grid)) @ columns.T / np.sqrt(grid)
-    return found
+    grids = tuple(n for n in GRIDS if n <= max(min(height, width), GRIDS[0]))
+    rows = []
+    for grid in grids:
+        draws = rng.standard_normal((channels, grid, grid)).transpose(1, 0, 2).reshape(-1, grid)
+        rows.append(draws @ _interpolation((grid,), width).T / np.sqrt(grid))
+    stacked = np.concatenate([part.reshape(-1, channels * width) for part in rows])
+    found: NDArray[np.float64] = _interpolation(grids, height) @ stacked
+    return found.reshape(height, channels, width).transpose(1, 0, 2)
 
 
 @functools.lru_cache(maxsize=64)
-def _interpolation(grid: int, size: int) -> NDArray[np.float64]:
-    """Return the matrix (size, grid) that interpolates linearly between `grid` values."""
-    places = np.linspace(0, grid - 1, size)
-    return np.maximum(0.0, 1.0 - np.abs(places[:, np.newaxis] - np.arange(grid)))
+def _interpolation(grids: tuple[int, ...], size: int) -> NDArray[np.float64]:
+    """Return the matrices (size, grid) that interpolate linearly between `grid` values, side by side."""
+    places = [np.linspace(0, grid - 1, size)[:, np.newaxis] for grid in grids]
+    return np.hstack(
+        [np.maximum(0.0, 1.0 - np.abs(at - np.arange(grid))) for at, grid in zip(places, grids, strict=True)]
+    )
 
 
 def describe(spec: Spec) -> str:

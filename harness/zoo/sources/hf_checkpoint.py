@@ -67,7 +67,8 @@ class HfSource(SourceConfig):
     revision: str = Field(default="main", description="commit, branch or tag on the hub")
     tokens: int = Field(default=128, ge=1, description="tokens in a sample, if the task takes text")
     dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, or package.module:function; random samples without one"
+        default=None,
+        description="a dataset's name, package.module:function, or a path; default: random samples",
     )
     metric: MetricName | None = Field(default=None, description="a metric's name; cosine without a dataset")
     depends: Depends = ()
