@@ -58,8 +58,8 @@ def kind(spec: Spec) -> Kind:
 
     In this order: `mask` in the name (integers or bool of any shape, floats of at most two dimensions); a
     padding mask is zeros, since in torch true means padding. Of integers: a name with `type` or `segment` and
-    `ids` is zeros, with `position` positions, with `ids`, `tokens` or `index` token ids. Of floats and uint8: three
-    dimensions, of which the first or the last is 1 or 3 channels, are an image.
+    `ids` is zeros, with `position` positions, with `ids`, `tokens` or `index` token ids. Of floats and uint8:
+    three dimensions, of which the first or the last is 1 or 3 channels, are an image.
     """
     if spec.like is not None:
         return spec.like

@@ -70,10 +70,11 @@ class Fitting:
         )
 
     def _made(self, spec: TensorSpec, count: int, lengths: list[int] | None) -> Array:
-        """Return an input that the data leave out: a mask is zero where another input was padded."""
+        """Return an input that the data leave out: a mask also says where another input was filled up."""
         array = likely.values(spec, count, np.random.default_rng(0))
-        if likely.kind(spec) == "mask" and lengths is not None and len(spec.shape) == 1:
-            array &= (np.arange(spec.shape[0]) < np.reshape(lengths, (-1, 1))).astype(spec.dtype)
+        if "mask" in spec.name.lower() and lengths is not None and len(spec.shape) == 1:
+            kept = np.arange(spec.shape[0]) < np.reshape(lengths, (-1, 1))
+            array = (kept == (likely.kind(spec) == "mask")).astype(spec.dtype)
         self.note(f"{likely.describe(spec)} (not in the data)")
         return array
 
@@ -127,9 +128,15 @@ class Fitting:
             )
         if shape == spec.shape:
             return rows
+        if np.array(number).astype(spec.dtype) != number:
+            raise DataError(
+                f"{self.what}: pad: {number} is no {spec.dtype}, the dtype of input {spec.name!r}"
+            )
         self.note(f"{spec.name}: shorter samples filled up with {number}")
-        widths = [(0, 0), *((0, b - a) for a, b in zip(shape, spec.shape, strict=True))]
-        return np.pad(rows, widths, constant_values=number)
+        dtype = np.result_type(rows.dtype, np.min_scalar_type(number))
+        filled = np.full((len(rows), *spec.shape), number, dtype)
+        filled[(slice(None), *map(slice, shape))] = rows
+        return filled
 
     def _converted(self, rows: Array, spec: TensorSpec) -> Array:
         """Return the samples in the input's dtype. Raises DataError where values would be lost."""

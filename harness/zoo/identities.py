@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.artifacts.cache import digest, file_digest
 from harness.artifacts.code import HARNESS, MAX_FILES, Imports, code_digest, code_of, files_of, harness_code
 from harness.errors import DataError
+from harness.formats.tensors import random_arrays
 from harness.packages import import_versions, requirement_versions, versions_of
 from harness.zoo.data_sources.registry import DataConfig, data_source, named_by
 from harness.zoo.registry import DATASETS
@@ -55,10 +56,11 @@ def code_identity(reference: str, folder: Path) -> CodeIdentity:
 def dataset_identity(reference: str | DataConfig | None, folder: Path) -> CodeIdentity:
     """Hash what a dataset depends on: the code that loads it, its settings, and the contents of its files.
 
-    Of a registered dataset the known sums of its files count. Raises DataError for files that are missing.
+    Of a registered dataset the known sums of its files count; without a dataset, the code of random inputs.
+    Raises DataError for files that are missing.
     """
     if reference is None:
-        return CodeIdentity()
+        return CodeIdentity(code_of(random_arrays))
     if isinstance(reference, str) and reference in DATASETS:
         dataset = DATASETS.get(reference)
         sums = sorted(dataset.md5.items())

@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
+from harness.artifacts.code import HARNESS, harness_code
 from harness.formats.likely import describe, kind
 from harness.formats.onnx.embeddings import table_rows
 from harness.formats.onnx.graph import input_specs
@@ -144,6 +145,13 @@ def test_inputs_that_would_all_be_constant_are_random_numbers():
 )
 def test_it_is_said_what_the_values_are(one, says):
     assert describe(one).startswith(says)
+
+
+@pytest.mark.parametrize(
+    "file", ["runner/workers/evaluation_data.py", "zoo/datasets/random_tokens.py", "formats/torch/export.py"]
+)
+def test_what_uses_random_values_has_their_code_in_its_cache_key(file):
+    assert HARNESS / "formats/likely.py" in harness_code().closure([HARNESS / file])
 
 
 def graph(*nodes, inputs, tables):

@@ -275,6 +275,14 @@ def test_a_folder_without_splits_is_divided_by_the_names_of_its_files(tmp_path, 
         np.testing.assert_array_equal(part.labels, part.inputs[0][:, 0, 0, 0] % 2)
 
 
+def test_classes_that_are_links_are_followed(tmp_path, photos):
+    photos("train/a/1.png")
+    photos("../elsewhere/2.png")
+    photos("test/a/3.png")
+    (tmp_path / "photos/train/b").symlink_to(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(load("photos/", tmp_path, "train", IMAGE).labels, [0, 1])
+
+
 @pytest.mark.parametrize(
     ("files", "inputs", "says"),
     [

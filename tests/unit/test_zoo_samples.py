@@ -286,6 +286,34 @@ def test_a_mask_that_is_left_out_is_zero_where_ids_were_filled_up():
 
 
 @pytest.mark.parametrize(
+    ("name", "dtype", "row"),
+    [
+        ("mask", "float32", [1.0, 0, 0, 0, 0]),
+        ("mask", "bool", [True, False, False, False, False]),
+        ("key_padding_mask", "bool", [False, True, True, True, True]),  # true is padding
+    ],
+)
+def test_a_mask_is_made_in_its_own_dtype_and_sense(name, dtype, row):
+    specs = (TWO[0], TensorSpec(name=name, shape=(5,), dtype=dtype))
+    made = as_data({"ids": RAGGED}, "d", specs, DataConfig(pad=0)).inputs[1]
+    np.testing.assert_array_equal(made[1], row)
+    assert made.dtype == dtype
+
+
+def test_what_samples_are_filled_up_with_fits_the_models_dtype():
+    rows = [np.array([1, 2], np.uint8), np.array([3], np.uint8)]
+    spec = (TensorSpec(name="v", shape=(3,), dtype="int64"),)
+    np.testing.assert_array_equal(
+        as_data({"v": rows}, "d", spec, DataConfig(pad=-100)).inputs[0], [[1, 2, -100], [3, -100, -100]]
+    )
+    with pytest.raises(DataError, match=r"pad: 0\.5 is no int64, the dtype of input 'v'"):
+        as_data({"v": rows}, "d", spec, DataConfig(pad=0.5))
+    floats = (TensorSpec(name="v", shape=(3,)),)
+    data = as_data(np.ones((2, 2), np.float32), "d", floats, DataConfig(pad=0))
+    assert data.notes == ("v: shorter samples filled up with 0",)
+
+
+@pytest.mark.parametrize(
     ("given", "wanted", "fits"),
     [
         (np.array([[1], [300]], np.int64), "int32", True),

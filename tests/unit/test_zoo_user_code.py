@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import packages
-from harness.artifacts.code import HARNESS, Imports, code_digest, harness_code
+from harness.artifacts.code import HARNESS, Imports, code_digest, code_of, harness_code
 from harness.errors import DataError
+from harness.formats.tensors import random_arrays
 from harness.packages import import_versions, requirement_versions
 from harness.zoo import identities
 from harness.zoo.datasets import random_tokens
@@ -94,7 +95,7 @@ def test_a_datasets_identity_is_its_sums_and_its_text(suite, monkeypatch):
     md5 = DATASETS.get("mnist").md5
     assert mnist() == mnist(md5=dict(md5)) != mnist(md5={**md5, "t10k-images-idx3-ubyte": "0"})
     assert mnist(md5=md5) != mnist(load=random_tokens.generate)
-    assert dataset_identity(None, suite).digest == ""
+    assert dataset_identity(None, suite).digest == code_of(random_arrays)  # of random inputs
     of_a_function = dataset_identity("my_net:f", suite)
     assert of_a_function.files == code_identity("my_net:f", suite).files
     (suite / "my_net.py").write_text("changed = 1\n")

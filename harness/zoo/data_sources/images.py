@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def load(config: ImagesConfig, folder: Path, split: Split, inputs: Inputs) -> Im
     divided = "" not in find_places(config.images, folder)
     files = [
         (path, classes.get(path.relative_to(place).parts[0]))
-        for path in sorted(place.rglob("*"))
+        for path in sorted(_files_below(place))
         if path.suffix.lower() in SUFFIXES
         and (divided or side(path.relative_to(place).as_posix().encode()) == split)
     ]
@@ -128,6 +129,11 @@ def find_classes(config: ImagesConfig, folder: Path) -> dict[str, int]:
     if names and all(name.isdecimal() for name in names):
         return {name: int(name) for name in names}
     return {name: number for number, name in enumerate(names)}
+
+
+def _files_below(place: Path) -> list[Path]:
+    """Return all files below a folder, also in folders that are links."""
+    return [Path(root, name) for root, _, names in os.walk(place, followlinks=True) for name in names]
 
 
 def _is_class(folder: Path) -> bool:
