@@ -119,7 +119,7 @@ def _model(document: Document, name: str, raw: dict[str, Any], problems: list[Pr
     try:
         identity = source.identity(config, document.path.resolve().parent)
     except DataError as error:
-        problems.append(document.problem((*key, source.key), str(error)))
+        problems.append(document.problem((*key, error.key or source.key), str(error)))
         return None
     return Model(name, source, config, identity)
 

@@ -65,7 +65,14 @@ def dataset_identity(reference: str | DataConfig | None, folder: Path) -> CodeId
         dataset = DATASETS.get(reference)
         sums = sorted(dataset.md5.items())
         return CodeIdentity(digest([reference, code_of(dataset.generate, dataset.load), sums]))
-    config = data_config(reference)
+    try:
+        return _user_data_identity(data_config(reference), folder)
+    except DataError as error:
+        error.key = "dataset"
+        raise
+
+
+def _user_data_identity(config: DataConfig, folder: Path) -> CodeIdentity:
     source = data_source(config)
     made_of = [config.content(), code_of(source.load, load_data)]
     if files := source.files(config):

@@ -56,9 +56,16 @@ def load_data(
     source, name = data_source(config), named_by(config)
     what = f"the dataset {name!r} ({split})"
     data = as_data(source.load(config, folder, split, inputs), what, inputs, config)
-    if source.files(config) and not source.divides and "" in find_places(name, folder):
-        data = half(data, split, what)
-    return replace(data, notes=(*source.notes(config, inputs), *data.notes))
+    notes = source.notes(config, inputs)
+    if source.files(config) and "" in find_places(name, folder):
+        if source.divides:
+            notes = (
+                "one half of the files, by a hash of their names; the other half is the other split",
+                *notes,
+            )
+        else:
+            data = half(data, split, what)
+    return replace(data, notes=(*notes, *data.notes))
 
 
 def data_config(reference: str | DataConfig) -> DataConfig:

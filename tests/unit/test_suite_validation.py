@@ -274,6 +274,21 @@ def test_units_are_read(tmp_path):
             ".torch",
             "'nocolon' names no function; write package.module:function",
         ),
+        (
+            {"torch": "json:f", "inputs": {"x": [1]}, "dataset": "none:f"},
+            ".dataset",
+            "no module 'none' beside the suite",
+        ),
+        (
+            {"torch": "json:f", "inputs": {"x": [1]}, "dataset": {"npz": "none.npz"}},
+            ".dataset",
+            "none.npz: no such file or folder beside the suite",
+        ),
+        (
+            {"torch": "json:f", "inputs": {"x": [1]}, "dataset": {"npz": "a.npz", "padd": 0}},
+            ".dataset",
+            "unknown key 'padd'; did you mean 'pad'",
+        ),
         ({"torch": "json:f"}, ".inputs", "is missing"),
         ({"torch": "json:f", "inputs": {}}, ".inputs", "at least 1 item"),
         ({"torch": "json:f", "inputs": {"x": [1]}, "dataset": ":f"}, ".dataset", "unknown dataset ':f'"),

@@ -273,6 +273,7 @@ def test_a_folder_without_splits_is_divided_by_the_names_of_its_files(tmp_path, 
     assert not colors[0] & colors[1]
     for part in parts:
         np.testing.assert_array_equal(part.labels, part.inputs[0][:, 0, 0, 0] % 2)
+        assert part.notes[0].startswith("one half of the files, by a hash of their names")
 
 
 def test_classes_that_are_links_are_followed(tmp_path, photos):
