@@ -59,13 +59,21 @@ class Fitting:
                 found.append(None)
                 continue
             rows = plain(value)
+            if getattr(spec, "batch_axis", 0) is None and np.shape(rows) == spec.shape:
+                found.append(self._converted(np.asarray(rows), spec))
+                continue
             if lengths is None and len(spec.shape) == 1 and hasattr(rows, "__len__"):
                 lengths = [len(row) if hasattr(row, "__len__") else 1 for row in rows]
             found.append(self._array(rows, spec))
-        count = max((len(array) for array in found if array is not None), default=0)
+        rows_of = zip(found, self.specs, strict=True)
+        count = max((len(a) for a, spec in rows_of if a is not None and a.ndim > len(spec.shape)), default=1)
         self.read += count
         return tuple(
-            self._made(spec, count, lengths) if array is None else array
+            self._made(spec, count, lengths)
+            if array is None
+            else np.broadcast_to(array, (count, *spec.shape))  # the same for all samples
+            if array.ndim == len(spec.shape)
+            else array
             for array, spec in zip(found, self.specs, strict=True)
         )
 

@@ -48,11 +48,13 @@ def load_data(
 ) -> Data:
     """Load a dataset for a model's `inputs`: a registered one, a user's function, or files.
 
-    Raises DataError where it cannot be read, or does not fit the inputs.
+    Inputs whose only value the suite states are not in a user's data, nor in the result. Raises DataError
+    where it cannot be read, or does not fit the inputs.
     """
     if isinstance(reference, str) and reference in DATASETS:
         return DATASETS.get(reference).samples(split, locate_asset("data", folder), inputs)
     config = data_config(reference)
+    inputs = tuple(spec for spec in inputs if getattr(spec, "constant", None) is None) or inputs
     source, name = data_source(config), named_by(config)
     what = f"the dataset {name!r} ({split})"
     data = as_data(source.load(config, folder, split, inputs), what, inputs, config)
