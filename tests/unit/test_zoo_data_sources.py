@@ -11,12 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import DataError
 from harness.formats.tensors import TensorSpec
-from harness.zoo.data_sources.registry import DATA_SOURCES
+from harness.suite.json_schema import schema_text
+from harness.zoo.data_sources.registry import DATA_SOURCES, DataConfig, DataSource
 from harness.zoo.dataset_reference import DatasetReference
 from harness.zoo.identities import dataset_identity
 from harness.zoo.registry import Data
 from harness.zoo.source import SOURCES
-from harness.zoo.splits import half, overlap
+from harness.zoo.splits import half, overlap, place_of
 from harness.zoo.user_code import load_data
 
 X = np.arange(60, dtype=np.float32).reshape(20, 3)
@@ -411,3 +412,27 @@ def test_the_identity_of_files_follows_their_content_and_the_settings(tmp_path):
     assert len(seen) == 3
     with pytest.raises(DataError, match=r"none\.npy: no such file or folder beside the suite"):
         dataset_identity(setting("none.npy"), tmp_path)
+
+
+class CsvConfig(DataConfig):
+    csv: str
+
+
+def test_another_format_is_one_entry_and_gets_splits_padding_and_dtypes(tmp_path, monkeypatch):
+    def read(config, folder, split, _inputs):
+        return {"x": np.loadtxt(place_of(config.csv, folder, split), delimiter=",", ndmin=2)}
+
+    entry = DataSource(
+        "csv", CsvConfig, "text", lambda text: text.endswith(".csv"), read, files=lambda config: (config.csv,)
+    )
+    DATA_SOURCES.names()  # the harness's own are loaded before
+    monkeypatch.setitem(DATA_SOURCES._items, "csv", entry)
+    (tmp_path / "a.csv").write_text("".join(f"{i},{i + 0.5}\n" for i in range(20)))
+    parts = [load({"csv": "a.csv", "pad": 7}, tmp_path, split) for split in ("train", "test")]
+    rows = np.concatenate([part.inputs[0] for part in parts])
+    np.testing.assert_array_equal(rows[np.argsort(rows[:, 0])], [[i, i + 0.5, 7] for i in range(20)])
+    assert rows.dtype == np.float32
+    before = dataset_identity(setting("a.csv"), tmp_path)
+    (tmp_path / "a.csv").write_text("1,2\n")
+    assert dataset_identity(setting("a.csv"), tmp_path) != before
+    assert '"csv": {' in schema_text()
