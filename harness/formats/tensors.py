@@ -65,12 +65,19 @@ class TensorSpec(BaseModel):
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
 
+def stated_value(spec: TensorSpec) -> float | None:
+    """Return the only value of an input where the suite states one."""
+    value: float | None = getattr(spec, "constant", None)
+    return value
+
+
 def varied(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     """Return the inputs as random values are made for them.
 
     Where no input would differ between samples, such as a mask alone, all become plain random numbers.
     """
-    if any(likely.kind(spec) not in likely.CONSTANT for spec in specs):
+    free = [spec for spec in specs if stated_value(spec) is None]
+    if any(likely.kind(spec) not in likely.CONSTANT for spec in free):
         return tuple(specs)
     return tuple(spec.model_copy(update={"like": "normal"}) for spec in specs)
 
@@ -82,7 +89,10 @@ def random_arrays(specs: Sequence[TensorSpec], batch: int, rng: np.random.Genera
 
 def describe_random(specs: Sequence[TensorSpec]) -> tuple[str, ...]:
     """Say for each input what `random_arrays` gives it."""
-    return tuple(map(likely.describe, varied(specs)))
+    return tuple(
+        likely.describe(spec) if (value := stated_value(spec)) is None else f"{spec.name}: {value:g}"
+        for spec in varied(specs)
+    )
 
 
 def check_arrays(arrays: Sequence[Array], specs: Sequence[TensorSpec], what: str) -> list[str]:
