@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from harness.artifacts.cache import Cache
 from harness.errors import BuildError
 from harness.formats.registry import FORMATS, count_statistics
 from harness.formats.target import Target
-from harness.formats.tensors import TensorSpec, check_arrays
+from harness.formats.tensors import TensorSpec, check_arrays, completed
 from harness.measure.memory import PhaseMeter
 from harness.packages import module_of
 from harness.runner.workers.channel import Message, WorkerSide, located
@@ -61,7 +62,7 @@ class Context:
         data = model.source.data(model.config, model.folder, "train")
         if data is None or len(data) == 0:
             raise BuildError("there is no training data: give the model a dataset")
-        return data
+        return replace(data, inputs=completed(data.inputs, self.inputs))
 
     def say(self, text: str) -> None:
         """Write a line into the build log."""
@@ -120,11 +121,14 @@ def _build_data(cache: Cache, model: Model, message: Message) -> Artifact:
     source = _parent(cache, message["parents"][0])
     inputs = read_inputs(source)
     data = model.source.data(model.config, model.folder, "test")
+    if data is not None:
+        data = replace(data, inputs=completed(data.inputs, inputs))
     if data is not None and (faults := check_arrays(data.inputs, inputs, "evaluation data")):
         raise BuildError("; ".join(faults))
     metric = model.source.metric(model.config)
+    axes = {name: one.batch_axis for name, one in getattr(model.config, "outputs", {}).items()}
     with cache.staging() as staged:
-        write_evaluation_data(staged, source, inputs, data, metric, int(message["seed"]))
+        write_evaluation_data(staged, source, inputs, data, metric, int(message["seed"]), axes)
         return cache.put(message["key"], "data", staged, [], {})
 
 
