@@ -59,7 +59,7 @@ class Fitting:
                 found.append(None)
                 continue
             rows = plain(value)
-            if getattr(spec, "batch_axis", 0) is None and np.shape(rows) == spec.shape:
+            if spec.batch_axis is None and np.shape(rows) == spec.shape:
                 found.append(self._converted(np.asarray(rows), spec))
                 continue
             if lengths is None and len(spec.shape) == 1 and hasattr(rows, "__len__"):

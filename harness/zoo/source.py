@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness.artifacts.code import code_of
 from harness.config import Config
@@ -42,6 +42,43 @@ def _specs(value: Any) -> Any:
 Inputs = Annotated[tuple[TensorSpec, ...], BeforeValidator(_specs), Field(min_length=1)]
 
 
+Dims = Annotated[
+    dict[str, Annotated[int, Field(ge=0)]],
+    Field(description="sizes of dimensions by name; a list of sizes makes a model for each"),
+]
+
+
+class OutputConfig(Config):
+    """What the suite says of one output."""
+
+    batch_axis: Annotated[int, Field(ge=0)] | None = Field(
+        default=0, description="dimension that is the batch; null: none. Default: found by calls"
+    )
+
+
+Outputs = Annotated[
+    dict[str, OutputConfig], Field(description="outputs by name, where their batch is not found by itself")
+]
+
+
+def name_sizes(fields: Any) -> Any:
+    """Put the sizes in `dims` in place of their names in the shapes of `inputs`, before validation."""
+    sizes = fields.get("dims") if isinstance(fields, dict) else None
+    inputs = fields.get("inputs") if isinstance(fields, dict) else None
+    if not isinstance(sizes, dict) or not isinstance(inputs, dict):
+        return fields
+
+    def sized(shape: Any) -> Any:
+        known = isinstance(shape, (list, tuple))
+        return [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in shape] if known else shape
+
+    made = {
+        name: {**one, "shape": sized(one.get("shape"))} if isinstance(one, dict) else sized(one)
+        for name, one in inputs.items()
+    }
+    return {**fields, "inputs": made}
+
+
 def _known(registry: Registry[Any]) -> Callable[[str], str]:
     """Refuse a name that `registry` does not have, and suggest the nearest."""
 
@@ -63,6 +100,8 @@ Depends = Annotated[
 
 class SourceConfig(Config):
     """Base of all source configs."""
+
+    _sized = model_validator(mode="before")(name_sizes)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import DataError
-from harness.formats.tensors import TensorSpec, stated_value
+from harness.formats.tensors import TensorSpec
 from harness.zoo.assets import locate_asset
 from harness.zoo.data_sources.registry import DATA_SOURCES, DataConfig, data_source, named_by
 from harness.zoo.registry import DATASETS, Data, Split
@@ -54,7 +54,7 @@ def load_data(
     if isinstance(reference, str) and reference in DATASETS:
         return DATASETS.get(reference).samples(split, locate_asset("data", folder), inputs)
     config = data_config(reference)
-    inputs = tuple(spec for spec in inputs if stated_value(spec) is None) or inputs
+    inputs = tuple(spec for spec in inputs if spec.constant is None) or inputs
     source, name = data_source(config), named_by(config)
     what = f"the dataset {name!r} ({split})"
     data = as_data(source.load(config, folder, split, inputs), what, inputs, config)

@@ -22,12 +22,6 @@ def random(one, count=16, seed=0):
     return one.random(count, np.random.default_rng(seed))
 
 
-class Stated(TensorSpec):
-    """An input whose only value the suite states."""
-
-    constant: float | None = 16000.0
-
-
 @pytest.mark.parametrize(
     ("name", "shape", "dtype", "wanted"),
     [
@@ -135,7 +129,7 @@ def test_inputs_that_would_all_be_constant_are_random_numbers():
     (values,) = random_arrays([mask], 30, np.random.default_rng(0))
     assert len(np.unique(values, axis=0)) == 30
     assert describe_random([mask]) == ("mask: uniform integers below 9",)
-    rate = Stated(name="rate", shape=())
+    rate = TensorSpec(name="rate", shape=(), value=16000)
     assert describe_random([mask, rate]) == ("mask: uniform integers below 9", "rate: 16000")
     ids = spec("ids", (40,), "int64", high=9)
     assert (random_arrays([ids, mask], 30, np.random.default_rng(0))[1] == 1).all()

@@ -101,15 +101,9 @@ def test_a_split_that_is_missing_is_told_in_one_line(tmp_path, code, text, says)
     assert "\n" not in str(told.value)
 
 
-class Stated(TensorSpec):
-    """An input whose only value the suite states."""
-
-    constant: float | None = 16000.0
-
-
 def test_an_input_whose_value_is_stated_is_not_in_the_data(tmp_path, code):
     reference = code("import numpy as np\ndef data(split): return np.ones((2, 3), 'f'), [0, 1]")
-    data = load(reference, tmp_path, inputs=(*ONE, Stated(name="rate", shape=())))
+    data = load(reference, tmp_path, inputs=(*ONE, TensorSpec(name="rate", shape=(), value=16000)))
     assert [array.shape for array in data.inputs] == [(2, 3)]
     np.testing.assert_array_equal(data.labels, [0, 1])
 

@@ -378,14 +378,8 @@ def test_samples_that_are_read_one_by_one_are_kept_in_a_file():
     assert isinstance(as_data(MapStyle(X), "d", ONE).inputs[0], np.memmap)
 
 
-class Whole(TensorSpec):
-    """An input without a batch."""
-
-    batch_axis: int | None = None
-
-
 def test_one_array_of_an_input_without_a_batch_counts_for_all_samples():
-    specs = (ONE[0], Whole(name="table", shape=(2, 2)))
+    specs = (ONE[0], TensorSpec(name="table", shape=(2, 2), batch_axis=None))
     table = np.eye(2, dtype=np.float32)
     for value in ((X, table), {"x": X, "table": table.astype(np.float64)}, [X, np.stack([table] * 4)]):
         same(as_data(value, "d", specs), [X, np.stack([table] * 4)])

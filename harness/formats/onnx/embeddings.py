@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from harness.formats.tensors import TensorSpec
 
 if TYPE_CHECKING:
     import onnx
@@ -30,3 +33,14 @@ def table_rows(model: onnx.ModelProto) -> dict[str, int]:
             if name is not None:
                 found[name] = min(found.get(name, tables[first]), tables[first])
     return found
+
+
+def bounded(model: onnx.ModelProto, specs: Sequence[TensorSpec]) -> list[TensorSpec]:
+    """Return the inputs, those that select rows of a table with `high` as its rows, unless it is stated."""
+    rows = table_rows(model)
+    return [
+        spec
+        if "high" in spec.model_fields_set or spec.name not in rows
+        else spec.model_copy(update={"high": rows[spec.name]})
+        for spec in specs
+    ]

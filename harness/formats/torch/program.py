@@ -6,6 +6,7 @@ exported graph can. Weights are stored as plain tensors. Torch is imported insid
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 FORMAT = "torch-program"
 PROGRAM = "program.pt2"
+AXES = "axes.json"
+"""The inputs' batch axes, where one is not 0."""
 
 
 def save_program(
@@ -48,6 +51,8 @@ def save_program(
     for name, value in {**program.state_dict, **program.constants}.items():
         if type(value) not in (torch.Tensor, torch.nn.Parameter):
             raise BuildError(f"{name!r} is a {type(value).__name__}: a program stores plain tensors only")
+    if any(spec.batch_axis != 0 for spec in inputs):
+        (folder / AXES).write_text(json.dumps([spec.batch_axis for spec in inputs]))
     program.example_inputs = None
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine
@@ -70,11 +75,14 @@ def load_program(folder: Path) -> ExportedProgram:
     return torch.export.load(folder / PROGRAM)
 
 
-def fixed_batch(program: ExportedProgram) -> int | None:
-    """Return the only batch that the program takes, or None when any will do."""
-    names = set(program.graph_signature.user_inputs)
-    firsts = (node.meta["val"].shape[0] for node in program.graph.nodes if node.name in names)
-    return next((size for size in firsts if isinstance(size, int)), None)
+def fixed_batch(program: ExportedProgram, folder: Path) -> int | None:
+    """Return the only batch that the program in `folder` takes, or None when any will do."""
+    names = program.graph_signature.user_inputs
+    shapes = {node.name: node.meta["val"].shape for node in program.graph.nodes if node.name in names}
+    place = folder / AXES
+    axes = json.loads(place.read_text()) if place.is_file() else [0] * len(names)
+    batches = [shapes[name][axis] for name, axis in zip(names, axes, strict=True) if axis is not None]
+    return next((size for size in batches if isinstance(size, int)), None)
 
 
 def as_module(program: ExportedProgram, device: str = "cpu") -> torch.nn.Module:
@@ -101,13 +109,13 @@ def load_runnable(format: str, folder: Path, device: str = "cpu") -> tuple[torch
     if format == torch_module.FORMAT:
         return torch_module.load_module(folder).to(device), None
     program = load_program(folder)
-    return as_module(program, device), fixed_batch(program)
+    return as_module(program, device), fixed_batch(program, folder)
 
 
 def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
     """Count what `count_module` counts."""
     program = load_program(folder)
-    return count_module(as_module(program), inputs, fixed_batch(program) or 1)
+    return count_module(as_module(program), inputs, fixed_batch(program, folder) or 1)
 
 
 FORMATS.add(FORMAT, Format(FORMAT, "torch.export program: graph and weights", count_statistics))

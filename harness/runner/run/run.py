@@ -198,6 +198,9 @@ class LocalRun:
                 cell_id = planned.cell.cell_id
                 if cell_id not in known:
                     row = describe_cell(planned, group) | cell_digests(planned, self.plan)
+                    row["warnings"] = self.plan.inspections.get(planned.cell.model.name, {}).get(
+                        "notices", []
+                    )
                     record("cell", cell_id=cell_id, row=row)
 
     def _record_peaks(self, record: Callable[..., Event], again: Collection[int] | None = None) -> None:

@@ -24,7 +24,7 @@ from harness.artifacts.cache import Cache
 from harness.errors import BuildError
 from harness.formats.registry import FORMATS, count_statistics
 from harness.formats.target import Target
-from harness.formats.tensors import TensorSpec, check_arrays
+from harness.formats.tensors import TensorSpec, check_arrays, completed
 from harness.measure.memory import PhaseMeter
 from harness.packages import module_of
 from harness.runner.workers.channel import Message, WorkerSide, located
@@ -67,7 +67,7 @@ class Context:
             self.say(f"training data: {note}")
         for warning in data.warnings:
             self.warn(f"training data: {warning}")
-        return data
+        return replace(data, inputs=completed(data.inputs, self.inputs))
 
     def say(self, text: str) -> None:
         """Write a line into the build log."""
@@ -128,12 +128,14 @@ def _build_data(cache: Cache, model: Model, message: Message) -> Artifact:
     inputs = read_inputs(source)
     data = model.source.data(model.config, model.folder, "test")
     if data is not None:
+        data = replace(data, inputs=completed(data.inputs, inputs))
         if faults := check_arrays(data.inputs, inputs, "evaluation data"):
             raise BuildError("; ".join(faults))
         data = replace(data, warnings=(*data.warnings, *_shared_samples(model, data)))
     metric = model.source.metric(model.config)
+    axes = {name: one.batch_axis for name, one in getattr(model.config, "outputs", {}).items()}
     with cache.staging() as staged:
-        write_evaluation_data(staged, source, inputs, data, metric, int(message["seed"]))
+        write_evaluation_data(staged, source, inputs, data, metric, int(message["seed"]), axes)
         return cache.put(message["key"], "data", staged, [], {})
 
 

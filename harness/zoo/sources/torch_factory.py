@@ -18,9 +18,11 @@ from harness.zoo.source import (
     SOURCES,
     DatasetReference,
     Depends,
+    Dims,
     Inputs,
     MetricName,
     ModelIdentity,
+    Outputs,
     Source,
     SourceConfig,
 )
@@ -43,6 +45,8 @@ class TorchSource(SourceConfig):
 
     torch: Factory = Field(description="package.module:function")
     inputs: Inputs
+    dims: Dims = Field(default={})
+    outputs: Outputs = Field(default={})
     kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of the factory")
     weights: str | None = Field(default=None, description="a safetensors file, relative to the suite")
     dataset: DatasetReference | None = Field(
