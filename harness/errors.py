@@ -73,7 +73,12 @@ class MissingPackageError(HarnessError):
 
 
 class DataError(HarnessError):
-    """A dataset, checkpoint or model file that is missing, damaged or of the wrong kind."""
+    """A dataset, checkpoint or model file that is missing, damaged or of the wrong kind.
+
+    `key` is the key in the suite's model that names it, where it is not that of the model itself.
+    """
+
+    key: str | None = None
 
 
 class BuildError(HarnessError):

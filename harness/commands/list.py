@@ -17,6 +17,7 @@ from harness.registry import Registry, broken_plugins
 from harness.runtimes.registry import RUNTIMES
 from harness.suite.loading import read_document
 from harness.techniques.registry import CONVERSIONS, DEPLOYMENTS, TRANSFORMS
+from harness.zoo.data_sources.registry import DATA_SOURCES
 from harness.zoo.registry import DATASETS, METRICS, MODELS
 from harness.zoo.source import SOURCES
 
@@ -51,6 +52,7 @@ KINDS: dict[str, Callable[[], Names]] = {
     "conversions": partial(_names, CONVERSIONS),
     "runtimes": partial(_names, RUNTIMES),
     "datasets": partial(_names, DATASETS),
+    "data": partial(_names, DATA_SOURCES),
     "metrics": partial(_names, METRICS),
     "scenarios": partial(_names, SCENARIOS),
     "suites": _suites,

@@ -219,6 +219,9 @@ def show_plan(plan: Plan, machine: Machine, cache: Cache, terminal: Terminal) ->
         workload = group.cells[0].workload
         if plan.runnable(group) and (warning := workload.warning(spec.block_time, plan.timed_s(group))):
             terminal.warn(f"{group.name}: {warning}")
+    for name, inspection in plan.inspections.items():
+        for notice in inspection.get("notices", ()):
+            terminal.warn(f"{name}: {notice}")
     for problem in plan.problems:
         terminal.error(str(problem))
     if plan.problems:

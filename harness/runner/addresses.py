@@ -12,7 +12,6 @@ from harness.runner.workers.evaluation_data import reference_runtime, write_eval
 from harness.suite.pipeline import Stage
 from harness.suite.validation import Model
 from harness.zoo.identities import training_version
-from harness.zoo.registry import METRICS
 
 SOURCE_PACKAGES = ("torch", "onnx", "safetensors")
 """Distributions that build the model as given, whatever its source."""
@@ -50,7 +49,7 @@ def step_address(
 def data_address(source: str, model: Model, seed: int) -> str:
     """Hash what the evaluation data of a model depend on; `source` is the address of the model as given."""
     metric = model.source.metric(model.config)
-    runtime = reference_runtime(model.source.format) if METRICS.get(metric).needs_reference else None
+    runtime = reference_runtime(model.source.format)
     packages = ("numpy", *(runtime.packages if runtime else ()))
     code = code_of(write_evaluation_data, model.source.data, runtime.open_session if runtime else None)
     return digest(["data", source, model.identity.data, metric, seed, versions_of(packages), code])

@@ -265,5 +265,5 @@ def _inspect(plan: Plan, inspector: Inspector) -> None:
         try:
             plan.inspections[name] = inspector.inspect(model)
         except DataError as error:
-            key = ("models", name, model.source.key)
+            key = ("models", model.section or name, model.source.key)
             plan.problems.append(plan.suite.document.problem(key, str(error)))

@@ -87,8 +87,11 @@ class OrtSession(Session):
     def __init__(self, inner: Any) -> None:
         self.inner = inner
         self.names = [value.name for value in inner.get_inputs()]
-        firsts = [value.shape[0] for value in inner.get_inputs() if value.shape]
-        self.fixed_batch = next((size for size in firsts if isinstance(size, int)), None)
+        self.output_names = [value.name for value in inner.get_outputs()]
+        axes = onnx_graph.read_axes(inner.get_modelmeta().custom_metadata_map)
+        at = [(value.shape, axes.get(value.name, 0)) for value in inner.get_inputs()]
+        batches = [shape[axis] for shape, axis in at if axis is not None and len(shape) > axis]
+        self.fixed_batch = next((size for size in batches if isinstance(size, int)), None)
 
     def bind(self, inputs: Sequence[Array]) -> Call:
         """Return a call of the graph on `inputs`."""

@@ -30,10 +30,12 @@ class Session(ABC):
 
     fixed_batch: int | None = None
     """The only batch that it takes, or None when any will do."""
+    output_names: Sequence[str] = ()
+    """Names of the outputs, where the Artifact has them."""
 
     @abstractmethod
     def bind(self, inputs: Sequence[Array]) -> Call:
-        """Return a call that runs the model on `inputs`, (batch, *shape) each, and returns host arrays.
+        """Return a call that runs the model on `inputs` (TensorSpec.array_shape), and returns host arrays.
 
         Work that is not part of a request, such as looking up names, is done here; work that is part of it,
         such as copying to a device, is done in the call and timed.

@@ -17,6 +17,7 @@ from harness.suite.pipeline import Pipeline
 from harness.suite.pipeline_reading import PipelineReader
 from harness.suite.reporting import checked
 from harness.suite.schema import Suite, name_matches
+from harness.suite.sizes import expand_sizes
 from harness.zoo.source import SOURCES, ModelIdentity, Source, SourceConfig
 
 NAMING = ("models", "workloads", "hardware", "techniques")
@@ -31,6 +32,8 @@ class Model:
     source: Source
     config: SourceConfig
     identity: ModelIdentity
+    section: str = ""
+    """Its key in the file, which declares several models where `dims` has lists."""
 
     def content(self) -> dict[str, Any]:
         """Return as JSON what was declared, without settings that equal their defaults."""
@@ -75,8 +78,9 @@ def read_suite(path: Path, text: str | None = None) -> CheckedSuite:
     workloads: dict[str, Workload] = {}
     pipelines: dict[str, Pipeline] = {}
     for name, raw in _mapping(document, "models").items():
-        if isinstance(raw, dict) and (model := _model(document, name, raw, problems)):
-            models[name] = model
+        for made, fields in (expand_sizes(name, raw) if isinstance(raw, dict) else {}).items():
+            if model := _model(document, name, made, fields, problems):
+                models[made] = model
     for name, raw in _mapping(document, "workloads").items():
         if isinstance(raw, dict) and (workload := _workload(document, name, raw, problems)):
             workloads[name] = workload
@@ -104,8 +108,10 @@ def _mapping(document: Document, section: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _model(document: Document, name: str, raw: dict[str, Any], problems: list[Problem]) -> Model | None:
-    key = ("models", name)
+def _model(
+    document: Document, section: str, name: str, raw: dict[str, Any], problems: list[Problem]
+) -> Model | None:
+    key = ("models", section)
     sources = [source for source in SOURCES.values() if source.key in raw]
     if len(sources) != 1:
         kinds = ", ".join(SOURCES.names())
@@ -119,9 +125,9 @@ def _model(document: Document, name: str, raw: dict[str, Any], problems: list[Pr
     try:
         identity = source.identity(config, document.path.resolve().parent)
     except DataError as error:
-        problems.append(document.problem((*key, source.key), str(error)))
+        problems.append(document.problem((*key, error.key or source.key), str(error)))
         return None
-    return Model(name, source, config, identity)
+    return Model(name, source, config, identity, section)
 
 
 def _workload(document: Document, name: str, raw: dict[str, Any], problems: list[Problem]) -> Workload | None:
@@ -152,6 +158,11 @@ def _unreadable(document: Document, section: str) -> list[Problem]:
 def _names(document: Document) -> list[Problem]:
     """Find names in `baseline`, `exclude` and `include` that are not in the file's own sections."""
     known = {kind: list(_mapping(document, f"{kind}s")) for kind in ("model", "technique", "workload")}
+    known["model"] = [
+        name
+        for section, raw in _mapping(document, "models").items()
+        for name in (expand_sizes(section, raw) if isinstance(raw, dict) else (section,))
+    ]
     known["hardware"] = list(_mapping(document, "hardware") or Suite.model_fields["hardware"].default)
     problems = []
     baseline = document.data.get("baseline")

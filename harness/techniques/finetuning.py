@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from harness.errors import BuildError
-from harness.formats.tensors import check_arrays
+from harness.formats.tensors import check_arrays, refuse_other_axes
 from harness.techniques.registry import BuildContext, StepConfig
 from harness.zoo.registry import Recipe
 
@@ -58,6 +58,7 @@ def train(
     """
     from harness.zoo.fitting import fit
 
+    refuse_other_axes(context.inputs, "training")
     data = context.training_data()
     if data.labels is None:
         raise BuildError(f"training needs labels, and the dataset has none{remedy}")

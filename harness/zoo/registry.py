@@ -7,7 +7,7 @@ a model imports its factory (`module:function`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
-from harness.formats.tensors import Array, TensorSpec
+from harness.formats.tensors import Array, TensorSpec, place
 from harness.registry import Registry
 
 Split = Literal["train", "test"]
@@ -24,10 +24,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Data:
-    """Samples of a dataset: `inputs` (samples, *shape), an array for each input; `labels` (samples, …)."""
+    """Samples of a dataset: `inputs` (samples, *shape), an array for each input; `labels` (samples, …).
+
+    `notes` say how they were read or made, `warnings` what is wrong with them; both are shown with Records.
+    `axes` are the inputs' batch axes in the model, where one is not 0.
+    """
 
     inputs: tuple[Array, ...]
     labels: Array | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    axes: tuple[int | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs[0]) if self.inputs else 0
@@ -35,7 +42,12 @@ class Data:
     def take(self, places: Array) -> Data:
         """Return the samples at these indices, with their labels."""
         labels = None if self.labels is None else self.labels[places]
-        return Data(tuple(array[places] for array in self.inputs), labels)
+        return replace(self, inputs=tuple(array[places] for array in self.inputs), labels=labels)
+
+    def batch(self, start: int, stop: int) -> list[Array]:
+        """Return the arrays that a call on these samples takes."""
+        axes = self.axes or (0,) * len(self.inputs)
+        return [place(array[start:stop], axis) for array, axis in zip(self.inputs, axes, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness.artifacts.code import code_of
 from harness.config import Config
@@ -20,6 +20,8 @@ from harness.formats.file_kinds import file_kind
 from harness.formats.registry import FORMATS
 from harness.formats.tensors import TensorSpec
 from harness.registry import Registry
+from harness.zoo.data_sources.registry import DataConfig
+from harness.zoo.dataset_reference import DatasetReference as DatasetReference
 from harness.zoo.registry import DATASETS, METRICS, MODELS, Data, Split
 
 
@@ -42,6 +44,43 @@ def _specs(value: Any) -> Any:
 Inputs = Annotated[tuple[TensorSpec, ...], BeforeValidator(_specs), Field(min_length=1)]
 
 
+Dims = Annotated[
+    dict[str, Annotated[int, Field(ge=0)]],
+    Field(description="sizes of dimensions by name; a list of sizes makes a model for each"),
+]
+
+
+class OutputConfig(Config):
+    """What the suite says of one output."""
+
+    batch_axis: Annotated[int, Field(ge=0)] | None = Field(
+        default=0, description="dimension that is the batch; null: none. Default: found by calls"
+    )
+
+
+Outputs = Annotated[
+    dict[str, OutputConfig], Field(description="outputs by name, where their batch is not found by itself")
+]
+
+
+def name_sizes(fields: Any) -> Any:
+    """Put the sizes in `dims` in place of their names in the shapes of `inputs`, before validation."""
+    sizes = fields.get("dims") if isinstance(fields, dict) else None
+    inputs = fields.get("inputs") if isinstance(fields, dict) else None
+    if not isinstance(sizes, dict) or not isinstance(inputs, dict):
+        return fields
+
+    def sized(shape: Any) -> Any:
+        known = isinstance(shape, (list, tuple))
+        return [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in shape] if known else shape
+
+    made = {
+        name: {**one, "shape": sized(one.get("shape"))} if isinstance(one, dict) else sized(one)
+        for name, one in inputs.items()
+    }
+    return {**fields, "inputs": made}
+
+
 def _known(registry: Registry[Any]) -> Callable[[str], str]:
     """Refuse a name that `registry` does not have, and suggest the nearest."""
 
@@ -53,14 +92,8 @@ def _known(registry: Registry[Any]) -> Callable[[str], str]:
     return check
 
 
-def _dataset(reference: str) -> str:
-    return reference if ":" in reference else _known(DATASETS)(reference)
-
-
 ModelName = Annotated[str, AfterValidator(_known(MODELS))]
 MetricName = Annotated[str, AfterValidator(_known(METRICS))]
-DatasetReference = Annotated[str, AfterValidator(_dataset)]
-"""A dataset's name, or ``package.module:function``."""
 Depends = Annotated[
     tuple[str, ...], Field(description="files and folders beside the suite that the model or its data read")
 ]
@@ -69,6 +102,8 @@ Depends = Annotated[
 
 class SourceConfig(Config):
     """Base of all source configs."""
+
+    _sized = model_validator(mode="before")(name_sizes)
 
 
 @dataclass(frozen=True)
@@ -99,7 +134,7 @@ class Source:
     data(config, folder, split): samples of the dataset, or None when the model has none.
     has_data(config): whether `data` returns samples, without loading them.
     metric(config): name of the quality metric.
-    dataset(config): the dataset's name or reference, None without one.
+    dataset(config): the dataset's name, reference or settings, None without one.
     tokens(config): tokens in one sample, None where it has none.
     needs(config): packages that building imports beside torch and onnx, and the extra that installs them.
     recognize(argument, folder): the section of a suite for a model that a command line names, such as
@@ -119,7 +154,7 @@ class Source:
     has_data: Callable[[Any], bool]
     metric: Callable[[Any], str]
     summary: str
-    dataset: Callable[[Any], str | None] = lambda config: getattr(config, "dataset", None)
+    dataset: Callable[[Any], str | DataConfig | None] = lambda config: getattr(config, "dataset", None)
     tokens: Callable[[Any], int | None] = lambda _: None
     needs: Callable[[Any], tuple[tuple[str, ...], str]] = lambda _: ((), "")
     recognize: Recognizer = lambda _argument, _folder: None
@@ -128,7 +163,7 @@ class Source:
     def random_samples(self, config: Any) -> bool:
         """Return whether the evaluation uses random samples: without a dataset, or with a random one."""
         name = self.dataset(config)
-        return name is None or (name in DATASETS and DATASETS.get(name).random)
+        return name is None or (isinstance(name, str) and name in DATASETS and DATASETS.get(name).random)
 
     @property
     def code(self) -> str:

@@ -24,6 +24,7 @@ KINDS = (
     "conversions",
     "runtimes",
     "datasets",
+    "data",
     "metrics",
     "scenarios",
     "suites",

@@ -71,8 +71,11 @@ def test_every_suite_example_is_valid(case: tuple[str, str], tmp_path: Path) -> 
             if "hf" in model
             else []
         )
+        dataset = model.get("dataset", "")
+        paths = [dataset] if isinstance(dataset, str) else [dataset.get("images"), dataset.get("jsonl")]
+        files = [path.replace("{split}", "train") for path in paths if path and ":" not in path]
         for name in filter(
-            None, [*(model.get(key) for key in FILES), *model.get("depends", ()), *checkpoint]
+            None, [*(model.get(key) for key in FILES), *model.get("depends", ()), *files, *checkpoint]
         ):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(b"\xfe\xff")  # a kind that cannot be told before it is loaded

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from clocks import FakeClock
 
@@ -15,8 +16,10 @@ from harness.artifacts.cache import Cache
 from harness.formats.outputs import OutputSpec
 from harness.formats.registry import FORMATS, Format
 from harness.formats.target import Target
+from harness.formats.tensors import TensorSpec
 from harness.runner.workers import build as module
 from harness.techniques.registry import StepConfig
+from harness.zoo.registry import Data
 
 
 @pytest.fixture
@@ -91,3 +94,32 @@ def test_a_source_artifact_has_its_outputs_and_all_artifacts_have_its_warnings(
 
 def test_the_outputs_of_a_source_without_them_are_not_known(tmp_path: Path) -> None:
     assert module.read_outputs(Artifact("s", "any", tmp_path)) == ()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "warnings"), [("my_data:data", 1), (None, 1), ("mnist", 0), ("random-tokens", 0)]
+)
+def test_test_samples_of_a_users_dataset_are_looked_for_in_the_training_split(
+    dataset: str | None, warnings: int
+) -> None:
+    data, asked = Data((np.zeros((3, 2)),)), []
+
+    def load(_config: object, _folder: Path, split: str) -> Data:
+        asked.append(split)
+        return data
+
+    source = SimpleNamespace(dataset=lambda _: dataset, data=load)
+    model: Any = SimpleNamespace(source=source, config=None, folder=Path())
+    assert len(module._shared_samples(model, data)) == warnings
+    assert asked == ["train"] * warnings
+
+
+def test_what_is_wrong_with_training_data_is_told_with_the_step(tmp_path: Path) -> None:
+    data = Data((np.zeros((3, 2)),), notes=("converted",), warnings=("read the first 9 samples",))
+    model: Any = SimpleNamespace(source=SimpleNamespace(data=lambda *_: data), config=None, folder=tmp_path)
+    context = module.Context.__new__(module.Context)
+    context._model, context.warnings = model, []
+    context.inputs = (TensorSpec(name="x", shape=(2,), dtype="float64"),)
+    for _ in range(2):  # a step may ask twice
+        np.testing.assert_array_equal(context.training_data().inputs[0], data.inputs[0])
+    assert context.warnings == ["training data: read the first 9 samples"]

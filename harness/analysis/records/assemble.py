@@ -222,7 +222,10 @@ def _add_quality(record: Record, events: list[Event], arrays: Arrays) -> None:
     if not events:
         return
     last = events[-1]
+    record.evaluation_s = last["seconds"]
     scores = arrays(last, "scores").astype(np.float64)
+    if not scores.size:  # outputs that cannot be divided into samples
+        return
     record.quality, record.quality_low, record.quality_high = mean_with_interval(
         scores, shares=last["unit"] == POINTS
     )
@@ -231,7 +234,6 @@ def _add_quality(record: Record, events: list[Event], arrays: Arrays) -> None:
     record.quality_higher_is_better = last.get("higher_is_better", True)
     record.evaluation_samples = len(scores)
     record.evaluation_set_samples, record.evaluation_batch = last.get("set_samples"), last.get("batch")
-    record.evaluation_s = last["seconds"]
 
 
 def mean_with_interval(scores: NDArray[np.float64], *, shares: bool = True) -> tuple[float, float, float]:

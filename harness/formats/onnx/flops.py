@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.formats.onnx.structure import FIRST_IR
+from harness.formats.onnx.structure import BATCH, FIRST_IR
 
 if TYPE_CHECKING:
     import onnx
@@ -85,8 +85,9 @@ def _shape_copy(model: onnx.ModelProto) -> onnx.ModelProto:
         if value.name not in names:
             graph.input.add().CopyFrom(value)
             dims = graph.input[-1].type.tensor_type.shape.dim
-            if dims and not dims[0].HasField("dim_value"):
-                dims[0].dim_value = 1
+            for place, dim in enumerate(dims):
+                if not dim.HasField("dim_value") and (dim.dim_param == BATCH or place == 0):
+                    dim.dim_value = 1
     for tensor in model.graph.initializer:
         if int(np.prod(tensor.dims)) <= _SMALL:
             graph.initializer.add().CopyFrom(tensor)

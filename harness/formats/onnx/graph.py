@@ -12,17 +12,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from harness.errors import DataError, first_line
 from harness.formats.onnx.flops import known_sum, node_flops
+from harness.formats.onnx.inputs import (
+    batch_axes,
+    fixed_batches,
+    read_inputs,
+    resolve_inputs,
+)
+from harness.formats.onnx.inputs import graph_inputs as graph_inputs
+from harness.formats.onnx.inputs import read_axes as read_axes
 from harness.formats.onnx.outputs import output_specs
+from harness.formats.onnx.structure import BATCH as BATCH
 from harness.formats.onnx.structure import graphs, initializers, lift_constants
 from harness.formats.onnx.traffic import count_traffic, stored_bytes
 from harness.formats.onnx.weights import count_parameters
 from harness.formats.outputs import Examined
 from harness.formats.registry import FORMATS, Format
-from harness.formats.tensors import DTYPES, TensorSpec
+from harness.formats.tensors import TensorSpec
 
 if TYPE_CHECKING:
     import onnx
@@ -31,8 +38,6 @@ FORMAT = "onnx"
 MODEL = "model.onnx"
 MAX_INLINE_BYTES = 1_500_000_000
 """Weights up to this size are saved in the file of the graph: protobuf writes at most 2 GiB into one."""
-BATCH = "batch"
-"""Name of the free first dimension of every input in an Artifact. No other dimension of an input is free."""
 _LOCATION = re.compile(rb"\x0a\x08location\x12([\x80-\xff]?)([\x00-\x7f])", re.DOTALL)
 """The key ``location`` of a tensor's external data (onnx.proto, TensorProto.external_data) and the length of
 its value as protobuf writes them: a varint of one or two bytes, low bits first."""
@@ -133,54 +138,13 @@ def external_files(path: Path) -> list[Path]:
 
 
 def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
-    """Return the inputs of a graph, their shapes without the first (batch) dimension.
-
-    Raises DataError for a dtype that the harness cannot make values of, or a second free dimension.
-    """
-    import onnx
-
-    specs = []
-    for value in graph_inputs(model):
-        tensor = value.type.tensor_type
-        if not tensor.elem_type:
-            raise DataError(f"ONNX input {value.name!r} is not a tensor")
-        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
-        dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim][1:]
-        if tensor.HasField("shape") and not tensor.shape.dim:
-            raise DataError(
-                f"ONNX input {value.name!r} is a single number; its first dimension must be the batch"
-            )
-        if dtype not in DTYPES:
-            raise DataError(f"ONNX input {value.name!r} has dtype {dtype}; allowed: {', '.join(DTYPES)}")
-        if None in dims or not tensor.HasField("shape"):
-            raise DataError(
-                f"ONNX input {value.name!r} has free dimensions besides the batch; "
-                "give its shape under inputs"
-            )
-        specs.append(TensorSpec(name=value.name, shape=tuple(d for d in dims if d is not None), dtype=dtype))
-    if len(sizes := _fixed_batches(model)) > 1:
-        raise DataError(
-            f"the first dimensions of the ONNX inputs are fixed to {' and '.join(map(str, sizes))}; "
-            "all must be the same batch"
-        )
-    return specs
-
-
-def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """Return the graph's inputs that are not weights, in order."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in weights]
+    """Return the inputs of a graph as the file has them (inputs.py). Raises DataError where it cannot."""
+    return resolve_inputs(model).specs
 
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:
     """Return the fixed batch of the graph's inputs, or None when it is free."""
-    return next(iter(_fixed_batches(model)), None)
-
-
-def _fixed_batches(model: onnx.ModelProto) -> list[int]:
-    """Return the fixed first dimensions of inputs, each once."""
-    firsts = [value.type.tensor_type.shape.dim[:1] for value in graph_inputs(model)]
-    return list(dict.fromkeys(int(d.dim_value) for dims in firsts for d in dims if d.HasField("dim_value")))
+    return next(iter(fixed_batches(read_inputs(model), batch_axes(model))), None)
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:

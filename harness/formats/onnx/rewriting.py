@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.formats.onnx.graph import BATCH, graph_inputs
-from harness.formats.onnx.structure import drop_unused
+from harness.formats.onnx.inputs import graph_inputs, write_axes
+from harness.formats.onnx.structure import BATCH, drop_unused
 from harness.formats.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -20,12 +20,15 @@ def fix_inputs(model: onnx.ModelProto, specs: Sequence[TensorSpec]) -> None:
 
     `specs` are in the order of the inputs. Outputs and inner values that name such a dimension follow.
     """
+    write_axes(model, specs)
     meanings: dict[str, set[int | str]] = {}
     for value, spec in zip(graph_inputs(model), specs, strict=True):
         dims = value.type.tensor_type.shape.dim
-        while len(dims) <= len(spec.shape):  # a graph may leave the rank unknown
+        sizes: list[int | str] = list(spec.shape)
+        if spec.batch_axis is not None:
+            sizes.insert(spec.batch_axis, BATCH)
+        while len(dims) < len(sizes):  # a graph may leave the rank unknown
             dims.add()
-        sizes: tuple[int | str, ...] = (BATCH, *spec.shape)
         for dim, size in zip(dims, sizes, strict=True):
             if not dim.HasField("dim_value"):
                 meanings.setdefault(dim.dim_param, set()).add(size)

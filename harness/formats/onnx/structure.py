@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import onnx
 
 
+BATCH = "batch"
+"""Name of the free batch of every input in an Artifact. No other dimension of an input is free."""
 FIRST_IR = 4
 """The IR version from which initializers need not be inputs as well (onnx, IR.md)."""
 

@@ -21,22 +21,24 @@ MAX_BATCH = 65_536
 
 
 def example_tensors(specs: tuple[TensorSpec, ...], batch: int, seed: int) -> tuple[torch.Tensor, ...]:
-    """Return seeded random inputs, one tensor (batch, *shape) for each input."""
+    """Return seeded random inputs of one call with `batch` samples, a tensor for each input."""
     import torch
 
     rng = np.random.default_rng(seed)
-    return tuple(torch.from_numpy(spec.random(batch, rng)) for spec in specs)
+    return tuple(torch.from_numpy(spec.example(batch, rng)) for spec in specs)
 
 
 def batch_shapes(module: torch.nn.Module, specs: tuple[TensorSpec, ...]) -> tuple[Any, ...]:
-    """Return dynamic shapes in which the first dimension of every input is one free batch.
+    """Return dynamic shapes in which the batch dimension of all inputs is one free batch.
 
     There is one entry for each parameter of the module's `forward`; the entry of ``*arguments`` is a tuple.
     """
     import torch
 
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
-    shapes = tuple({0: batch} for _ in specs)
+    shapes: tuple[Any, ...] = tuple(
+        None if spec.batch_axis is None else {spec.batch_axis: batch} for spec in specs
+    )
     parameters = inspect.signature(module.forward).parameters.values()
     for index, parameter in enumerate(parameters):
         if parameter.kind is parameter.VAR_POSITIONAL:

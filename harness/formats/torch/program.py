@@ -6,6 +6,7 @@ exported graph can. Weights are stored as plain tensors. Torch is imported insid
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 FORMAT = "torch-program"
 PROGRAM = "program.pt2"
+AXES = "axes.json"
+"""The inputs' batch axes, where one is not 0."""
 
 
 def save_program(
@@ -46,17 +49,19 @@ def save_program(
         with exporting("torch cannot export the module"):
             program = _export(module, example_tensors(inputs, batch, seed), None)
         details = {"free_batch": False, "batch": batch, "fixed_because": describe(free)}
-    store(program, folder)
+    store(program, folder, inputs)
     return details
 
 
-def store(program: ExportedProgram, folder: Path) -> None:
+def store(program: ExportedProgram, folder: Path, inputs: tuple[TensorSpec, ...]) -> None:
     """Save `program` into `folder`, without this machine's paths. Raises BuildError if it needs a pickle."""
     import torch
 
     for name, value in {**program.state_dict, **program.constants}.items():
         if type(value) not in (torch.Tensor, torch.nn.Parameter):
             raise BuildError(f"{name!r} is a {type(value).__name__}: a program stores plain tensors only")
+    if any(spec.batch_axis != 0 for spec in inputs):
+        (folder / AXES).write_text(json.dumps([spec.batch_axis for spec in inputs]))
     program.example_inputs = None
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine
@@ -95,11 +100,21 @@ def take_positional(program: ExportedProgram) -> None:
     program.example_inputs = None
 
 
-def fixed_batch(program: ExportedProgram) -> int | None:
-    """Return the only batch that the program takes, or None when any will do."""
-    names = set(program.graph_signature.user_inputs)
-    firsts = (node.meta["val"].shape[0] for node in program.graph.nodes if node.name in names)
-    return next((size for size in firsts if isinstance(size, int)), None)
+def fixed_batch(program: ExportedProgram, folder: Path | None = None) -> int | None:
+    """Return the only batch that the program takes, or None when any will do.
+
+    Its Artifact's `folder` says where the batch is; without it, the batch is the first dimension.
+    """
+    names = program.graph_signature.user_inputs
+    shapes = {node.name: node.meta["val"].shape for node in program.graph.nodes if node.name in names}
+    place = folder / AXES if folder else None
+    axes = json.loads(place.read_text()) if place and place.is_file() else [0] * len(names)
+    batches = [
+        shapes[name][axis]
+        for name, axis in zip(names, axes, strict=True)
+        if axis is not None and shapes[name]
+    ]
+    return next((size for size in batches if isinstance(size, int)), None)
 
 
 def as_module(program: ExportedProgram, device: str = "cpu") -> torch.nn.Module:
@@ -134,18 +149,18 @@ def load_runnable(format: str, folder: Path, device: str = "cpu") -> tuple[torch
 
 def _load_runnable(folder: Path, device: str) -> tuple[torch.nn.Module, int | None]:
     program = load_program(folder)
-    return as_module(program, device), fixed_batch(program)
+    return as_module(program, device), fixed_batch(program, folder)
 
 
 def _examine(folder: Path, inputs: tuple[TensorSpec, ...]) -> Examined:
     program = load_program(folder)
-    return examine_file(as_module(program), inputs, fixed_batch(program))
+    return examine_file(as_module(program), inputs, fixed_batch(program, folder))
 
 
 def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
     """Count what `count_module` counts."""
     program = load_program(folder)
-    return count_module(as_module(program), inputs, fixed_batch(program))
+    return count_module(as_module(program), inputs, fixed_batch(program, folder))
 
 
 FORMATS.add(

@@ -140,7 +140,7 @@ class _Builder:
             "harness.runner.workers.build", self._log, code=Code.here(folder), environment=environment
         )
         self._worker = worker
-        config = model.config.model_dump(mode="json")
+        config = model.config.model_dump(mode="json", exclude_unset=True)
         worker.send("model", source=model.source.key, config=config, folder=str(folder))
         return worker
 

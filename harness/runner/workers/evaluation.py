@@ -49,6 +49,11 @@ class Evaluation:
         `batch` is rounded down to a multiple of the timed one. It is used where it is larger than that, where
         the set holds more than the batches that are compared, and where outputs do not depend on it.
         """
+        if self.data.unscored is not None:
+            for i, inputs in enumerate(self.pool):
+                self._as_timed(i, inputs, self.batch)
+            none = pack(np.zeros(0, np.float32))
+            return {"batch": self.batch, "set_samples": 0, "warning": self.data.unscored, "scores": none}
         data = self.data.sample(samples, seed)
         size = (batch or 0) // self.batch * self.batch
         larger = size > self.batch and len(data) > CHECKED * size
@@ -77,7 +82,7 @@ class Evaluation:
                 return None, ""
             if (fault := self._difference(session, size, data)) is None:
                 other = session
-                return self._scores(data, size, lambda _number, inputs, _real: _run(other, inputs)), ""
+                return self._scores(data, size, lambda _number, inputs, _real: self._run(other, inputs)), ""
             why = f"the outputs at batch {size} are others, {fault}"
         except Exception as error:  # each runtime raises its own; the timed Session works
             why = f"batch {size} fails: {str(error).partition(chr(10))[0]}"
@@ -90,7 +95,7 @@ class Evaluation:
         """Return how outputs of `session` differ from those of calls as timed, or None."""
         calls = size // self.batch
         for number in (0, len(data) // size // 2):
-            theirs = [np.array(part) for part in session.run(data.batch(number, size))]
+            theirs = [part.copy() for part in self._run(session, data.batch(number, size))]
             for i in range(calls):
                 self.beat()
                 inputs = data.batch(number * calls + i, self.batch)
@@ -117,11 +122,11 @@ class Evaluation:
 
     def _as_timed(self, number: int, inputs: Inputs, real: int) -> Outputs:
         """Return the timed Session's outputs for one batch, after the audits have seen them."""
-        outputs = _run(self.session, inputs)
+        outputs = self._run(self.session, inputs)
         for audit in self.audits:
-            audit.evaluated(number, real, inputs, outputs)
+            audit.evaluated(number, real, self.data.input_rows(inputs), outputs)
         return outputs
 
-
-def _run(session: Session, inputs: Inputs) -> Outputs:
-    return tuple(np.asarray(part) for part in session.run(inputs))
+    def _run(self, session: Session, inputs: Inputs) -> Outputs:
+        """Return the outputs with the samples first."""
+        return self.data.output_rows(session.run(inputs))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
 from harness.formats.target import Target
-from harness.formats.tensors import Array, TensorSpec
-from harness.runtimes.registry import RUNTIMES, Runtime
+from harness.formats.tensors import Array, TensorSpec, completed, describe_random, place, random_arrays
+from harness.runner.workers.output_axes import OutputAxes, find_output_axes, rows
+from harness.runtimes.registry import RUNTIMES, Runtime, Session
 from harness.zoo.registry import METRICS, Data
 
 RANDOM_SAMPLES = 256
@@ -28,13 +31,18 @@ DESCRIPTION = "data.json"
 class EvaluationData:
     """Inputs (samples, *shape), memory-mapped, and the truth: labels or reference outputs.
 
-    `positions` are those of the samples in these arrays; None: all of them, in order.
+    `positions` are those of the samples in these arrays; None: all of them, in order. `axes` are the batch
+    axes of the model's inputs and `output_axes` those of its outputs, empty: all are 0. `unscored` says why
+    the outputs cannot be divided into samples, so that there is no quality; the truth is then empty values.
     """
 
     inputs: tuple[Array, ...]
     truth: Array
     metric: str
     positions: Array | None = None
+    axes: tuple[int | None, ...] = ()
+    output_axes: tuple[int | None, ...] = ()
+    unscored: str | None = None
 
     def __len__(self) -> int:
         return len(self.truth if self.positions is None else self.positions)
@@ -47,7 +55,7 @@ class EvaluationData:
         return replace(self, positions=np.sort(drawn))
 
     def batch(self, index: int, size: int) -> tuple[Array, ...]:
-        """Return a copy of samples ``[index·size, (index + 1)·size)``, wrapped around at the end."""
+        """Return a call's inputs of samples ``[index·size, (index + 1)·size)``, wrapped around at the end."""
         chosen = np.arange(index * size, (index + 1) * size) % len(self)
         return self._samples(chosen)
 
@@ -71,7 +79,16 @@ class EvaluationData:
     def _samples(self, chosen: Array) -> tuple[Array, ...]:
         if self.positions is not None:
             chosen = self.positions[chosen]
-        return tuple(np.ascontiguousarray(array[chosen]) for array in self.inputs)
+        axes = self.axes or (0,) * len(self.inputs)
+        return tuple(place(array[chosen], axis) for array, axis in zip(self.inputs, axes, strict=True))
+
+    def input_rows(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Return a call's inputs with the samples first."""
+        return rows(inputs, self.axes)
+
+    def output_rows(self, outputs: Sequence[Any]) -> tuple[Array, ...]:
+        """Return a call's outputs with the samples first; one without a batch as one sample."""
+        return rows(outputs, self.output_axes)
 
 
 def write_evaluation_data(
@@ -81,29 +98,69 @@ def write_evaluation_data(
     data: Data | None,
     metric: str,
     seed: int,
+    output_axes: Mapping[str, int | None] | None = None,
 ) -> None:
-    """Write inputs and truth; a metric that needs a reference gets the original model's outputs."""
+    """Write inputs and truth; a metric that needs a reference gets the original model's outputs.
+
+    `output_axes` are batch axes of outputs by name, which are not looked for.
+    """
     if data is None:
         rng = np.random.default_rng(seed)
-        data = Data(tuple(spec.random(RANDOM_SAMPLES, rng) for spec in inputs))
+        data = Data(random_arrays(inputs, RANDOM_SAMPLES, rng), notes=describe_random(inputs))
+    else:
+        data = replace(data, inputs=completed(data.inputs, inputs))
+    data = replace(data, axes=tuple(spec.batch_axis for spec in inputs))
+    reference = _Reference(source, data, inputs, seed, output_axes or {})
+    unscored = reference.unscored()
     truth: Array
-    if METRICS.get(metric).needs_reference:
-        truth = _reference_outputs(source, data)
+    if unscored is not None:
+        truth = np.zeros(len(data), np.int8)
+    elif METRICS.get(metric).needs_reference:
+        truth = reference.outputs()
     elif data.labels is None:
         raise BuildError(f"the metric {metric} needs labels; without a dataset use agreement or cosine")
     else:
         truth = data.labels
     for i, array in enumerate(data.inputs):
-        np.save(folder / f"input_{i}.npy", np.ascontiguousarray(array))
+        same = data.axes[i] is None  # one sample is enough, which is repeated when it is read
+        np.save(folder / f"input_{i}.npy", np.ascontiguousarray(array[:1] if same else array))
     np.save(folder / "truth.npy", truth)
-    (folder / DESCRIPTION).write_text(json.dumps({"inputs": len(data.inputs), "metric": metric}))
+    description = {
+        "inputs": len(data.inputs),
+        "metric": metric,
+        "axes": data.axes,
+        "output_axes": reference.axes.axes,
+        "unscored": unscored,
+        "notes": data.notes,
+        "warnings": data.warnings,
+    }
+    (folder / DESCRIPTION).write_text(json.dumps(description))
 
 
 def read_evaluation_data(folder: Path) -> EvaluationData:
     """Open the files that `write_evaluation_data` wrote."""
     description = json.loads((folder / DESCRIPTION).read_text())
-    arrays = tuple(np.load(folder / f"input_{i}.npy", mmap_mode="r") for i in range(description["inputs"]))
-    return EvaluationData(arrays, np.load(folder / "truth.npy", mmap_mode="r"), description["metric"])
+    truth = np.load(folder / "truth.npy", mmap_mode="r")
+    axes, output_axes = (tuple(description[name]) for name in ("axes", "output_axes"))
+    loaded = [np.load(folder / f"input_{i}.npy", mmap_mode="r") for i in range(description["inputs"])]
+    arrays = tuple(
+        array if axis is not None else np.broadcast_to(array, (len(truth), *array.shape[1:]))
+        for array, axis in zip(loaded, axes, strict=True)
+    )
+    return EvaluationData(
+        arrays,
+        truth,
+        description["metric"],
+        axes=axes,
+        output_axes=output_axes,
+        unscored=description["unscored"],
+    )
+
+
+def read_notes(folder: Path) -> dict[str, list[str]]:
+    """Return what the evaluation data's files say of them: how they were read or made, and warnings."""
+    description = json.loads((folder / DESCRIPTION).read_text())
+    return {name: description.get(name, []) for name in ("notes", "warnings")}
 
 
 def reference_runtime(format: str) -> Runtime | None:
@@ -112,19 +169,54 @@ def reference_runtime(format: str) -> Runtime | None:
     return next(fit, None)
 
 
-def _reference_outputs(source: Artifact, data: Data) -> Array:
-    """Return the original model's first output for each sample, computed on the CPU."""
-    runtime = reference_runtime(source.format)
-    if runtime is None:
-        raise BuildError(f"no runtime takes the format {source.format}: reference outputs cannot be computed")
-    probe = runtime.open_session(runtime.config(), source, Target(batch=REFERENCE_BATCH))
-    size = probe.fixed_batch or REFERENCE_BATCH
-    samples = EvaluationData(data.inputs, data.inputs[0], "")
-    rows = [np.asarray(probe.run(samples.batch(i, size))[0]) for i in range(-(-len(data) // size))]
-    probe.close()
-    if any(row.shape[:1] != (size,) for row in rows):
-        raise BuildError("the model's first output does not have the batch as its first dimension")
-    outputs = np.concatenate(rows)[: len(data)]
-    if outputs.dtype.kind in "fc" and np.isnan(outputs).any():
-        raise BuildError("the original model's output contains NaN, so nothing can be compared with it")
-    return outputs
+class _Reference:
+    """The original model on the CPU, which gives reference outputs and shows where their batch is."""
+
+    def __init__(
+        self,
+        source: Artifact,
+        data: Data,
+        inputs: tuple[TensorSpec, ...],
+        seed: int,
+        given: Mapping[str, int | None],
+    ) -> None:
+        self.source, self.data = source, data
+        self.runtime = reference_runtime(source.format)
+        self.axes = OutputAxes(())
+        if self.runtime is not None:
+            self.axes = find_output_axes(self._open_at, inputs, seed, given)
+
+    def _open_at(self, batch: int) -> Session:
+        if self.runtime is None:
+            raise BuildError(
+                f"no runtime takes the format {self.source.format}: reference outputs cannot be computed"
+            )
+        return self.runtime.open_session(self.runtime.config(), self.source, Target(batch=batch))
+
+    def unscored(self) -> str | None:
+        """Return why the first output cannot be divided into samples; None where it can."""
+        if not self.axes.axes or self.axes.axes[0] is not None:
+            return None
+        return (
+            "no quality: the first output has no dimension that is the batch, or its size depends on the "
+            "inputs' values, so it cannot be divided into samples"
+        )
+
+    def outputs(self) -> Array:
+        """Return the original model's first output for each sample."""
+        probe = self._open_at(self.axes.only_batch or REFERENCE_BATCH)
+        size = probe.fixed_batch or self.axes.only_batch or REFERENCE_BATCH
+        data = self.data
+        samples = EvaluationData(data.inputs, data.inputs[0], "", axes=data.axes, output_axes=self.axes.axes)
+        found = [
+            samples.output_rows(probe.run(samples.batch(i, size)))[0] for i in range(-(-len(data) // size))
+        ]
+        probe.close()
+        if any(part.shape[:1] != (size,) for part in found):
+            raise BuildError(
+                "the batch is not the dimension of the model's first output that the suite gives"
+            )
+        outputs = np.concatenate(found)[: len(data)]
+        if outputs.dtype.kind in "fc" and np.isnan(outputs).any():
+            raise BuildError("the original model's output contains NaN, so nothing can be compared with it")
+        return outputs

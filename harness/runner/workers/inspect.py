@@ -69,7 +69,7 @@ class Inspector(contextlib.ExitStack):
             log = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="harness-inspect-"))) / "log"
             self._worker = Worker("harness.runner.workers.inspect", log, code=Code.here(self._folder))
             self.callback(self._worker.close)
-        config = model.config.model_dump(mode="json")
+        config = model.config.model_dump(mode="json", exclude_unset=True)
         try:
             self._worker.send("inspect", source=model.source.key, config=config, folder=str(self._folder))
             message = self._worker.receive(TIMEOUT_S)

@@ -157,7 +157,7 @@ class Trial:
         worked_ns = int(block.arrivals.service_ns.sum()) if block.arrivals else block.duration_ns
         worked_ns += start_ns - before.wall_ns  # the calls that woke the cores, after the first look
         for audit in self.audits:
-            audit.timed(block.last_index, block.last)
+            audit.timed(block.last_index, block.last and self.data.output_rows(block.last))
         evidence = self.probe.between(before, after)
         self.channel.emit(
             "block",

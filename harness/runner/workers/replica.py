@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.artifacts.artifact import read_artifact
+from harness.errors import HarnessError
 from harness.formats.target import Target
 from harness.measure.blocks import set_aside_garbage, time_in_turn
 from harness.measure.clock import PerfClock
@@ -50,6 +51,11 @@ def _open(spec: Message) -> tuple[list[Callable[[], None]], list[Any]]:
     def into_shared(call: Callable[[], Sequence[Any]]) -> Callable[[], None]:
         def copied() -> None:
             for shared, part in zip(outputs, call(), strict=True):
+                if shared.shape != part.shape:
+                    raise HarnessError(
+                        f"an output's shape changes from call to call, {shared.shape} and {part.shape}: "
+                        "replicas share outputs of one shape"
+                    )
                 shared[...] = part
 
         return copied

@@ -77,7 +77,7 @@ def convert_program(
 ) -> dict[str, Any]:
     """Convert with torch's exporter, which takes the program's own shapes."""
     program = torch_program.load_program(source.folder)
-    batch = torch_program.fixed_batch(program) or 2
+    batch = torch_program.fixed_batch(program, source.folder) or 2
     example = example_tensors(context.inputs, batch, context.seed)
     return _export(program, torch_program.as_module(program), example, out, context)
 

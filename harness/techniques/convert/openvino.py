@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from harness.formats.low_precision.openvino import report_compiled
 from harness.formats.low_precision.shares import counted
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.registry import COUNTS
+from harness.formats.tensors import TensorSpec
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 _ABOUT: dict[str, Any] = {
@@ -58,7 +60,7 @@ def compile_openvino(
     model = openvino_files.read_model(source.file(openvino_files.XML))
     batch = context.target.batch
     try:
-        model.reshape({port: _with_batch(port.partial_shape, batch) for port in model.inputs})
+        model.reshape({port: _with_batch(port, context.inputs, batch) for port in model.inputs})
         compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         blob = compiled.export_model()
     except RuntimeError as error:
@@ -67,8 +69,14 @@ def compile_openvino(
     return {"batch": batch, **(report_compiled(model, compiled) if source.lowered else {})}
 
 
-def _with_batch(shape: Any, batch: int) -> list[Any]:
-    """Return `shape` with `batch` as its first dimension, which is free or has that value already."""
-    if not shape[0].is_dynamic and shape[0].get_length() != batch:
-        raise BuildError(f"the model has a fixed batch of {shape[0].get_length()}; the workload's is {batch}")
-    return [batch, *list(shape)[1:]]
+def _with_batch(port: Any, inputs: Sequence[TensorSpec], batch: int) -> list[Any]:
+    """Return an input's shape with `batch` as its batch, which is free or has that value already."""
+    axis = next((spec.batch_axis for spec in inputs if spec.name in port.get_names()), 0)
+    sizes = list(port.partial_shape)
+    if axis is None:
+        return sizes
+    if not sizes[axis].is_dynamic and sizes[axis].get_length() != batch:
+        raise BuildError(
+            f"the model has a fixed batch of {sizes[axis].get_length()}; the workload's is {batch}"
+        )
+    return [*sizes[:axis], batch, *sizes[axis + 1 :]]

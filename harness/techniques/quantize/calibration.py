@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -61,6 +62,7 @@ def draw_samples(context: BuildContext, **counts: int) -> list[Data]:
         raise BuildError("; ".join(faults))
     if taken != counts:
         context.warn(f"{purposes}: {found} samples, not {asked}: the training data has {len(data)}")
+    data = replace(data, axes=tuple(spec.batch_axis for spec in context.inputs))
     order = np.random.default_rng(context.seed).choice(len(data), sum(taken.values()), replace=False)
     parts = np.split(order, np.cumsum(list(taken.values()))[:-1])
     return [data.take(np.sort(part)) for part in parts]
@@ -87,4 +89,9 @@ def cut(data: Data, size: int, fixed: int | None = None) -> list[list[Array]]:
         size, count = fixed, count // fixed * fixed
         if not count:
             raise BuildError(f"{len(data)} samples do not fill a batch: the graph takes {fixed} at once")
-    return [[array[i : i + size] for array in data.inputs] for i in range(0, count, size)]
+    return [data.batch(i, min(i + size, count)) for i in range(0, count, size)]
+
+
+def used(data: Data, fixed: int | None = None) -> int:
+    """Return how many of the samples `cut` puts into batches."""
+    return len(data) if fixed is None else len(data) // fixed * fixed

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from harness.artifacts.artifact import Artifact
 from harness.formats import openvino as openvino_files
-from harness.formats.tensors import Array
-from harness.techniques.quantize.calibration import cut, draw_samples
+from harness.formats.tensors import Array, refuse_other_axes
+from harness.techniques.quantize.calibration import cut, draw_samples, used
 from harness.techniques.quantize.nncf_static import (
     STATIC,
     NncfStaticSettings,
@@ -57,10 +57,11 @@ def quantize_with_accuracy(
     """Quantize, restore layers until the loss is within `max_drop`, and report what is left in integers."""
     import openvino
 
+    refuse_other_axes(context.inputs, "nncf-accuracy")
     nncf = load_nncf()
     reduce = is_reduced(config, context)
     model = openvino_files.read_model(source.file(openvino_files.XML))
-    fixed, size = fixed_batch(model), config.calibration.batch
+    fixed, size = fixed_batch(model, context.inputs), config.calibration.batch
     calibration, validation = draw_samples(
         context, calibration=config.calibration.samples, validation=config.validation_samples
     )
@@ -85,8 +86,8 @@ def quantize_with_accuracy(
     return {
         **save_reported(quantized, source, out),
         "reduced_range": reduce,
-        "calibration_samples": sum(len(batch[0]) for batch in calibrating),
-        "validation_samples": sum(len(inputs[0]) for inputs, _ in samples),
+        "calibration_samples": used(calibration, fixed),
+        "validation_samples": used(validation, fixed),
         "validation_metric": metric.name,
         "validation_float": validate(openvino.Core().compile_model(unquantized, "CPU", F32), samples)[0],
         "validation_quantized": validate(openvino.Core().compile_model(quantized, "CPU", F32), samples)[0],

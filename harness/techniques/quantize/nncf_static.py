@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,8 @@ from harness.artifacts.artifact import Artifact
 from harness.formats import openvino as openvino_files
 from harness.formats.low_precision.openvino import report
 from harness.formats.registry import COUNTS
-from harness.techniques.quantize.calibration import CalibrationSamples, cut, draw_samples
+from harness.formats.tensors import TensorSpec
+from harness.techniques.quantize.calibration import CalibrationSamples, cut, draw_samples, used
 from harness.techniques.quantize.ranges import ReducedWeights, is_reduced, resolve_range
 from harness.techniques.registry import BuildContext, StepConfig, transform
 from harness.zoo.registry import Data
@@ -64,11 +66,16 @@ def save_reported(model: Any, source: Artifact, out: Path) -> dict[str, Any]:
     return report(model, openvino_files.read_model(source.file(openvino_files.XML)))
 
 
-def fixed_batch(model: Any) -> int | None:
+def fixed_batch(model: Any, inputs: Sequence[TensorSpec]) -> int | None:
     """Return the only batch that an OpenVINO model takes, or None when any will do."""
-    shapes = [value.get_partial_shape() for value in model.inputs]
-    sizes = [shape[0] for shape in shapes if shape.rank.is_static and len(shape)]
-    return next((size.get_length() for size in sizes if size.is_static), None)
+    axes = {spec.name: spec.batch_axis for spec in inputs}
+    batches = []
+    for port in model.inputs:
+        axis = next((axes[name] for name in port.get_names() if name in axes), 0)
+        shape = port.get_partial_shape()
+        if axis is not None and shape.rank.is_static and len(shape) > axis:
+            batches.append(shape[axis])
+    return next((size.get_length() for size in batches if size.is_static), None)
 
 
 def arguments(config: NncfStaticSettings, data: Data) -> dict[str, Any]:
@@ -118,7 +125,7 @@ def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: Buil
     nncf = load_nncf()
     reduce = is_reduced(config, context)
     model = openvino_files.read_model(source.file(openvino_files.XML))
-    fixed = fixed_batch(model)
+    fixed = fixed_batch(model, context.inputs)
     (data,) = draw_samples(context, calibration=config.calibration.samples)
     samples = cut(data, config.calibration.batch, fixed)
     quantized = nncf.quantize(
@@ -136,5 +143,5 @@ def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: Buil
     return {
         **save_reported(quantized, source, out),
         "reduced_range": reduce,
-        "calibration_samples": sum(len(batch[0]) for batch in samples),
+        "calibration_samples": used(data, fixed),
     }

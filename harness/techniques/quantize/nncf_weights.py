@@ -70,7 +70,7 @@ def compress_weights(
         compressed = nncf.compress_weights(
             model,
             mode=nncf.CompressWeightsMode(config.dtype),
-            **_four_bits(config, fixed_batch(model), context),
+            **_four_bits(config, fixed_batch(model, context.inputs), context),
         )
     except nncf.InvalidGroupSizeError as error:
         raise BuildError(

@@ -65,7 +65,7 @@ def save_checked(model: onnx.ModelProto, out: Path, context: BuildContext) -> Pa
 def check_runs(path: Path, inputs: tuple[TensorSpec, ...], batch: int = 1) -> None:
     """Run one batch of random samples. Raises BuildError when the graph cannot be opened or run."""
     rng = np.random.default_rng(0)
-    run_batches(path, [{spec.name: spec.random(batch, rng) for spec in inputs}])
+    run_batches(path, [{spec.name: spec.example(batch, rng) for spec in inputs}])
 
 
 def run_batches(path: Path, batches: Iterable[dict[str, Array]]) -> list[list[Array]]:

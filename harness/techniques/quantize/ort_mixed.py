@@ -14,7 +14,7 @@ from harness.errors import BuildError
 from harness.formats.low_precision.onnx import report
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.flops import known_sum
-from harness.formats.tensors import Array
+from harness.formats.tensors import Array, refuse_other_axes
 from harness.techniques.quantize import sensitivity
 from harness.techniques.quantize.calibration import batches
 from harness.techniques.quantize.ort_preparation import prepared
@@ -66,6 +66,7 @@ def quantize_mixed(
     config: MixedQuantize, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Measure each layer alone, then leave as few of the most sensitive in float as the budget allows."""
+    refuse_other_axes(context.inputs, "method mixed")
     with prepared(source) as (path, preparation):
         before = onnx_graph.load_checked(path)
         name_nodes(before)

@@ -11,7 +11,7 @@ from harness.artifacts.artifact import Artifact
 from harness.formats.low_precision.onnx import report, running_kernels
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.target import Target
-from harness.formats.tensors import Array
+from harness.formats.tensors import Array, count_samples
 from harness.techniques.quantize.calibration import Calibration, batches
 from harness.techniques.quantize.ort_library import GRAPH, save_checked
 from harness.techniques.quantize.ort_preparation import prepared
@@ -96,7 +96,10 @@ def finish(
         **details,
         "reduced_range": resolved["reduce_range"],
         "types": resolved["types"],
-        "calibration_samples": sum(len(next(iter(batch.values()))) for batch in calibration),
+        "calibration_samples": sum(
+            count_samples(list(batch.values()), [spec.batch_axis for spec in context.inputs])
+            for batch in calibration
+        ),
         "compute_dtype": f"{activation} × int8, one weight scale per {scales}; "
         + weights_in_words(config, context),
     }

@@ -61,7 +61,8 @@ class HfSource(SourceConfig):
     )
     audio_samples: int = Field(default=16_000, ge=1, description="length of a sample of audio")
     dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, or package.module:function; random samples without one"
+        default=None,
+        description="a dataset's name, package.module:function, or a path; default: random samples",
     )
     metric: MetricName | None = Field(default=None, description="a metric's name; cosine without a dataset")
     depends: Depends = ()

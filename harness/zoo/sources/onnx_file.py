@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ from harness.config import changed_fields
 from harness.errors import DataError
 from harness.formats.file_kinds import ONNX, POINTER, check_file, file_kind
 from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.inputs import fixed_batches, read_inputs, resolve_inputs
 from harness.formats.onnx.rewriting import fix_inputs
+from harness.formats.onnx.versions import modernized
 from harness.formats.onnx.weights import count_parameters
 from harness.formats.tensors import TensorSpec
 from harness.zoo.identities import dataset_identity, depends_identity
@@ -23,9 +26,11 @@ from harness.zoo.source import (
     SOURCES,
     DatasetReference,
     Depends,
+    Dims,
     Inputs,
     MetricName,
     ModelIdentity,
+    Outputs,
     Source,
     SourceConfig,
     recognize_file,
@@ -41,8 +46,10 @@ class OnnxSource(SourceConfig):
 
     onnx: str
     inputs: Inputs | None = None
+    dims: Dims = Field(default={})
+    outputs: Outputs = Field(default={})
     dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, or package.module:function"
+        default=None, description="a dataset's name, package.module:function, or a path"
     )
     metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
     depends: Depends = ()
@@ -64,43 +71,23 @@ def _identity(config: OnnxSource, folder: Path) -> ModelIdentity:
 
 
 def _build(config: OnnxSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
-    model = onnx_graph.load_checked(folder / config.onnx)
-    inputs = _inputs(config, model)
+    model, inputs, notices = _read(config, folder)
+    for notice in notices:
+        sys.stderr.write(f"{config.onnx}: {notice}\n")
     fix_inputs(model, inputs)
     onnx_graph.save_model(model, out / onnx_graph.MODEL)
     return inputs
 
 
-def _inputs(config: OnnxSource, model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
-    """Return the inputs in the graph's order: as given, else as the graph has them.
+def _read(config: OnnxSource, folder: Path) -> tuple[onnx.ModelProto, tuple[TensorSpec, ...], list[str]]:
+    """Return the graph with a recent opset, its inputs in its order, and what was filled in or converted.
 
-    Raises DataError when those given do not fit the graph, or when none are given and a shape is free.
+    Raises DataError when what the suite gives does not fit the graph, or when a size is missing.
     """
-    if config.inputs is None:
-        return tuple(onnx_graph.input_specs(model))
-    values = {value["name"]: value for value in _values(onnx_graph.graph_inputs(model))}
-    names = list(values)
-    if unmatched := sorted({spec.name for spec in config.inputs} ^ set(names)):
-        raise DataError(f"inputs name {', '.join(unmatched)}; the ONNX graph has {', '.join(sorted(names))}")
-    for spec in config.inputs:
-        dims, dtype = values[spec.name]["dims"], values[spec.name]["dtype"]
-        if dims is not None and not _fits(spec.shape, dims[1:]):
-            shapes = f"{_in_words(spec.shape)}; the ONNX graph has {_in_words(dims[1:])}"
-            raise DataError(f"input {spec.name!r} has shape {shapes} beside the batch")
-        if spec.dtype != dtype:
-            raise DataError(f"input {spec.name!r} has dtype {spec.dtype}; the ONNX graph has {dtype}")
-    return tuple(sorted(config.inputs, key=lambda spec: names.index(spec.name)))
-
-
-def _fits(given: Sequence[int], dims: Sequence[Any]) -> bool:
-    """Whether a shape has a graph's rank and its fixed dimensions."""
-    return len(given) == len(dims) and all(
-        not isinstance(dim, int) or dim == size for size, dim in zip(given, dims, strict=True)
-    )
-
-
-def _in_words(dims: Sequence[Any]) -> str:
-    return f"[{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
+    model = onnx_graph.load_checked(folder / config.onnx)
+    resolved = resolve_inputs(model, config.inputs or (), config.dims)
+    model, converted = modernized(model, resolved.specs)
+    return model, tuple(resolved.specs), [*resolved.notices, *converted]
 
 
 def _values(values: Iterable[onnx.ValueInfoProto]) -> list[dict[str, Any]]:
@@ -120,25 +107,30 @@ def _values(values: Iterable[onnx.ValueInfoProto]) -> list[dict[str, Any]]:
 def _inspect(config: OnnxSource, folder: Path) -> dict[str, Any]:
     """Return inputs, outputs, batch, parameters, operators and opsets of the file, as JSON."""
     model = onnx_graph.load_checked(folder / config.onnx)
+    opsets = {opset.domain: opset.version for opset in model.opset_import}
     try:
-        inputs = _inputs(config, model)
+        model, inputs, notices = _read(config, folder)
     except DataError as error:
         raise DataError(f"{config.onnx}: {error}") from error
+    axes = {spec.name: spec.batch_axis for spec in inputs}
+    batches = fixed_batches(read_inputs(model), axes)
     return {
         "inputs": [spec.model_dump(mode="json") for spec in inputs],
         "graph_inputs": _values(onnx_graph.graph_inputs(model)),
         "outputs": _values(model.graph.output),
-        "fixed_batch": onnx_graph.fixed_batch(model),
+        "fixed_batch": next(iter(batches), None),
+        "notices": notices,
         "parameters": count_parameters(model)["parameters"],
         "operators": dict(onnx_graph.operators(model)),
-        "opsets": {opset.domain: opset.version for opset in model.opset_import},
+        "opsets": opsets,
     }
 
 
 def _data(config: OnnxSource, folder: Path, split: Split) -> Data | None:
     if config.dataset is None:
         return None
-    inputs = _inputs(config, onnx_graph.load_checked(folder / config.onnx))
+    model = onnx_graph.load_checked(folder / config.onnx)
+    inputs = tuple(resolve_inputs(model, config.inputs or (), config.dims).specs)
     return load_data(config.dataset, folder, split, inputs)
 
 

@@ -21,9 +21,11 @@ from harness.zoo.source import (
     SOURCES,
     DatasetReference,
     Depends,
+    Dims,
     Inputs,
     MetricName,
     ModelIdentity,
+    Outputs,
     Source,
     SourceConfig,
 )
@@ -54,10 +56,12 @@ class TorchSource(SourceConfig):
 
     torch: Factory = Field(description="package.module:function or file.py:function")
     inputs: Inputs | None = Field(default=None, description="default: what the model offers")
+    dims: Dims = Field(default={})
+    outputs: Outputs = Field(default={})
     kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of the factory")
     weights: str | None = Field(default=None, description="safetensors, or a state dict saved by torch")
     dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, or package.module:function"
+        default=None, description="a dataset's name, package.module:function, or a path"
     )
     metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
     depends: Depends = ()

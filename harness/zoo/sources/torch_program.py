@@ -70,6 +70,6 @@ SOURCES.add(
         wanted="a torch.export program (.pt2)",
         format=torch_program.FORMAT,
         open_file=_open,
-        save=lambda opened, out: torch_program.store(opened.content, out),
+        save=lambda opened, out: torch_program.store(opened.content, out, opened.inputs),
     ),
 )
