@@ -20,6 +20,14 @@ Shape = tuple[int, ...]
 UNCOUNTED = {  # operators whose multiply-accumulates are not counted here
     *("Attention", "DeformConv", "Einsum", "GRU", "If", "LSTM", "Loop", "RNN", "Scan"),
 }
+_WITHOUT_PRODUCTS = {  # operators of ONNX Runtime's own domain that multiply and accumulate nothing
+    *("BiasGelu", "BiasSoftmax", "BiasSplitGelu", "DequantizeLinear", "EmbedLayerNormalization", "FastGelu"),
+    *("GatherBlockQuantized", "Gelu", "GroupNorm", "NhwcMaxPool", "QEmbedLayerNormalization", "QLinearAdd"),
+    *("QLinearAveragePool", "QLinearConcat", "QLinearGlobalAveragePool", "QLinearLeakyRelu", "QLinearMul"),
+    *("QLinearSigmoid", "QLinearSoftmax", "QLinearWhere", "QuantizeLinear", "QuickGelu", "RotaryEmbedding"),
+    *("SimplifiedLayerNormalization", "SkipGroupNorm", "SkipLayerNormalization"),
+    "SkipSimplifiedLayerNormalization",
+}
 _STANDARD = ("", "ai.onnx")
 _SMALL = 1024  # elements: constants up to this size are kept, since shapes may be computed from them
 
@@ -107,7 +115,9 @@ def _flops(node: onnx.NodeProto, shapes: dict[str, Shape]) -> float | None:
     domain = "" if node.domain in _STANDARD else node.domain
     rule = _RULES.get((domain, node.op_type))
     if rule is None:
-        return None if domain or node.op_type in UNCOUNTED else 0.0
+        return (
+            None if (domain or node.op_type in UNCOUNTED) and node.op_type not in _WITHOUT_PRODUCTS else 0.0
+        )
     try:
         return 2.0 * rule(node, shapes)
     except (KeyError, IndexError):  # an input is missing, or its shape is not known

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,24 +44,33 @@ def _set_size(dim: onnx.TensorShapeProto.Dimension, size: int | str) -> None:
         dim.dim_param = size
 
 
-def fold_transposes(model: onnx.ModelProto) -> int:
-    """Replace each Transpose of an initializer by a constant, in place; return how many were replaced.
+def fold_constants(model: onnx.ModelProto, types: Collection[str] = ("Transpose",)) -> Counter[str]:
+    """Compute the nodes of these types that read only initializers, in place; return their numbers by type.
 
-    A weight that is read in both orders (a head tied to its embedding) is then stored twice, as runtimes
-    keep it in memory.
+    A weight that is read in two forms (a head tied to its embedding) is then stored twice, as runtimes keep
+    it in memory.
     """
     from onnx import numpy_helper
+    from onnx.reference import ReferenceEvaluator
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    folded = [node for node in model.graph.node if node.op_type == "Transpose" and node.input[0] in constants]
+    outputs = {value.name for value in model.graph.output}
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    folded: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        names = [name for name in node.input if name]
+        if node.op_type in types and constants.keys() >= {*names} and node.output[0] not in outputs:
+            given = {name: numpy_helper.to_array(constants[name]) for name in names}
+            (array,) = ReferenceEvaluator(node, opsets=versions).run(None, given)
+            tensor = numpy_helper.from_array(np.ascontiguousarray(array), node.output[0])
+            model.graph.initializer.append(tensor)
+            constants[tensor.name] = tensor
+            folded.append(node)
     for node in folded:
-        order = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
-        array = np.ascontiguousarray(numpy_helper.to_array(constants[node.input[0]]).transpose(order))
-        model.graph.initializer.append(numpy_helper.from_array(array, node.output[0]))
         model.graph.node.remove(node)
     if folded:
         drop_unused(model)
-    return len(folded)
+    return Counter(node.op_type for node in folded)
 
 
 def gemm_to_matmul(model: onnx.ModelProto) -> int:
@@ -110,7 +120,11 @@ def _rewritten(
     )
     arrays = {f"{out}/weight": array}
     product = f"{out}/product" if bias else out
-    nodes = [helper.make_node("MatMul", [node.input[0], f"{out}/weight"], [product], name=f"{out}/MatMul")]
+    nodes = [
+        helper.make_node(
+            "MatMul", [node.input[0], f"{out}/weight"], [product], name=node.name or f"{out}/MatMul"
+        )
+    ]
     if scaled_bias:
         constant = numpy_helper.to_array(constants[bias])
         arrays[f"{out}/bias"] = constant * constant.dtype.type(settings["beta"])

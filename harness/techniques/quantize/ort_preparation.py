@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError, first_line
+from harness.formats.low_precision.shares import counted
 from harness.formats.onnx import graph as onnx_graph
-from harness.formats.onnx.structure import drop_constant_inputs, initializers
+from harness.formats.onnx.rewriting import fold_constants
+from harness.formats.onnx.structure import initializers, nodes
+from harness.techniques.blame import Excluding, check_excluded
 from harness.techniques.quantize.ort_library import quantizing
 
 if TYPE_CHECKING:
@@ -22,17 +27,52 @@ if TYPE_CHECKING:
 MIN_OPSET = 13
 """The first in which DequantizeLinear has an axis, for a scale of each channel (onnx, Changelog.md)."""
 _HALF = {10, 16}  # onnx.TensorProto's numbers of float16 and bfloat16
+_ROUNDING = re.compile(
+    r"QLinear.*|QGemm|QAttention|QEmbedLayerNormalization|QuantizeLinear|DynamicQuantize.*|.*Integer(ToFloat)?"
+)
+"""Operators that round activations to integers, or read such integers."""
+_STORED = "DequantizeLinear"
+_FOLDED = ("Transpose", "Cast", "Reshape", "Squeeze", "Unsqueeze")
+"""What exporters leave between a weight and the layer that reads it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A graph ready for a quantizer, the file with it, and notes on how it was prepared, for the report."""
+
+    model: onnx.ModelProto
+    path: Path
+    notes: dict[str, Any]
+
+    def copy(self) -> onnx.ModelProto:
+        """Return a copy of the graph that a quantizer may change."""
+        copied = type(self.model)()
+        copied.CopyFrom(self.model)
+        return copied
 
 
 @contextlib.contextmanager
-def prepared(source: Artifact) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the graph of `source` ready for a quantizer, a file in a temporary folder, and what was done.
+def prepared(
+    source: Artifact, config: Excluding | None = None, *, dequantize: bool = True
+) -> Iterator[Prepared]:
+    """Yield the graph of `source` ready for a quantizer, with a file of it in a temporary folder.
 
-    Raises BuildError when the graph has an opset below MIN_OPSET that cannot be converted.
+    Weights that are stored in another form than their layer reads (transposed, in float16, with `dequantize`
+    in integers) are computed. `config` is that of a step that rounds activations.
+
+    Raises BuildError when the graph has an opset below MIN_OPSET that cannot be converted and, with `config`,
+    when activations are rounded already, or a name under `exclude` is that of no node.
     """
     model = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
-    drop_constant_inputs(model)
+    rounding = counted(node.op_type for node in nodes(model) if _ROUNDING.fullmatch(node.op_type))
+    if config and rounding:
+        raise BuildError(
+            f"the graph is quantized already ({', '.join(f'{n} {name}' for name, n in rounding.items())}): a "
+            "second quantization would round rounded values; give the float graph"
+        )
     model, notes = _with_opset(model)
+    folded = fold_constants(model, {*_FOLDED, *((_STORED,) if dequantize and not rounding else ())})
+    notes += [f"weights widened by {folded[name]} {name}" for name in ("Cast", _STORED) if folded[name]]
     half = any(tensor.data_type in _HALF for tensor in initializers(model))
     with tempfile.TemporaryDirectory() as name:
         given, made = Path(name, "given.onnx"), Path(name, onnx_graph.MODEL)
@@ -40,7 +80,10 @@ def prepared(source: Artifact) -> Iterator[tuple[Path, dict[str, Any]]]:
         del model
         notes += ["not optimized: weights are in 16 bits"] if half else []
         notes += _preprocess(given, made, optimize=not half)
-        yield made, {"preparation": notes} if notes else {}
+        model = onnx_graph.load_checked(made)
+        onnx_graph.save_model(model, made)  # with a name for each node
+        check_excluded(config.exclude if config else (), [node.name for node in model.graph.node])
+        yield Prepared(model, made, {"preparation": notes} if notes else {})
 
 
 def _with_opset(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:

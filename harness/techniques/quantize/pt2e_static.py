@@ -16,9 +16,10 @@ from harness.formats.registry import COUNTS
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import batch_shapes, example_tensors
+from harness.techniques.blame import Excluding, check_excluded, layer_names, naming
 from harness.techniques.quantize.calibration import CalibrationSamples, cut, draw_samples
 from harness.techniques.quantize.ranges import is_reduced, resolve_range
-from harness.techniques.registry import BuildContext, StepConfig, transform
+from harness.techniques.registry import BuildContext, transform
 from harness.zoo.registry import Data
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Pt2eCalibration(CalibrationSamples):
     """How many training samples are drawn, with the Suite's seed; ranges come from their histograms."""
 
 
-class Pt2eStatic(StepConfig):
+class Pt2eStatic(Excluding):
     """Activations in uint8 per tensor, weights in int8 per output channel; scales fixed at build time."""
 
     method: Literal["pt2e-static"] = "pt2e-static"
@@ -57,11 +58,17 @@ class Pt2eStatic(StepConfig):
 def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Calibrate, quantize and compile the module."""
     module = torch_module.load_module(source.folder)
-    return quantized_package(module, config.calibration, is_reduced(config, context), out, context)
+    reduced = is_reduced(config, context)
+    return quantized_package(module, config.calibration, reduced, out, context, config.exclude)
 
 
 def quantized_package(
-    module: torch.nn.Module, calibration: Pt2eCalibration, reduced: bool, out: Path, context: BuildContext
+    module: torch.nn.Module,
+    calibration: Pt2eCalibration,
+    reduced: bool,
+    out: Path,
+    context: BuildContext,
+    exclude: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Quantize and compile `module` into `out`; report the integer kernels that its code calls.
 
@@ -70,8 +77,10 @@ def quantized_package(
     import torch
 
     (data,) = draw_samples(context, calibration=calibration.samples)
-    with compiling(context.target):
-        converted = _converted(module, data, calibration.batch, context.inputs, reduced=reduced)
+    check_excluded(exclude, dict(module.named_modules()))
+    with compiling(context.target), naming("PT2E failed", layer_names(module)):
+        quantizer = _quantizer(exclude, reduced=reduced)
+        converted = _converted(module, data, calibration.batch, context.inputs, quantizer)
         example = example_tensors(context.inputs, context.target.batch, context.seed)
         exported = torch.export.export(converted, example)
         refuse_float_graph(exported.graph)
@@ -85,14 +94,23 @@ def quantized_package(
     }
 
 
-def _converted(module: Any, data: Data, size: int, inputs: tuple[TensorSpec, ...], *, reduced: bool) -> Any:
-    """Return the exported graph with calibrated quantize and dequantize pairs; its batch is free."""
-    import torch
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+def _quantizer(exclude: tuple[str, ...], *, reduced: bool) -> Any:
+    """Return the quantizer of all layers but those under `exclude`."""
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
     settings = x86.get_default_x86_inductor_quantization_config(reduce_range=reduced)
-    prepared = prepare_pt2e(exported_graph(module, inputs), x86.X86InductorQuantizer().set_global(settings))
+    quantizer = x86.X86InductorQuantizer().set_global(settings)
+    for name in exclude:
+        quantizer.set_module_name_qconfig(name, None)
+    return quantizer
+
+
+def _converted(module: Any, data: Data, size: int, inputs: tuple[TensorSpec, ...], quantizer: Any) -> Any:
+    """Return the exported graph with calibrated quantize and dequantize pairs; its batch is free."""
+    import torch
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    prepared = prepare_pt2e(exported_graph(module, inputs), quantizer)
     for part in cut(data, size):
         prepared(*map(torch.from_numpy, part))
     return convert_pt2e(prepared)
