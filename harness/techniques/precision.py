@@ -79,7 +79,7 @@ transform("precision", Float16, select=("dtype", "fp16"), summary=_SUMMARY + "fl
 )
 def to_half(_: Float16, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Convert the graph, and report whether it computes in float16 or only stores weights in it."""
-    with prepared(source, dequantize=False) as given:
+    with prepared(source) as given:
         model = given.copy()
         _check_range(model)
         made = save_checked(_converted(model), out, context)

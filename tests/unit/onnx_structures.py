@@ -1,4 +1,4 @@
-"""ONNX graphs in the forms that exporters write, one small maker each: their inputs and what each weight is."""
+"""ONNX graphs in the forms that exporters write, one small maker each, with the sizes of their weights."""
 
 from __future__ import annotations
 
@@ -139,12 +139,12 @@ def listed_inputs() -> Structure:
 
 
 @structure
-def unsorted_unnamed_unimported() -> Structure:
-    """Nodes in reverse order with one name, a graph without one, and a domain that is not imported."""
+def unsorted() -> Structure:
+    """Nodes in reverse order without names, in a graph without one, of a domain that is not imported."""
     nodes = [
-        NODE("MatMul", ["b", "w2"], ["y"], name="n"),
-        NODE("Gelu", ["a"], ["b"], name="n", domain=MS),
-        NODE("MatMul", ["x", "w1"], ["a"], name="n"),
+        NODE("MatMul", ["b", "w2"], ["y"]),
+        NODE("Gelu", ["a"], ["b"], domain=MS),
+        NODE("MatMul", ["x", "w1"], ["a"]),
     ]
     model = made(nodes, [weight("w1", 32, 16), weight("w2", 16, 8)])
     del model.opset_import[1:]
@@ -321,14 +321,14 @@ def grouped_convolutions() -> Structure:
 
 @structure
 def scaled_gemms() -> Structure:
-    """alpha, beta and a transposed weight; then a product of transposed data, twice."""
+    """alpha, beta and a transposed weight; then a product of data transposed twice."""
     nodes = [
         NODE("Gemm", ["x", "w", "b"], ["a"], transB=1, alpha=0.5, beta=2.0),
         NODE("Transpose", ["a"], ["t"], perm=[1, 0]),
         NODE("Gemm", ["t", "v"], ["y"], transA=1),
     ]
     weights = [weight("w", 16, 32), weight("b", 16), weight("v", 16, 8)]
-    return Structure(made(nodes, weights), VECTOR, {"dense": 16 * 32, "transposed data": 16 * 8})
+    return Structure(made(nodes, weights), VECTOR, {"dense": 16 * 32 + 16 * 8})
 
 
 @structure

@@ -1,4 +1,4 @@
-"""Graphs in every form that exporters write × each step: what is computed, and how much of the weights shrank."""
+"""Graphs in every form that exporters write × each step: what they compute, and how many weights shrank."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ STEPS = {
 }
 LOW = {
     "quantize/dynamic": {"attention", "conv", "dense", "lstm", "table", "turned"},
-    "quantize/static": {"conv", "dense", "left", "table", "transposed data", "turned", "up"},
-    "quantize/weight-only": {"dense", "turned"},
+    "quantize/static": {"conv", "dense", "left", "table", "turned", "up"},
+    "quantize/weight-only": {"dense", "inner", "turned"},
 }
 """The kinds of layers whose weights each step stores in 8 bits; float16 takes all."""
-NEAR = {"quantize/dynamic": 0.99, "quantize/static": 0.99}
-"""The least cosine to the graph as given; 0.9999 where activations are not rounded."""
+NEAR = {"quantize/dynamic": 0.99, "quantize/static": 0.985}
+"""The least cosine to the graph as given; 0.9995 where activations are not rounded."""
 
 
 def saved(structure: Structure, folder) -> Artifact:
@@ -54,7 +54,11 @@ def batches(inputs, count=4):
 
 
 def outputs(artifact, inputs):
-    (found,) = run_batches(artifact.file(onnx_graph.MODEL), batches(inputs))
+    """Outputs without ONNX Runtime's optimizations, which round the activations of stored integers."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(str(artifact.file(onnx_graph.MODEL)), options)
+    found = session.run(None, *batches(inputs))
     return np.concatenate([each.ravel().astype(np.float64) for each in found])
 
 
@@ -115,8 +119,9 @@ def test_each_step_takes_each_structure_and_counts_what_it_stored_in_fewer_bits(
     structure = STRUCTURES[name]()
     given, result, about = build(step, structure, tmp_path)
     exact, found = (outputs(one, structure.inputs) for one in (given, result))
-    assert cosine(exact, found) > NEAR.get(step, 0.9999)
-    assert not np.array_equal(exact, found), "nothing was rounded"
+    assert cosine(exact, found) > NEAR.get(step, 0.9995)
+    in_half = (name, step) == ("stored_in_half", "precision/fp16/onnx")
+    assert np.array_equal(exact, found) is in_half, "something is rounded"
     low = sum(n for kind, n in structure.elements.items() if kind in LOW.get(step, structure.elements))
     rest = sum(structure.elements.values()) - low
     assert about["low_precision_weight_share"] == pytest.approx(low / (low + 4 * rest), abs=0.001)
@@ -137,17 +142,19 @@ def test_operators_that_run_in_integers_are_counted(name, step, operators, tmp_p
     assert about["integer_operators"] == operators
 
 
-@pytest.mark.parametrize("name", ["branches", "gru", "scan"])
-def test_what_stays_in_float_is_listed_by_name(name, tmp_path):
-    _, _, about = build("quantize/dynamic", STRUCTURES[name](), tmp_path)
-    kind = {"branches": "If", "gru": "GRU", "scan": "Scan"}[name]
-    assert about["float_operators"] == {kind: 1}
-    assert about["float_operator_names"] == [f"{kind} {kind}_{about_index(name)}"]
-    assert about["low_precision_flops_share"] is None
-
-
-def about_index(name):
-    return {"branches": 3, "gru": 1, "scan": 1}[name]
+@pytest.mark.parametrize(
+    ("name", "step", "left"),
+    [
+        ("branches", "quantize/dynamic", ["MatMul else_y", "MatMul then_y"]),
+        ("scan", "quantize/static", ["MatMul p"]),
+        ("gru", "quantize/dynamic", ["GRU GRU_1"]),
+        ("attention", "quantize/static", ["Attention Attention_0"]),
+        ("constant_on_the_left", "quantize/dynamic", ["MatMul MatMul_0"]),
+    ],
+)
+def test_products_that_stay_in_float_are_listed_those_inside_nodes_as_well(name, step, left, tmp_path):
+    _, _, about = build(step, STRUCTURES[name](), tmp_path)
+    assert about["float_operator_names"] == left
 
 
 @pytest.mark.parametrize("name", ["constant_nodes", "branches", "functions", "tied_table"])
@@ -169,7 +176,7 @@ def test_operators_can_be_chosen_and_nodes_left_in_float(tmp_path):
     assert about["low_precision_weight_share"] == pytest.approx(640 / (640 + 4 * 128))
     _, _, about = build("quantize/dynamic", STRUCTURES["embedding"](), tmp_path / "b", exclude=["Gather_0"])
     assert about["low_precision_weight_share"] == pytest.approx(128 / (128 + 4 * 640))
-    _, _, about = build("quantize/static", STRUCTURES["constant_nodes"](), tmp_path / "c", exclude=["Conv_2"])
+    _, _, about = build("quantize/static", STRUCTURES["constant_nodes"](), tmp_path / "c", exclude=["Conv_0"])
     assert about["float_operators"] == {"Conv": 1}
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError
 from harness.formats.low_precision.shares import DOUBLE, FLOAT, Product, tally, unchanged
 from harness.formats.onnx import graph as onnx_graph
-from harness.formats.onnx.flops import is_product, node_flops
-from harness.formats.onnx.structure import initializers
+from harness.formats.onnx.flops import hides_products, is_product, node_flops
+from harness.formats.onnx.structure import graphs_inside, initializers
 from harness.formats.onnx.traffic import Connections, element_bits, stored_bytes
 from harness.formats.onnx.weights import scales
 
@@ -57,7 +58,8 @@ def report(
     precision, or no more than in the source, or with `integer`, when weights of products are in integers and
     nothing computes in them. Tables that are only looked up in need not compute.
     """
-    found, given = _Graph(model, kernels).products(), _Graph(source).products()
+    found = _Graph(model.graph, node_flops(model), kernels).products()
+    given = _Graph(source.graph, node_flops(source)).products()
     low, total = weight_bytes(model)
     only_tables = all(product.kind == "float" for product in found) and low > weight_bytes(source)[0]
     if not only_tables:
@@ -135,21 +137,32 @@ def weight_bytes(model: onnx.ModelProto) -> tuple[int, int]:
 
 
 class _Graph:
-    """A graph with producer, readers and dtype of each tensor."""
+    """A graph with producer, readers and dtype of each tensor, those of `outer` graphs as well."""
 
-    def __init__(self, model: onnx.ModelProto, kernels: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        graph: onnx.GraphProto,
+        flops: Iterable[float | None],
+        kernels: Mapping[str, str] | None = None,
+        outer: Mapping[str, int] | None = None,
+    ) -> None:
         self.kernels = kernels
-        self.nodes = list(zip(model.graph.node, node_flops(model), strict=True))
-        self.connections = Connections(model)
-        self.types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+        self.nodes = list(zip(graph.node, flops, strict=False))
+        self.connections = Connections(graph)
+        self.types = {**(outer or {}), **{tensor.name: tensor.data_type for tensor in graph.initializer}}
 
     def products(self) -> list[Product]:
-        """Return each product and convolution, as it runs, and the operators whose products are not counted."""
-        return [
-            Product(node.op_type, _name(node), flops, *self._runs(node))
-            for node, flops in self.nodes
-            if flops is None or is_product(node)
-        ]
+        """Return each product and convolution, as it runs, those inside nodes and operators as well.
+
+        The FLOPs of these are not known.
+        """
+        found = []
+        for node, flops in self.nodes:
+            for graph in graphs_inside(node):
+                found += _Graph(graph, itertools.repeat(None), self.kernels, self.types).products()
+            if is_product(node) or (hides_products(node) and not [*graphs_inside(node)]):
+                found.append(Product(node.op_type, _name(node), flops, *self._runs(node)))
+        return found
 
     def _runs(self, node: onnx.NodeProto) -> tuple[str, bool]:
         """Return the compute dtype, and whether weights are stored in fewer bits."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.formats.onnx.structure import FIRST_IR
+from harness.formats.onnx.structure import FIRST_IR, graphs_inside
 
 if TYPE_CHECKING:
     import onnx
@@ -76,6 +76,15 @@ def is_product(node: onnx.NodeProto) -> bool:
     )
 
 
+def hides_products(node: onnx.NodeProto) -> bool:
+    """Whether products of a node are not counted: those of an operator, or of graphs inside the node."""
+    if inner := list(graphs_inside(node)):
+        return any(is_product(each) or hides_products(each) for graph in inner for each in graph.node)
+    if is_product(node) or node.op_type in _WITHOUT_PRODUCTS:
+        return False
+    return node.domain not in _STANDARD or node.op_type in UNCOUNTED
+
+
 def _shape_copy(model: onnx.ModelProto) -> onnx.ModelProto:
     """Copy the graph for shape inference: a batch of one, no large weights, custom operators replaced."""
     import onnx
@@ -115,9 +124,7 @@ def _flops(node: onnx.NodeProto, shapes: dict[str, Shape]) -> float | None:
     domain = "" if node.domain in _STANDARD else node.domain
     rule = _RULES.get((domain, node.op_type))
     if rule is None:
-        return (
-            None if (domain or node.op_type in UNCOUNTED) and node.op_type not in _WITHOUT_PRODUCTS else 0.0
-        )
+        return None if hides_products(node) else 0.0
     try:
         return 2.0 * rule(node, shapes)
     except (KeyError, IndexError):  # an input is missing, or its shape is not known

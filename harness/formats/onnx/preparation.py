@@ -47,10 +47,10 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     Local functions are inlined; sparse weights, Constant nodes and weights behind Identity nodes become
     initializers, which no input lists; each node has a name of its own.
     """
-    import onnx
+    from onnx import inliner
 
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model)
     lift_constants(model)
     drop_constant_inputs(model)
     bypass_identities(model.graph)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.formats.onnx.flops import is_product
 from harness.formats.onnx.graph import BATCH, graph_inputs
 from harness.formats.onnx.structure import drop_unused
 from harness.formats.tensors import TensorSpec
@@ -73,11 +74,15 @@ def fold_constants(model: onnx.ModelProto, types: Collection[str] = ("Transpose"
     return Counter(node.op_type for node in folded)
 
 
-def gemm_to_matmul(model: onnx.ModelProto) -> int:
+_SCALES = ("alpha", "beta")
+
+
+def gemm_to_matmul(model: onnx.ModelProto, *, scaled: bool = False) -> int:
     """Rewrite each Gemm of a constant weight to MatMul and Add, in place; return how many were rewritten.
 
     alpha and the transposition go into the weight, beta into a constant bias. A Gemm of two activations, of
-    transposed data, or with a scaled bias that is not constant is kept.
+    transposed data, or with a scaled bias that is not constant is kept. With `scaled`, only those with an
+    alpha or beta are rewritten, of which ONNX Runtime's static quantizer computes something else.
     """
     from onnx import numpy_helper
 
@@ -85,7 +90,8 @@ def gemm_to_matmul(model: onnx.ModelProto) -> int:
     nodes: list[onnx.NodeProto] = []
     count = 0
     for node in model.graph.node:
-        parts = _rewritten(node, constants) if node.op_type == "Gemm" else None
+        wanted = node.op_type == "Gemm" and (not scaled or any(a.f != 1 for a in node.attribute if a.name in _SCALES))
+        parts = _rewritten(node, constants) if wanted else None
         if parts is None:
             nodes.append(node)
             continue
@@ -132,3 +138,31 @@ def _rewritten(
     if bias:
         nodes.append(helper.make_node("Add", [product, bias], [out], name=f"{out}/Add"))
     return nodes, arrays
+
+
+def unshare_weights(model: onnx.ModelProto) -> None:
+    """Give layers that read one weight in different ways a copy each, in place.
+
+    A quantizer stores each weight once, with scales along one axis: those of a Gemm's transposed weight would
+    be wrong for a MatMul.
+    """
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    ways: dict[str, list[tuple[str, int]]] = {}
+    for node in model.graph.node:
+        place = 0 if node.op_type == "Gather" else 1
+        if (node.op_type != "Gather" and not is_product(node)) or node.input[place] not in constants:
+            continue
+        name = node.input[place]
+        way = (node.op_type, int(any(a.name == "transB" and a.i for a in node.attribute)))
+        found = ways.setdefault(name, [])
+        if way not in found:
+            found.append(way)
+            if len(found) > 1:
+                model.graph.initializer.add().CopyFrom(constants[name])
+                model.graph.initializer[-1].name = _copy_name(name, way)
+        if found[0] != way:
+            node.input[place] = _copy_name(name, way)
+
+
+def _copy_name(name: str, way: tuple[str, int]) -> str:
+    return f"{name}/{way[0]}{way[1] or ''}"

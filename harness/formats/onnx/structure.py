@@ -20,7 +20,7 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """Yield the graph and all graphs inside its nodes (branches of If, bodies of Loop and Scan)."""
     yield graph
     for node in graph.node:
-        for inner in _inside(node):
+        for inner in graphs_inside(node):
             yield from graphs(inner)
 
 
@@ -36,7 +36,8 @@ def initializers(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
         yield from graph.initializer
 
 
-def _inside(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+def graphs_inside(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Yield the graphs that are attributes of a node."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
@@ -45,7 +46,7 @@ def _inside(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 def read_by(node: onnx.NodeProto) -> set[str]:
     """Return the names of the tensors that a node reads, those that graphs inside it read included."""
-    return {name for name in node.input if name}.union(*map(_read, _inside(node)))
+    return {name for name in node.input if name}.union(*map(_read, graphs_inside(node)))
 
 
 def _read(graph: onnx.GraphProto) -> set[str]:
@@ -120,7 +121,7 @@ def _rename_read(graph: onnx.GraphProto, names: dict[str, str]) -> None:
     for node in graph.node:
         for i, name in enumerate(node.input):
             node.input[i] = names.get(name, name)
-        for inner in _inside(node):
+        for inner in graphs_inside(node):
             for value in inner.output:
                 value.name = names.get(value.name, value.name)
             _rename_read(inner, names)
@@ -153,7 +154,8 @@ def complete(model: onnx.ModelProto, before: onnx.ModelProto) -> onnx.ModelProto
     """Complete in place what a quantizer made of `before`: each tensor once, nodes in topological order.
 
     Quantizers look at nodes and not at the graphs inside them: weights that only a branch reads may get lost,
-    a node may stand before those whose outputs its branches read, and a weight of two products comes twice.
+    a node may stand before those whose outputs its branches read, a tensor that only branches read is rounded
+    for nobody, and a weight of two products comes twice.
     """
     graph = model.graph
     last = {tensor.name: i for i, tensor in enumerate(graph.initializer)}
@@ -161,9 +163,20 @@ def complete(model: onnx.ModelProto, before: onnx.ModelProto) -> onnx.ModelProto
     given = [*graph.input, *graph.initializer]
     lost = _read(graph) - {value.name for value in given} - {name for n in graph.node for name in n.output}
     graph.initializer.extend(tensor for tensor in before.graph.initializer if tensor.name in lost)
-    drop_unused(model)
     sort_nodes(graph)
+    _drop_dead_nodes(graph)
+    drop_unused(model)
     return model
+
+
+def _drop_dead_nodes(graph: onnx.GraphProto) -> None:
+    """Remove the nodes, which are in topological order, whose outputs nothing reads."""
+    read = {value.name for value in graph.output}
+    dead = []
+    for node in reversed(graph.node):
+        dead.append(read.isdisjoint(node.output))
+        read |= set() if dead[-1] else read_by(node)
+    _remove(graph.node, dead[::-1])
 
 
 def _remove(parts: Any, marked: list[bool]) -> None:

@@ -27,10 +27,10 @@ _AXES = ("axis", "gather_axis")  # of the rows, 0 by default
 class Connections:
     """The nodes that produce and read each tensor of a graph."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.producers = {name: node for node in model.graph.node for name in node.output}
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.producers = {name: node for node in graph.node for name in node.output}
         self.readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in model.graph.node:
+        for node in graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
 
@@ -79,7 +79,7 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
     if None in flops:
         return statistics
     constants = _constants(model)
-    connections = Connections(model)
+    connections = Connections(model.graph)
     activations = 0.0
     for node in filter(is_product, model.graph.node):
         given = [name for name in node.input if name and name not in constants]

@@ -16,7 +16,7 @@ from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError, first_line
 from harness.formats.low_precision.shares import counted
 from harness.formats.onnx import graph as onnx_graph
-from harness.formats.onnx.rewriting import fold_constants
+from harness.formats.onnx.rewriting import fold_constants, gemm_to_matmul, unshare_weights
 from harness.formats.onnx.structure import initializers, nodes
 from harness.techniques.blame import Excluding, check_excluded
 from harness.techniques.quantize.ort_library import quantizing
@@ -52,13 +52,11 @@ class Prepared:
 
 
 @contextlib.contextmanager
-def prepared(
-    source: Artifact, config: Excluding | None = None, *, dequantize: bool = True
-) -> Iterator[Prepared]:
+def prepared(source: Artifact, config: Excluding | None = None) -> Iterator[Prepared]:
     """Yield the graph of `source` ready for a quantizer, with a file of it in a temporary folder.
 
-    Weights that are stored in another form than their layer reads (transposed, in float16, with `dequantize`
-    in integers) are computed. `config` is that of a step that rounds activations.
+    Weights that are stored in another form than their layer reads (transposed, in float16 or integers) are
+    computed. `config` is that of a step that rounds activations.
 
     Raises BuildError when the graph has an opset below MIN_OPSET that cannot be converted and, with `config`,
     when activations are rounded already, or a name under `exclude` is that of no node.
@@ -71,8 +69,10 @@ def prepared(
             "second quantization would round rounded values; give the float graph"
         )
     model, notes = _with_opset(model)
-    folded = fold_constants(model, {*_FOLDED, *((_STORED,) if dequantize and not rounding else ())})
+    folded = fold_constants(model, {*_FOLDED, *(() if rounding else (_STORED,))})
     notes += [f"weights widened by {folded[name]} {name}" for name in ("Cast", _STORED) if folded[name]]
+    gemm_to_matmul(model, scaled=True)
+    unshare_weights(model)
     half = any(tensor.data_type in _HALF for tensor in initializers(model))
     with tempfile.TemporaryDirectory() as name:
         given, made = Path(name, "given.onnx"), Path(name, onnx_graph.MODEL)
