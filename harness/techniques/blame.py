@@ -61,7 +61,7 @@ def _name(value: Any, name: Callable[[Any], str | None]) -> str | None:
 
 @contextlib.contextmanager
 def naming(failure: str, name: Callable[[Any], str | None], remedy: str = REMEDY) -> Iterator[None]:
-    """Raise a BuildError in one line for what a library raises: `failure`, the culprit, the reason, `remedy`."""
+    """Raise a one-line BuildError for what a library raises: `failure`, the culprit, the reason, `remedy`."""
     try:
         yield
     except HarnessError:

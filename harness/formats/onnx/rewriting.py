@@ -90,7 +90,9 @@ def gemm_to_matmul(model: onnx.ModelProto, *, scaled: bool = False) -> int:
     nodes: list[onnx.NodeProto] = []
     count = 0
     for node in model.graph.node:
-        wanted = node.op_type == "Gemm" and (not scaled or any(a.f != 1 for a in node.attribute if a.name in _SCALES))
+        wanted = node.op_type == "Gemm" and (
+            not scaled or any(a.f != 1 for a in node.attribute if a.name in _SCALES)
+        )
         parts = _rewritten(node, constants) if wanted else None
         if parts is None:
             nodes.append(node)

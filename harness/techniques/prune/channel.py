@@ -56,8 +56,8 @@ def prune_channels(
     with naming("channel pruning does not fit this model: Torch-Pruning failed", name):
         _prune(module, example, config)
     with naming(
-        "channel pruning does not fit this model: its code relies on widths that were pruned (attention heads, "
-        "groups)",
+        "channel pruning does not fit this model: its code relies on widths that were pruned (attention "
+        "heads, groups)",
         name,
         "name the layer before it under exclude to keep its width",
     ):
@@ -76,17 +76,23 @@ def prune_channels(
 
 
 def _prune(module: torch.nn.Module, example: tuple[torch.Tensor, ...], config: ChannelPrune) -> None:
-    """Remove channels in place, none of the outputs, and none of the layers under `exclude`."""
+    """Remove channels in place, but none of outputs, of torch's attention, and of layers under `exclude`.
+
+    `nn.MultiheadAttention` checks its width against a number that Torch-Pruning does not change.
+    """
+    import torch
     import torch_pruning as tp
 
     layers = dict(module.named_modules())
     check_excluded(config.exclude, layers)
+    attention = [layer for layer in layers.values() if isinstance(layer, torch.nn.MultiheadAttention)]
+    kept = [*output_layers(module, example), *attention, *(layers[name] for name in config.exclude)]
     tp.pruner.BasePruner(
         module,
         example,
         importance=tp.importance.GroupMagnitudeImportance(p=2),
         pruning_ratio=config.pruning_ratio,
-        ignored_layers=[*output_layers(module, example), *(layers[name] for name in config.exclude)],
+        ignored_layers=kept,
         round_to=config.round_to,
     ).step()
 

@@ -80,7 +80,7 @@ def read_folded(source: Artifact, exclude: Collection[str]) -> Any:
 
 
 def read_float(source: Artifact, config: NncfStaticSettings) -> Any:
-    """Read the model of `source` for a static method. Raises BuildError when activations are rounded already."""
+    """Read the model of `source` to round activations. Raises BuildError when they are rounded already."""
     model = read_folded(source, config.exclude)
     if rounded := sum(node.get_type_name() == "FakeQuantize" for node in model.get_ops()):
         raise BuildError(

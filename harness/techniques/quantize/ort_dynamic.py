@@ -92,7 +92,7 @@ _ATTENTION_INPUTS = 5
 def _unfit(model: onnx.ModelProto) -> list[str]:
     """Return the names of the nodes on which the quantizer fails, or which then compute something else.
 
-    These are LSTMs that share a weight, whose shape the quantizer changes in place; Attention of the standard,
+    These are LSTMs that share a weight, whose shape the quantizer changes in place; standard Attention,
     whose inputs are others than ONNX Runtime's; and those that read activations where it needs constants.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
