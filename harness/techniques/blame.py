@@ -60,14 +60,20 @@ def _name(value: Any, name: Callable[[Any], str | None]) -> str | None:
 
 
 @contextlib.contextmanager
-def naming(failure: str, name: Callable[[Any], str | None], remedy: str = REMEDY) -> Iterator[None]:
-    """Raise a one-line BuildError for what a library raises: `failure`, the culprit, the reason, `remedy`."""
+def naming(
+    failure: str, name: Callable[[Any], str | None], remedy: str = REMEDY, known: Collection[str] = ()
+) -> Iterator[None]:
+    """Raise a one-line BuildError for what a library raises: `failure`, the culprit, the reason, `remedy`.
+
+    A `known` name in the library's own message counts before what `name` finds.
+    """
     try:
         yield
     except HarnessError:
         raise
     except Exception as error:  # libraries raise anything
-        at = culprit(error, name)
+        said = [each for each in known if each in str(error)]
+        at = f"node {max(said, key=len)}" if said else culprit(error, name)
         where, what = f" at {at}" if at else "", f"; {remedy}" if at and remedy else ""
         raise BuildError(f"{failure}{where}: {describe(error)}{what}") from error
 

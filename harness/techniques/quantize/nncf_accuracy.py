@@ -74,7 +74,7 @@ def quantize_with_accuracy(
         scores = [metric.score(_outputs(compiled, inputs), truth) for inputs, truth in chosen]
         return float(np.concatenate(scores).mean()), [float(part.mean()) for part in scores]
 
-    with by_nncf():
+    with by_nncf(model):
         quantized = nncf.quantize_with_accuracy_control(
             model,
             nncf.Dataset(calibrating),

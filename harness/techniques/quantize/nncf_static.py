@@ -52,14 +52,15 @@ def load_nncf() -> Any:
 
 
 @contextlib.contextmanager
-def by_nncf() -> Iterator[None]:
-    """Raise BuildError with the node for what NNCF raises."""
+def by_nncf(model: Any) -> Iterator[None]:
+    """Raise BuildError with the node of `model` for what NNCF raises."""
     from nncf.common.graph import NNCFNode
 
     def name(value: Any) -> str | None:
         return f"node {value.node_name}" if isinstance(value, NNCFNode) else None
 
-    with naming("NNCF failed", name):
+    known = [node.get_friendly_name() for node in model.get_ops()]
+    with naming("NNCF failed", name, known=known):
         yield
 
 
@@ -165,7 +166,7 @@ def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: Buil
     fixed = fixed_batch(model)
     (data,) = draw_samples(context, calibration=config.calibration.samples)
     samples = cut(data, config.calibration.batch, fixed)
-    with by_nncf():
+    with by_nncf(model):
         quantized = nncf.quantize(
             model,
             nncf.Dataset(samples),

@@ -73,7 +73,7 @@ def compress_weights(
 ) -> dict[str, Any]:
     """Compress, and report what was compressed."""
     model = read_folded(source, config.exclude)
-    with by_nncf():
+    with by_nncf(model):
         compressed = _compressed(model, config, _four_bits(config, fixed_batch(model), context))
     if config.dtype.startswith("int4") and not any(
         node.get_element_type().bitwidth == 4 for node in compressed.get_ops() if node.get_output_size() == 1
