@@ -375,3 +375,64 @@ def attention() -> Structure:
     ]
     weights = [weight("qkv", 32, 96), weight("b", 96), weight("g", 32), weight("s", 32), weight("w", 32, 8)]
     return Structure(made(nodes, weights, SERIES, (6, 8)), SERIES, {"attention": 32 * 96, "dense": 32 * 8})
+
+
+@structure
+def bidirectional_lstm() -> Structure:
+    """With biases and initial states that are constants."""
+    nodes = [
+        NODE("Transpose", ["x"], ["s"], perm=[1, 0, 2]),
+        NODE("LSTM", ["s", "w", "r", "b"], ["", "h"], hidden_size=16, direction="bidirectional"),
+        NODE("Transpose", ["h"], ["t"], perm=[1, 0, 2]),
+        NODE("Flatten", ["t"], ["v"]),
+        NODE("MatMul", ["v", "d"], ["y"]),
+    ]
+    weights = [weight("w", 2, 64, 32), weight("r", 2, 64, 16), weight("b", 2, 128), weight("d", 32, 8)]
+    elements = {"lstm": 2 * 64 * (32 + 16), "bias": 2 * 128, "dense": 32 * 8}
+    return Structure(made(nodes, weights, SERIES), SERIES, elements)
+
+
+@structure
+def embedding_with_norm() -> Structure:
+    """ONNX Runtime's own operator for the first layers of BERT."""
+    nodes = [
+        NODE("Cast", ["x"], ["ids"], to=TensorProto.INT32),
+        NODE("Sub", ["ids", "ids"], ["zeros"]),
+        NODE(
+            "EmbedLayerNormalization",
+            ["ids", "zeros", "words", "places", "segments", "gamma", "beta"],
+            ["e", "mask"],
+            domain=MS,
+        ),
+        NODE("MatMul", ["e", "w"], ["y"]),
+    ]
+    weights = [weight("words", 40, 16), weight("places", 6, 16), weight("segments", 2, 16), weight("w", 16, 8)]
+    weights += [weight("gamma", 16), weight("beta", 16)]
+    elements = {"norm table": (40 + 6 + 2) * 16, "dense": 16 * 8}
+    return Structure(made(nodes, weights, TOKENS, (6, 8)), TOKENS, elements)
+
+
+@structure
+def standard_attention() -> Structure:
+    """The standard's own Attention, which has the name of ONNX Runtime's and no weights."""
+    nodes = [
+        *(NODE("MatMul", ["x", name], [name.upper()]) for name in "qkv"),
+        NODE("Attention", ["Q", "K", "V"], ["a"], q_num_heads=4, kv_num_heads=4),
+        NODE("MatMul", ["a", "w"], ["y"]),
+    ]
+    weights = [*(weight(name, 32, 32) for name in "qkv"), weight("w", 32, 8)]
+    model = made(nodes, weights, SERIES, (6, 8), opset=23, ir=11)
+    return Structure(model, SERIES, {"dense": 3 * 32 * 32 + 32 * 8})
+
+
+@structure
+def own_operator_without_shapes() -> Structure:
+    """An operator whose outputs onnx cannot infer, and outputs without a shape."""
+    nodes = [
+        NODE("MatMul", ["x", "w1"], ["a"]),
+        NODE("FusedMatMul", ["a", "w2"], ["b"], domain=MS, alpha=0.5, transB=1),
+        NODE("MatMul", ["b", "w3"], ["y"]),
+    ]
+    model = made(nodes, [weight("w1", 32, 16), weight("w2", 16, 16), weight("w3", 16, 8)])
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    return Structure(model, VECTOR, {"dense": 32 * 16, "after": 16 * 8, "fused": 16 * 16})

@@ -33,9 +33,9 @@ STEPS = {
     "precision/fp16/onnx": {},
 }
 LOW = {
-    "quantize/dynamic": {"attention", "conv", "dense", "lstm", "table", "turned"},
-    "quantize/static": {"conv", "dense", "left", "table", "turned", "up"},
-    "quantize/weight-only": {"dense", "inner", "turned"},
+    "quantize/dynamic": {"after", "attention", "conv", "dense", "lstm", "norm table", "table", "turned"},
+    "quantize/static": {"after", "conv", "dense", "left", "norm table", "table", "turned", "up"},
+    "quantize/weight-only": {"after", "dense", "inner", "turned"},
 }
 """The kinds of layers whose weights each step stores in 8 bits; float16 takes all."""
 NEAR = {"quantize/dynamic": 0.99, "quantize/static": 0.985}

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.errors import DataError, first_line
 from harness.formats.onnx.flops import known_sum, node_flops
-from harness.formats.onnx.preparation import prepare, repair
+from harness.formats.onnx.preparation import check, prepare
 from harness.formats.onnx.structure import graphs, initializers
 from harness.formats.onnx.traffic import count_traffic, stored_bytes
 from harness.formats.onnx.weights import count_parameters
@@ -52,7 +52,7 @@ def load_checked(path: Path) -> onnx.ModelProto:
             model = onnx.load(str(real))
             if not model.graph.node:
                 raise DataError(f"{path} is not an ONNX model: its graph has no nodes")
-            onnx.checker.check_model(model if repair(model) else str(real))
+            check(model, real)
         model = prepare(model)
     except DataError:
         raise

@@ -6,6 +6,7 @@ for what computes a tensor before what reads it.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.formats.onnx.structure import (
@@ -24,21 +25,28 @@ if TYPE_CHECKING:
 _STANDARD = {"", "ai.onnx"}
 
 
-def repair(model: onnx.ModelProto) -> bool:
-    """Mend in place what ONNX Runtime takes and onnx's checker does not; return whether there was anything.
+def check(model: onnx.ModelProto, path: Path) -> None:
+    """Raise what onnx's checker raises for `model`, loaded from `path`, and mend what ONNX Runtime takes.
 
     That is a graph without a name, nodes that are not in topological order, and operators of a domain that
-    the file does not import.
+    the file does not import; they are mended in place. Inputs and outputs may lack a shape.
     """
+    import onnx
+
     moved = [sort_nodes(graph) for graph in graphs(model.graph)]
     unnamed = not model.graph.name
-    if unnamed:
-        model.graph.name = "graph"
-    known = _STANDARD | {opset.domain for opset in model.opset_import}
-    missing = sorted({node.domain for node in nodes(model)} - known)
-    for domain in missing:
+    model.graph.name = model.graph.name or "graph"
+    missing = {node.domain for node in nodes(model)} - {opset.domain for opset in model.opset_import}
+    for domain in sorted(missing - _STANDARD):
         model.opset_import.add(domain=domain, version=1)
-    return any(moved) or unnamed or bool(missing)
+    types = [value.type.tensor_type for value in (*model.graph.input, *model.graph.output)]
+    shapeless = [each for each in types if each.elem_type and not each.HasField("shape")]
+    for each in shapeless:
+        each.shape.SetInParent()  # until it is checked
+    mended = any(moved) or unnamed or bool(missing - _STANDARD) or bool(shapeless)
+    onnx.checker.check_model(model if mended else str(path))  # a file may have more than 2 GiB
+    for each in shapeless:
+        each.ClearField("shape")
 
 
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:

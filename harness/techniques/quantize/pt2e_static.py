@@ -79,8 +79,8 @@ def quantized_package(
     (data,) = draw_samples(context, calibration=calibration.samples)
     check_excluded(exclude, dict(module.named_modules()))
     with compiling(context.target), naming("PT2E failed", layer_names(module)):
-        quantizer = _quantizer(exclude, reduced=reduced)
-        converted = _converted(module, data, calibration.batch, context.inputs, quantizer)
+        size, inputs = calibration.batch, context.inputs
+        converted = _converted(module, data, size, inputs, reduced=reduced, exclude=exclude)
         example = example_tensors(context.inputs, context.target.batch, context.seed)
         exported = torch.export.export(converted, example)
         refuse_float_graph(exported.graph)
@@ -94,22 +94,24 @@ def quantized_package(
     }
 
 
-def _quantizer(exclude: tuple[str, ...], *, reduced: bool) -> Any:
-    """Return the quantizer of all layers but those under `exclude`."""
+def _converted(
+    module: Any,
+    data: Data,
+    size: int,
+    inputs: tuple[TensorSpec, ...],
+    *,
+    reduced: bool,
+    exclude: tuple[str, ...] = (),
+) -> Any:
+    """Return the exported graph with calibrated quantize and dequantize pairs; its batch is free."""
+    import torch
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
     settings = x86.get_default_x86_inductor_quantization_config(reduce_range=reduced)
     quantizer = x86.X86InductorQuantizer().set_global(settings)
     for name in exclude:
         quantizer.set_module_name_qconfig(name, None)
-    return quantizer
-
-
-def _converted(module: Any, data: Data, size: int, inputs: tuple[TensorSpec, ...], quantizer: Any) -> Any:
-    """Return the exported graph with calibrated quantize and dequantize pairs; its batch is free."""
-    import torch
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
     prepared = prepare_pt2e(exported_graph(module, inputs), quantizer)
     for part in cut(data, size):
         prepared(*map(torch.from_numpy, part))
