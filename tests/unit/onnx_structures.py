@@ -406,7 +406,12 @@ def embedding_with_norm() -> Structure:
         ),
         NODE("MatMul", ["e", "w"], ["y"]),
     ]
-    weights = [weight("words", 40, 16), weight("places", 6, 16), weight("segments", 2, 16), weight("w", 16, 8)]
+    weights = [
+        weight("words", 40, 16),
+        weight("places", 6, 16),
+        weight("segments", 2, 16),
+        weight("w", 16, 8),
+    ]
     weights += [weight("gamma", 16), weight("beta", 16)]
     elements = {"norm table": (40 + 6 + 2) * 16, "dense": 16 * 8}
     return Structure(made(nodes, weights, TOKENS, (6, 8)), TOKENS, elements)

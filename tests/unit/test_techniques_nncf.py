@@ -515,14 +515,14 @@ def test_shares_are_of_flops_and_of_bytes():
     assert about["overhead_operators"]["FakeQuantize"] == 1
 
 
-# ------------------------------------------------------------------ graphs as encoders have them, and failures
+# ------------------------------------------------------------------ graphs of encoders, and failures
 
 SERIES = (tiny.TensorSpec(name="x", shape=(6, 16)),)
 DENSE = {name: RNG.standard_normal((16, 16)).astype(np.float32) for name in ("first", "second")}
 
 
 def positions(folder):
-    """Rows of a table are looked up at constant positions and added to the inputs; two dense layers follow."""
+    """Rows looked up at constant positions are added to the inputs; two dense layers follow."""
     x = op.parameter([-1, 6, 16], np.float32, name="x")
     table = op.constant(RNG.standard_normal((512, 16)).astype(np.float32))
     rows = op.gather(table, op.constant(np.arange(6)[None]), op.constant(0))
@@ -541,7 +541,7 @@ def quantized(given, folder, **config):
 
 @pytest.mark.parametrize("transformer", [True, False])
 def test_rows_at_constant_positions_are_computed_before_nncf_sees_them(transformer, tmp_path):
-    """NNCF fails on such a node with a KeyError; every encoder whose table has more rows than tokens has one."""
+    """NNCF fails on such a node with a KeyError; encoders whose table has more rows than tokens have one."""
     given = positions(tmp_path / "f")
     made, about = quantized(given, tmp_path / "q", transformer=transformer)
     assert about["integer_operators"] == {"MatMul": 2}
@@ -554,13 +554,17 @@ def test_nodes_under_exclude_stay_in_float(tmp_path):
     _, about = quantized(positions(tmp_path / "f"), tmp_path / "q", exclude=["second"])
     assert (about["integer_operators"], about["float_operators"]) == ({"MatMul": 1}, {"MatMul": 1})
     assert about["float_operator_names"] == ["MatMul second"]
-    with pytest.raises(BuildError, match=r"exclude: 'secund' is the name of no layer or node; did you mean 'second'"):
+    with pytest.raises(
+        BuildError, match=r"exclude: 'secund' is the name of no layer or node; did you mean 'second'"
+    ):
         quantized(positions(tmp_path / "g"), tmp_path / "r", exclude=["secund"])
 
 
 def test_a_quantized_model_is_not_quantized_again(tmp_path):
     once, _ = quantized(positions(tmp_path / "f"), tmp_path / "q")
-    with pytest.raises(BuildError, match=r"the model is quantized already \(\d FakeQuantize\).*give the float model"):
+    with pytest.raises(
+        BuildError, match=r"the model is quantized already \(\d FakeQuantize\).*give the float model"
+    ):
         quantized(once, tmp_path / "r")
 
 

@@ -16,7 +16,11 @@ pytest.importorskip("torch_pruning")
 from torch import nn  # noqa: E402
 
 IMAGE = (tiny.TensorSpec(name="image", shape=(3, 8, 8)),)
-INPUTS = {"encoder": (tiny.TensorSpec(name="x", shape=(6, 32)),), "reshaped": tiny.VECTOR}
+INPUTS = {
+    "encoder": (tiny.TensorSpec(name="x", shape=(6, 32)),),
+    "reshaped": tiny.VECTOR,
+    "tied": tiny.VECTOR,
+}
 
 
 def prune(name, folder, ratio=0.5, round_to=2, **config):
@@ -50,8 +54,8 @@ def silenced(given, pruned):
                 gone = ~torch.isin(part.bias, left.bias)
                 assert int((~gone).sum()) == len(left.bias)
             if isinstance(part, (nn.Conv2d, nn.Linear, nn.BatchNorm2d)):
-                part.bias[gone] = 0
-                part.weight[gone] = 0
+                part.weight = nn.Parameter(part.weight.clone())  # which another layer may read
+                part.weight[gone] = part.bias[gone] = 0
             if isinstance(part, nn.BatchNorm2d):
                 part.running_mean[gone] = 0
     return whole
@@ -63,13 +67,14 @@ def silenced(given, pruned):
         ("detector", {"body.0": 8, "body.3": 8, "boxes": 4, "scores": 12}),
         ("twins", {"twin": 8, "mix": 8, "head": 5}),
         ("separable", {"0": 8, "2": 8, "4": 12, "8": 5}),
+        ("tied", {"0": 4, "2": 4, "4": 4}),
     ],
 )
 def test_the_channels_that_stay_compute_what_they_computed(name, left, tmp_path):
     """Heads behind activations keep their widths; a layer called twice and a bare parameter shrink alike."""
     given, pruned, about = prune(name, tmp_path)
     assert about["channels_left"] == left
-    (x,) = tiny.samples(IMAGE, 3)
+    (x,) = tiny.samples(INPUTS.get(name, IMAGE), 3)
     expected = silenced(given, pruned)(torch.from_numpy(x))
     expected = expected if isinstance(expected, tuple) else (expected,)
     for one, other in zip(expected, tiny.eager(pruned, (x,)), strict=True):
@@ -99,7 +104,11 @@ def test_layers_under_exclude_keep_their_widths(tmp_path):
     ("name", "config", "says"),
     [
         ("grouped", {}, r"Torch-Pruning failed at layer 5: IndexError: .*; name it under exclude"),
-        ("grouped", {"exclude": ["5"]}, r"relies on widths .* at layer 5: .*; name the layer before it under"),
+        (
+            "grouped",
+            {"exclude": ["5"]},
+            r"relies on widths .* at layer 5: .*; name the layer before it under",
+        ),
         ("reshaped", {"ratio": 0.1, "round_to": 1}, r"relies on widths .* at layer second: RuntimeError: "),
         ("twins", {"exclude": ["twim"]}, r"'twim' is the name of no layer or node; did you mean 'twin'\?"),
     ],

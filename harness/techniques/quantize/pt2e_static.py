@@ -16,7 +16,7 @@ from harness.formats.registry import COUNTS
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import batch_shapes, example_tensors
-from harness.techniques.blame import Excluding, check_excluded, layer_names, naming
+from harness.techniques.blame import TRACEABLE, Excluding, check_excluded, layer_names, naming
 from harness.techniques.quantize.calibration import CalibrationSamples, cut, draw_samples
 from harness.techniques.quantize.ranges import is_reduced, resolve_range
 from harness.techniques.registry import BuildContext, transform
@@ -123,7 +123,8 @@ def exported_graph(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> A
     import torch
 
     example = example_tensors(inputs, 2, seed=0)
-    graph = torch.export.export(module, example, dynamic_shapes=batch_shapes(module, inputs)).module()
+    with naming("torch cannot export the module", layer_names(module), TRACEABLE):
+        graph = torch.export.export(module, example, dynamic_shapes=batch_shapes(module, inputs)).module()
     _name_calls_uniquely(graph)
     return graph
 
