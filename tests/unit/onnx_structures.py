@@ -441,3 +441,35 @@ def own_operator_without_shapes() -> Structure:
     model = made(nodes, [weight("w1", 32, 16), weight("w2", 16, 16), weight("w3", 16, 8)])
     model.graph.output[0].type.tensor_type.ClearField("shape")
     return Structure(model, VECTOR, {"dense": 32 * 16, "after": 16 * 8, "fused": 16 * 16})
+
+
+@structure
+def shared_convolution_and_bias() -> Structure:
+    """One convolution, its bias too, on two views; then the bias in a dense layer as well."""
+    nodes = [
+        NODE("Conv", ["x", "k", "b"], ["c1"], pads=[1, 1, 1, 1]),
+        NODE("Relu", ["c1"], ["r"]),
+        NODE("Conv", ["r", "k", "b"], ["c"], pads=[1, 1, 1, 1]),
+        *pooled(),
+        NODE("Concat", ["v", "v"], ["twice"], axis=1),
+        NODE("Gemm", ["twice", "w", "b"], ["y"], transB=1),
+    ]
+    weights = [weight("k", 8, 8, 3, 3), weight("b", 8), weight("w", 8, 16)]
+    return Structure(made(nodes, weights, IMAGE), IMAGE, {"conv": 8 * 8 * 9, "dense": 8 * 16})
+
+
+@structure
+def tied_autoencoder() -> Structure:
+    """A transposed convolution with the weight of a convolution."""
+    nodes = [
+        NODE("Conv", ["x", "k"], ["a"]),
+        NODE("Relu", ["a"], ["r"]),
+        NODE("ConvTranspose", ["r", "k"], ["c"]),
+        *pooled(),
+        NODE("Concat", ["v", "v"], ["twice"], axis=1),
+        NODE("MatMul", ["twice", "w"], ["y"]),
+    ]
+    weights = [weight("k", 16, 8, 3, 3), weight("w", 16, 8)]
+    return Structure(
+        made(nodes, weights, IMAGE), IMAGE, {"conv": 16 * 8 * 9, "up": 16 * 8 * 9, "dense": 16 * 8}
+    )

@@ -60,7 +60,7 @@ def test_a_name_in_the_message_counts_before_what_was_handled_last():
 
 
 def test_errors_of_the_harness_pass_unchanged():
-    with pytest.raises(DataError, match="^no file$"), naming("it failed", str):
+    with pytest.raises(DataError, match=r"^no file$"), naming("it failed", str):
         raise DataError("no file")
 
 
