@@ -190,17 +190,33 @@ def test_an_unknown_node_under_exclude_is_told_with_a_similar_one(tmp_path):
 # ------------------------------------------------------------------ refused, or left alone
 
 
-def doubles() -> Structure:
-    model = made([NODE("MatMul", ["x", "w"], ["y"])], [weight("w", 32, 8, kind=np.float64)])
+def computing_in(dtype) -> Structure:
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    nodes = [NODE("MatMul", ["x", "w"], ["a"]), NODE("Relu", ["a"], ["b"]), NODE("MatMul", ["b", "v"], ["y"])]
+    model = made(nodes, [weight("w", 32, 16, kind=np.dtype(dtype)), weight("v", 16, 8, kind=np.dtype(dtype))])
     for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
-    return Structure(model, (tiny.TensorSpec(name="x", shape=(32,), dtype="float64"),))
+        value.type.tensor_type.elem_type = kind
+    return Structure(model, (tiny.TensorSpec(name="x", shape=(32,), dtype=dtype),))
 
 
-@pytest.mark.parametrize("step", ["quantize/dynamic", "quantize/static", "quantize/weight-only"])
-def test_products_of_float64_are_named_as_such(step, tmp_path):
-    with pytest.raises(BuildError, match=r"only MatMul \(float64\) in float|float64"):
-        build(step, doubles(), tmp_path)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_graph_in_float64_is_refused_as_such(step, tmp_path):
+    with pytest.raises(BuildError, match=r"^nothing was quantized: the graph has only MatMul \(float64\) in float$"):
+        build(step, computing_in("float64"), tmp_path)
+
+
+@pytest.mark.parametrize("step", ["quantize/dynamic", "quantize/static", "quantize/mixed"])
+def test_a_graph_that_computes_in_float16_is_refused_where_activations_are_rounded(step, tmp_path):
+    says = r"the graph computes in 16 bits \(the weight 'w'\).*: give the model in float32$"
+    with pytest.raises(BuildError, match=says):
+        build(step, computing_in("float16"), tmp_path)
+
+
+def test_weights_of_a_graph_in_float16_can_be_stored_in_integers(tmp_path):
+    structure = computing_in("float16")
+    given, result, about = build("quantize/weight-only", structure, tmp_path)
+    assert cosine(*(outputs(one, structure.inputs) for one in (given, result))) > 0.999
+    assert about["weight_only_operators"] == {"MatMulNBits": 2}
 
 
 @pytest.mark.parametrize("first", ["quantize/static", "quantize/dynamic"])

@@ -59,7 +59,7 @@ def prepared(source: Artifact, config: Excluding | None = None) -> Iterator[Prep
     computed. `config` is that of a step that rounds activations.
 
     Raises BuildError when the graph has an opset below MIN_OPSET that cannot be converted and, with `config`,
-    when activations are rounded already, or a name under `exclude` is that of no node.
+    when activations are rounded already, weights are in 16 bits, or a name under `exclude` is that of no node.
     """
     model = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
     rounding = counted(node.op_type for node in nodes(model) if _ROUNDING.fullmatch(node.op_type))
@@ -73,13 +73,18 @@ def prepared(source: Artifact, config: Excluding | None = None) -> Iterator[Prep
     notes += [f"weights widened by {folded[name]} {name}" for name in ("Cast", _STORED) if folded[name]]
     gemm_to_matmul(model, scaled=True)
     unshare_weights(model)
-    half = any(tensor.data_type in _HALF for tensor in initializers(model))
+    half = next((tensor.name for tensor in initializers(model) if tensor.data_type in _HALF), None)
+    if config and half is not None:
+        raise BuildError(
+            f"the graph computes in 16 bits (the weight {half!r}), and ONNX Runtime's quantizer takes graphs in "
+            "float32: give the model in float32"
+        )
     with tempfile.TemporaryDirectory() as name:
         given, made = Path(name, "given.onnx"), Path(name, onnx_graph.MODEL)
         onnx_graph.save_model(model, given)
         del model
-        notes += ["not optimized: weights are in 16 bits"] if half else []
-        notes += _preprocess(given, made, optimize=not half)
+        notes += [] if half is None else ["not optimized: weights are in 16 bits"]
+        notes += _preprocess(given, made, optimize=half is None)
         model = onnx_graph.load_checked(made)
         onnx_graph.save_model(model, made)  # with a name for each node
         check_excluded(config.exclude if config else (), [node.name for node in model.graph.node])
@@ -119,12 +124,12 @@ def _preprocess(given: Path, made: Path, *, optimize: bool) -> list[str]:
     notes = ["without symbolic shapes: the weights are beside the graph"] if external else []
     if not external:
         try:
-            with quantizing("without symbolic shapes"), _unoptimized() as failures:
+            with quantizing("without symbolic shapes", remedy=""), _unoptimized() as failures:
                 quant_pre_process(given, made, **options)
             return failures
         except BuildError as error:
             notes = [str(error)]
-    with quantizing("ONNX Runtime's preprocessing failed"), _unoptimized() as failures:
+    with quantizing("ONNX Runtime's preprocessing failed", remedy=""), _unoptimized() as failures:
         quant_pre_process(given, made, skip_symbolic_shape=True, **options)
     return notes + failures
 

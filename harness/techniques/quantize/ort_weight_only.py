@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import onnx
 
 
+_DOUBLE = 11  # onnx.TensorProto's number of float64, for which MatMulNBits has no kernel
 BITS = {"int2": 2, "int4": 4, "int8": 8}
 
 
@@ -69,13 +70,15 @@ def _quantized(model: onnx.ModelProto, config: WeightOnlyQuantize) -> onnx.Model
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     bits = BITS[config.dtype]
+    double = {tensor.name for tensor in model.graph.initializer if tensor.data_type == _DOUBLE}
+    unfit = [node.name for node in model.graph.node if double & {*node.input}]
     with quantizing(f"onnxruntime cannot quantize to {bits} bits"):  # older releases raise AssertionError
         quantizer = MatMulNBitsQuantizer(
             model,
             bits=bits,
             block_size=config.block_size,
             is_symmetric=config.symmetric,
-            nodes_to_exclude=list(config.exclude),
+            nodes_to_exclude=[*config.exclude, *unfit],
             accuracy_level=4 if config.compute == "int8" else None,
         )
         quantizer.process()

@@ -33,7 +33,7 @@ def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]
     """
     from onnxruntime.quantization import CalibrationMethod
 
-    with quantizing("calibration failed"), tempfile.TemporaryDirectory() as folder:
+    with quantizing("calibration failed", remedy=""), tempfile.TemporaryDirectory() as folder:
         calibrator = _calibrator(source, folder, CalibrationMethod.MinMax)
         _collect(calibrator, batches)
         extremes = calibrator.compute_data()
