@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ Operator = Literal["MatMul", "Conv", "Gather", "LSTM", "Attention", "EmbedLayerN
 
 class DynamicQuantize(Excluding):
     """No calibration data: the ranges of activations are taken from each batch at run time."""
+
+    version: ClassVar[int] = 2  # which takes Gather, LSTM, Attention and EmbedLayerNormalization by default
 
     method: Literal["dynamic"] = "dynamic"
     dtype: Literal["int8", "uint8"] = "int8"
