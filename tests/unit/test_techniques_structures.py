@@ -201,7 +201,9 @@ def computing_in(dtype) -> Structure:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_graph_in_float64_is_refused_as_such(step, tmp_path):
-    with pytest.raises(BuildError, match=r"^nothing was quantized: the graph has only MatMul \(float64\) in float$"):
+    with pytest.raises(
+        BuildError, match=r"^nothing was quantized: the graph has only MatMul \(float64\) in float$"
+    ):
         build(step, computing_in("float64"), tmp_path)
 
 

@@ -56,7 +56,8 @@ def prepared(source: Artifact, config: Excluding | None = None) -> Iterator[Prep
     """Yield the graph of `source` ready for a quantizer, with a file of it in a temporary folder.
 
     Weights that are stored in another form than their layer reads (transposed, in float16 or integers) are
-    computed. `config` is that of a step that rounds activations.
+    computed. `config` is that of a step that rounds activations: weights then get the forms that such
+    quantizers take.
 
     Raises BuildError when the graph has an opset below MIN_OPSET that cannot be converted and, with `config`,
     when activations are rounded already, weights are in 16 bits, or a name under `exclude` is that of no node.
@@ -71,8 +72,9 @@ def prepared(source: Artifact, config: Excluding | None = None) -> Iterator[Prep
     model, notes = _with_opset(model)
     folded = fold_constants(model, {*_FOLDED, *(() if rounding else (_STORED,))})
     notes += [f"weights widened by {folded[name]} {name}" for name in ("Cast", _STORED) if folded[name]]
-    gemm_to_matmul(model, scaled=True)
-    unshare_weights(model)
+    if config:
+        gemm_to_matmul(model, scaled=True)
+        unshare_weights(model)
     half = next((tensor.name for tensor in initializers(model) if tensor.data_type in _HALF), None)
     if config and half is not None:
         raise BuildError(
