@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import torch
 
 REMEDY = "name it under exclude to leave it as it is"
-TRACEABLE = "rewrite it so that torch.export can trace it"
 
 
 class Excluding(StepConfig):

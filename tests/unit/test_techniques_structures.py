@@ -122,8 +122,11 @@ def test_each_step_takes_each_structure_and_counts_what_it_stored_in_fewer_bits(
     assert cosine(exact, found) > NEAR.get(step, 0.9995)
     in_half = (name, step) == ("stored_in_half", "precision/fp16/onnx")
     assert np.array_equal(exact, found) is in_half, "something is rounded"
-    low = sum(n for kind, n in structure.elements.items() if kind in LOW.get(step, structure.elements))
-    rest = sum(structure.elements.values()) - low
+    elements = dict(structure.elements)
+    if name == "tied_autoencoder" and step not in NEAR:
+        del elements["up"]  # only steps that round activations need a copy of it
+    low = sum(n for kind, n in elements.items() if kind in LOW.get(step, elements))
+    rest = sum(elements.values()) - low
     assert about["low_precision_weight_share"] == pytest.approx(low / (low + 4 * rest), abs=0.001)
 
 

@@ -16,7 +16,6 @@ from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
-from harness.techniques.blame import TRACEABLE, layer_names, naming
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ def export_program(_config: StepConfig, source: Artifact, out: Path, context: Bu
 OPSET = 20
 """Opset of exported graphs: the same whatever the exporter's default is."""
 
-_FAILED = "torch cannot export the module"
 _ABOUT: dict[str, Any] = {
     "yields": onnx_graph.FORMAT,
     "packages": ("torch", "onnx", "onnxscript"),
@@ -91,22 +89,19 @@ def _export(
     """Export `model` (a module, or a program that runs as `module`) and write one ONNX file."""
     import torch
 
-    with quiet_exporter(), torch.no_grad(), naming(_FAILED, layer_names(module), TRACEABLE):
+    with quiet_exporter(), torch.no_grad():
         result = module(*example)
-        try:
-            program = torch.onnx.export(
-                model,
-                example,
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=[spec.name for spec in context.inputs],
-                output_names=[str(name) for name in result] if isinstance(result, dict) else None,
-                external_data=False,
-                verbose=False,
-                **shapes,
-            )
-        except torch.onnx.OnnxExporterError as error:  # which says only that there was another one
-            raise error.__cause__ or error from None
+        program = torch.onnx.export(
+            model,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[spec.name for spec in context.inputs],
+            output_names=[str(name) for name in result] if isinstance(result, dict) else None,
+            external_data=False,
+            verbose=False,
+            **shapes,
+        )
         assert program is not None  # noqa: S101 (the exporter's type says Optional for its other mode)
     made = program.model_proto
     lift_constants(made)

@@ -59,8 +59,8 @@ def prepared(source: Artifact, config: Excluding | None = None) -> Iterator[Prep
     computed. `config` is that of a step that rounds activations: weights then get the forms that such
     quantizers take.
 
-    Raises BuildError when the graph has an opset below MIN_OPSET that cannot be converted and, with `config`,
-    when activations are rounded already, weights are in 16 bits, or a name under `exclude` is that of no node.
+    Raises BuildError when the graph has an opset below MIN_OPSET that cannot be converted. With `config`, it
+    raises one when activations are rounded already, weights are in 16 bits, or `exclude` names no node.
     """
     model = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
     rounding = counted(node.op_type for node in nodes(model) if _ROUNDING.fullmatch(node.op_type))
@@ -78,8 +78,8 @@ def prepared(source: Artifact, config: Excluding | None = None) -> Iterator[Prep
     half = next((tensor.name for tensor in initializers(model) if tensor.data_type in _HALF), None)
     if config and half is not None:
         raise BuildError(
-            f"the graph computes in 16 bits (the weight {half!r}), and ONNX Runtime's quantizer takes graphs in "
-            "float32: give the model in float32"
+            f"the graph computes in 16 bits (the weight {half!r}), and ONNX Runtime's quantizer takes float32: "
+            "give the model in float32"
         )
     with tempfile.TemporaryDirectory() as name:
         given, made = Path(name, "given.onnx"), Path(name, onnx_graph.MODEL)

@@ -16,7 +16,7 @@ from harness.formats.registry import COUNTS
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import batch_shapes, example_tensors
-from harness.techniques.blame import TRACEABLE, Excluding, check_excluded, layer_names, naming
+from harness.techniques.blame import Excluding, check_excluded, layer_names, naming
 from harness.techniques.quantize.calibration import CalibrationSamples, cut, draw_samples
 from harness.techniques.quantize.ranges import is_reduced, resolve_range
 from harness.techniques.registry import BuildContext, transform
@@ -78,7 +78,7 @@ def quantized_package(
 
     (data,) = draw_samples(context, calibration=calibration.samples)
     check_excluded(exclude, dict(module.named_modules()))
-    with compiling(context.target), naming("PT2E failed", layer_names(module)):
+    with compiling(context.target):
         size, inputs = calibration.batch, context.inputs
         converted = _converted(module, data, size, inputs, reduced=reduced, exclude=exclude)
         example = example_tensors(context.inputs, context.target.batch, context.seed)
@@ -112,10 +112,14 @@ def _converted(
     quantizer = x86.X86InductorQuantizer().set_global(settings)
     for name in exclude:
         quantizer.set_module_name_qconfig(name, None)
-    prepared = prepare_pt2e(exported_graph(module, inputs), quantizer)
-    for part in cut(data, size):
-        prepared(*map(torch.from_numpy, part))
-    return convert_pt2e(prepared)
+    names = layer_names(module)
+    with naming("torch cannot export the module", names, remedy=""):
+        graph = exported_graph(module, inputs)
+    with naming("PT2E failed", names):
+        prepared = prepare_pt2e(graph, quantizer)
+        for part in cut(data, size):
+            prepared(*map(torch.from_numpy, part))
+        return convert_pt2e(prepared)
 
 
 def exported_graph(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> Any:
@@ -123,8 +127,7 @@ def exported_graph(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> A
     import torch
 
     example = example_tensors(inputs, 2, seed=0)
-    with naming("torch cannot export the module", layer_names(module), TRACEABLE):
-        graph = torch.export.export(module, example, dynamic_shapes=batch_shapes(module, inputs)).module()
+    graph = torch.export.export(module, example, dynamic_shapes=batch_shapes(module, inputs)).module()
     _name_calls_uniquely(graph)
     return graph
 

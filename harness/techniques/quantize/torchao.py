@@ -16,7 +16,7 @@ from harness.formats.low_precision import aoti as compiled_counting
 from harness.formats.low_precision import torch as module_counting
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
-from harness.techniques.blame import TRACEABLE, Excluding, check_excluded, layer_names, naming
+from harness.techniques.blame import Excluding, check_excluded, layer_names, naming
 from harness.techniques.quantize.ranges import is_reduced, resolve_range, weights_in_words
 from harness.techniques.registry import BuildContext, transform
 
@@ -202,7 +202,7 @@ def _compile(
 
     with naming("torchao failed", layer_names(module)):
         quantize_(module, recipe, filter_fn=lambda part, _name: fits(part))
-    with naming("AOTInductor failed", layer_names(module), TRACEABLE):
+    with naming("torch cannot export the module", layer_names(module), remedy=""):
         return aoti.compile_module(
             module, context.inputs, context.target, out, seed=context.seed, freezing=False
         )
