@@ -92,15 +92,15 @@ transform("precision", Float16, select=("dtype", "fp16"), summary=_SUMMARY + "fl
 )
 def to_half(_: Float16, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Convert the graph, and report whether it computes in float16 or only stores weights in it."""
-    with prepared(source) as (path, preparation):
-        before, model = onnx_graph.load_checked(path), onnx_graph.load_checked(path)
+    with prepared(source) as given:
+        model = given.copy()
         _check_range(model)
         made = save_checked(_converted(model), out, context)
     model = onnx_graph.load_checked(made)
-    onnx_counting.report(model, before)  # fails where nothing was converted
+    onnx_counting.report(model, given.model)  # fails where nothing was converted
     on_cpu = context.target.device == "cpu"
-    details = onnx_counting.report(onnx_counting.graph_that_runs(made) if on_cpu else model, before)
-    details |= preparation
+    details = onnx_counting.report(onnx_counting.graph_that_runs(made) if on_cpu else model, given.model)
+    details |= given.notes
     if details["half_operators"]:
         return {**details, "compute_dtype": "float16"}
     casts = details["overhead_operators"].get("Cast", 0)
@@ -115,7 +115,9 @@ def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the graph in float16. Raises BuildError when the converter fails."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    with quantizing("conversion to float16 failed"):  # shapes are known: the preparation inferred them
+    with quantizing(
+        "conversion to float16 failed", remedy=""
+    ):  # shapes are known: the preparation inferred them
         result = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True)
     return complete(result, result)
 

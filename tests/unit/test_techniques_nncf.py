@@ -513,3 +513,72 @@ def test_shares_are_of_flops_and_of_bytes():
     assert about["low_precision_weight_share"] == pytest.approx((72 + 100) / (72 + 100 + 4 * 2560))
     assert about["qdq_pairs"] == 1
     assert about["overhead_operators"]["FakeQuantize"] == 1
+
+
+# ------------------------------------------------------------------ graphs of encoders, and failures
+
+SERIES = (tiny.TensorSpec(name="x", shape=(6, 16)),)
+DENSE = {name: RNG.standard_normal((16, 16)).astype(np.float32) for name in ("first", "second")}
+
+
+def positions(folder):
+    """Rows looked up at constant positions are added to the inputs; two dense layers follow."""
+    x = op.parameter([-1, 6, 16], np.float32, name="x")
+    table = op.constant(RNG.standard_normal((512, 16)).astype(np.float32))
+    rows = op.gather(table, op.constant(np.arange(6)[None]), op.constant(0))
+    first = op.matmul(op.add(x, rows), op.constant(DENSE["first"]), False, True)
+    first.set_friendly_name("first")
+    second = op.matmul(op.relu(first), op.constant(DENSE["second"]), False, True)
+    second.set_friendly_name("second")
+    return written(folder, [second], [x])
+
+
+def quantized(given, folder, **config):
+    data = Data((samples(32, seed=9, shape=(6, 16)),))
+    config = {"calibration": {"samples": 32, "batch": 16}, **config}
+    return tiny.build("quantize/nncf-static", given, folder, context(data, SERIES), **config)
+
+
+@pytest.mark.parametrize("transformer", [True, False])
+def test_rows_at_constant_positions_are_computed_before_nncf_sees_them(transformer, tmp_path):
+    """NNCF fails on such a node with a KeyError; encoders whose table has more rows than tokens have one."""
+    given = positions(tmp_path / "f")
+    made, about = quantized(given, tmp_path / "q", transformer=transformer)
+    assert about["integer_operators"] == {"MatMul": 2}
+    x = samples(BATCH, seed=10, shape=(6, 16))
+    exact, found = (run(one, tmp_path / one.key, x, SERIES) for one in (given, made))
+    assert (found * exact).sum() > 0.995 * np.sqrt((found**2).sum() * (exact**2).sum())
+
+
+def test_nodes_under_exclude_stay_in_float(tmp_path):
+    _, about = quantized(positions(tmp_path / "f"), tmp_path / "q", exclude=["second"])
+    assert (about["integer_operators"], about["float_operators"]) == ({"MatMul": 1}, {"MatMul": 1})
+    assert about["float_operator_names"] == ["MatMul second"]
+    with pytest.raises(
+        BuildError, match=r"exclude: 'secund' is the name of no layer or node; did you mean 'second'"
+    ):
+        quantized(positions(tmp_path / "g"), tmp_path / "r", exclude=["secund"])
+
+
+def test_a_quantized_model_is_not_quantized_again(tmp_path):
+    once, _ = quantized(positions(tmp_path / "f"), tmp_path / "q")
+    with pytest.raises(
+        BuildError, match=r"the model is quantized already \(\d FakeQuantize\).*give the float model"
+    ):
+        quantized(once, tmp_path / "r")
+
+
+@pytest.mark.parametrize(("text", "named"), [("no such point", "second"), ("7 first", "first")])
+def test_a_failure_inside_nncf_names_the_node_and_the_remedy(text, named, tmp_path, monkeypatch):
+    """That which the message names, else the last one that NNCF handled."""
+    import nncf
+    from nncf.openvino.graph.nncf_graph_builder import GraphConverter
+
+    def fail(model, *_args, **_settings):
+        node = GraphConverter.create_nncf_graph(model).get_node_by_name("second")
+        raise KeyError(text, node.node_id)
+
+    monkeypatch.setattr(nncf, "quantize", fail)
+    says = rf"^NNCF failed at node {named}: KeyError: .*{text}.*; name it under exclude to leave it as it is$"
+    with pytest.raises(BuildError, match=says):
+        quantized(positions(tmp_path / "f"), tmp_path / "q")

@@ -244,12 +244,6 @@ def test_without_fine_tuning_no_data_is_asked_for(sources):
         assert step.needs_training_data(step.config(**{share: 0.5}))
 
 
-def test_torchs_own_attention_layer_whose_widths_no_longer_fit_is_told(tmp_path):
-    source = tiny.source("attention", tmp_path / "source")
-    with pytest.raises(BuildError, match=r"does not fit this model: .*was expecting embedding dimension"):
-        prune("channel", {"attention": source}, "attention", tmp_path, pruning_ratio=0.5, round_to=4, **PLAIN)
-
-
 def test_attention_whose_heads_no_longer_fit_is_told(tmp_path):
     from harness.artifacts.artifact import Artifact
     from harness.formats.torch import module as torch_module

@@ -12,7 +12,7 @@ from harness.formats.onnx.flops import known_sum
 
 Kind = Literal["integer", "weight-only", "half", "float"]
 
-FLOAT = "float32"
+FLOAT, DOUBLE = "float32", "float64"
 HALF = ("float16", "bfloat16")
 """Floats of 16 bits, as torch, numpy and devices/peaks name them."""
 NAMES_SHOWN = 20
@@ -38,7 +38,7 @@ class Product:
         """Integers, half precision, float from weights in fewer bits (weight-only), or float."""
         if self.computes in HALF:
             return "half"
-        if self.computes != FLOAT:
+        if self.computes not in (FLOAT, DOUBLE):
             return "integer"
         return "weight-only" if self.stored_low else "float"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.formats.onnx.structure import BATCH, FIRST_IR
+from harness.formats.onnx.structure import BATCH, FIRST_IR, graphs_inside
 
 if TYPE_CHECKING:
     import onnx
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 UNCOUNTED = {  # operators whose multiply-accumulates are not counted here
     *("Attention", "DeformConv", "Einsum", "GRU", "If", "LSTM", "Loop", "RNN", "Scan"),
+}
+_WITHOUT_PRODUCTS = {  # operators of ONNX Runtime's own domain that multiply and accumulate nothing
+    *("BiasGelu", "BiasSoftmax", "BiasSplitGelu", "DequantizeLinear", "EmbedLayerNormalization", "FastGelu"),
+    *("GatherBlockQuantized", "Gelu", "GroupNorm", "NhwcMaxPool", "QEmbedLayerNormalization", "QLinearAdd"),
+    *("QLinearAveragePool", "QLinearConcat", "QLinearGlobalAveragePool", "QLinearLeakyRelu", "QLinearMul"),
+    *("QLinearSigmoid", "QLinearSoftmax", "QLinearWhere", "QuantizeLinear", "QuickGelu", "RotaryEmbedding"),
+    *("SimplifiedLayerNormalization", "SkipGroupNorm", "SkipLayerNormalization"),
+    "SkipSimplifiedLayerNormalization",
 }
 _STANDARD = ("", "ai.onnx")
 _SMALL = 1024  # elements: constants up to this size are kept, since shapes may be computed from them
@@ -68,6 +76,15 @@ def is_product(node: onnx.NodeProto) -> bool:
     )
 
 
+def hides_products(node: onnx.NodeProto) -> bool:
+    """Whether products of a node are not counted: those of an operator, or of graphs inside the node."""
+    if inner := list(graphs_inside(node)):
+        return any(is_product(each) or hides_products(each) for graph in inner for each in graph.node)
+    if is_product(node) or node.op_type in _WITHOUT_PRODUCTS:
+        return False
+    return node.domain not in _STANDARD or node.op_type in UNCOUNTED
+
+
 def _shape_copy(model: onnx.ModelProto) -> onnx.ModelProto:
     """Copy the graph for shape inference: a batch of one, no large weights, custom operators replaced."""
     import onnx
@@ -108,7 +125,7 @@ def _flops(node: onnx.NodeProto, shapes: dict[str, Shape]) -> float | None:
     domain = "" if node.domain in _STANDARD else node.domain
     rule = _RULES.get((domain, node.op_type))
     if rule is None:
-        return None if domain or node.op_type in UNCOUNTED else 0.0
+        return None if hides_products(node) else 0.0
     try:
         return 2.0 * rule(node, shapes)
     except (KeyError, IndexError):  # an input is missing, or its shape is not known

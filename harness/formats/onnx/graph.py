@@ -23,8 +23,9 @@ from harness.formats.onnx.inputs import (
 from harness.formats.onnx.inputs import graph_inputs as graph_inputs
 from harness.formats.onnx.inputs import read_axes as read_axes
 from harness.formats.onnx.outputs import output_specs
+from harness.formats.onnx.preparation import check, prepare
 from harness.formats.onnx.structure import BATCH as BATCH
-from harness.formats.onnx.structure import graphs, initializers, lift_constants
+from harness.formats.onnx.structure import graphs, initializers
 from harness.formats.onnx.traffic import count_traffic, stored_bytes
 from harness.formats.onnx.weights import count_parameters
 from harness.formats.outputs import Examined
@@ -44,9 +45,9 @@ its value as protobuf writes them: a varint of one or two bytes, low bits first.
 
 
 def load_checked(path: Path) -> onnx.ModelProto:
-    """Load an ONNX file and check it; its Constant nodes become initializers, sizes below zero free.
+    """Load an ONNX file, check it and return it in the form that all steps know (preparation.py).
 
-    A first dimension of zero is free as well. Raises DataError when the file is missing or not a valid ONNX
+    Sizes below zero and a batch of zero are free. Raises DataError when the file is missing or no valid ONNX
     model.
     """
     import onnx
@@ -58,7 +59,8 @@ def load_checked(path: Path) -> onnx.ModelProto:
             model = onnx.load(str(real))
             if not model.graph.node:
                 raise DataError(f"{path} is not an ONNX model: its graph has no nodes")
-            onnx.checker.check_model(str(real))
+            check(model, real)
+        model = prepare(model)
     except DataError:
         raise
     except Exception as error:  # protobuf, the checker and external data each have their own errors
@@ -67,7 +69,6 @@ def load_checked(path: Path) -> onnx.ModelProto:
                 f"{path} keeps weights in {', '.join(lost)}, which is missing; copy it beside the graph"
             ) from error
         raise DataError(f"{path} is not a valid ONNX model: {first_line(error)}") from error
-    lift_constants(model)
     _free_sizes(model)
     return model
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.formats.onnx.flops import is_product
 from harness.formats.onnx.inputs import graph_inputs, write_axes
 from harness.formats.onnx.structure import BATCH, drop_unused
 from harness.formats.tensors import TensorSpec
@@ -46,31 +48,44 @@ def _set_size(dim: onnx.TensorShapeProto.Dimension, size: int | str) -> None:
         dim.dim_param = size
 
 
-def fold_transposes(model: onnx.ModelProto) -> int:
-    """Replace each Transpose of an initializer by a constant, in place; return how many were replaced.
+def fold_constants(model: onnx.ModelProto, types: Collection[str] = ("Transpose",)) -> Counter[str]:
+    """Compute the nodes of these types that read only initializers, in place; return their numbers by type.
 
-    A weight that is read in both orders (a head tied to its embedding) is then stored twice, as runtimes
-    keep it in memory.
+    A weight that is read in two forms (a head tied to its embedding) is then stored twice, as runtimes keep
+    it in memory.
     """
     from onnx import numpy_helper
+    from onnx.reference import ReferenceEvaluator
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    folded = [node for node in model.graph.node if node.op_type == "Transpose" and node.input[0] in constants]
+    outputs = {value.name for value in model.graph.output}
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    folded: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        names = [name for name in node.input if name]
+        if node.op_type in types and constants.keys() >= {*names} and node.output[0] not in outputs:
+            given = {name: numpy_helper.to_array(constants[name]) for name in names}
+            (array,) = ReferenceEvaluator(node, opsets=versions).run(None, given)
+            tensor = numpy_helper.from_array(np.ascontiguousarray(array), node.output[0])
+            model.graph.initializer.append(tensor)
+            constants[tensor.name] = tensor
+            folded.append(node)
     for node in folded:
-        order = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
-        array = np.ascontiguousarray(numpy_helper.to_array(constants[node.input[0]]).transpose(order))
-        model.graph.initializer.append(numpy_helper.from_array(array, node.output[0]))
         model.graph.node.remove(node)
     if folded:
         drop_unused(model)
-    return len(folded)
+    return Counter(node.op_type for node in folded)
 
 
-def gemm_to_matmul(model: onnx.ModelProto) -> int:
+_SCALES = ("alpha", "beta")
+
+
+def gemm_to_matmul(model: onnx.ModelProto, *, scaled: bool = False) -> int:
     """Rewrite each Gemm of a constant weight to MatMul and Add, in place; return how many were rewritten.
 
     alpha and the transposition go into the weight, beta into a constant bias. A Gemm of two activations, of
-    transposed data, or with a scaled bias that is not constant is kept.
+    transposed data, or with a scaled bias that is not constant is kept. With `scaled`, only those with an
+    alpha or beta are rewritten, of which ONNX Runtime's static quantizer computes something else.
     """
     from onnx import numpy_helper
 
@@ -78,7 +93,10 @@ def gemm_to_matmul(model: onnx.ModelProto) -> int:
     nodes: list[onnx.NodeProto] = []
     count = 0
     for node in model.graph.node:
-        parts = _rewritten(node, constants) if node.op_type == "Gemm" else None
+        wanted = node.op_type == "Gemm" and (
+            not scaled or any(a.f != 1 for a in node.attribute if a.name in _SCALES)
+        )
+        parts = _rewritten(node, constants) if wanted else None
         if parts is None:
             nodes.append(node)
             continue
@@ -113,7 +131,11 @@ def _rewritten(
     )
     arrays = {f"{out}/weight": array}
     product = f"{out}/product" if bias else out
-    nodes = [helper.make_node("MatMul", [node.input[0], f"{out}/weight"], [product], name=f"{out}/MatMul")]
+    nodes = [
+        helper.make_node(
+            "MatMul", [node.input[0], f"{out}/weight"], [product], name=node.name or f"{out}/MatMul"
+        )
+    ]
     if scaled_bias:
         constant = numpy_helper.to_array(constants[bias])
         arrays[f"{out}/bias"] = constant * constant.dtype.type(settings["beta"])
@@ -121,3 +143,31 @@ def _rewritten(
     if bias:
         nodes.append(helper.make_node("Add", [product, bias], [out], name=f"{out}/Add"))
     return nodes, arrays
+
+
+def unshare_weights(model: onnx.ModelProto) -> None:
+    """Give layers that read one weight in different ways a copy each, in place.
+
+    A quantizer stores each weight once, with scales along one axis: those of a Gemm's transposed weight would
+    be wrong for a MatMul.
+    """
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    ways: dict[str, list[tuple[str, int]]] = {}
+    for node in model.graph.node:
+        place = 0 if node.op_type == "Gather" else 1
+        if (node.op_type != "Gather" and not is_product(node)) or node.input[place] not in constants:
+            continue
+        name = node.input[place]
+        way = (node.op_type, int(any(a.name == "transB" and a.i for a in node.attribute)))
+        found = ways.setdefault(name, [])
+        if way not in found:
+            found.append(way)
+            if len(found) > 1:
+                model.graph.initializer.add().CopyFrom(constants[name])
+                model.graph.initializer[-1].name = _copy_name(name, way)
+        if found[0] != way:
+            node.input[place] = _copy_name(name, way)
+
+
+def _copy_name(name: str, way: tuple[str, int]) -> str:
+    return f"{name}/{way[0]}{way[1] or ''}"

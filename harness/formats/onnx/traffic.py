@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _FUSED = ("Relu", "Clip")  # between an operator and the quantization of its output
+_TABLES = {"Gather": (0,), "GatherBlockQuantized": (0, 2, 3)}
+_TABLES |= dict.fromkeys(("EmbedLayerNormalization", "QEmbedLayerNormalization"), (2, 3, 4))
+_AXES = ("axis", "gather_axis")  # of the rows, 0 by default
 
 
 class Connections:
     """The nodes that produce and read each tensor of a graph."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.producers = {name: node for node in model.graph.node for name in node.output}
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.producers = {name: node for node in graph.node for name in node.output}
         self.readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in model.graph.node:
+        for node in graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
 
@@ -76,7 +79,7 @@ def count_traffic(model: onnx.ModelProto) -> dict[str, float]:
     if None in flops:
         return statistics
     constants = _constants(model)
-    connections = Connections(model)
+    connections = Connections(model.graph)
     activations = 0.0
     for node in filter(is_product, model.graph.node):
         given = [name for name in node.input if name and name not in constants]
@@ -95,10 +98,15 @@ def _tables(model: onnx.ModelProto) -> set[str]:
         if node.op_type in (DEQUANTIZE, "Cast") and set(node.output) <= looked_up - read:
             looked_up.update(node.input)
             continue
-        rows = node.op_type == "Gather" and not any(a.name == "axis" and a.i for a in node.attribute)
-        looked_up.update(node.input[:1] if rows else ())
-        read.update(node.input[1:] if rows else read_by(node))
+        rows = set() if any(a.name in _AXES and a.i for a in node.attribute) else _looked_up(node)
+        looked_up.update(rows)
+        read.update(read_by(node) - rows)
     return looked_up - read
+
+
+def _looked_up(node: onnx.NodeProto) -> set[str]:
+    """Return the names of the tables of which a node reads a few rows."""
+    return {node.input[i] for i in _TABLES.get(node.op_type, ()) if i < len(node.input)} - {""}
 
 
 def _moved(node: onnx.NodeProto, given: list[str], connections: Connections) -> set[str]:

@@ -18,7 +18,8 @@ _BIASES = {"DequantizeLinear": 0, "QLinearConv": 8, "QGemm": 6}
 """The position of a bias in int32 (`_INT32`)."""
 _INT32 = 6
 _SCALES = {"DynamicQuantizeMatMul": (2, 3), "MatMulIntegerToFloat": (2, 3, 4, 5), "MatMulNBits": (2, 3)}
-_SCALES |= {"QGemm": (1, 2, 4, 5, 7, 8)}
+_SCALES |= {"QGemm": (1, 2, 4, 5, 7, 8), "DynamicQuantizeLSTM": (8, 9, 10, 11), "QAttention": (3, 4, 6, 7)}
+_SCALES |= {"GatherBlockQuantized": (2, 3), "QEmbedLayerNormalization": tuple(range(8, 18))}
 """Positions of scales and zero points in ONNX Runtime's operators (onnxruntime, ContribOperators.md)."""
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.artifacts.artifact import TRAFFIC, Artifact
 from harness.errors import BuildError
 from harness.formats.onnx import graph as onnx_graph
-from harness.formats.onnx.rewriting import fix_inputs, fold_transposes
+from harness.formats.onnx.rewriting import fix_inputs, fold_constants
 from harness.formats.onnx.structure import lift_constants
 from harness.formats.outputs import unique_names
 from harness.formats.registry import COUNTS
@@ -121,7 +121,7 @@ def finish_graph(made: onnx.ModelProto, out: Path, context: BuildContext) -> dic
     lift_constants(made)
     _tidy(made)
     fix_inputs(made, context.inputs)
-    fold_transposes(made)
+    fold_constants(made)
     onnx_graph.load_checked(onnx_graph.save_model(made, out / onnx_graph.MODEL))
     return {"operators": dict(onnx_graph.operators(made)), "opset": OPSET}
 

@@ -18,8 +18,10 @@ from harness.techniques.quantize.nncf_static import (
     NncfStaticSettings,
     advanced,
     arguments,
+    by_nncf,
     fixed_batch,
     load_nncf,
+    read_float,
     save_reported,
 )
 from harness.techniques.quantize.ranges import is_reduced
@@ -60,7 +62,7 @@ def quantize_with_accuracy(
     refuse_other_axes(context.inputs, "nncf-accuracy")
     nncf = load_nncf()
     reduce = is_reduced(config, context)
-    model = openvino_files.read_model(source.file(openvino_files.XML))
+    model = read_float(source, config)
     fixed, size = fixed_batch(model, context.inputs), config.calibration.batch
     calibration, validation = draw_samples(
         context, calibration=config.calibration.samples, validation=config.validation_samples
@@ -73,15 +75,16 @@ def quantize_with_accuracy(
         scores = [metric.score(_outputs(compiled, inputs), truth) for inputs, truth in chosen]
         return float(np.concatenate(scores).mean()), [float(part.mean()) for part in scores]
 
-    quantized = nncf.quantize_with_accuracy_control(
-        model,
-        nncf.Dataset(calibrating),
-        nncf.Dataset(samples),
-        validate,
-        max_drop=config.max_drop,
-        advanced_quantization_parameters=advanced(config.calibration, fixed or size, reduced=reduce),
-        **arguments(config, calibration),
-    )
+    with by_nncf(model):
+        quantized = nncf.quantize_with_accuracy_control(
+            model,
+            nncf.Dataset(calibrating),
+            nncf.Dataset(samples),
+            validate,
+            max_drop=config.max_drop,
+            advanced_quantization_parameters=advanced(config.calibration, fixed or size, reduced=reduce),
+            **arguments(config, calibration),
+        )
     unquantized = openvino_files.read_model(source.file(openvino_files.XML))
     return {
         **save_reported(quantized, source, out),

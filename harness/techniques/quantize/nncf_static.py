@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from harness.artifacts.artifact import Artifact
+from harness.errors import BuildError
 from harness.formats import openvino as openvino_files
 from harness.formats.low_precision.openvino import report
 from harness.formats.registry import COUNTS
 from harness.formats.tensors import TensorSpec
+from harness.techniques.blame import Excluding, check_excluded, naming
 from harness.techniques.quantize.calibration import CalibrationSamples, cut, draw_samples, used
 from harness.techniques.quantize.ranges import ReducedWeights, is_reduced, resolve_range
-from harness.techniques.registry import BuildContext, StepConfig, transform
+from harness.techniques.registry import BuildContext, transform
 from harness.zoo.registry import Data
 
 IR: dict[str, Any] = {
@@ -49,7 +52,47 @@ def load_nncf() -> Any:
     return nncf
 
 
-class NncfStaticSettings(StepConfig):
+@contextlib.contextmanager
+def by_nncf(model: Any) -> Iterator[None]:
+    """Raise BuildError with the node of `model` for what NNCF raises."""
+    from nncf.common.graph import NNCFNode
+
+    def name(value: Any) -> str | None:
+        return f"node {value.node_name}" if isinstance(value, NNCFNode) else None
+
+    known = [node.get_friendly_name() for node in model.get_ops()]
+    with naming("NNCF failed", name, known=known):
+        yield
+
+
+def read_folded(source: Artifact, exclude: Collection[str]) -> Any:
+    """Read the model of `source` and compute what depends on constants alone.
+
+    Encoders look up constant positions in a table: NNCF fails on such a node, which is none of the network.
+    Raises BuildError when a name under `exclude` is that of no node.
+    """
+    from openvino.passes import ConstantFolding, Manager
+
+    model = openvino_files.read_model(source.file(openvino_files.XML))
+    manager = Manager()
+    manager.register_pass(ConstantFolding())
+    manager.run_passes(model)
+    check_excluded(exclude, [node.get_friendly_name() for node in model.get_ops()])
+    return model
+
+
+def read_float(source: Artifact, config: NncfStaticSettings) -> Any:
+    """Read the model of `source` to round activations. Raises BuildError when they are rounded already."""
+    model = read_folded(source, config.exclude)
+    if rounded := sum(node.get_type_name() == "FakeQuantize" for node in model.get_ops()):
+        raise BuildError(
+            f"the model is quantized already ({rounded} FakeQuantize): a second quantization would round "
+            "rounded values; give the float model"
+        )
+    return model
+
+
+class NncfStaticSettings(Excluding):
     """Settings of both static methods."""
 
     preset: Literal["performance", "mixed"] = Field(
@@ -86,6 +129,7 @@ def arguments(config: NncfStaticSettings, data: Data) -> dict[str, Any]:
         "target_device": nncf.TargetDevice.CPU,
         "subset_size": len(data),
         "model_type": nncf.ModelType.TRANSFORMER if config.transformer else None,
+        "ignored_scope": nncf.IgnoredScope(names=list(config.exclude)),
     }
 
 
@@ -124,22 +168,23 @@ def quantize_nncf(config: NncfStatic, source: Artifact, out: Path, context: Buil
     """Calibrate, quantize the graph, and report what was quantized."""
     nncf = load_nncf()
     reduce = is_reduced(config, context)
-    model = openvino_files.read_model(source.file(openvino_files.XML))
+    model = read_float(source, config)
     fixed = fixed_batch(model, context.inputs)
     (data,) = draw_samples(context, calibration=config.calibration.samples)
     samples = cut(data, config.calibration.batch, fixed)
-    quantized = nncf.quantize(
-        model,
-        nncf.Dataset(samples),
-        fast_bias_correction=config.bias_correction != "full",
-        advanced_parameters=advanced(
-            config.calibration,
-            fixed or config.calibration.batch,
-            reduced=reduce,
-            correct_biases=config.bias_correction != "none",
-        ),
-        **arguments(config, data),
-    )
+    with by_nncf(model):
+        quantized = nncf.quantize(
+            model,
+            nncf.Dataset(samples),
+            fast_bias_correction=config.bias_correction != "full",
+            advanced_parameters=advanced(
+                config.calibration,
+                fixed or config.calibration.batch,
+                reduced=reduce,
+                correct_biases=config.bias_correction != "none",
+            ),
+            **arguments(config, data),
+        )
     return {
         **save_reported(quantized, source, out),
         "reduced_range": reduce,

@@ -9,13 +9,21 @@ from pydantic import Field, model_validator
 
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
-from harness.formats import openvino as openvino_files
+from harness.techniques.blame import Excluding
 from harness.techniques.quantize.calibration import cut, draw_samples
-from harness.techniques.quantize.nncf_static import IR, NncfCalibration, fixed_batch, load_nncf, save_reported
-from harness.techniques.registry import BuildContext, StepConfig, transform
+from harness.techniques.quantize.nncf_static import (
+    IR,
+    NncfCalibration,
+    by_nncf,
+    fixed_batch,
+    load_nncf,
+    read_folded,
+    save_reported,
+)
+from harness.techniques.registry import BuildContext, transform
 
 
-class NncfWeights(StepConfig):
+class NncfWeights(Excluding):
     """8 bits: one scale per output channel; 4 bits: one scale per `group_size` weights of its inputs."""
 
     method: Literal["nncf-weights"] = "nncf-weights"
@@ -64,19 +72,11 @@ def compress_weights(
     config: NncfWeights, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Compress, and report what was compressed."""
-    nncf = load_nncf()
-    model = openvino_files.read_model(source.file(openvino_files.XML))
-    try:
-        compressed = nncf.compress_weights(
-            model,
-            mode=nncf.CompressWeightsMode(config.dtype),
-            **_four_bits(config, fixed_batch(model, context.inputs), context),
+    model = read_folded(source, config.exclude)
+    with by_nncf(model):
+        compressed = _compressed(
+            model, config, _four_bits(config, fixed_batch(model, context.inputs), context)
         )
-    except nncf.InvalidGroupSizeError as error:
-        raise BuildError(
-            f"group_size {config.group_size} does not divide these layers' inputs; use one that does, or -1: "
-            + " ".join(str(error).partition("Failed nodes:")[2].split())
-        ) from error
     if config.dtype.startswith("int4") and not any(
         node.get_element_type().bitwidth == 4 for node in compressed.get_ops() if node.get_output_size() == 1
     ):
@@ -85,6 +85,18 @@ def compress_weights(
             f"them), and so do layers beyond the ratio of {config.ratio}"
         )
     return save_reported(compressed, source, out)
+
+
+def _compressed(model: Any, config: NncfWeights, settings: dict[str, Any]) -> Any:
+    nncf = load_nncf()
+    mode, scope = nncf.CompressWeightsMode(config.dtype), nncf.IgnoredScope(names=list(config.exclude))
+    try:
+        return nncf.compress_weights(model, mode=mode, ignored_scope=scope, **settings)
+    except nncf.InvalidGroupSizeError as error:
+        raise BuildError(
+            f"group_size {config.group_size} does not divide these layers' inputs; use one that does, or -1: "
+            + " ".join(str(error).partition("Failed nodes:")[2].split())
+        ) from error
 
 
 def _four_bits(config: NncfWeights, fixed: int | None, context: BuildContext) -> dict[str, Any]:

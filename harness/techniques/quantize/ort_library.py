@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import BuildError, describe, first_line
+from harness.errors import BuildError, first_line
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.registry import COUNTS
 from harness.formats.tensors import Array, TensorSpec
+from harness.techniques.blame import REMEDY, naming
 from harness.techniques.registry import BuildContext
 
 if TYPE_CHECKING:
@@ -37,22 +38,26 @@ MASK = 1e9
 
 
 @contextlib.contextmanager
-def quantizing(failure: str = "onnxruntime's quantizer failed") -> Iterator[None]:
+def quantizing(failure: str = "onnxruntime's quantizer failed", remedy: str = REMEDY) -> Iterator[None]:
     """Run a quantizer without its hints and progress lines.
 
-    Raises BuildError that begins with `failure` for whatever the quantizer raises: it has no error class of
-    its own.
+    Raises BuildError that begins with `failure` and names the node for whatever the quantizer raises: it has
+    no error class of its own.
     """
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with naming(failure, _node_name, remedy), contextlib.redirect_stdout(io.StringIO()):
             yield
-    except Exception as error:
-        raise BuildError(f"{failure}: {describe(error)}") from error
     finally:
         root.setLevel(level)
+
+
+def _node_name(value: Any) -> str | None:
+    import onnx
+
+    return f"{value.op_type} {value.name or value.output[0]}" if isinstance(value, onnx.NodeProto) else None
 
 
 def save_checked(model: onnx.ModelProto, out: Path, context: BuildContext) -> Path:

@@ -17,9 +17,9 @@ from harness.formats.onnx.flops import known_sum
 from harness.formats.tensors import Array, refuse_other_axes
 from harness.techniques.quantize import sensitivity
 from harness.techniques.quantize.calibration import batches
-from harness.techniques.quantize.ort_preparation import prepared
+from harness.techniques.quantize.ort_preparation import Prepared, prepared
 from harness.techniques.quantize.ort_static import ABOUT, StaticSettings, finish, resolve
-from harness.techniques.quantize.static_graph import calibrate, name_nodes, quantized
+from harness.techniques.quantize.static_graph import calibrate, quantized
 from harness.techniques.registry import BuildContext, transform
 
 if TYPE_CHECKING:
@@ -67,21 +67,17 @@ def quantize_mixed(
 ) -> dict[str, Any]:
     """Measure each layer alone, then leave as few of the most sensitive in float as the budget allows."""
     refuse_other_axes(context.inputs, "method mixed")
-    with prepared(source) as (path, preparation):
-        before = onnx_graph.load_checked(path)
-        name_nodes(before)
-        onnx_graph.save_model(before, path)
-        fixed = onnx_graph.fixed_batch(before)
+    with prepared(source, config) as given:
+        fixed = onnx_graph.fixed_batch(given.model)
         samples = batches(config.calibration, context, fixed)
         resolved = resolve(config, context.target, context.cpu_features)
-        search = _Search(config, resolved, path, before, samples, fixed)
-        report(search.graph(), before, integer=True)  # fails where no layer can be quantized at all
+        search = _Search(config, resolved, given, samples, fixed)
+        report(search.graph(), given.model, integer=True)  # fails where no layer can be quantized at all
         layers = search.layers()
         context.say(f"{len(layers)} layers; the most sensitive one: {layers[0].name}")
         model, left, loss = search.fewest_in_float([layer.name for layer in layers])
     return {
-        **finish(model, before, samples, config, out, context),
-        **preparation,
+        **finish(model, given, samples, config, out, context),
         **loss,
         "sensitivity": [{**layer.content(), "in_float": layer.name in left} for layer in layers],
     }
@@ -89,18 +85,17 @@ def quantize_mixed(
 
 @dataclass
 class _Search:
-    """Tries int8 graphs of the model at `path` on its calibration samples."""
+    """Tries int8 graphs of a prepared model on its calibration samples."""
 
     config: MixedQuantize
     resolved: dict[str, Any]
-    path: Path
-    before: onnx.ModelProto
+    given: Prepared
     samples: list[dict[str, Array]]
     fixed: int | None = None
 
     def __post_init__(self) -> None:
-        self.ranges = calibrate(self.path, self.config.calibration, self.samples)
-        self.exact = sensitivity.outputs(self.path, self.samples)
+        self.ranges = calibrate(self.given.path, self.config.calibration, self.samples)
+        self.exact = sensitivity.outputs(self.given.path, self.samples)
         if not all(np.isfinite(output).all() for output in self.exact):
             raise BuildError("the float graph's outputs on the calibration samples contain NaN or infinity")
         if self.config.min_sqnr_db is None and sensitivity.disagreement(self.exact, self.exact) is None:
@@ -108,7 +103,8 @@ class _Search:
 
     def layers(self) -> list[sensitivity.Layer]:
         """Quantize each layer alone; return the layers, the most sensitive first."""
-        found = sensitivity.candidates(self.before)
+        candidates = sensitivity.candidates(self.given.model)
+        found = {name: about for name, about in candidates.items() if name not in self.config.exclude}
         if not found:
             raise BuildError("no layer has constant weights, so none can be left in float: use method static")
         total = known_sum(flops for _, flops in found.values())
@@ -149,11 +145,11 @@ class _Search:
 
     def graph(self, only: list[str] | None = None, exclude: list[str] | None = None) -> onnx.ModelProto:
         """Return the graph in int8: all of it, or `only` these layers, or all but `exclude`."""
-        left = sensitivity.with_followers(self.before, exclude or ())
-        return quantized(self.path, self.ranges, self.resolved, self.config.per_channel, left, only or ())
+        left = sensitivity.with_followers(self.given.model, [*self.config.exclude, *(exclude or ())])
+        return quantized(self.given, self.ranges, self.resolved, self.config.per_channel, left, only or ())
 
     def _outputs(self, graph: onnx.ModelProto, samples: list[dict[str, Array]]) -> sensitivity.Outputs:
-        path = onnx_graph.save_model(graph, self.path.with_name("tried.onnx"))
+        path = onnx_graph.save_model(graph, self.given.path.with_name("tried.onnx"))
         return sensitivity.outputs(path, samples)
 
     def _loss(self, graph: onnx.ModelProto) -> dict[str, Any]:

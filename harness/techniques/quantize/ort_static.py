@@ -12,18 +12,19 @@ from harness.formats.low_precision.onnx import report, running_kernels
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.target import Target
 from harness.formats.tensors import Array, count_samples
+from harness.techniques.blame import Excluding
 from harness.techniques.quantize.calibration import Calibration, batches
 from harness.techniques.quantize.ort_library import GRAPH, save_checked
-from harness.techniques.quantize.ort_preparation import prepared
+from harness.techniques.quantize.ort_preparation import Prepared, prepared
 from harness.techniques.quantize.ranges import ReducedWeights, resolve_range, resolve_types, weights_in_words
 from harness.techniques.quantize.static_graph import calibrate, quantized
-from harness.techniques.registry import BuildContext, StepConfig, transform
+from harness.techniques.registry import BuildContext, transform
 
 if TYPE_CHECKING:
     import onnx
 
 
-class StaticSettings(StepConfig):
+class StaticSettings(Excluding):
     """Activations and weights in int8; scales fixed at build time."""
 
     dtype: Literal["int8"] = "int8"
@@ -69,31 +70,31 @@ def quantize_static(
     config: StaticQuantize, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Calibrate, rewrite the graph, and report what was quantized."""
-    with prepared(source) as (path, preparation):
-        before = onnx_graph.load_checked(path)
-        calibration = batches(config.calibration, context, onnx_graph.fixed_batch(before))
-        ranges = calibrate(path, config.calibration, calibration)
+    with prepared(source, config) as given:
+        calibration = batches(config.calibration, context, onnx_graph.fixed_batch(given.model))
+        ranges = calibrate(given.path, config.calibration, calibration)
         resolved = resolve(config, context.target, context.cpu_features)
-        model = quantized(path, ranges, resolved, config.per_channel)
-    return finish(model, before, calibration, config, out, context) | preparation
+        model = quantized(given, ranges, resolved, config.per_channel, config.exclude)
+    return finish(model, given, calibration, config, out, context)
 
 
 def finish(
     model: onnx.ModelProto,
-    before: onnx.ModelProto,
+    given: Prepared,
     calibration: list[dict[str, Array]],
     config: StaticSettings,
     out: Path,
     context: BuildContext,
 ) -> dict[str, Any]:
-    """Save `model`, made from `before`, and report what was quantized and how."""
+    """Save `model`, made from `given`, and report what was quantized and how."""
     made = save_checked(model, out, context)
-    details = report(model, before, integer=True, kernels=running_kernels(made))
+    details = report(model, given.model, integer=True, kernels=running_kernels(made))
     resolved = resolve(config, context.target, context.cpu_features)
     activation = "uint8" if resolved["types"] == "u8s8" else "int8"
     scales = "channel" if config.per_channel else "tensor"
     return {
         **details,
+        **given.notes,
         "reduced_range": resolved["reduce_range"],
         "types": resolved["types"],
         "calibration_samples": sum(

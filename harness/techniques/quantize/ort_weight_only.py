@@ -9,21 +9,22 @@ from pydantic import Field, model_validator
 
 from harness.artifacts.artifact import Artifact
 from harness.formats.low_precision.onnx import report
-from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.rewriting import gemm_to_matmul
 from harness.formats.onnx.structure import complete
+from harness.techniques.blame import Excluding, check_excluded
 from harness.techniques.quantize.ort_library import GRAPH, quantizing, save_checked
 from harness.techniques.quantize.ort_preparation import prepared
-from harness.techniques.registry import BuildContext, StepConfig, transform
+from harness.techniques.registry import BuildContext, transform
 
 if TYPE_CHECKING:
     import onnx
 
 
+_DOUBLE = 11  # onnx.TensorProto's number of float64, for which MatMulNBits has no kernel
 BITS = {"int2": 2, "int4": 4, "int8": 8}
 
 
-class WeightOnlyQuantize(StepConfig):
+class WeightOnlyQuantize(Excluding):
     """Weights of matrix products in 2, 4 or 8 bits; activations stay in float."""
 
     method: Literal["weight-only"] = "weight-only"
@@ -54,26 +55,30 @@ def quantize_weight_only(
     config: WeightOnlyQuantize, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
     """Rewrite Gemm to MatMul and MatMul to MatMulNBits, and report what was quantized."""
-    with prepared(source) as (path, preparation):
-        before, model = onnx_graph.load_checked(path), onnx_graph.load_checked(path)
+    with prepared(source) as given:
+        check_excluded(config.exclude, [node.name for node in given.model.graph.node])
+        model = given.copy()
     rewritten = gemm_to_matmul(model)
-    model = complete(_quantized(model, config), before)
-    details = report(model, before)
+    model = complete(_quantized(model, config), given.model)
+    details = report(model, given.model)
     save_checked(model, out, context)
     compute_dtype = f"{config.compute} × {config.dtype} in blocks of {config.block_size}"
-    return {**details, **preparation, "compute_dtype": compute_dtype, "rewritten_gemm": rewritten}
+    return {**details, **given.notes, "compute_dtype": compute_dtype, "rewritten_gemm": rewritten}
 
 
 def _quantized(model: onnx.ModelProto, config: WeightOnlyQuantize) -> onnx.ModelProto:
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     bits = BITS[config.dtype]
+    double = {tensor.name for tensor in model.graph.initializer if tensor.data_type == _DOUBLE}
+    unfit = [node.name for node in model.graph.node if double & {*node.input}]
     with quantizing(f"onnxruntime cannot quantize to {bits} bits"):  # older releases raise AssertionError
         quantizer = MatMulNBitsQuantizer(
             model,
             bits=bits,
             block_size=config.block_size,
             is_symmetric=config.symmetric,
+            nodes_to_exclude=[*config.exclude, *unfit],
             accuracy_level=4 if config.compute == "int8" else None,
         )
         quantizer.process()

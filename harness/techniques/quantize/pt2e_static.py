@@ -17,9 +17,10 @@ from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import batch_shapes, example_tensors
 from harness.formats.torch.outputs import flat_outputs
+from harness.techniques.blame import Excluding, check_excluded, layer_names, naming
 from harness.techniques.quantize.calibration import CalibrationSamples, cut, draw_samples
 from harness.techniques.quantize.ranges import is_reduced, resolve_range
-from harness.techniques.registry import BuildContext, StepConfig, transform
+from harness.techniques.registry import BuildContext, transform
 from harness.zoo.registry import Data
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Pt2eCalibration(CalibrationSamples):
     """How many training samples are drawn, with the Suite's seed; ranges come from their histograms."""
 
 
-class Pt2eStatic(StepConfig):
+class Pt2eStatic(Excluding):
     """Activations in uint8 per tensor, weights in int8 per output channel; scales fixed at build time."""
 
     method: Literal["pt2e-static"] = "pt2e-static"
@@ -58,11 +59,17 @@ class Pt2eStatic(StepConfig):
 def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Calibrate, quantize and compile the module."""
     module = torch_module.load_folded(source.folder)
-    return quantized_package(module, config.calibration, is_reduced(config, context), out, context)
+    reduced = is_reduced(config, context)
+    return quantized_package(module, config.calibration, reduced, out, context, config.exclude)
 
 
 def quantized_package(
-    module: torch.nn.Module, calibration: Pt2eCalibration, reduced: bool, out: Path, context: BuildContext
+    module: torch.nn.Module,
+    calibration: Pt2eCalibration,
+    reduced: bool,
+    out: Path,
+    context: BuildContext,
+    exclude: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Quantize and compile `module` into `out`; report the integer kernels that its code calls.
 
@@ -71,8 +78,10 @@ def quantized_package(
     import torch
 
     (data,) = draw_samples(context, calibration=calibration.samples)
+    check_excluded(exclude, dict(module.named_modules()))
     with compiling(context.target):
-        converted = _converted(module, data, calibration.batch, context.inputs, reduced=reduced)
+        size, inputs = calibration.batch, context.inputs
+        converted = _converted(module, data, size, inputs, reduced=reduced, exclude=exclude)
         example = example_tensors(context.inputs, context.target.batch, context.seed)
         exported = torch.export.export(converted, example)
         refuse_float_graph(exported.graph)
@@ -86,17 +95,32 @@ def quantized_package(
     }
 
 
-def _converted(module: Any, data: Data, size: int, inputs: tuple[TensorSpec, ...], *, reduced: bool) -> Any:
+def _converted(
+    module: Any,
+    data: Data,
+    size: int,
+    inputs: tuple[TensorSpec, ...],
+    *,
+    reduced: bool,
+    exclude: tuple[str, ...] = (),
+) -> Any:
     """Return the exported graph with calibrated quantize and dequantize pairs; its batch is free."""
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
     settings = x86.get_default_x86_inductor_quantization_config(reduce_range=reduced)
-    prepared = prepare_pt2e(exported_graph(module, inputs), x86.X86InductorQuantizer().set_global(settings))
-    for part in cut(data, size):
-        prepared(*map(torch.from_numpy, part))
-    return convert_pt2e(prepared)
+    quantizer = x86.X86InductorQuantizer().set_global(settings)
+    for name in exclude:
+        quantizer.set_module_name_qconfig(name, None)
+    names = layer_names(module)
+    with naming("torch cannot export the module", names, remedy=""):
+        graph = exported_graph(module, inputs)
+    with naming("PT2E failed", names):
+        prepared = prepare_pt2e(graph, quantizer)
+        for part in cut(data, size):
+            prepared(*map(torch.from_numpy, part))
+        return convert_pt2e(prepared)
 
 
 def exported_graph(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> Any:

@@ -14,6 +14,7 @@ from harness.formats.onnx.structure import complete
 from harness.formats.tensors import Array
 from harness.techniques.quantize.calibration import Calibration
 from harness.techniques.quantize.ort_library import MASK, quantizing
+from harness.techniques.quantize.ort_preparation import Prepared
 
 if TYPE_CHECKING:
     import onnx
@@ -32,7 +33,7 @@ def calibrate(source: Path, config: Calibration, batches: list[dict[str, Array]]
     """
     from onnxruntime.quantization import CalibrationMethod
 
-    with quantizing("calibration failed"), tempfile.TemporaryDirectory() as folder:
+    with quantizing("calibration failed", remedy=""), tempfile.TemporaryDirectory() as folder:
         calibrator = _calibrator(source, folder, CalibrationMethod.MinMax)
         _collect(calibrator, batches)
         extremes = calibrator.compute_data()
@@ -98,27 +99,25 @@ def _empty_histograms(calibrator: Any, extremes: Any) -> Any:
 
 
 def quantized(
-    source: Path,
+    given: Prepared,
     ranges: Any,
     resolved: dict[str, Any],
     per_channel: bool,
     exclude: Collection[str] = (),
     only: Collection[str] = (),
 ) -> onnx.ModelProto:
-    """Return the prepared graph at `source` with quantize and dequantize pairs (QDQ).
+    """Return the prepared graph with quantize and dequantize pairs (QDQ).
 
     Nodes named in `exclude` stay in float; with `only`, all others do. Nodes that read or write a mask's
     minus infinity stay in float as well: a scale that reaches so far would round all other values to zero.
 
     Raises BuildError when the quantizer fails.
     """
-    import onnx
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
     from onnxruntime.quantization.quant_utils import add_infer_metadata
 
-    graph, before = onnx.load(str(source)), onnx.load(str(source))
-    name_nodes(graph)
+    graph = given.copy()
     add_infer_metadata(graph)  # the preparation has inferred its shapes
     far = _far(ranges)
     with quantizing():
@@ -135,7 +134,7 @@ def quantized(
             {},
         )
         quantizer.quantize_model()
-    return complete(quantizer.model.model, before)
+    return complete(quantizer.model.model, given.model)
 
 
 def _far(ranges: Any) -> set[str]:
@@ -145,15 +144,6 @@ def _far(ranges: Any) -> set[str]:
         for name, data in ranges.items()
         if not all(np.abs(np.ravel(end)).max() < MASK for end in data.range_value)
     }
-
-
-def name_nodes(model: onnx.ModelProto) -> None:
-    """Give every node a unique name, which excluding nodes by name requires."""
-    taken: set[str] = set()
-    for i, node in enumerate(model.graph.node):
-        if not node.name or node.name in taken:
-            node.name = f"{node.op_type}_{i}"
-        taken.add(node.name)
 
 
 def _operator_types() -> list[str]:

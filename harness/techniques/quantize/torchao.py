@@ -16,11 +16,14 @@ from harness.formats.low_precision import aoti as compiled_counting
 from harness.formats.low_precision import torch as module_counting
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
+from harness.techniques.blame import Excluding, check_excluded, layer_names, naming
 from harness.techniques.quantize.ranges import is_reduced, resolve_range, weights_in_words
-from harness.techniques.registry import BuildContext, StepConfig, transform
+from harness.techniques.registry import BuildContext, transform
 
 if TYPE_CHECKING:
     import torch
+
+Fits = Callable[["torch.nn.Module"], bool]
 
 _INT4_ROWS = 16
 """Outputs that torch's int4 kernel for CPUs computes at once (aten::_weight_int4pack_mm_for_cpu)."""
@@ -37,7 +40,7 @@ _ABOUT: dict[str, Any] = {
 }
 
 
-class TorchaoDynamic(StepConfig):
+class TorchaoDynamic(Excluding):
     """One weight scale per output channel, one activation scale per sample, computed at run time."""
 
     method: Literal["torchao-dynamic"] = "torchao-dynamic"
@@ -47,7 +50,7 @@ class TorchaoDynamic(StepConfig):
     )
 
 
-class TorchaoWeightOnly(StepConfig):
+class TorchaoWeightOnly(Excluding):
     """int8: one scale per output channel; int4: one per `group_size` inputs. Computation in float."""
 
     method: Literal["torchao-weight-only"] = "torchao-weight-only"
@@ -64,7 +67,7 @@ class TorchaoWeightOnly(StepConfig):
         return self
 
 
-class TorchaoFloat8(StepConfig):
+class TorchaoFloat8(Excluding):
     """One scale per weight and, with float8 activations, one per batch, computed at run time."""
 
     method: Literal["torchao-fp8"] = "torchao-fp8"
@@ -89,7 +92,7 @@ def quantize_dynamic(
 
     reduce = is_reduced(config, context)
     recipe = Int8DynamicActivationInt8WeightConfig(set_inductor_config=False, reduce_range=reduce)
-    details = _build(recipe, is_dense, source, out, context, integer=True)
+    details = _build(recipe, is_dense, config, source, out, context, integer=True)
     compute_dtype = f"{details['compute_dtype']}; {weights_in_words(config, context)}"
     return {**details, "reduced_range": reduce, "compute_dtype": compute_dtype}
 
@@ -108,14 +111,14 @@ def quantize_weights(
     if config.dtype == "int8":
         from torchao.quantization import Int8WeightOnlyConfig
 
-        return _build(Int8WeightOnlyConfig(set_inductor_config=False), is_dense, source, out, context)
+        return _build(Int8WeightOnlyConfig(set_inductor_config=False), is_dense, config, source, out, context)
     if context.target.device != "cpu":
         raise BuildError("torchao's int4 is supported on CPUs only")
     from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
 
     group = config.group_size
     recipe = PrototypeInt4WeightOnlyConfig(group_size=group)
-    return _build(recipe, lambda part: is_dense(part, group, _INT4_ROWS), source, out, context)
+    return _build(recipe, lambda part: is_dense(part, group, _INT4_ROWS), config, source, out, context)
 
 
 @transform(
@@ -136,8 +139,9 @@ def quantize_float8(
     computed = config.activations == "fp8"
     kind = Float8DynamicActivationFloat8WeightConfig if computed else Float8WeightOnlyConfig
     module = torch_module.load_folded(source.folder)
-    details = module_counting.report(module, context.inputs, fits_float8, integers=computed)
-    _compile(module.to(context.target.device), kind(set_inductor_config=False), fits_float8, out, context)
+    fits = _included(fits_float8, module, config)
+    details = module_counting.report(module, context.inputs, fits, integers=computed)
+    _compile(module.to(context.target.device), kind(set_inductor_config=False), fits, out, context)
     return {
         **details,
         "integer_operators": {},
@@ -159,9 +163,18 @@ def fits_float8(part: torch.nn.Module) -> bool:
     return is_dense(part, _FLOAT8_ALIGNED, _FLOAT8_ALIGNED)
 
 
+def _included(fits: Fits, module: torch.nn.Module, config: Excluding) -> Fits:
+    """Return `fits` without the layers under `exclude`."""
+    layers = dict(module.named_modules())
+    check_excluded(config.exclude, layers)
+    left = {part for name in config.exclude for part in layers[name].modules()}
+    return lambda part: part not in left and fits(part)
+
+
 def _build(
     recipe: Any,
-    fits: Callable[[torch.nn.Module], bool],
+    fits: Fits,
+    config: Excluding,
     source: Artifact,
     out: Path,
     context: BuildContext,
@@ -170,6 +183,7 @@ def _build(
 ) -> dict[str, Any]:
     """Quantize the layers that fit, compile, and report what the package's code calls."""
     module = torch_module.load_folded(source.folder)
+    fits = _included(fits, module, config)
     module_counting.refuse_float(module, fits)
     made = _compile(module, recipe, fits, out, context)
     counted = compiled_counting.report(made, out / aoti.PACKAGE, integer=integer)
@@ -179,12 +193,16 @@ def _build(
 def _compile(
     module: torch.nn.Module,
     recipe: Any,
-    fits: Callable[[torch.nn.Module], bool],
+    fits: Fits,
     out: Path,
     context: BuildContext,
 ) -> CompiledGraph:
     """Quantize and compile; without freezing, which would unpack the weights and store them in float."""
     from torchao.quantization import quantize_
 
-    quantize_(module, recipe, filter_fn=lambda part, _name: fits(part))
-    return aoti.compile_module(module, context.inputs, context.target, out, seed=context.seed, freezing=False)
+    with naming("torchao failed", layer_names(module)):
+        quantize_(module, recipe, filter_fn=lambda part, _name: fits(part))
+    with naming("torch cannot export the module", layer_names(module), remedy=""):
+        return aoti.compile_module(
+            module, context.inputs, context.target, out, seed=context.seed, freezing=False
+        )
