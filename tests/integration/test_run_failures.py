@@ -95,6 +95,6 @@ def test_where_every_cell_fails_the_run_says_so(bench: Bench) -> None:
 def test_where_no_cell_can_run_nothing_is_started(bench: Bench) -> None:
     suite = bench.suite({"net": "net"}, EAGER, hardware={"many": {"threads": 4096}})
     out = bench.harness("run", str(suite), code=5)
-    assert "wants 4096 threads" in out
+    assert "wants 4,096 threads" in out
     assert "no Cell of this suite can run" in out
     assert not bench.results.exists()

@@ -378,7 +378,9 @@ def test_users_modules_are_looked_for_last(start: Start, tmp_path: Path) -> None
 def test_a_worker_below_a_worker_finds_users_modules_too(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(SEARCH, json.dumps([str(tmp_path)]))  # as it stands in the environment of a measuring worker
+    monkeypatch.setenv(
+        SEARCH, json.dumps([str(tmp_path)])
+    )  # as it stands in the environment of a measuring worker
     assert ask(start(leads=False), "environment")["path"][-1] == str(tmp_path)
 
 
