@@ -126,8 +126,8 @@ def compiling(target: Target) -> Iterator[None]:
             f"torch is installed in {home}, and TorchInductor cannot compile from a path with a space: "
             "create the environment elsewhere (make VENV=/path/without/space)"
         )
-    temporary = Path(tempfile.gettempdir())  # a package is unpacked there when it is loaded
-    if why := unfit(Path(os.environ.get(CACHE) or temporary)) or noexec(temporary):
+    temporary = Path(tempfile.gettempdir())  # the compiler writes there, and packages are unpacked there
+    if why := unfit(Path(os.environ.get(CACHE) or temporary)) or unfit(temporary):
         raise BuildError(f"TorchInductor cannot compile here: {why}; set TMPDIR to another folder")
     # Inductor writes the number of threads into the code: else torch's, which the model's code may have set.
     budget = torch._inductor.config.patch({"cpp.threads": target.threads})
