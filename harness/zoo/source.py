@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from harness.artifacts.code import code_of
 from harness.config import Config
@@ -44,9 +44,12 @@ def _specs(value: Any) -> Any:
 Inputs = Annotated[tuple[TensorSpec, ...], BeforeValidator(_specs), Field(min_length=1)]
 
 
+_SIZE = {"type": "integer", "minimum": 0}
+_SIZES = {"type": "array", "items": _SIZE, "minItems": 1}
 Dims = Annotated[
     dict[str, Annotated[int, Field(ge=0)]],
     Field(description="sizes of dimensions by name; a list of sizes makes a model for each"),
+    WithJsonSchema({"type": "object", "additionalProperties": {"anyOf": [_SIZE, _SIZES]}}),
 ]
 
 
@@ -63,21 +66,29 @@ Outputs = Annotated[
 ]
 
 
-def name_sizes(fields: Any) -> Any:
-    """Put the sizes in `dims` in place of their names in the shapes of `inputs`, before validation."""
+def _name_sizes(fields: Any, *, may_be_elsewhere: bool) -> Any:
+    """Put the sizes in `dims` in place of their names in the shapes of `inputs`, before validation.
+
+    Raises ValueError where no shape uses a name, unless names may also be those in the model's file.
+    """
     sizes = fields.get("dims") if isinstance(fields, dict) else None
     inputs = fields.get("inputs") if isinstance(fields, dict) else None
     if not isinstance(sizes, dict) or not isinstance(inputs, dict):
         return fields
 
+    used: set[str] = set()
+
     def sized(shape: Any) -> Any:
         known = isinstance(shape, (list, tuple))
+        used.update(dim for dim in shape if isinstance(dim, str)) if known else None
         return [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in shape] if known else shape
 
     made = {
         name: {**one, "shape": sized(one.get("shape"))} if isinstance(one, dict) else sized(one)
         for name, one in inputs.items()
     }
+    if (unused := sorted(set(sizes) - used)) and not may_be_elsewhere:
+        raise ValueError(f"dims: no shape under inputs uses {', '.join(map(str, unused))}")
     return {**fields, "inputs": made}
 
 
@@ -101,9 +112,14 @@ Depends = Annotated[
 
 
 class SourceConfig(Config):
-    """Base of all source configs."""
+    """Base of all source configs. `names_dims`: the model's file may name dimensions itself."""
 
-    _sized = model_validator(mode="before")(name_sizes)
+    names_dims: ClassVar[bool] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, fields: Any) -> Any:
+        return _name_sizes(fields, may_be_elsewhere=cls.names_dims)
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,11 @@ def test_a_graph_of_fixed_batch_gives_a_reference_for_each_sample(
     np.testing.assert_allclose(data.truth, samples(count) @ WEIGHTS, rtol=1e-5)
 
 
-def test_outputs_without_a_batch_cannot_be_compared(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="does not have the batch as its first dimension"):
-        made(tmp_path, source(tmp_path / "m", axes=1), Data((samples(64),)), "agreement")
+def test_outputs_without_a_batch_have_no_quality_and_say_why(tmp_path: Path) -> None:
+    data = made(tmp_path, source(tmp_path / "m", axes=1), Data((samples(64),)), "agreement")
+    assert data.unscored is not None
+    assert "no dimension that is the batch" in data.unscored
+    assert (len(data), data.output_axes) == (64, (None,))
 
 
 def test_a_reference_with_nan_is_refused(tmp_path: Path) -> None:
@@ -135,7 +137,7 @@ def test_a_form_that_no_runtime_takes(tmp_path: Path) -> None:
 def test_the_description_names_what_there_is(tmp_path: Path) -> None:
     made(tmp_path, source(tmp_path / "m"), Data((samples(3),), np.zeros(3, np.int64)), "top-1")
     description = json.loads((tmp_path / "data 0" / "data.json").read_text())
-    wanted = {"inputs": 1, "metric": "top-1", "notes": [], "warnings": []}
+    wanted = {"inputs": 1, "metric": "top-1", "axes": [0], "output_axes": [0], "unscored": None, "notes": [], "warnings": []}
     assert {name: description[name] for name in wanted} == wanted
 
 

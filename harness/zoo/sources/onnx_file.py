@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 class OnnxSource(SourceConfig):
     """`onnx` is a file, relative to the suite. Inputs are read from its graph unless given."""
+
+    names_dims: ClassVar[bool] = True
 
     onnx: str
     inputs: Inputs | None = None
