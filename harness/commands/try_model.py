@@ -87,7 +87,7 @@ def try_one(
     refuse_foreign(out)
     _show_found(prepared, terminal)
     if prepared.plan.problems:
-        terminal.warn(f"edit {prepared.path}, then start the same command again")
+        terminal.warn(f"give what is missing in {prepared.path}, then start the same command again")
         raise SuiteError(prepared.plan.problems)
     run = _planned(prepared, GOALS[goal], seconds, results, terminal)
     if run is None:
@@ -184,7 +184,8 @@ def _show_answer(folder: Path, prepared: Prepared, goal: Goal, out: Path, termin
             code = max(code, _export(run, board, best.cell_id, prepared, out, terminal))
     if code != ExitCode.NOTHING_MEASURED:
         again = shlex.join(["harness", *sys.argv[1:]])
-        terminal.say(f"To ask again: {again} (what is built stays; --time 1m is enough then)")
+        built, wall = say_seconds(run.info.times.build_s), say_seconds(run.info.times.wall_s)
+        terminal.say(f"To ask again: {again}; what is built stays ({built} of these {wall})")
     return code
 
 

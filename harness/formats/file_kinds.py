@@ -75,9 +75,11 @@ def file_kind(path: Path) -> Kind:
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         with path.open("rb") as file:
             return _pickle(file)
+    if onnx := _onnx(path):
+        return onnx
     if head[8:9] == b"{":
         return _safetensors(path, head)
-    return _onnx(path) or _text(head) or Kind(UNKNOWN, "a file of an unknown kind", "name a model file")
+    return _text(head) or Kind(UNKNOWN, "a file of an unknown kind", "name a model file")
 
 
 def check_file(path: Path, name: str, wanted: str, *kinds: str) -> None:

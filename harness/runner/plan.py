@@ -120,7 +120,7 @@ class Plan:
         """
         missing = [job for job in self.jobs.values() if cache.get(job.key) is None]
         build = sum(
-            GUESS_COMPILE_S if job.stage and "machine" in job.stage.step.specialize_on else GUESS_BUILD_S
+            GUESS_COMPILE_S if job.stage and "threads" in job.stage.step.specialize_on else GUESS_BUILD_S
             for job in missing
         )
         spec = self.suite.spec.measure

@@ -11,8 +11,10 @@ from harness.analysis.words.headline import conditions
 from harness.analysis.words.sentence import Part, Sentence, code, sentence, strong
 from harness.runner.experiment.losers import Contenders
 from harness.runtimes.registry import RUNTIMES
+from harness.stats.planning import MIN_TRIALS
 from harness.store.reading import Run
 from harness.try_model.candidates import Goal
+from harness.units import say_count
 
 
 def contenders(run: Run, goal: Goal) -> Contenders:
@@ -80,7 +82,7 @@ def _none_better(board: Board, goal: Goal) -> Sentence:
     lossy = next((row for row in others if row.cell_id not in admitted and row.verdict == "faster"), None)
     if near is not None and goal.need is None:
         parts += ["; closest is ", code(near.technique), f": {say.factor(near.speedup)} ×"]
-        parts.append(f" ({say.factors(near.speedup_low, near.speedup_high)})")
+        parts.append(f" ({say.factors(near.speedup_low, near.speedup_high)}){_few(near)}")
     if lossy is not None:
         parts += [
             "; ",
@@ -90,12 +92,23 @@ def _none_better(board: Board, goal: Goal) -> Sentence:
     return sentence(*parts, ".")
 
 
-def _ends(row: Comparison, board: Board) -> tuple[str, ...]:
+def _ends(row: Comparison, board: Board) -> tuple[str | Part, ...]:
     """Return quality, size, and what is not certain."""
-    low = row.interval[0]
-    chance = low is not None and low <= 1 and row.cell_id == board.best
-    doubt = "; as the best of so many it may owe this to chance" if chance else ""
-    return (_quality(row, board), _size(row), doubt, ".")
+    low, rival = row.interval[0], board.row(board.rival)
+    doubts: list[str | Part] = []
+    if low is not None and low <= 1 and row.cell_id == board.best:
+        doubts.append("; as the best of so many it may owe this to chance")
+    if rival is not None and row.cell_id == board.best:
+        doubts += ["; this Run cannot distinguish it from ", code(rival.technique)]
+    return (_quality(row, board), _size(row), *doubts, _few(row), ".")
+
+
+def _few(row: Comparison) -> str:
+    """Say if there are too few Trials to know how fresh processes differ."""
+    trials = row.speedup_trials or 0
+    if trials >= MIN_TRIALS:
+        return ""
+    return f"; this rests on {say_count(trials, 'Trial')} only: give it more --time"
 
 
 def _quality(row: Comparison, board: Board) -> str:

@@ -108,14 +108,9 @@ def test_a_whole_sitting_spends_its_trials_on_what_may_win() -> None:
 
 
 def short(arms: dict[Key, float], left_s: float, every: All, trials: int = 1) -> dict[Key, str]:
-    """What is given up after Trials that took 10 s each, with so many seconds left."""
-    simulation = Simulation(arms, max_time=4.0)
-    now = [0.0]
-    rule = ShortTime(every, 10.0 * trials + left_s, every.contenders, lambda: now[0])
-    for _ in range(trials):
-        rule.decide(simulation.history, [*arms], BASE)
-        simulation.trial(Decision(dict.fromkeys(arms, Allotment(5, 1.0))))
-        now[0] += 10.0
+    """What is given up with so many seconds left; a Trial of an arm takes 0.5 s to start and 0.5 s of Blocks."""
+    simulation = measured(arms, trials)
+    rule = ShortTime(every, 1000.0 + left_s, every.contenders, lambda: 1000.0)
     decision = rule.decide(simulation.history, [*arms], BASE)
     assert set(decision.allotments) == {*arms} - {stop.key for stop in decision.stops}
     assert {BASE, CONTROL} <= {*decision.allotments}
@@ -123,15 +118,16 @@ def short(arms: dict[Key, float], left_s: float, every: All, trials: int = 1) ->
 
 
 def test_where_the_time_is_short_the_slowest_go_and_before_them_what_cannot_win() -> None:
-    arms = group(fast=4e-4, lossy=3e-4, slow=2e-3)  # five arms, 2 s each in a Trial; two more Trials to make
+    arms = group(fast=4e-4, lossy=3e-4, slow=2e-3)  # five arms, 1.1 s each in a Trial; two more Trials to make
     every = All(["base", "fast", "slow"])
-    assert short(arms, 20.0, every) == {}
+    assert short(arms, 11.5, every) == {}
     assert every.asked == 0
-    assert short(arms, 16.0, every) == {("lossy", "subject"): GIVEN_UP}
-    assert [*short(arms, 12.0, every)] == [("slow", "subject"), ("lossy", "subject")]
+    assert short(arms, 10.0, every) == {("lossy", "subject"): GIVEN_UP}
+    assert {*short(arms, 7.5, every)} == {("slow", "subject"), ("lossy", "subject")}
 
 
 def test_one_arm_always_stays_and_enough_trials_are_never_given_up() -> None:
     arms = group(fast=4e-4, slow=2e-3)
     assert short(arms, 0.1, All(["base", "fast", "slow"])) == {("slow", "subject"): GIVEN_UP}
     assert short(arms, 0.1, All(["base", "fast", "slow"]), trials=MIN_TRIALS) == {}
+    assert short(arms, 0.1, All(["base", "fast", "slow"]), trials=0) == {}

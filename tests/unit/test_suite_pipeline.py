@@ -109,7 +109,7 @@ def pipeline(folder, *steps) -> Pipeline:
         (
             [INT8, EAGER],
             "",
-            "torch-eager takes torch-module or torch-program, and no conversion makes that from onnx",
+            "torch-eager takes torch-module or torch-program or torch-script, and no conversion makes that from onnx",
         ),
         ([INT8, HALF, ORT], "", "prune/channel takes torch-module, and no conversion makes that from onnx"),
         *(
@@ -248,7 +248,9 @@ def test_a_step_whose_form_no_model_can_reach_is_refused(tmp_path, registered):
     assert text == (
         "s.yaml:18: techniques.t: cannot be built from any model: "
         "shrink takes caffe, and no conversion makes that from onnx; "
-        "shrink takes caffe, and no conversion makes that from torch-module"
+        "shrink takes caffe, and no conversion makes that from torch-module; "
+        "shrink takes caffe, and no conversion makes that from torch-program; "
+        "shrink takes caffe, and no conversion makes that from torch-script"
     )
 
 

@@ -18,8 +18,8 @@ BASE = Technique("onnxruntime")
 FAST = Technique("int8-static", 2.1, 0.26, 0.0, ("quantize",))
 
 
-def made(folder: Path, *techniques: Technique, group: Group | None = None, **info: Any) -> Board:
-    run = make_run(folder, (group or Group(),), techniques, baseline="onnxruntime", **info)
+def made(folder: Path, *techniques: Technique, noise: float = 0.01, **info: Any) -> Board:
+    run = make_run(folder, (Group(noise=noise),), techniques, baseline="onnxruntime", **info)
     (board,) = boards(run)
     return board
 
@@ -49,6 +49,22 @@ def test_a_loss_that_is_not_ruled_out_is_told(tmp_path: Path) -> None:
     lossy = Technique("int8", 2.0, 0.26, 0.004, ("quantize",))
     said = answer(made(tmp_path, BASE, lossy), LATENCY).plain()
     assert "(−0.40 points); that it loses at most 0.5 points is not shown: " in said
+
+
+def test_a_rival_and_too_few_trials_are_told(tmp_path: Path) -> None:
+    twin = Technique("twin", 2.1, 0.3)
+    board = made(tmp_path / "a", BASE, FAST, twin, Technique("other", 1.2))
+    names = {"int8-static", "twin"}
+    best, rival = board.row(board.best), board.row(board.rival)
+    assert best is not None and rival is not None and {best.technique, rival.technique} == names
+    said = answer(board, LATENCY).plain()
+    assert said.endswith(f"; this Run cannot distinguish it from `{rival.technique}`.")
+    said = answer(made(tmp_path / "b", BASE, FAST, trials=2, noise=0.001), LATENCY).plain()
+    assert said.endswith("; this rests on 2 Trials only: give it more --time.")
+    assert "Trials" not in answer(made(tmp_path / "c", BASE, FAST), LATENCY).plain()
+    slow = Technique("openvino", 0.9, runtime="openvino")
+    said = answer(made(tmp_path / "d", BASE, slow, trials=1), LATENCY).plain()
+    assert said.endswith("; this rests on 1 Trial only: give it more --time.")
 
 
 def test_nothing_better_is_said_plainly_with_what_is_closest_and_what_loses_too_much(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ RANDOM = (
     "the forward changes): its outputs cannot be compared, and audits of them fail"
 )
 BATCH = (
-    "the outputs of a sample depend on the other samples of its batch (batch statistics at inference): "
-    "compare quality at the same batch only"
+    "the outputs of a sample depend on the other samples of its batch (batch statistics, or activations "
+    "quantized over the batch): compare quality at the same batch only"
 )
 OWN = "the model returns memory that its next call changes: each call copies its outputs, which is timed"
 

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     import torch
 
 CHANNELS_LAST = "channels-last"
+_SINGLE = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
 BY_NAME, AS_DICT = "keywords", "dict"
 """Ways to pass the inputs: by name, or in one dict by name."""
 
@@ -95,4 +100,7 @@ def passes_by_name(module: torch.nn.Module, names: list[str]) -> bool:
         and not places
     ):
         return True
-    return set(names) <= known and places[: len(names)] != names
+    required = {
+        p.name for p in parameters if p.name not in names and p.default is p.empty and p.kind in _SINGLE
+    }
+    return set(names) <= known and not required and places[: len(names)] != names

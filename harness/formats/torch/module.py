@@ -20,6 +20,7 @@ from harness.formats.tensors import TensorSpec
 from harness.formats.torch.examine import Examination
 from harness.formats.torch.execution import set_execution
 from harness.formats.torch.export import example_tensors
+from harness.formats.torch.folding import computes_weights, fold_weights
 from harness.formats.torch.lines import module_lines
 from harness.formats.torch.settings import settings_kept
 from harness.formats.torch.state import differing, named_state, outside_state, refuse_unsaved
@@ -69,13 +70,17 @@ def in_eval_mode(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def _made_by(description: dict[str, Any]) -> torch.nn.Module:
-    """Call the factory with the random numbers that it had when the model was saved first."""
+    """Call the factory with the random numbers that it had when the model was saved first.
+
+    Weights that it computes in each call are folded where a step has done so.
+    """
     import torch
 
     with torch.random.fork_rng([]):
         torch.manual_seed(description["seed"])
         module = call_factory(description["factory"], description["kwargs"])
-    return copy.deepcopy(module) if description["keeps"] else module
+    module = copy.deepcopy(module) if description["keeps"] else module
+    return fold_weights(module) if description["folded"] and computes_weights(module) else module
 
 
 def save_module(
@@ -104,13 +109,14 @@ def save_module(
         "execution": execution or {},
         "seed": torch.initial_seed() % 2**63 if seed is None else seed,
         "keeps": False,
+        "folded": not computes_weights(module),
     }
     fresh = _made_by(description)
     description["keeps"] = fresh is module  # the factory keeps its module and returns it again
     if any(isinstance(part, torch.nn.modules.lazy.LazyModuleMixin) for part in module.modules()):
         with torch.no_grad():
             module(*example_tensors(inputs, 2, 0))
-    description["attributes"] = changed_attributes(module, fresh, factory)
+    description["attributes"] = changed_attributes(module, fresh, factory, lambda: _made_by(description))
     refuse_unsaved(module, fresh)
     tensors, description["aliases"] = unique_tensors(module)
     outside = {path: t.detach().cpu() for path, t in outside_state(module).items()}
@@ -131,6 +137,11 @@ def save_changed(module: torch.nn.Module, source: Path, folder: Path, **executio
     save_module(module, folder, known["factory"], known["kwargs"], merged, seed=known["seed"])
 
 
+def load_folded(folder: Path) -> torch.nn.Module:
+    """Load the module for a step that needs plain weights: those that it computes in each call are folded."""
+    return fold_weights(load_module(folder))
+
+
 def load_module(folder: Path) -> torch.nn.Module:
     """Load the module that `save_module` saved, in eval mode and without gradients."""
     from safetensors.torch import load_file
@@ -149,7 +160,9 @@ def load_module(folder: Path) -> torch.nn.Module:
         for path, tensor in load_file(str(folder / OUTSIDE)).items():
             outside[path].data = tensor
     set_execution(module, description["execution"])
-    return in_eval_mode(module.requires_grad_(False))
+    for parameter in module.parameters():  # a scripted module has no requires_grad_
+        parameter.requires_grad_(False)
+    return in_eval_mode(module)
 
 
 def place_tensors(
@@ -172,9 +185,10 @@ def place_tensors(
     if unknown := sorted(set(given) - expected):
         raise DataError(f"the model has no {', '.join(unknown[:5])}{' …' if len(unknown) > 5 else ''}")
     parameters: dict[int, torch.nn.Parameter] = {}
+    parts = dict(module.named_modules(remove_duplicate=False))
     for name, tensor in given.items():
         owner_name, _, leaf = name.rpartition(".")
-        owner = module.get_submodule(owner_name)
+        owner = parts[owner_name]
         if leaf in owner._parameters:
             held = parameters.setdefault(id(tensor), _filled(owner._parameters[leaf], tensor))
             owner._parameters[leaf] = held

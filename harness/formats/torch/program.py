@@ -16,6 +16,7 @@ from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.examine import examine_file
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
+from harness.formats.torch.failures import exporting
 from harness.formats.torch.lines import program_lines
 from harness.formats.torch.outputs import flat_outputs
 from harness.formats.torch.work import count_module
@@ -42,10 +43,8 @@ def save_program(
     try:
         program = _export(module, example_tensors(inputs, 2, seed), batch_shapes(module, inputs))
     except Exception as free:  # torch.export raises errors of many classes
-        try:
+        with exporting("torch cannot export the module"):
             program = _export(module, example_tensors(inputs, batch, seed), None)
-        except Exception as error:
-            raise BuildError(f"torch cannot export the module: {describe(error)}") from error
         details = {"free_batch": False, "batch": batch, "fixed_because": describe(free)}
     store(program, folder)
     return details
@@ -123,7 +122,10 @@ def as_module(program: ExportedProgram, device: str = "cpu") -> torch.nn.Module:
 
 
 def load_runnable(format: str, folder: Path, device: str = "cpu") -> tuple[torch.nn.Module, int | None]:
-    """Load what torch can run (`Format.runnable`) onto `device`; return it and its fixed batch, if any."""
+    """Load what torch can run (`Format.runnable`) onto `device`; return it and its fixed batch, if any.
+
+    The module is as given: for an export, fold its weights (folding.py).
+    """
     runnable = {entry.name: entry.runnable for entry in FORMATS.registered()}  # loads no plug-in
     load = runnable[format]
     assert load is not None  # noqa: S101 (callers take such formats only)

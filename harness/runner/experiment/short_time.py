@@ -13,9 +13,11 @@ from harness.runner.experiment.trial import Key
 from harness.stats.planning import MIN_TRIALS
 
 GIVEN_UP = "given up, since the time (--time) is too short for all, and it looked the least likely to win"
+OVERHEAD = 1.1
+"""Duration of a Trial over its starts and Blocks. Two workers import at a time, which makes up for most of it."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ShortTime:
     """Give up arms until MIN_TRIALS of the others fit in before the `deadline`, a time of `time.monotonic`.
 
@@ -27,25 +29,21 @@ class ShortTime:
     deadline: float
     contenders: Callable[[], Contenders]
     clock: Callable[[], float] = time.monotonic
-    _asked: tuple[int, float] | None = None
 
     def decide(
         self, history: Measurements, keys: Sequence[Key], baseline: Key | None, done: Collection[Key] = ()
     ) -> Decision:
         """Decide as the rule does, and give up what does not fit into the time."""
         decision = self.rule.decide(history, keys, baseline, done)
-        before, now = self._asked, self.clock()
-        self._asked = (history.finished, now)
         beside = companions_of(keys, baseline)
         subjects = [key for key in decision.allotments if key not in beside]
-        if before is None or before[0] >= history.finished or len(subjects) < 2:
-            return decision
-        trials_left = MIN_TRIALS - max(history.arm(key).finished for key in subjects)
-        an_arm_s = (now - before[1]) / (history.finished - before[0]) / len(decision.allotments)
-        if trials_left <= 0 or an_arm_s <= 0:
-            return decision
-        fitting = int((self.deadline - now) / trials_left / an_arm_s) - len(beside)
-        if fitting >= len(subjects):
+        left_s, trials = self.deadline - self.clock(), MIN_TRIALS - _most_trials(history, subjects)
+        fixed_s = sum(_trial_s(history, key) for key in beside)
+
+        def fits(these: Sequence[Key]) -> bool:
+            return trials * (fixed_s + sum(_trial_s(history, key) for key in these)) <= left_s
+
+        if trials >= MIN_TRIALS or trials <= 0 or fits(subjects):
             return decision
         found = self.contenders()
 
@@ -54,5 +52,17 @@ class ShortTime:
             may_win = key[0] in found.rivals or key[0] in found.kept
             return may_win, ratio.estimate if ratio is not None else 0.0
 
-        ordered = sorted(subjects, key=hope, reverse=True)
-        return without(decision, [Stop(key, GIVEN_UP) for key in ordered[max(fitting, 1) :]], beside, history)
+        stay = sorted(subjects, key=hope, reverse=True)
+        while len(stay) > 1 and not fits(stay):
+            stay.pop()
+        return without(decision, [Stop(key, GIVEN_UP) for key in subjects if key not in stay], beside, history)
+
+
+def _most_trials(history: Measurements, keys: Sequence[Key]) -> int:
+    return max((history.arm(key).finished for key in keys), default=0)
+
+
+def _trial_s(history: Measurements, key: Key) -> float:
+    """Return the seconds that a Trial of an arm takes: its start, its Blocks, and what is around them."""
+    arm = history.arm(key)
+    return OVERHEAD * (arm.start_s + arm.timed_s / max(arm.attempts, 1))

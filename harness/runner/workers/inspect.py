@@ -61,8 +61,8 @@ class Inspector(contextlib.ExitStack):
 
     def _key(self, model: Model) -> str:
         packages = (*SOURCE_PACKAGES, *model.source.needs(model.config)[0])
-        identity = [model.identity.code, model.identity.weights, versions_of(packages)]
-        return digest([model.content(), identity, code_of(model.source.inspect)])
+        made_of = (model.identity.code, model.identity.weights, model.identity.libraries)
+        return digest([model.content(), made_of, versions_of(packages), code_of(model.source.inspect)])
 
     def _ask(self, model: Model) -> Inspection:
         if self._worker is None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.artifact import Artifact
-from harness.errors import BuildError, describe
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.outputs import flatten, leaves, unique_names
 from harness.formats.registry import COUNTS
 from harness.formats.torch import script as torch_script
 from harness.formats.torch.export import example_tensors, quiet_exporter
+from harness.formats.torch.failures import exporting
 from harness.techniques.convert.export import OPSET, finish_graph
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
@@ -36,23 +36,20 @@ def convert_script(_config: StepConfig, source: Artifact, out: Path, context: Bu
     module = torch_script.load_file(source.folder / torch_script.SCRIPT)
     names, file = [spec.name for spec in context.inputs], out / onnx_graph.MODEL
     example = example_tensors(context.inputs, 2, context.seed)
-    try:
-        with quiet_exporter(), torch.no_grad():
-            result = module(*example)
-            if isinstance(result, Mapping):
-                module = torch.jit.trace(_without_dicts(module), example)  # type: ignore[no-untyped-call]
-            torch.onnx.export(
-                module,
-                example,
-                file,
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=names,
-                output_names=unique_names([name for name, _ in flatten(result)], names),
-                dynamic_axes={name: {0: onnx_graph.BATCH} for name in names},
-            )
-    except Exception as error:  # torch raises errors of many classes
-        raise BuildError(f"torch cannot convert this TorchScript to ONNX: {describe(error)}") from error
+    with exporting("torch cannot convert this TorchScript to ONNX"), quiet_exporter(), torch.no_grad():
+        result = module(*example)
+        if isinstance(result, Mapping):
+            module = torch.jit.trace(_without_dicts(module), example)  # type: ignore[no-untyped-call]
+        torch.onnx.export(
+            module,
+            example,
+            file,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=unique_names([name for name, _ in flatten(result)], names),
+            dynamic_axes={name: {0: onnx_graph.BATCH} for name in names},
+        )
     return finish_graph(onnx.load(str(file)), out, context)
 
 

@@ -57,7 +57,7 @@ class Pt2eStatic(StepConfig):
 )
 def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Calibrate, quantize and compile the module."""
-    module = torch_module.load_module(source.folder)
+    module = torch_module.load_folded(source.folder)
     return quantized_package(module, config.calibration, is_reduced(config, context), out, context)
 
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from harness.artifacts.cache import file_digest
 from harness.errors import DataError, MissingPackageError, first_line, unknown
-from harness.formats.file_kinds import SAFETENSORS, check_file
+from harness.formats.file_kinds import SAFETENSORS, check_file, file_kind
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.zoo.hf_tasks import MASK, TASKS, guess_task, task_inputs
@@ -72,10 +72,13 @@ def _identity(config: HfSource, folder: Path) -> ModelIdentity:
     files: dict[str, str] = {}
     if place.is_dir():
         weights = sorted(place.glob("*.safetensors"))
-        if not weights:
-            raise DataError(f"{config.hf} contains no *.safetensors; pickled weights are not read")
         if not (place / "config.json").is_file():
-            raise DataError(f"{config.hf} contains no config.json")
+            raise DataError(f"{config.hf} is {file_kind(place).text}; wanted: a checkpoint of transformers")
+        if not weights:
+            raise DataError(
+                f"{config.hf} contains no *.safetensors; pickled weights are not read, "
+                "since that may run code. save_pretrained() of transformers writes safetensors"
+            )
         for path in weights:
             check_file(path, f"{config.hf}/{path.name}", "safetensors weights", SAFETENSORS)
         files = {path.name: file_digest(path) for path in [*weights, *sorted(place.glob("*.json"))]}

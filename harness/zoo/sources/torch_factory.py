@@ -111,7 +111,7 @@ def _tensors(path: Path, name: str) -> dict[str, torch.Tensor]:
 
 def _build(config: TorchSource, folder: Path, out: Path) -> tuple[TensorSpec, ...]:
     module, inputs = _module(config, folder)
-    torch_module.save_module(module, out, config.torch, config.kwargs)
+    torch_module.save_module(module, out, config.torch, config.kwargs, inputs=inputs)
     return inputs
 
 
