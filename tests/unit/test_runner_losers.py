@@ -118,7 +118,9 @@ def short(arms: dict[Key, float], left_s: float, every: All, trials: int = 1) ->
 
 
 def test_where_the_time_is_short_the_slowest_go_and_before_them_what_cannot_win() -> None:
-    arms = group(fast=4e-4, lossy=3e-4, slow=2e-3)  # five arms, 1.1 s each in a Trial; two more Trials to make
+    arms = group(
+        fast=4e-4, lossy=3e-4, slow=2e-3
+    )  # five arms, 1.1 s each in a Trial; two more Trials to make
     every = All(["base", "fast", "slow"])
     assert short(arms, 11.5, every) == {}
     assert every.asked == 0

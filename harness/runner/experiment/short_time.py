@@ -55,7 +55,9 @@ class ShortTime:
         stay = sorted(subjects, key=hope, reverse=True)
         while len(stay) > 1 and not fits(stay):
             stay.pop()
-        return without(decision, [Stop(key, GIVEN_UP) for key in subjects if key not in stay], beside, history)
+        return without(
+            decision, [Stop(key, GIVEN_UP) for key in subjects if key not in stay], beside, history
+        )
 
 
 def _most_trials(history: Measurements, keys: Sequence[Key]) -> int:
