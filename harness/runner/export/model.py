@@ -127,7 +127,7 @@ def _staging(folder: Path) -> Iterator[Path]:
 
 def _needs(lines: str, *, own_code: bool) -> list[str]:
     """Return what a user must have besides the folder and the libraries that the card names."""
-    found = ["The model's own Python code is not in this folder: set PYTHONPATH to its folder."]
+    found = ["If your own Python code makes the model: set PYTHONPATH to its folder; it is not copied here."]
     found += ["The lines import accel-harness: install it."] if "from harness." in lines else []
     return found if own_code else []
 
