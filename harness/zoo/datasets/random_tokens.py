@@ -15,7 +15,7 @@ MAX_BYTES, MIN_SAMPLES = 160_000_000, 4
 def generate(split: Split, inputs: tuple[TensorSpec, ...]) -> Data:
     """Return samples for `inputs`: ids uniform in [0, high), floats standard normal; no labels."""
     rng = np.random.default_rng(SEEDS[split])
-    sample_bytes = sum(spec.sample_bytes() for spec in inputs)
+    sample_bytes = max(sum(spec.sample_bytes() for spec in inputs), 1)
     samples = min(SAMPLES[split], max(MAX_BYTES // sample_bytes, MIN_SAMPLES))
     return Data(tuple(spec.random(samples, rng) for spec in inputs))
 
