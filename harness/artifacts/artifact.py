@@ -28,6 +28,7 @@ class Artifact:
     flops_per_sample, weight_bytes, activation_bytes_per_sample, float32_flops_share. `content_digest` is the
     SHA-256 of its files: Artifacts of different addresses can have the same content. `zstd_bytes` is the size
     of its files when compressed; None for a dataset, and for what an older version of the harness built.
+    `warnings` are sentences about the model as given, which all Artifacts made from it have.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Artifact:
     statistics: dict[str, float] = field(default_factory=dict)
     content_digest: str = ""
     zstd_bytes: int | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def build_s(self) -> float:
@@ -74,6 +76,7 @@ def read_artifact(folder: Path) -> Artifact:
     try:
         content = json.loads((folder / MANIFEST).read_text())
         content["steps"] = tuple(content["steps"])
+        content["warnings"] = tuple(content.get("warnings", ()))
         return Artifact(folder=folder, **content)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BuildError(

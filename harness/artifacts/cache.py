@@ -96,12 +96,21 @@ class Cache:
         sweep(self.folder, _STAGING)
 
     def put(
-        self, key: str, format: str, staged: Path, steps: list[dict[str, Any]], statistics: dict[str, float]
+        self,
+        key: str,
+        format: str,
+        staged: Path,
+        steps: list[dict[str, Any]],
+        statistics: dict[str, float],
+        *,
+        warnings: tuple[str, ...] = (),
     ) -> Artifact:
         """Move a finished build to its place. If another process was first, its Artifact is kept."""
         size, content = payload_bytes(staged), content_digest(staged)
         compressed = zstd_bytes(staged) if format != "data" else None
-        artifact = Artifact(key, format, staged, size, tuple(steps), statistics, content, compressed)
+        artifact = Artifact(
+            key, format, staged, size, tuple(steps), statistics, content, compressed, warnings
+        )
         artifact.write_manifest()
         place = self.folder / key
         with contextlib.suppress(OSError):  # taken: another process built the same key

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.formats.outputs import Examined
 from harness.formats.tensors import TensorSpec
 from harness.registry import Registry
 
@@ -18,7 +19,9 @@ class Format:
     """A registered format.
 
     `count(folder, inputs)` returns the statistics that can be counted in its files (artifacts/artifact.py).
-    `holds_code`: the files define the whole computation; false where they refer to the model's own code.
+    `examine(folder, inputs)` runs or reads the model as given and returns its outputs and what to tell of it;
+    it may complete the files. `holds_code`: the files define the whole computation; false where they refer to
+    the model's own code.
     `prepare()` does what only the first build of this format in a process would do: load a compiler, find out
     what the processor can do. It does not count as build time.
     """
@@ -27,6 +30,7 @@ class Format:
     summary: str
     count: Callable[[Path, tuple[TensorSpec, ...]], dict[str, float]] | None = None
     holds_code: bool = True
+    examine: Callable[[Path, tuple[TensorSpec, ...]], Examined] = lambda _folder, _inputs: Examined()
     prepare: Callable[[], None] = lambda: None
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from harness.formats.outputs import leaves
 from harness.formats.target import Target
 from harness.formats.tensors import Array
+from harness.formats.torch.outputs import plain
 from harness.runtimes.registry import Call, Outputs, Session
 
 
@@ -30,13 +32,13 @@ class TorchSession(Session):
     def bind(self, inputs: Sequence[Array]) -> Call:
         """Return a call that runs the module on `inputs` and copies the outputs back to the host.
 
-        The outputs of a dict keep its order, which is that of an exported graph. On a GPU the copies in both
-        directions are part of the call; copying back waits for the device.
+        The outputs are flat, in the order of an exported graph (formats/outputs.py). On a GPU the copies in
+        both directions are part of the call; copying back waits for the device.
         """
         import torch
 
         arrays, module, device = list(inputs), self.module, self.device
-        from_numpy, inference_mode = torch.from_numpy, torch.inference_mode
+        from_numpy, inference_mode, Tensor = torch.from_numpy, torch.inference_mode, torch.Tensor  # noqa: N806
         on_host = device == "cpu"
 
         def call() -> Outputs:
@@ -45,11 +47,8 @@ class TorchSession(Session):
                 if not on_host:
                     tensors = [tensor.to(device) for tensor in tensors]
                 result = module(*tensors)
-                if isinstance(result, dict):
-                    result = tuple(result.values())
-                if isinstance(result, (tuple, list)):
-                    return tuple(part.cpu().numpy() for part in result)
-                return (result.cpu().numpy(),)
+                parts = (result,) if isinstance(result, Tensor) else leaves(result)
+                return tuple(plain(part).cpu().numpy() for part in parts)
 
         return call
 

@@ -11,6 +11,7 @@ from harness.formats.aoti import package as aoti
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
+from harness.formats.torch.execution import CHANNELS_LAST
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 
@@ -39,5 +40,5 @@ def channels_last(_: ChannelsLast, source: Artifact, out: Path, _context: BuildC
     count = sum(isinstance(part, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)) for part in module.modules())
     if not count:
         raise BuildError("layout does nothing here: the module has no 2-D convolution")
-    torch_module.save_changed(module, source.folder, out, layout=torch_module.CHANNELS_LAST)
+    torch_module.save_changed(module, source.folder, out, layout=CHANNELS_LAST)
     return {"channels_last_convolutions": count}

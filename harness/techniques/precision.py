@@ -13,12 +13,14 @@ from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.structure import complete, initializers
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
+from harness.formats.torch.state import named_state, outside_state
 from harness.techniques.quantize.ort_library import MASK, quantizing, save_checked
 from harness.techniques.quantize.ort_preparation import prepared
 from harness.techniques.registry import BuildContext, StepConfig, transform
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
 
 class Float16(StepConfig):
@@ -36,17 +38,28 @@ class BFloat16(StepConfig):
 def cast_module(
     config: Float16 | BFloat16, source: Artifact, out: Path, context: BuildContext
 ) -> dict[str, Any]:
-    """Cast the module, and report which products really run in 16 bits."""
+    """Cast the module, and report which products really run in 16 bits.
+
+    Float tensors outside the state dict, which `module.to` leaves in 32 bits, are cast as well.
+    """
     import torch
 
     dtype = {"fp16": "float16", "bf16": "bfloat16"}[config.dtype]
     module = torch_module.load_module(source.folder)
-    finite = {name for name, t in module.state_dict().items() if torch.isfinite(t).all()}
+    finite = {name for name, t in _floats(module).items() if t.isfinite().all()}
     module.to(getattr(torch, dtype))
-    if lost := sorted(n for n, t in module.state_dict().items() if n in finite and not t.isfinite().all()):
+    for tensor in outside_state(module).values():
+        if tensor.is_floating_point():
+            tensor.data = tensor.to(getattr(torch, dtype))
+    if lost := sorted(n for n, t in _floats(module).items() if n in finite and not t.isfinite().all()):
         raise BuildError(f"{', '.join(lost[:3])}: weights beyond the largest number of {dtype}")
     torch_module.save_changed(module, source.folder, out, dtype=dtype)
     return module_counting.report_half(torch_module.load_module(out), context.inputs, dtype)
+
+
+def _floats(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    tensors = {**named_state(module), **outside_state(module)}
+    return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
 
 
 _MODULE: dict[str, Any] = {

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.optim.lr_scheduler import OneCycleLR
 
 from harness.errors import BuildError, DataError, UnknownNameError
+from harness.formats.outputs import leaves
 from harness.formats.tensors import Array
 from harness.zoo.augment import AUGMENTS, augment_images
 from harness.zoo.registry import Data, Metric, Recipe
@@ -198,7 +199,7 @@ def _step(
 
 def _logits(result: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
     """Return the first output of a module that has one or several."""
-    return result if isinstance(result, torch.Tensor) else result[0]
+    return result if isinstance(result, torch.Tensor) else leaves(result)[0]
 
 
 @contextlib.contextmanager

@@ -124,7 +124,8 @@ class Source:
     @property
     def code(self) -> str:
         """Hash of the harness's code that `build` and the statistics of its result depend on."""
-        return code_of(self.build, FORMATS.get(self.format).count if self.format in FORMATS else None)
+        read = FORMATS.get(self.format) if self.format in FORMATS else None
+        return code_of(self.build, *((read.count, read.examine) if read else ()))
 
 
 SOURCES: Registry[Source] = Registry("model source", "harness.zoo.sources", "harness.zoo")

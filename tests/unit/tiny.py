@@ -14,6 +14,7 @@ from harness.errors import BuildError
 from harness.formats.target import Target
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
+from harness.formats.torch.outputs import named_outputs
 from harness.techniques.registry import CONVERSIONS, TRANSFORMS
 from harness.zoo.registry import Data
 
@@ -109,5 +110,4 @@ def eager(artifact: Artifact, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarra
 
     with torch.no_grad():
         result = torch_module.load_module(artifact.folder)(*(torch.from_numpy(array) for array in inputs))
-    parts = result.values() if isinstance(result, dict) else result
-    return tuple(r.numpy() for r in (parts if not isinstance(parts, torch.Tensor) else (parts,)))
+    return tuple(part.numpy() for _, part in named_outputs(result))

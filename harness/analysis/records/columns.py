@@ -52,7 +52,8 @@ def add_artifact(record: Record, event: Event) -> None:
     record.weight_bytes = whole(counted.get("weight_bytes"))
     record.activation_bytes_per_sample = counted.get("activation_bytes_per_sample")
     record.float32_flops_share = counted.get("float32_flops_share")
-    told = [text for step in event["steps"] for text in step.get("warnings", ())]
+    told = [*event.get("warnings", ())]
+    told += [text for step in event["steps"] for text in step.get("warnings", ())]
     record.warnings += [text for text in told if text not in record.warnings]  # a resumed Run tells it again
     for name, value in _precision_columns(event["steps"]).items():
         setattr(record, name, value)

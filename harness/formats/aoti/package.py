@@ -14,6 +14,8 @@ from harness.formats.registry import FORMATS, Format
 from harness.formats.target import Target
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch.export import example_tensors, quiet_exporter
+from harness.formats.torch.failures import exporting
+from harness.formats.torch.outputs import flat_outputs
 
 if TYPE_CHECKING:
     import torch
@@ -62,8 +64,10 @@ def compile_module(
 
     placed = module.to(target.device)
     example = tuple(t.to(target.device) for t in example_tensors(inputs, target.batch, seed))
-    with compiling(target):
-        return package(torch.export.export(placed, example), folder, freezing=freezing)
+    with compiling(target), flat_outputs(placed):
+        with exporting("torch cannot export the module"):
+            program = torch.export.export(placed, example)
+        return package(program, folder, freezing=freezing)
 
 
 def package(exported: Any, folder: Path, **settings: Any) -> CompiledGraph:

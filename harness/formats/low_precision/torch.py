@@ -17,10 +17,11 @@ from harness.formats.low_precision.shares import (
 )
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch.export import example_tensors
-from harness.formats.torch.work import HIDDEN, flop_counter, formulas, watch_operators
+from harness.formats.torch.work import HIDDEN, at_some_batch, flop_counter, formulas, watch_operators
 
 if TYPE_CHECKING:
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
 
 def report_half(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str) -> dict[str, Any]:
@@ -39,7 +40,13 @@ def report_half(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: 
 
 
 def _products(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str) -> list[Product]:
-    """Run one sample; return each product by the width of its result; FLOPs of `HIDDEN` ones are None."""
+    """Run one batch; return each product by the width of its result; FLOPs of `HIDDEN` ones are None."""
+    return at_some_batch(lambda batch: _products_at(batch, module, inputs, dtype))
+
+
+def _products_at(
+    batch: int, module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: str
+) -> list[Product]:
     found: list[Product] = []
     known = formulas()
 
@@ -51,7 +58,7 @@ def _products(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], dtype: st
             computes = dtype if first.itemsize == 2 else FLOAT
             found.append(Product(operator.__name__, str(len(found)), flops, computes))
 
-    watch_operators(module, example_tensors(inputs, 1, seed=0), look)
+    watch_operators(module, example_tensors(inputs, batch, seed=0), look)
     return found
 
 
@@ -105,11 +112,15 @@ def _weights(part: torch.nn.Module) -> list[torch.nn.Parameter]:
 
 
 def _flops(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> tuple[dict[str, float], float]:
-    """Return the FLOPs of each module, by name, and of the whole for one sample."""
+    """Return the FLOPs of each module, by name, and of the whole for one batch."""
     import torch
 
-    with torch.no_grad(), flop_counter() as counter:
-        module(*example_tensors(inputs, 1, seed=0))
+    def count(batch: int) -> FlopCounterMode:
+        with torch.no_grad(), flop_counter() as counter:
+            module(*example_tensors(inputs, batch, seed=0))
+        return counter
+
+    counter = at_some_batch(count)
     root = type(module).__name__  # the counter puts it before the names
     counts = {name: float(sum(kinds.values())) for name, kinds in counter.get_flop_counts().items()}
     return {name.removeprefix(root).removeprefix("."): n for name, n in counts.items()}, counts["Global"]

@@ -16,9 +16,11 @@ import numpy as np
 
 from harness.errors import DataError, first_line
 from harness.formats.onnx.flops import known_sum, node_flops
+from harness.formats.onnx.outputs import output_specs
 from harness.formats.onnx.structure import graphs, initializers, lift_constants
 from harness.formats.onnx.traffic import count_traffic, stored_bytes
 from harness.formats.onnx.weights import count_parameters
+from harness.formats.outputs import Examined
 from harness.formats.registry import FORMATS, Format
 from harness.formats.tensors import DTYPES, TensorSpec
 
@@ -198,11 +200,16 @@ def count_statistics(model: onnx.ModelProto) -> dict[str, float]:
     return statistics | traffic
 
 
+def _examined(model: onnx.ModelProto) -> Examined:
+    return Examined(output_specs(model, fixed_batch(model)))
+
+
 FORMATS.add(
     FORMAT,
     Format(
         FORMAT,
         "ONNX graph with its weights",
         lambda folder, _: count_statistics(load_checked(folder / MODEL)),
+        examine=lambda folder, _: _examined(load_checked(folder / MODEL)),
     ),
 )

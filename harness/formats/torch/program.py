@@ -14,6 +14,8 @@ from harness.formats.registry import FORMATS, Format
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
+from harness.formats.torch.failures import exporting
+from harness.formats.torch.outputs import flat_outputs
 from harness.formats.torch.work import count_module
 
 if TYPE_CHECKING:
@@ -35,15 +37,13 @@ def save_program(
     """
     import torch
 
-    module.eval().requires_grad_(False)
+    torch_module.in_eval_mode(module.requires_grad_(False))
     details: dict[str, Any] = {"free_batch": True}
     try:
         program = _export(module, example_tensors(inputs, 2, seed), batch_shapes(module, inputs))
     except Exception as free:  # torch.export raises errors of many classes
-        try:
+        with exporting("torch cannot export the module"):
             program = _export(module, example_tensors(inputs, batch, seed), None)
-        except Exception as error:
-            raise BuildError(f"torch cannot export the module: {describe(error)}") from error
         details = {"free_batch": False, "batch": batch, "fixed_because": describe(free)}
     for name, value in {**program.state_dict, **program.constants}.items():
         if type(value) not in (torch.Tensor, torch.nn.Parameter):
@@ -59,7 +59,7 @@ def save_program(
 def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...], shapes: Any) -> ExportedProgram:
     import torch
 
-    with quiet_exporter(), torch.no_grad():
+    with quiet_exporter(), torch.no_grad(), flat_outputs(module):
         return torch.export.export(module, example, dynamic_shapes=shapes)
 
 
@@ -97,7 +97,10 @@ def as_module(program: ExportedProgram, device: str = "cpu") -> torch.nn.Module:
 
 
 def load_runnable(format: str, folder: Path, device: str = "cpu") -> tuple[torch.nn.Module, int | None]:
-    """Load a ``torch-module`` or ``torch-program`` onto `device`; return it and its fixed batch, if any."""
+    """Load a ``torch-module`` or ``torch-program`` onto `device`; return it and its fixed batch, if any.
+
+    The module is as given: for an export, fold its weights (folding.py).
+    """
     if format == torch_module.FORMAT:
         return torch_module.load_module(folder).to(device), None
     program = load_program(folder)
@@ -107,7 +110,7 @@ def load_runnable(format: str, folder: Path, device: str = "cpu") -> tuple[torch
 def count_statistics(folder: Path, inputs: tuple[TensorSpec, ...]) -> dict[str, float]:
     """Count what `count_module` counts."""
     program = load_program(folder)
-    return count_module(as_module(program), inputs, fixed_batch(program) or 1)
+    return count_module(as_module(program), inputs, fixed_batch(program))
 
 
 FORMATS.add(FORMAT, Format(FORMAT, "torch.export program: graph and weights", count_statistics))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch.export import example_tensors
@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 
 Look = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
 """Takes an operator (an OpOverloadPacket), its positional and keyword arguments, and its result."""
+BATCHES = (1, 2, 3, 4, 8, 16, 32, 64)
+"""Batches that are tried in turn: some models take no batch of one, or only a fixed one."""
+T = TypeVar("T")
+
+
+def at_some_batch(run: Callable[[int], T]) -> T:
+    """Return `run(batch)` for the first of BATCHES that the model takes. Raises the first error."""
+    first: Exception | None = None
+    for batch in BATCHES:
+        try:
+            return run(batch)
+        except Exception as error:  # a model may raise anything
+            first = first or error
+    assert first is not None  # noqa: S101
+    raise first
 
 
 def watch_operators(module: torch.nn.Module, example: tuple[torch.Tensor, ...], look: Look) -> None:
@@ -70,14 +85,18 @@ def formulas() -> dict[Any, Callable[..., Any]]:
     return flop_registry
 
 
-def count_module(module: torch.nn.Module, inputs: tuple[TensorSpec, ...], batch: int = 1) -> dict[str, float]:
+def count_module(
+    module: torch.nn.Module, inputs: tuple[TensorSpec, ...], batch: int | None = None
+) -> dict[str, float]:
     """Count parameters, those not zero, FLOPs of one sample (2 × multiply-accumulates), and memory traffic.
 
-    `batch` is a batch that the module takes. FLOPs and activations are left out where an operator is
-    `HIDDEN`.
+    `batch` is the batch that the module takes; None: the first that works. FLOPs and activations are left out
+    where an operator is `HIDDEN`.
     """
     import torch
 
+    if batch is None:
+        return at_some_batch(lambda size: count_module(module, inputs, size))
     example = example_tensors(inputs, batch, seed=0)
     parameters = list(module.parameters())
     traffic = count_traffic(module, example)

@@ -225,5 +225,6 @@ class LocalRun:
                 build_s=artifact.build_s,
                 build_peak_rss_bytes=artifact.build_peak_rss_bytes,
                 steps=artifact.steps,
+                warnings=artifact.warnings,
                 statistics=artifact.statistics,
             )

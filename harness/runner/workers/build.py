@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import Cache
 from harness.errors import BuildError
+from harness.formats.outputs import OutputSpec
 from harness.formats.registry import FORMATS, count_statistics
 from harness.formats.target import Target
 from harness.formats.tensors import TensorSpec, check_arrays
@@ -32,7 +34,7 @@ from harness.techniques.registry import CONVERSIONS, TRANSFORMS, StepConfig, Tra
 from harness.zoo.registry import Data
 from harness.zoo.source import SOURCES, Source
 
-INPUTS = "inputs.json"
+INPUTS, OUTPUTS = "inputs.json", "outputs.json"
 
 
 class Model:
@@ -111,9 +113,13 @@ def _build(model: Model, message: Message) -> Artifact:
 def _build_source(cache: Cache, model: Model, message: Message) -> Artifact:
     with cache.staging() as staged:
         inputs = model.source.build(model.config, model.folder, staged)
+        examined = FORMATS.get(model.source.format).examine(staged, inputs)
         statistics = count_statistics(model.source.format, staged, inputs)
         (staged / INPUTS).write_text(json.dumps([spec.model_dump() for spec in inputs]))
-        return cache.put(message["key"], model.source.format, staged, [], statistics)
+        (staged / OUTPUTS).write_text(json.dumps([asdict(spec) for spec in examined.outputs]))
+        return cache.put(
+            message["key"], model.source.format, staged, [], statistics, warnings=examined.warnings
+        )
 
 
 def _build_data(cache: Cache, model: Model, message: Message) -> Artifact:
@@ -142,7 +148,8 @@ def _build_step(cache: Cache, model: Model, message: Message) -> Artifact:
             raise BuildError(f"{step.name} wrote no file")
         counted = count_statistics(step.yields, staged, inputs)
         statistics = {**counted, **{n: parent.statistics[n] for n in step.keeps if n in parent.statistics}}
-        return cache.put(message["key"], step.yields, staged, [*parent.steps, record], statistics)
+        steps = [*parent.steps, record]
+        return cache.put(message["key"], step.yields, staged, steps, statistics, warnings=parent.warnings)
 
 
 def _take_step(
@@ -176,6 +183,13 @@ def _take_step(
 def read_inputs(source: Artifact) -> tuple[TensorSpec, ...]:
     """Return the model's inputs from its source Artifact."""
     return tuple(TensorSpec.model_validate(spec) for spec in json.loads(source.file(INPUTS).read_text()))
+
+
+def read_outputs(source: Artifact) -> tuple[OutputSpec, ...]:
+    """Return the model's outputs from its source Artifact; nothing where they are not known."""
+    with contextlib.suppress(OSError):
+        return tuple(map(OutputSpec.from_dict, json.loads(source.file(OUTPUTS).read_text())))
+    return ()
 
 
 def _parent(cache: Cache, key: str) -> Artifact:

@@ -16,6 +16,8 @@ from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
 from harness.formats.torch.export import batch_shapes, example_tensors, quiet_exporter
+from harness.formats.torch.failures import exporting
+from harness.formats.torch.outputs import flat_outputs, output_names
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 )
 def export_program(_config: StepConfig, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Export the module with its dtype and memory layout."""
-    module, batch = torch_module.load_module(source.folder), context.target.batch
+    module, batch = torch_module.load_folded(source.folder), context.target.batch
     return torch_program.save_program(module, context.inputs, out, batch=batch, seed=context.seed)
 
 
@@ -56,7 +58,7 @@ _ABOUT: dict[str, Any] = {
 )
 def export_onnx(_config: StepConfig, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Export with torch's exporter (based on torch.export); its optimizer folds batch norms."""
-    module = torch_module.load_module(source.folder)
+    module = torch_module.load_folded(source.folder)
     example = example_tensors(context.inputs, 2, context.seed)
     shapes = batch_shapes(module, context.inputs)
     return _export(module, module, example, out, context, dynamic_shapes=shapes)
@@ -90,14 +92,21 @@ def _export(
     import torch
 
     with quiet_exporter(), torch.no_grad():
-        result = module(*example)
+        inputs = tuple(spec.name for spec in context.inputs)
+        names = output_names(module(*(tensor.clone() for tensor in example)), inputs)
+    with (
+        exporting("torch cannot export the module to ONNX"),
+        quiet_exporter(),
+        torch.no_grad(),
+        flat_outputs(module),
+    ):
         program = torch.onnx.export(
             model,
             example,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[spec.name for spec in context.inputs],
-            output_names=[str(name) for name in result] if isinstance(result, dict) else None,
+            input_names=list(inputs),
+            output_names=names,
             external_data=False,
             verbose=False,
             **shapes,

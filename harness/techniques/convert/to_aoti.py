@@ -12,6 +12,7 @@ from harness.formats.low_precision.aoti import report
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
 from harness.formats.torch import program as torch_program
+from harness.formats.torch.folding import fold_weights
 from harness.techniques.registry import BuildContext, StepConfig, conversion
 
 _ABOUT: dict[str, Any] = {
@@ -31,6 +32,8 @@ def compile_aoti(_config: StepConfig, source: Artifact, out: Path, context: Buil
     module, batch = torch_program.load_runnable(source.format, source.folder, target.device)
     if batch not in (None, target.batch):
         raise BuildError(f"the program has a fixed batch of {batch}; the workload's is {target.batch}")
-    made = aoti.compile_module(module, context.inputs, target, out, seed=context.seed, freezing=True)
+    made = aoti.compile_module(
+        fold_weights(module), context.inputs, target, out, seed=context.seed, freezing=True
+    )
     counted = report(made, out / aoti.PACKAGE) if source.lowered else {}
     return {**counted, "batch": target.batch, "threads": target.threads}

@@ -50,7 +50,7 @@ def prune_channels(
     """Remove channels, fine-tune, and save the narrower module."""
     import torch_pruning as tp
 
-    module = torch_module.load_module(source.folder).requires_grad_(True)
+    module = torch_module.load_folded(source.folder).requires_grad_(True)
     example = example_tensors(context.inputs, 2, context.seed)
     before = module(*example)
     pruner = tp.pruner.BasePruner(

@@ -45,7 +45,7 @@ def prune_magnitude(
     """Zero the weights below the global threshold, fine-tune, and save the module of unchanged shape."""
     import torch
 
-    module = torch_module.load_module(source.folder)
+    module = torch_module.load_folded(source.folder)
     weights = multiplied_weights(module, example_tensors(context.inputs, 2, context.seed))
     if not weights:
         raise BuildError("unstructured pruning found no weights of matrix products or convolutions")

@@ -16,6 +16,7 @@ from harness.formats.registry import COUNTS
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import batch_shapes, example_tensors
+from harness.formats.torch.outputs import flat_outputs
 from harness.techniques.quantize.calibration import CalibrationSamples, cut, draw_samples
 from harness.techniques.quantize.ranges import is_reduced, resolve_range
 from harness.techniques.registry import BuildContext, StepConfig, transform
@@ -56,7 +57,7 @@ class Pt2eStatic(StepConfig):
 )
 def quantize_pt2e(config: Pt2eStatic, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Calibrate, quantize and compile the module."""
-    module = torch_module.load_module(source.folder)
+    module = torch_module.load_folded(source.folder)
     return quantized_package(module, config.calibration, is_reduced(config, context), out, context)
 
 
@@ -103,7 +104,8 @@ def exported_graph(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> A
     import torch
 
     example = example_tensors(inputs, 2, seed=0)
-    graph = torch.export.export(module, example, dynamic_shapes=batch_shapes(module, inputs)).module()
+    with flat_outputs(module):
+        graph = torch.export.export(module, example, dynamic_shapes=batch_shapes(module, inputs)).module()
     _name_calls_uniquely(graph)
     return graph
 

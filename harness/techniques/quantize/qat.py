@@ -115,7 +115,7 @@ def quantize_to_package(
 def _trained(
     config: QuantizationAware, grid: Grid, source: Artifact, context: BuildContext
 ) -> tuple[torch.nn.Module, dict[str, Any]]:
-    module = torch_module.load_module(source.folder)
+    module = torch_module.load_folded(source.folder)
     losses = train_quantized(module, grid, config, context)
     context.say(f"mean loss of each epoch: {losses}")
     return module, {"epochs": config.epochs, "training_losses": losses}

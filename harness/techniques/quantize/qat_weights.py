@@ -47,7 +47,7 @@ class QatWeights(Training):
 )
 def train_weights(config: QatWeights, source: Artifact, out: Path, context: BuildContext) -> dict[str, Any]:
     """Train, export and quantize; report as the weight-only step does."""
-    module = torch_module.load_module(source.folder)
+    module = torch_module.load_folded(source.folder)
     losses = train_rounded(module, BITS[config.dtype], config.block_size, config, context)
     with tempfile.TemporaryDirectory() as folder:
         graph = exported_copy(module, source, Path(folder), context)

@@ -135,7 +135,7 @@ def quantize_float8(
 
     computed = config.activations == "fp8"
     kind = Float8DynamicActivationFloat8WeightConfig if computed else Float8WeightOnlyConfig
-    module = torch_module.load_module(source.folder)
+    module = torch_module.load_folded(source.folder)
     details = module_counting.report(module, context.inputs, fits_float8, integers=computed)
     _compile(module.to(context.target.device), kind(set_inductor_config=False), fits_float8, out, context)
     return {
@@ -169,7 +169,7 @@ def _build(
     integer: bool = False,
 ) -> dict[str, Any]:
     """Quantize the layers that fit, compile, and report what the package's code calls."""
-    module = torch_module.load_module(source.folder)
+    module = torch_module.load_folded(source.folder)
     module_counting.refuse_float(module, fits)
     made = _compile(module, recipe, fits, out, context)
     counted = compiled_counting.report(made, out / aoti.PACKAGE, integer=integer)

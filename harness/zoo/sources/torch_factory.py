@@ -79,7 +79,7 @@ def _build(config: TorchSource, folder: Path, out: Path) -> tuple[TensorSpec, ..
         except SafetensorError as error:
             raise DataError(f"{config.weights} is no readable safetensors file: {error}") from error
         torch_module.place_tensors(module, tensors)
-    torch_module.save_module(module, out, config.torch, config.kwargs)
+    torch_module.save_module(module, out, config.torch, config.kwargs, inputs=config.inputs)
     return config.inputs
 
 
