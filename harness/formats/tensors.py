@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from harness.errors import unknown
+from harness.formats import likely
 
 Array = NDArray[np.generic]
 
@@ -26,7 +27,8 @@ class TensorSpec(BaseModel):
     """One input of a model, without its batch dimension.
 
     `shape` is the shape of one sample: a 28 × 28 gray image is ``[1, 28, 28]``. Random integers lie in
-    [0, `high`), without those in `avoid`; for token ids, `high` is the size of the vocabulary.
+    [0, `high`), without those in `avoid`; for token ids, `high` is the size of the vocabulary. `like` says
+    what random values look like, where the name, dtype and shape do not tell (formats/likely.py).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,32 +42,47 @@ class TensorSpec(BaseModel):
     avoid: tuple[int, ...] = Field(
         default=(), description="integers that random inputs never contain, such as a padding id"
     )
+    like: likely.Like | None = Field(
+        default=None, description="what random inputs look like; default: by name, dtype and shape"
+    )
 
     @model_validator(mode="after")
     def _leaves_some_integers(self) -> TensorSpec:
-        if len(self._avoided()) == self.high:
+        if len({value for value in self.avoid if 0 <= value < self.high}) == self.high:
             raise ValueError(f"avoid: leaves none of the integers below {self.high}")
+        if self.like == "image" and len(self.shape) < 2:
+            raise ValueError("like: an image has at least two dimensions")
+        if self.like == "tokens" and self.dtype.startswith(("float", "bool")):
+            raise ValueError(f"like: tokens are integers, not {self.dtype}")
         return self
 
-    def _avoided(self) -> list[int]:
-        return sorted({value for value in self.avoid if 0 <= value < self.high})
-
     def random(self, batch: int, rng: np.random.Generator) -> Array:
-        """Return `batch` random samples, (batch, *shape): standard normal, or integers in [0, high)."""
-        size = (batch, *self.shape)
-        if self.dtype.startswith("float"):
-            return rng.standard_normal(size).astype(self.dtype)
-        if self.dtype == "bool":
-            return rng.integers(0, 2, size=size).astype(self.dtype)
-        avoided = self._avoided()
-        values = rng.integers(0, self.high - len(avoided), size=size)
-        for value in avoided:
-            values += values >= value
-        return values.astype(self.dtype)
+        """Return `batch` random samples, (batch, *shape), of the kind that `likely.kind` finds."""
+        return likely.values(self, batch, rng)
 
     def sample_bytes(self) -> int:
         """Return the bytes of one sample."""
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+
+def varied(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Return the inputs as random values are made for them.
+
+    Where no input would differ between samples, such as a mask alone, all become plain random numbers.
+    """
+    if any(likely.kind(spec) not in likely.CONSTANT for spec in specs):
+        return tuple(specs)
+    return tuple(spec.model_copy(update={"like": "normal"}) for spec in specs)
+
+
+def random_arrays(specs: Sequence[TensorSpec], batch: int, rng: np.random.Generator) -> tuple[Array, ...]:
+    """Return `batch` random samples for each input."""
+    return tuple(spec.random(batch, rng) for spec in varied(specs))
+
+
+def describe_random(specs: Sequence[TensorSpec]) -> tuple[str, ...]:
+    """Say for each input what `random_arrays` gives it."""
+    return tuple(map(likely.describe, varied(specs)))
 
 
 def check_arrays(arrays: Sequence[Array], specs: Sequence[TensorSpec], what: str) -> list[str]:

@@ -142,6 +142,7 @@ def _quality(row: Comparison) -> Properties:
     return [
         ("metric", row.quality_metric or ""),
         ("samples", _samples(row)),
+        ("data", "; ".join(row.data_details)),
         ("against baseline", changed),
         ("adjusted p-value", _p(row.quality_loss_p_adjusted)),
         ("audit", row.audit or ""),

@@ -182,6 +182,9 @@ class Record:
     evaluation_set_samples: int | None = column("samples in the evaluation set", "samples")
     evaluation_batch: int | None = column("batch of the evaluation", "samples")
     random_samples: bool | None = column("whether the evaluation's samples are random, not real data")
+    data_details: list[str] = column(
+        "what the evaluation's samples are: how they were read, converted or made", default=list
+    )
     evaluation_s: float | None = column("time of the evaluation", "s")
     measured_s: float | None = column("time in timed Blocks, all Trials", "s")
     worker_s: float | None = column("lifetime of the Cell's workers", "s")

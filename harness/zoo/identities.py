@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import sysconfig
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.artifacts.cache import digest, file_digest
 from harness.artifacts.code import HARNESS, MAX_FILES, Imports, code_digest, code_of, files_of, harness_code
 from harness.errors import DataError
-from harness.packages import import_versions, requirement_versions
+from harness.packages import import_versions, requirement_versions, versions_of
+from harness.zoo.data_sources.registry import DataConfig, data_source, named_by
 from harness.zoo.registry import DATASETS
-from harness.zoo.user_code import find_module
+from harness.zoo.splits import find_places
+from harness.zoo.user_code import data_config, find_module, load_data
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,31 @@ def code_identity(reference: str, folder: Path) -> CodeIdentity:
     return CodeIdentity(code_digest(own, files), versions, tuple(files))
 
 
-def dataset_identity(reference: str | None, folder: Path) -> CodeIdentity:
-    """Hash the code that loads a dataset, a user's or a registered one, and the known sums of its files."""
+def dataset_identity(reference: str | DataConfig | None, folder: Path) -> CodeIdentity:
+    """Hash what a dataset depends on: the code that loads it, its settings, and the contents of its files.
+
+    Of a registered dataset the known sums of its files count. Raises DataError for files that are missing.
+    """
     if reference is None:
         return CodeIdentity()
-    if ":" in reference:
-        return code_identity(reference, folder)
-    dataset = DATASETS.get(reference)
-    return CodeIdentity(
-        digest([reference, code_of(dataset.generate, dataset.load), sorted(dataset.md5.items())])
-    )
+    if isinstance(reference, str) and reference in DATASETS:
+        dataset = DATASETS.get(reference)
+        sums = sorted(dataset.md5.items())
+        return CodeIdentity(digest([reference, code_of(dataset.generate, dataset.load), sums]))
+    config = data_config(reference)
+    source = data_source(config)
+    made_of = [config.content(), code_of(source.load, load_data)]
+    if files := source.files(config):
+        places = [str(place) for file in files for place in find_places(file, folder).values()]
+        content = depends_identity(places, folder)
+        return CodeIdentity(digest([*made_of, content]), versions_of(source.packages))
+    code = code_identity(named_by(config), folder)
+    return replace(code, digest=digest([*made_of, code.digest]))
 
 
-def training_version(reference: str | None) -> str:
+def training_version(reference: str | DataConfig | None) -> str:
     """Return what else a registered dataset's training samples depend on; empty for other datasets."""
-    if reference is None or reference not in DATASETS:
+    if not isinstance(reference, str) or reference not in DATASETS:
         return ""
     return DATASETS.get(reference).training_version()
 

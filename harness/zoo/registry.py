@@ -7,7 +7,7 @@ a model imports its factory (`module:function`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -24,10 +24,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Data:
-    """Samples of a dataset: `inputs` (samples, *shape), an array for each input; `labels` (samples, …)."""
+    """Samples of a dataset: `inputs` (samples, *shape), an array for each input; `labels` (samples, …).
+
+    `notes` say how they were read or made, `warnings` what is wrong with them; both are shown with Records.
+    """
 
     inputs: tuple[Array, ...]
     labels: Array | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs[0]) if self.inputs else 0
@@ -35,7 +40,7 @@ class Data:
     def take(self, places: Array) -> Data:
         """Return the samples at these indices, with their labels."""
         labels = None if self.labels is None else self.labels[places]
-        return Data(tuple(array[places] for array in self.inputs), labels)
+        return replace(self, inputs=tuple(array[places] for array in self.inputs), labels=labels)
 
 
 @dataclass(frozen=True)

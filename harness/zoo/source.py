@@ -18,6 +18,8 @@ from harness.config import Config
 from harness.formats.registry import FORMATS
 from harness.formats.tensors import TensorSpec
 from harness.registry import Registry
+from harness.zoo.data_sources.registry import DataConfig
+from harness.zoo.dataset_reference import DatasetReference as DatasetReference
 from harness.zoo.registry import DATASETS, METRICS, MODELS, Data, Split
 
 
@@ -51,14 +53,8 @@ def _known(registry: Registry[Any]) -> Callable[[str], str]:
     return check
 
 
-def _dataset(reference: str) -> str:
-    return reference if ":" in reference else _known(DATASETS)(reference)
-
-
 ModelName = Annotated[str, AfterValidator(_known(MODELS))]
 MetricName = Annotated[str, AfterValidator(_known(METRICS))]
-DatasetReference = Annotated[str, AfterValidator(_dataset)]
-"""A dataset's name, or ``package.module:function``."""
 Depends = Annotated[
     tuple[str, ...], Field(description="files and folders beside the suite that the model or its data read")
 ]
@@ -94,7 +90,7 @@ class Source:
     data(config, folder, split): samples of the dataset, or None when the model has none.
     has_data(config): whether `data` returns samples, without loading them.
     metric(config): name of the quality metric.
-    dataset(config): the dataset's name or reference, None without one.
+    dataset(config): the dataset's name, reference or settings, None without one.
     tokens(config): tokens in one sample, None where it has none.
     needs(config): packages that building imports beside torch and onnx, and the extra that installs them.
     inspect(config, folder): what planning needs to know about the model and only a library can read, as
@@ -111,7 +107,7 @@ class Source:
     has_data: Callable[[Any], bool]
     metric: Callable[[Any], str]
     summary: str
-    dataset: Callable[[Any], str | None] = lambda config: getattr(config, "dataset", None)
+    dataset: Callable[[Any], str | DataConfig | None] = lambda config: getattr(config, "dataset", None)
     tokens: Callable[[Any], int | None] = lambda _: None
     needs: Callable[[Any], tuple[tuple[str, ...], str]] = lambda _: ((), "")
     inspect: Callable[[Any, Path], dict[str, Any]] | None = None
@@ -119,7 +115,7 @@ class Source:
     def random_samples(self, config: Any) -> bool:
         """Return whether the evaluation uses random samples: without a dataset, or with a random one."""
         name = self.dataset(config)
-        return name is None or (name in DATASETS and DATASETS.get(name).random)
+        return name is None or (isinstance(name, str) and name in DATASETS and DATASETS.get(name).random)
 
     @property
     def code(self) -> str:

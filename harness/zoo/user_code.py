@@ -1,18 +1,18 @@
-"""A user's own Python code: found without running it, imported only by a worker."""
+"""A user's own code and data: found without running or reading them, loaded only by a worker."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from harness.errors import DataError
 from harness.formats.tensors import TensorSpec
 from harness.zoo.assets import locate_asset
+from harness.zoo.data_sources.registry import DATA_SOURCES, DataConfig, data_source, named_by
 from harness.zoo.registry import DATASETS, Data, Split
+from harness.zoo.samples import as_data
+from harness.zoo.splits import find_places, half
 
 REFERENCE = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
@@ -43,31 +43,29 @@ def _installed(name: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
 
-def load_data(reference: str, folder: Path, split: Split, inputs: tuple[TensorSpec, ...]) -> Data:
-    """Load a dataset by registered name or from a user's function `data(split)`, for a model's `inputs`.
+def load_data(
+    reference: str | DataConfig, folder: Path, split: Split, inputs: tuple[TensorSpec, ...]
+) -> Data:
+    """Load a dataset for a model's `inputs`: a registered one, a user's function, or files.
 
-    The function returns `inputs`, or `(inputs, labels)`; `inputs` is one array or a tuple of arrays of shape
-    (samples, *shape). Raises DataError when it does not.
+    Raises DataError where it cannot be read, or does not fit the inputs.
     """
-    if ":" not in reference:
+    if isinstance(reference, str) and reference in DATASETS:
         return DATASETS.get(reference).samples(split, locate_asset("data", folder), inputs)
-    module, _, function = reference.partition(":")
-    try:
-        result = getattr(importlib.import_module(module), function)(split)
-    except Exception as error:
-        raise DataError(f"the dataset {reference!r} raised {type(error).__name__}: {error}") from error
-    return as_data(result, reference)
+    config = data_config(reference)
+    source, name = data_source(config), named_by(config)
+    what = f"the dataset {name!r} ({split})"
+    data = as_data(source.load(config, folder, split, inputs), what, inputs, config)
+    if source.files(config) and not source.divides and "" in find_places(name, folder):
+        data = half(data, split, what)
+    return replace(data, notes=(*source.notes(config, inputs), *data.notes))
 
 
-def as_data(result: Any, what: str) -> Data:
-    """Convert the result of a user's dataset function to Data. Raises DataError."""
-    inputs, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-    arrays = tuple(np.asarray(a) for a in (inputs if isinstance(inputs, (tuple, list)) else (inputs,)))
-    if not arrays or any(array.dtype == object or array.ndim == 0 for array in arrays):
-        raise DataError(
-            f"{what} must return inputs, or (inputs, labels), as arrays whose first dimension is the samples"
-        )
-    truth = None if labels is None else np.asarray(labels)
-    if truth is not None and len(truth) != len(arrays[0]):
-        raise DataError(f"{what} returned {len(arrays[0])} inputs and {len(truth)} labels")
-    return Data(arrays, truth)
+def data_config(reference: str | DataConfig) -> DataConfig:
+    """Return the settings of a user's data; a text alone is a path or a function. Raises DataError."""
+    if isinstance(reference, DataConfig):
+        return reference
+    for source in DATA_SOURCES.values():
+        if source.recognize(reference):
+            return source.config.model_validate({source.key: reference})
+    raise DataError(DATASETS.unknown(reference))

@@ -96,3 +96,14 @@ def test_the_digest_of_the_content_is_kept():
     add_artifact(made, event({}) | {"content_digest": "abc"})
     assert made.artifact_digest == "abc"
     assert built({}).artifact_digest is None
+
+
+def test_what_is_known_of_the_evaluation_data_reaches_the_record():
+    data = {"notes": ["image: normalized"], "warnings": ["3 of 9 test samples are training samples too"]}
+    made = record(warnings=["other"])
+    for _ in range(2):  # a resumed Run tells it again
+        add_artifact(made, event() | {"data": data})
+    assert made.data_details == ["image: normalized"]
+    assert made.warnings == ["other", "3 of 9 test samples are training samples too"]
+    add_artifact(older := record(), event())  # of a Run before this was recorded
+    assert older.data_details == []

@@ -70,7 +70,10 @@ def test_every_suite_example_is_valid(case: tuple[str, str], tmp_path: Path) -> 
             if "hf" in model
             else []
         )
-        for name in filter(None, [model.get("onnx"), *model.get("depends", ()), *checkpoint]):
+        dataset = model.get("dataset", "")
+        paths = [dataset] if isinstance(dataset, str) else [dataset.get("images"), dataset.get("jsonl")]
+        files = [path.replace("{split}", "train") for path in paths if path and ":" not in path]
+        for name in filter(None, [model.get("onnx"), *model.get("depends", ()), *files, *checkpoint]):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).touch()
     for place in ("nets.py", "pkg/__init__.py", "pkg/mod.py"):

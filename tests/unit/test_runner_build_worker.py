@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from clocks import FakeClock
 
@@ -14,6 +15,7 @@ from harness.artifacts.artifact import Artifact
 from harness.formats.registry import FORMATS, Format
 from harness.runner.workers import build as module
 from harness.techniques.registry import StepConfig
+from harness.zoo.registry import Data
 
 
 @pytest.fixture
@@ -53,3 +55,31 @@ def test_the_first_step_that_needs_a_library_or_a_compiler_does_not_pay_for_load
     assert (first["step"], first["details"]) == ("fake", {"kept": 3})
     assert first["warnings"] == ["few samples"]
     assert first["build_peak_rss_bytes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("dataset", "warnings"), [("my_data:data", 1), (None, 1), ("mnist", 0), ("random-tokens", 0)]
+)
+def test_test_samples_of_a_users_dataset_are_looked_for_in_the_training_split(
+    dataset: str | None, warnings: int
+) -> None:
+    data, asked = Data((np.zeros((3, 2)),)), []
+
+    def load(_config: object, _folder: Path, split: str) -> Data:
+        asked.append(split)
+        return data
+
+    source = SimpleNamespace(dataset=lambda _: dataset, data=load)
+    model: Any = SimpleNamespace(source=source, config=None, folder=Path())
+    assert len(module._shared_samples(model, data)) == warnings
+    assert asked == ["train"] * warnings
+
+
+def test_what_is_wrong_with_training_data_is_told_with_the_step(tmp_path: Path) -> None:
+    data = Data((np.zeros((3, 2)),), notes=("converted",), warnings=("read the first 9 samples",))
+    model: Any = SimpleNamespace(source=SimpleNamespace(data=lambda *_: data), config=None, folder=tmp_path)
+    context = module.Context.__new__(module.Context)
+    context._model, context.warnings = model, []
+    for _ in range(2):  # a step may ask twice
+        assert context.training_data() is data
+    assert context.warnings == ["training data: read the first 9 samples"]

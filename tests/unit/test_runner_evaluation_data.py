@@ -16,6 +16,7 @@ from harness.runner.workers.evaluation_data import (
     RANDOM_SAMPLES,
     EvaluationData,
     read_evaluation_data,
+    read_notes,
     write_evaluation_data,
 )
 from harness.zoo.registry import Data
@@ -133,4 +134,17 @@ def test_a_form_that_no_runtime_takes(tmp_path: Path) -> None:
 
 def test_the_description_names_what_there_is(tmp_path: Path) -> None:
     made(tmp_path, source(tmp_path / "m"), Data((samples(3),), np.zeros(3, np.int64)), "top-1")
-    assert json.loads((tmp_path / "data 0" / "data.json").read_text()) == {"inputs": 1, "metric": "top-1"}
+    assert json.loads((tmp_path / "data 0" / "data.json").read_text()) == {
+        "inputs": 1,
+        "metric": "top-1",
+        "notes": [],
+        "warnings": [],
+    }
+
+
+def test_random_samples_are_described_and_warnings_are_kept(tmp_path: Path) -> None:
+    made(tmp_path, source(tmp_path / "m"), None, "cosine")
+    assert read_notes(tmp_path / "data 0") == {"notes": ["x: standard normal numbers"], "warnings": []}
+    data = Data((samples(3),), notes=("read",), warnings=("few",))
+    made(tmp_path, source(tmp_path / "m"), data, "cosine", seed=1)
+    assert read_notes(tmp_path / "data 1") == {"notes": ["read"], "warnings": ["few"]}

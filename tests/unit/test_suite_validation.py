@@ -259,7 +259,7 @@ def test_units_are_read(tmp_path):
         (
             {"onnx": "none.onnx", "inputs": {"a": [1], "x": {"shape": [1], "shpe": [1]}}},
             ".inputs.x.shpe",
-            "unknown key 'shpe'; did you mean 'shape'? Known: avoid, dtype, high, name, shape",
+            "unknown key 'shpe'; did you mean 'shape'? Known: avoid, dtype, high, like, name, shape",
         ),
         (
             {"onnx": "none.onnx", "inputs": {"x": {"shape": [1], "dtype": "float"}}},
@@ -276,7 +276,7 @@ def test_units_are_read(tmp_path):
         ),
         ({"torch": "json:f"}, ".inputs", "is missing"),
         ({"torch": "json:f", "inputs": {}}, ".inputs", "at least 1 item"),
-        ({"torch": "json:f", "inputs": {"x": [1]}, "dataset": ":f"}, ".torch", "':f' is not package.module"),
+        ({"torch": "json:f", "inputs": {"x": [1]}, "dataset": ":f"}, ".dataset", "unknown dataset ':f'"),
         (
             {"torch": "json:f", "inputs": {"x": [1]}, "weights": "w"},
             ".torch",
@@ -376,7 +376,7 @@ def test_inputs_are_read_with_all_their_settings(tmp_path):
     ids = {"shape": [4], "dtype": "int64", "high": 5, "avoid": [0, 3]}
     model = {"torch": "json:dumps", "inputs": {"ids": ids, "mask": [4]}}
     found = read(tmp_path, content(models={"m": model})).models["m"].config.model_dump(mode="json")["inputs"]
-    assert found[0] == {"name": "ids", **ids}
+    assert found[0] == {"name": "ids", "like": None, **ids}
     assert (found[1]["name"], found[1]["shape"]) == ("mask", [4])
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from harness import packages
@@ -19,7 +18,7 @@ from harness.zoo.datasets import random_tokens
 from harness.zoo.identities import code_identity, dataset_identity, depends_identity, training_version
 from harness.zoo.registry import DATASETS
 from harness.zoo.source import SOURCES
-from harness.zoo.user_code import as_data, find_module, load_data
+from harness.zoo.user_code import find_module, load_data
 
 RAISE = "raise AssertionError('it was run')\n"
 
@@ -96,7 +95,10 @@ def test_a_datasets_identity_is_its_sums_and_its_text(suite, monkeypatch):
     assert mnist() == mnist(md5=dict(md5)) != mnist(md5={**md5, "t10k-images-idx3-ubyte": "0"})
     assert mnist(md5=md5) != mnist(load=random_tokens.generate)
     assert dataset_identity(None, suite).digest == ""
-    assert dataset_identity("my_net:f", suite) == code_identity("my_net:f", suite)
+    of_a_function = dataset_identity("my_net:f", suite)
+    assert of_a_function.files == code_identity("my_net:f", suite).files
+    (suite / "my_net.py").write_text("changed = 1\n")
+    assert dataset_identity("my_net:f", suite).digest != of_a_function.digest
 
 
 @pytest.mark.parametrize(
@@ -176,6 +178,7 @@ def test_a_zoo_model_is_known_by_the_code_that_it_uses(suite):
     names = {file.relative_to(HARNESS).as_posix() for file in files}
     assert names == {
         "formats/__init__.py",
+        "formats/likely.py",
         "formats/tensors.py",
         "zoo/__init__.py",
         "zoo/models/mnist_mlp.py",
@@ -206,33 +209,6 @@ def test_files_that_are_named_count_with_all_that_folders_hold(suite):
 
 
 # ------------------------------------------------------------------ data
-
-
-def test_what_a_dataset_function_may_return():
-    x, y, labels = np.zeros((4, 2)), np.ones((4, 3)), [0, 1, 2, 3]
-    assert as_data(x, "d").labels is None
-    assert len(as_data((x, labels), "d")) == 4
-    both = as_data(((x, y), labels), "d")
-    assert [array.shape for array in both.inputs] == [(4, 2), (4, 3)]
-    np.testing.assert_array_equal(both.labels, labels)
-    assert as_data(((x, y), None), "d").labels is None
-    assert len(as_data([x, y], "d").inputs) == 2
-
-
-@pytest.mark.parametrize(
-    ("result", "says"),
-    [
-        (None, "must return inputs, or"),
-        (5, "must return inputs, or"),
-        ([], "must return inputs, or"),
-        ((), "must return inputs, or"),
-        ([["a"], None], "must return inputs, or"),
-        ((np.zeros((4, 2)), [1, 2]), "returned 4 inputs and 2 labels"),
-    ],
-)
-def test_what_it_may_not_return(result, says):
-    with pytest.raises(DataError, match=says):
-        as_data(result, "d")
 
 
 @pytest.mark.parametrize(

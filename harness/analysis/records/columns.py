@@ -54,6 +54,9 @@ def add_artifact(record: Record, event: Event) -> None:
     record.float32_flops_share = counted.get("float32_flops_share")
     told = [*event.get("warnings", ())]
     told += [text for step in event["steps"] for text in step.get("warnings", ())]
+    data = event.get("data", {})
+    record.data_details = list(data.get("notes", ()))
+    told += data.get("warnings", [])
     record.warnings += [text for text in told if text not in record.warnings]  # a resumed Run tells it again
     for name, value in _precision_columns(event["steps"]).items():
         setattr(record, name, value)

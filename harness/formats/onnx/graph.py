@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import DataError, first_line
+from harness.formats.onnx.embeddings import table_rows
 from harness.formats.onnx.flops import known_sum, node_flops
 from harness.formats.onnx.outputs import output_specs
 from harness.formats.onnx.structure import graphs, initializers, lift_constants
@@ -131,11 +132,13 @@ def external_files(path: Path) -> list[Path]:
 def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
     """Return the inputs of a graph, their shapes without the first (batch) dimension.
 
+    Integers that select rows of an embedding table are below its number of rows.
+
     Raises DataError for a dtype that the harness cannot make values of, or a second free dimension.
     """
     import onnx
 
-    specs = []
+    specs, rows = [], table_rows(model)
     for value in graph_inputs(model):
         tensor = value.type.tensor_type
         if not tensor.elem_type:
@@ -153,7 +156,8 @@ def input_specs(model: onnx.ModelProto) -> list[TensorSpec]:
                 f"ONNX input {value.name!r} has free dimensions besides the batch; "
                 "give its shape under inputs"
             )
-        specs.append(TensorSpec(name=value.name, shape=tuple(d for d in dims if d is not None), dtype=dtype))
+        spec = TensorSpec(name=value.name, shape=tuple(d for d in dims if d is not None), dtype=dtype)
+        specs.append(spec.model_copy(update={"high": rows[value.name]} if value.name in rows else {}))
     if len(sizes := _fixed_batches(model)) > 1:
         raise DataError(
             f"the first dimensions of the ONNX inputs are fixed to {' and '.join(map(str, sizes))}; "

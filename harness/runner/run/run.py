@@ -40,6 +40,7 @@ from harness.runner.run.resume import (
     refuse_other_identity,
     refuse_other_libraries,
 )
+from harness.runner.workers.evaluation_data import read_notes
 from harness.runner.workers.inspect import Inspector
 from harness.store.info import RunInfo
 from harness.store.journal import Event, Journal, read_journal
@@ -213,7 +214,8 @@ class LocalRun:
                 reason, log = failure
                 experiment.record("cell-failed", cell_id=cell_id, stage="build", reason=reason, log=log)
                 continue
-            artifact = experiment.builds.artifacts[planned.artifact_key]
+            built = experiment.builds.artifacts
+            artifact = built[planned.artifact_key]
             experiment.record(
                 "artifact",
                 cell_id=cell_id,
@@ -227,4 +229,5 @@ class LocalRun:
                 steps=artifact.steps,
                 warnings=artifact.warnings,
                 statistics=artifact.statistics,
+                data=read_notes(built[self.plan.data_keys[planned.cell.model.name]].folder),
             )

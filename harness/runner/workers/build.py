@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ from harness.packages import module_of
 from harness.runner.workers.channel import Message, WorkerSide, located
 from harness.runner.workers.evaluation_data import write_evaluation_data
 from harness.techniques.registry import CONVERSIONS, TRANSFORMS, StepConfig, Transform
-from harness.zoo.registry import Data
+from harness.zoo.registry import DATASETS, Data
 from harness.zoo.source import SOURCES, Source
+from harness.zoo.splits import overlap
 
 INPUTS, OUTPUTS = "inputs.json", "outputs.json"
 
@@ -63,6 +64,10 @@ class Context:
         data = model.source.data(model.config, model.folder, "train")
         if data is None or len(data) == 0:
             raise BuildError("there is no training data: give the model a dataset")
+        for note in data.notes:
+            self.say(f"training data: {note}")
+        for warning in data.warnings:
+            self.warn(f"training data: {warning}")
         return data
 
     def say(self, text: str) -> None:
@@ -70,8 +75,9 @@ class Context:
         sys.stderr.write(f"{text}\n")
 
     def warn(self, text: str) -> None:
-        """Add a warning to the Artifact's report."""
-        self.warnings.append(text)
+        """Add a warning to the Artifact's report, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
 
 def main() -> None:
@@ -126,12 +132,22 @@ def _build_data(cache: Cache, model: Model, message: Message) -> Artifact:
     source = _parent(cache, message["parents"][0])
     inputs = read_inputs(source)
     data = model.source.data(model.config, model.folder, "test")
-    if data is not None and (faults := check_arrays(data.inputs, inputs, "evaluation data")):
-        raise BuildError("; ".join(faults))
+    if data is not None:
+        if faults := check_arrays(data.inputs, inputs, "evaluation data"):
+            raise BuildError("; ".join(faults))
+        data = replace(data, warnings=(*data.warnings, *_shared_samples(model, data)))
     metric = model.source.metric(model.config)
     with cache.staging() as staged:
         write_evaluation_data(staged, source, inputs, data, metric, int(message["seed"]))
         return cache.put(message["key"], "data", staged, [], {})
+
+
+def _shared_samples(model: Model, test: Data) -> tuple[str, ...]:
+    """Say how many test samples of a user's dataset are training samples; the harness's own have none."""
+    dataset = model.source.dataset(model.config)
+    if isinstance(dataset, str) and dataset in DATASETS:
+        return ()
+    return overlap(test, lambda: model.source.data(model.config, model.folder, "train"))
 
 
 def _build_step(cache: Cache, model: Model, message: Message) -> Artifact:

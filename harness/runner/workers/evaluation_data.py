@@ -11,7 +11,7 @@ import numpy as np
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
 from harness.formats.target import Target
-from harness.formats.tensors import Array, TensorSpec
+from harness.formats.tensors import Array, TensorSpec, describe_random, random_arrays
 from harness.runtimes.registry import RUNTIMES, Runtime
 from harness.zoo.registry import METRICS, Data
 
@@ -85,7 +85,7 @@ def write_evaluation_data(
     """Write inputs and truth; a metric that needs a reference gets the original model's outputs."""
     if data is None:
         rng = np.random.default_rng(seed)
-        data = Data(tuple(spec.random(RANDOM_SAMPLES, rng) for spec in inputs))
+        data = Data(random_arrays(inputs, RANDOM_SAMPLES, rng), notes=describe_random(inputs))
     truth: Array
     if METRICS.get(metric).needs_reference:
         truth = _reference_outputs(source, data)
@@ -96,7 +96,13 @@ def write_evaluation_data(
     for i, array in enumerate(data.inputs):
         np.save(folder / f"input_{i}.npy", np.ascontiguousarray(array))
     np.save(folder / "truth.npy", truth)
-    (folder / DESCRIPTION).write_text(json.dumps({"inputs": len(data.inputs), "metric": metric}))
+    description = {
+        "inputs": len(data.inputs),
+        "metric": metric,
+        "notes": data.notes,
+        "warnings": data.warnings,
+    }
+    (folder / DESCRIPTION).write_text(json.dumps(description))
 
 
 def read_evaluation_data(folder: Path) -> EvaluationData:
@@ -104,6 +110,12 @@ def read_evaluation_data(folder: Path) -> EvaluationData:
     description = json.loads((folder / DESCRIPTION).read_text())
     arrays = tuple(np.load(folder / f"input_{i}.npy", mmap_mode="r") for i in range(description["inputs"]))
     return EvaluationData(arrays, np.load(folder / "truth.npy", mmap_mode="r"), description["metric"])
+
+
+def read_notes(folder: Path) -> dict[str, list[str]]:
+    """Return what the evaluation data's files say of them: how they were read or made, and warnings."""
+    description = json.loads((folder / DESCRIPTION).read_text())
+    return {name: description.get(name, []) for name in ("notes", "warnings")}
 
 
 def reference_runtime(format: str) -> Runtime | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.formats.tensors import TensorSpec
+from harness.formats.tensors import TensorSpec, describe_random, random_arrays
 from harness.zoo.registry import DATASETS, Data, Dataset, Split
 
 SAMPLES, SEEDS = {"train": 64, "test": 16}, {"train": 1, "test": 2}
@@ -13,11 +13,11 @@ MAX_BYTES, MIN_SAMPLES = 160_000_000, 4
 
 
 def generate(split: Split, inputs: tuple[TensorSpec, ...]) -> Data:
-    """Return samples for `inputs`: ids uniform in [0, high), floats standard normal; no labels."""
+    """Return samples for `inputs` that look like real ones (formats/likely.py); no labels."""
     rng = np.random.default_rng(SEEDS[split])
     sample_bytes = sum(spec.sample_bytes() for spec in inputs)
     samples = min(SAMPLES[split], max(MAX_BYTES // sample_bytes, MIN_SAMPLES))
-    return Data(tuple(spec.random(samples, rng) for spec in inputs))
+    return Data(random_arrays(inputs, samples, rng), notes=describe_random(inputs))
 
 
 DATASETS.add(

@@ -13,6 +13,7 @@ from harness.artifacts.cache import file_digest
 from harness.config import changed_fields
 from harness.errors import DataError
 from harness.formats.onnx import graph as onnx_graph
+from harness.formats.onnx.embeddings import table_rows
 from harness.formats.onnx.rewriting import fix_inputs
 from harness.formats.onnx.weights import count_parameters
 from harness.formats.tensors import TensorSpec
@@ -40,7 +41,7 @@ class OnnxSource(SourceConfig):
     onnx: str
     inputs: Inputs | None = None
     dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, or package.module:function"
+        default=None, description="a dataset's name, package.module:function, or a path"
     )
     metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
     depends: Depends = ()
@@ -84,7 +85,14 @@ def _inputs(config: OnnxSource, model: onnx.ModelProto) -> tuple[TensorSpec, ...
             raise DataError(f"input {spec.name!r} has shape {shapes} beside the batch")
         if spec.dtype != dtype:
             raise DataError(f"input {spec.name!r} has dtype {spec.dtype}; the ONNX graph has {dtype}")
-    return tuple(sorted(config.inputs, key=lambda spec: names.index(spec.name)))
+    rows = table_rows(model)
+    stated = [
+        spec
+        if "high" in spec.model_fields_set or spec.name not in rows
+        else spec.model_copy(update={"high": rows[spec.name]})
+        for spec in config.inputs
+    ]
+    return tuple(sorted(stated, key=lambda spec: names.index(spec.name)))
 
 
 def _fits(given: Sequence[int], dims: Sequence[Any]) -> bool:

@@ -46,7 +46,7 @@ class TorchSource(SourceConfig):
     kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of the factory")
     weights: str | None = Field(default=None, description="a safetensors file, relative to the suite")
     dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, or package.module:function"
+        default=None, description="a dataset's name, package.module:function, or a path"
     )
     metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
     depends: Depends = ()

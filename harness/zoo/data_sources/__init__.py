@@ -1,0 +1,1 @@
+"""Where a user's data may come from, one file each; the registry finds them."""
