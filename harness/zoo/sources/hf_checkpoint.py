@@ -20,12 +20,9 @@ from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import (
     SOURCES,
-    DatasetReference,
-    Depends,
-    MetricName,
     ModelIdentity,
+    OwnModel,
     Source,
-    SourceConfig,
 )
 from harness.zoo.user_code import load_data
 
@@ -57,7 +54,7 @@ TASKS = {
 }
 
 
-class HfSource(SourceConfig):
+class HfSource(OwnModel):
     """`hf` is a folder, relative to the suite, or a name on the hub; `task` as transformers names tasks."""
 
     hf: str = Field(min_length=1, description="a checkpoint's folder, or owner/name on the hub")
@@ -66,11 +63,6 @@ class HfSource(SourceConfig):
     ]
     revision: str = Field(default="main", description="commit, branch or tag on the hub")
     tokens: int = Field(default=128, ge=1, description="tokens in a sample, if the task takes text")
-    dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, or package.module:function; random samples without one"
-    )
-    metric: MetricName | None = Field(default=None, description="a metric's name; cosine without a dataset")
-    depends: Depends = ()
 
 
 def _identity(config: HfSource, folder: Path) -> ModelIdentity:

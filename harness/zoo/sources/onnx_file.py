@@ -21,13 +21,10 @@ from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import (
     SOURCES,
-    DatasetReference,
-    Depends,
     Inputs,
-    MetricName,
     ModelIdentity,
+    OwnModel,
     Source,
-    SourceConfig,
 )
 from harness.zoo.user_code import load_data
 
@@ -35,16 +32,11 @@ if TYPE_CHECKING:
     import onnx
 
 
-class OnnxSource(SourceConfig):
+class OnnxSource(OwnModel):
     """`onnx` is a file, relative to the suite. Inputs are read from its graph unless given."""
 
     onnx: str
     inputs: Inputs | None = None
-    dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, package.module:function, or a path"
-    )
-    metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
-    depends: Depends = ()
 
 
 def _identity(config: OnnxSource, folder: Path) -> ModelIdentity:

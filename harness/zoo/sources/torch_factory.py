@@ -16,13 +16,10 @@ from harness.zoo.identities import code_identity, dataset_identity, depends_iden
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import (
     SOURCES,
-    DatasetReference,
-    Depends,
     Inputs,
-    MetricName,
     ModelIdentity,
+    OwnModel,
     Source,
-    SourceConfig,
 )
 from harness.zoo.user_code import REFERENCE, load_data
 
@@ -38,18 +35,13 @@ Factory = Annotated[
 ]
 
 
-class TorchSource(SourceConfig):
+class TorchSource(OwnModel):
     """`torch` names a function that returns a `torch.nn.Module`, its weights in place or in `weights`."""
 
     torch: Factory = Field(description="package.module:function")
     inputs: Inputs
     kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of the factory")
     weights: str | None = Field(default=None, description="a safetensors file, relative to the suite")
-    dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, package.module:function, or a path"
-    )
-    metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
-    depends: Depends = ()
 
 
 def _identity(config: TorchSource, folder: Path) -> ModelIdentity:
