@@ -10,6 +10,7 @@ from harness.formats.tensors import Array
 from harness.runner.workers.audits.registry import Audit
 from harness.runner.workers.evaluation import NOT_TIMED, Evaluation
 from harness.runner.workers.evaluation_data import EvaluationData
+from harness.zoo.registry import METRICS
 from harness.runtimes.registry import Session
 from harness.store.arrays import unpack
 
@@ -60,11 +61,19 @@ def rounded(batch: Array) -> Array:
 
 
 def evaluated(
-    timed: Fake, other: Fake | None, batch: int | None, samples: int | None = None, timed_batch: int = 1
+    timed: Fake, other: Fake | None, batch: int | None, samples: int | None = None, timed_batch: int = 1, limit_s: float | None = None
 ) -> tuple[dict[str, Any], Seen]:
     data, seen = EvaluationData((INPUTS,), LABELS, "top-1"), Seen()
     evaluation = Evaluation(
-        timed, timed_batch, data.pool(timed_batch), data, [seen], lambda _batch: other, lambda: None
+        timed,
+        timed_batch,
+        data.pool(timed_batch),
+        data,
+        [seen],
+        lambda _batch: other,
+        lambda: None,
+        METRICS.get("top-1"),
+        limit_s,
     )
     return evaluation.run(batch, samples, 0), seen
 

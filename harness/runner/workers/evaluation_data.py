@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from harness.artifacts.artifact import Artifact
-from harness.errors import BuildError
+from harness.errors import BuildError, HarnessError
+from harness.formats.outputs import OutputSpec
 from harness.formats.target import Target
 from harness.formats.tensors import Array, TensorSpec, describe_random, random_arrays
-from harness.runtimes.registry import RUNTIMES, Runtime
+from harness.runner.workers.audits.same_outputs import difference
+from harness.runner.workers.evaluation_view import View, checked, chosen_outputs, misfit, some, view_for
+from harness.runtimes.registry import RUNTIMES, Runtime, Session
+from harness.zoo.default_metric import default_metric
 from harness.zoo.registry import METRICS, Data
+from harness.zoo.source import Source
+from harness.zoo.user_metric import find_metric
 
 RANDOM_SAMPLES = 256
 """Samples of the evaluation data where a model has no dataset: random inputs, original model's outputs."""
@@ -35,6 +42,7 @@ class EvaluationData:
     truth: Array
     metric: str
     positions: Array | None = None
+    view: View = field(default_factory=View)
 
     def __len__(self) -> int:
         return len(self.truth if self.positions is None else self.positions)
@@ -45,6 +53,11 @@ class EvaluationData:
             return self
         drawn = np.random.default_rng(seed).choice(len(self), count, replace=False)
         return replace(self, positions=np.sort(drawn))
+
+    def shuffled(self, seed: int) -> EvaluationData:
+        """Return the same samples in random order, so that the first ones are a fair sample of all."""
+        places = np.arange(len(self)) if self.positions is None else self.positions
+        return replace(self, positions=np.random.default_rng(seed).permutation(places))
 
     def batch(self, index: int, size: int) -> tuple[Array, ...]:
         """Return a copy of samples ``[index·size, (index + 1)·size)``, wrapped around at the end."""
@@ -74,33 +87,56 @@ class EvaluationData:
         return tuple(np.ascontiguousarray(array[chosen]) for array in self.inputs)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a model's config says of its quality; `metric` None: found from outputs and labels.
+
+    `stated`: a metric that does not fit is refused, not replaced. `folder` may hold a user's metric.
+    """
+
+    metric: str | None = None
+    stated: bool = True
+    output: str | int | None = None
+    class_axis: int | None = None
+    folder: Path = Path()
+    outputs: tuple[OutputSpec, ...] = ()
+
+
+def asked_of(source: Source, config: Any) -> Asked:
+    """Return what a model's config asks for. A metric of the zoo is replaced where it does not fit."""
+    names = type(config).model_fields
+    stated = getattr(config, "metric", None)
+    metric = stated if "metric" in names else source.metric(config)
+    return Asked(
+        metric, stated is not None, getattr(config, "output", None), getattr(config, "class_axis", None)
+    )
+
+
 def write_evaluation_data(
     folder: Path,
     source: Artifact,
     inputs: tuple[TensorSpec, ...],
     data: Data | None,
-    metric: str,
+    asked: Asked | str,
     seed: int,
 ) -> None:
-    """Write inputs and truth; a metric that needs a reference gets the original model's outputs."""
+    """Write inputs and truth; a metric that needs a reference gets the original model's outputs.
+
+    A metric that fits neither outputs nor labels is refused here, before anything is timed: BuildError.
+    """
+    asked = Asked(asked) if isinstance(asked, str) else asked
     if data is None:
         rng = np.random.default_rng(seed)
         data = Data(random_arrays(inputs, RANDOM_SAMPLES, rng), notes=describe_random(inputs))
-    truth: Array
-    if METRICS.get(metric).needs_reference:
-        truth = _reference_outputs(source, data)
-    elif data.labels is None:
-        raise BuildError(f"the metric {metric} needs labels; without a dataset use agreement or cosine")
-    else:
-        truth = data.labels
+    chosen = _choose(folder, source, data, asked)
     for i, array in enumerate(data.inputs):
         np.save(folder / f"input_{i}.npy", np.ascontiguousarray(array))
-    np.save(folder / "truth.npy", truth)
     description = {
         "inputs": len(data.inputs),
-        "metric": metric,
-        "notes": data.notes,
-        "warnings": data.warnings,
+        "metric": chosen.metric,
+        "view": chosen.view.to_dict(),
+        "notes": [*data.notes, *chosen.notes],
+        "warnings": [*data.warnings, *chosen.warnings],
     }
     (folder / DESCRIPTION).write_text(json.dumps(description))
 
@@ -109,7 +145,9 @@ def read_evaluation_data(folder: Path) -> EvaluationData:
     """Open the files that `write_evaluation_data` wrote."""
     description = json.loads((folder / DESCRIPTION).read_text())
     arrays = tuple(np.load(folder / f"input_{i}.npy", mmap_mode="r") for i in range(description["inputs"]))
-    return EvaluationData(arrays, np.load(folder / "truth.npy", mmap_mode="r"), description["metric"])
+    view = View.from_dict(description.get("view", {}))
+    truth = np.load(folder / "truth.npy", mmap_mode="r")
+    return EvaluationData(arrays, truth, description["metric"], view=view)
 
 
 def read_notes(folder: Path) -> dict[str, list[str]]:
@@ -124,19 +162,127 @@ def reference_runtime(format: str) -> Runtime | None:
     return next(fit, None)
 
 
-def _reference_outputs(source: Artifact, data: Data) -> Array:
-    """Return the original model's first output for each sample, computed on the CPU."""
+@dataclass(frozen=True)
+class _Chosen:
+    """What is scored how, and what is told of it; ``truth.npy`` is written."""
+
+    metric: str
+    view: View
+    notes: list[str]
+    warnings: list[str]
+
+
+def _choose(folder: Path, source: Artifact, data: Data, asked: Asked) -> _Chosen:
+    """Find the metric and the view, write the truth. Raises BuildError for a stated metric that misfits."""
+    metric = None if asked.metric is None else find_metric(asked.metric, asked.folder)
+    if metric is not None and data.labels is None and not metric.needs_reference:
+        fit = "without a dataset use agreement, relative-error or cosine"
+        raise BuildError(f"the metric {asked.metric} needs labels; {fit}")
+    labels = data.labels if metric is None or not metric.needs_reference else None
+    place, warnings = folder / "truth.npy", list[str]()
+    try:
+        view, reference = _reference(source, data, asked, place, labels is None, warnings)
+    except BuildError:
+        raise
+    except Exception:  # each runtime raises its own; labels alone need no reference
+        if labels is None:
+            raise
+        np.save(place, labels)
+        return _Chosen(asked.metric or "top-1", View(), ["metric: not checked before timing"], [])
+    seen, seen_labels = some(reference, labels)
+    notes, name = [], asked.metric
+    if metric is not None and name is not None:
+        why = misfit(metric, view, seen, seen_labels, asked.class_axis)
+        if why and asked.stated:
+            checked(name, metric, view, seen, seen_labels, asked.class_axis)
+        metric = None if why else metric
+    if metric is None:
+        spec = asked.outputs[view.outputs[0]].name if view.outputs[0] < len(asked.outputs) else ""
+        default = default_metric(seen, seen_labels, spec)
+        name, metric = default.metric, METRICS.get(default.metric)
+        notes.append(f"metric: {name}, since {default.why}")
+        checked(name, metric, view, seen, seen_labels, asked.class_axis)
+    assert name is not None  # noqa: S101
+    view, truth = view_for(metric, view, reference, labels, asked.class_axis)
+    if view.class_axis is not None and reference.ndim > 2:
+        notes.append(
+            f"classes on axis {view.class_axis} of the output {reference.shape[1:]}, the batch is axis 0"
+        )
+    if len(view.outputs) > 1:
+        notes.append(f"metric of all {len(view.outputs)} outputs together, each scaled to its own size")
+    if truth is not None:
+        np.save(place, truth)
+    elif view.class_axis is not None:
+        np.save(place, np.moveaxis(np.asarray(reference), view.class_axis, -1))
+    return _Chosen(name, view, notes, warnings)
+
+
+def _reference(
+    source: Artifact, data: Data, asked: Asked, place: Path, every: bool, warnings: list[str]
+) -> tuple[View, Array]:
+    """Return the view of the original model's outputs, and what it sees of them, written to `place`.
+
+    `every`: of all samples; else of the first batch only. The CPU computes them.
+    """
     runtime = reference_runtime(source.format)
     if runtime is None:
-        raise BuildError(f"no runtime takes the format {source.format}: reference outputs cannot be computed")
+        problem = f"no runtime takes the format {source.format}: reference outputs cannot be computed"
+        raise BuildError(problem) if every else HarnessError(problem)
     probe = runtime.open_session(runtime.config(), source, Target(batch=REFERENCE_BATCH))
-    size = probe.fixed_batch or REFERENCE_BATCH
-    samples = EvaluationData(data.inputs, data.inputs[0], "")
-    rows = [np.asarray(probe.run(samples.batch(i, size))[0]) for i in range(-(-len(data) // size))]
-    probe.close()
-    if any(row.shape[:1] != (size,) for row in rows):
-        raise BuildError("the model's first output does not have the batch as its first dimension")
-    outputs = np.concatenate(rows)[: len(data)]
-    if outputs.dtype.kind in "fc" and np.isnan(outputs).any():
-        raise BuildError("the original model's output contains NaN, so nothing can be compared with it")
-    return outputs
+    try:
+        size = probe.fixed_batch or REFERENCE_BATCH
+        samples = EvaluationData(data.inputs, data.inputs[0], "")
+        first = [np.array(part) for part in probe.run(samples.batch(0, size))]
+        view = _whole_view(asked, first, size)
+        kept: Array | None = None
+        for i in range(-(-len(data) // size) if every else 1):
+            outputs = first if i == 0 else [np.asarray(part) for part in probe.run(samples.batch(i, size))]
+            rows = view.of(outputs)
+            if rows.dtype.kind in "fc" and np.isnan(rows).any():
+                problem = "the original model's output contains NaN, so nothing can be compared with it"
+                raise BuildError(problem) if every else HarnessError(problem)
+            if kept is None:
+                shape = (len(data) if every else min(size, len(data)), *rows.shape[1:])
+                kept = np.lib.format.open_memmap(place, mode="w+", dtype=rows.dtype, shape=shape)
+            kept[i * size : (i + 1) * size] = rows[: len(kept) - i * size]
+        assert kept is not None  # noqa: S101
+        if probe.fixed_batch is None and (fault := _batch_matters(probe, samples, first, size)):
+            warnings.append(
+                f"the model's outputs depend on the rest of the batch ({fault}); the reference outputs are "
+                f"of batch {size}"
+            )
+        return view, kept
+    finally:
+        probe.close()
+
+
+def _whole_view(asked: Asked, first: list[Array], size: int) -> View:
+    """Return the view of the outputs that are asked for, without class axis."""
+    chosen = chosen_outputs(asked.output, asked.outputs, len(first))
+    if any(first[index].shape[:1] != (size,) for index in chosen):
+        which = "first output" if asked.output is None else f"output {asked.output}"
+        raise BuildError(f"the model's {which} does not have the batch as its first dimension")
+    scales = []
+    for index in chosen if len(chosen) > 1 else ():
+        length = (
+            float(np.sqrt(np.mean(np.square(first[index], dtype=np.float64)))) if first[index].size else 0.0
+        )
+        scales.append(1 / length if np.isfinite(length) and length > 0 else 1.0)
+    return View(chosen, scales=tuple(scales))
+
+
+def _batch_matters(session: Session, samples: EvaluationData, first: list[Array], size: int) -> str | None:
+    """Return how the outputs of half a batch differ from those of the whole one, or None."""
+    half = size // 2
+    try:
+        theirs = [np.asarray(part) for part in session.run(samples.batch(0, half))]
+    except Exception:  # each runtime raises its own; another batch than the reference's is not needed
+        return None
+    for ours, other in zip(first, theirs, strict=True):
+        if (
+            ours.shape[:1] == (size,)
+            and other.shape[:1] == (half,)
+            and (fault := difference(ours[:half], other))
+        ):
+            return fault.replace("when timed ", "").replace("the evaluation", f"batch {half}")
+    return None
