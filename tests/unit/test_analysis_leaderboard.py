@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
 from harness.analysis.compare.comparison import compare
-from harness.analysis.compare.leaderboard import boards, budget, pareto_front, within_budget
+from harness.analysis.compare.comparison import Comparison
+from harness.analysis.compare.leaderboard import boards, budget, budget_state, pareto_front
+from harness.stats.planning import samples_needed
 
 COARSE = st.one_of(st.integers(0, 5).map(float), st.just(float("nan")))
 
@@ -34,11 +36,6 @@ def test_equal_points_share_the_front():
     assert pareto_front([], []).tolist() == []
 
 
-def test_budget_counts_its_own_border_as_within():
-    assert within_budget([0.5, 0.51, float("nan"), -1.0], 0.5) == [True, False, None, True]
-    assert within_budget([0.5], None) == [None]
-
-
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -57,11 +54,11 @@ def test_budget_is_read_from_numbers_and_text(tmp_path, given, expected):
 
 def test_best_and_smallest_are_what_a_plain_search_finds(tmp_path):
     (board,) = boards(make_run(tmp_path / "run", (Group(),)))
-    allowed = [row for row in board.rows if row.quality_loss <= 0.5]
+    allowed = [row for row in board.rows if row.arm == "baseline" or row.quality_loss_high <= 0.5]
     faster = [row for row in allowed if row.verdict == "faster"]
     assert board.best == max(faster, key=lambda row: row.speedup).cell_id
     assert board.smallest == min(allowed, key=lambda row: row.artifact_bytes).cell_id
-    assert board.row(board.best).technique == "pruned-50"
+    assert board.row(board.best).technique == "int8-static"
     assert board.row(board.smallest).technique == "int8-static"
 
 
@@ -219,3 +216,35 @@ def test_two_that_differ_by_less_than_identical_code_are_not_told_apart(tmp_path
         (board,) = boards(run, [replace(row, floor=floor) for row in compare(run)])
         found = board.row(board.rival)
         assert (found and found.technique) == rival
+
+
+def row(**found):
+    names = {name: "x" for name in ("group_id", "model", "technique", "workload", "hardware")}
+    return Comparison(cell_id="c", arm="subject", status="measured", **names, **found)
+
+
+@pytest.mark.parametrize(
+    ("low", "loss", "high", "discordant", "state", "by_point"),
+    [
+        (0.1, 0.3, 0.5, 9, "held", "held"),
+        (0.1, 0.3, 0.51, 9, "not shown", "held"),
+        (0.4, 0.6, 0.8, 9, "not shown", "broken"),
+        (0.51, 0.6, 0.7, 9, "broken", "broken"),
+        (-1.5, 0.0, 1.5, 0, "held", "held"),  # no sample differs
+        (-1.5, 0.0, 1.5, 2, "not shown", "held"),  # one lost, one gained
+        (None, 0.1, None, 1, "not shown", "held"),  # a single sample has no interval
+    ],
+)
+def test_a_budget_is_held_by_the_whole_interval(low, loss, high, discordant, state, by_point):
+    one = row(quality_loss=loss, quality_loss_low=low, quality_loss_high=high, discordant=discordant)
+    assert budget_state(one, 0.5) == state
+    assert budget_state(one, 0.5, "point") == by_point
+    assert budget_state(one, None) is None
+    assert budget_state(row(), 0.5) is None
+
+
+def test_the_samples_that_would_show_a_held_budget_make_its_interval_just_narrow_enough():
+    n = samples_needed(1000, 0.1, 0.9, 0.5)
+    assert n == 4000  # the distance to the upper end must halve
+    assert samples_needed(1000, 0.5, 0.9, 0.5) is None
+    assert samples_needed(1000, 0.1, float("inf"), 0.5) is None

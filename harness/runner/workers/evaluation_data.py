@@ -179,9 +179,9 @@ def _choose(folder: Path, source: Artifact, data: Data, asked: Asked) -> _Chosen
         fit = "without a dataset use agreement, relative-error or cosine"
         raise BuildError(f"the metric {asked.metric} needs labels; {fit}")
     labels = data.labels if metric is None or not metric.needs_reference else None
-    place, warnings = folder / "truth.npy", list[str]()
+    place, own, warnings = folder / "truth.npy", folder / "reference.npy", list[str]()
     try:
-        view, reference = _reference(source, data, asked, place, labels is None, warnings)
+        view, reference = _reference(source, data, asked, own, labels is None, warnings)
     except BuildError:
         raise
     except Exception:  # each runtime raises its own; labels alone need no reference
@@ -212,8 +212,11 @@ def _choose(folder: Path, source: Artifact, data: Data, asked: Asked) -> _Chosen
         notes.append(f"metric of all {len(view.outputs)} outputs together, each scaled to its own size")
     if truth is not None:
         np.save(place, truth)
-    elif view.class_axis is not None:
-        np.save(place, np.moveaxis(np.asarray(reference), view.class_axis, -1))
+    elif view.class_axis in (None, reference.ndim - 1):
+        own.rename(place)
+    else:
+        np.save(place, np.moveaxis(reference, view.class_axis, -1))
+    own.unlink(missing_ok=True)
     return _Chosen(name, view, notes, warnings)
 
 
@@ -234,7 +237,7 @@ def _reference(
         samples = EvaluationData(data.inputs, data.inputs[0], "")
         first = [np.array(part) for part in probe.run(samples.batch(0, size))]
         view = _whole_view(asked, first, size)
-        kept: Array | None = None
+        kept: Any = None
         for i in range(-(-len(data) // size) if every else 1):
             outputs = first if i == 0 else [np.asarray(part) for part in probe.run(samples.batch(i, size))]
             rows = view.of(outputs)
@@ -246,6 +249,7 @@ def _reference(
                 kept = np.lib.format.open_memmap(place, mode="w+", dtype=rows.dtype, shape=shape)
             kept[i * size : (i + 1) * size] = rows[: len(kept) - i * size]
         assert kept is not None  # noqa: S101
+        kept.flush()
         if probe.fixed_batch is None and (fault := _batch_matters(probe, samples, first, size)):
             warnings.append(
                 f"the model's outputs depend on the rest of the batch ({fault}); the reference outputs are "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.errors import DataError
 from harness.formats.tensors import Array
 from harness.stats.jackknife import sample_values_of_sums
 from harness.zoo.metrics.fidelity import Scored, Scores, has_class, logits_and_labels
@@ -29,6 +30,9 @@ class BitsPerByte(Scored):
 
         Raises DataError when the shapes do not fit, or a label is no integer in [0, values).
         """
+        shape = outputs[0].shape if outputs else ()
+        if len(shape) != 3:
+            raise DataError(f"bits-per-byte takes logits (samples, positions, values), not {shape}")
         nats, counts = _cross_entropy(self.name, outputs, truth)
         bits = nats / counts / np.log(2)
         return np.asarray(np.where(np.isnan(bits), np.inf, bits), dtype=np.float64)

@@ -30,17 +30,22 @@ class Scored:
         return None
 
 
-def flat_pair(name: str, outputs: tuple[Array, ...], truth: Array) -> tuple[Scores, Scores]:
+def flat_pair(
+    name: str, outputs: tuple[Array, ...], truth: Array, *, labels: bool = False
+) -> tuple[Scores, Scores]:
     """Return `outputs[0]` and the truth, both as (samples, values) in float64.
 
     Raises DataError, naming the metric, unless both have the same shape, with at least one value a sample.
-    Axes of length 1 do not count: labels (samples,) fit outputs (samples, 1).
+    Of `labels`, axes of length 1 do not count: (samples,) fits outputs (samples, 1).
     """
     found = outputs[0] if outputs else np.empty(0)
-    same = found.ndim and found.shape[:1] == truth.shape[:1] and _lengths(found) == _lengths(truth)
+    same = found.ndim > 0 and found.shape == truth.shape
+    if labels and found.ndim:
+        same = found.shape[:1] == truth.shape[:1] and _lengths(found) == _lengths(truth)
+    whose = "labels'" if labels else "reference's"
     if not same or found.dtype.kind not in "fiub" or truth.dtype.kind not in "fiub":
         raise DataError(
-            f"{name} takes real outputs of the reference's shape {truth.shape}, "
+            f"{name} takes real outputs of the {whose} shape {truth.shape}, "
             f"not {found.dtype} {found.shape}"
         )
     values = int(np.prod(found.shape[1:], dtype=np.int64))

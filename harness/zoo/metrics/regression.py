@@ -25,7 +25,7 @@ class Mae(Scored):
 
     def score(self, outputs: tuple[Array, ...], truth: Array) -> Scores:
         """Score `outputs[0]` against labels of its shape, else raise DataError."""
-        found, labels = flat_pair(self.name, outputs, truth)
+        found, labels = flat_pair(self.name, outputs, truth, labels=True)
         return _no_nan(np.abs(found - labels).mean(axis=1))
 
 
@@ -40,7 +40,7 @@ class Rmse(Scored):
 
     def score(self, outputs: tuple[Array, ...], truth: Array) -> Scores:
         """Return each sample's mean squared error and 1, (samples, 2); else raise DataError."""
-        found, labels = flat_pair(self.name, outputs, truth)
+        found, labels = flat_pair(self.name, outputs, truth, labels=True)
         squares = _no_nan(((found - labels) ** 2).mean(axis=1))
         return np.column_stack([squares, np.ones(len(squares))])
 
@@ -61,7 +61,7 @@ class Pairs(Scored):
 
     def score(self, outputs: tuple[Array, ...], truth: Array) -> Scores:
         """Return each sample's predictions and labels, (samples, 2·values); else raise DataError."""
-        found, labels = flat_pair(self.name, outputs, truth)
+        found, labels = flat_pair(self.name, outputs, truth, labels=True)
         if found.shape[1] > MAX_VALUES:
             raise DataError(f"{self.name} takes at most {MAX_VALUES} values a sample, not {found.shape[1]}")
         return np.hstack([found, labels])
