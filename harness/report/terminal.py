@@ -132,7 +132,9 @@ def _cells(row: Comparison, board: Board, numbers: list[str]) -> list[Text]:
         Text(interval_text(row), style="dim"),
         Text(counted_text(row), style="dim"),
         *[Text(number) for number in numbers],
-        Text(f"{change}{'!' if over else '?' if row.budget == NOT_SHOWN else ' '}", style="red" if over else ""),
+        Text(
+            f"{change}{'!' if over else '?' if row.budget == NOT_SHOWN else ' '}", style="red" if over else ""
+        ),
         Text(shown, style=STYLES.get(row.verdict or "", "")),
     ]
 

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
-from harness.analysis.compare.comparison import compare
-from harness.analysis.compare.comparison import Comparison
+from harness.analysis.compare.comparison import Comparison, compare
 from harness.analysis.compare.leaderboard import boards, budget, budget_state, pareto_front
 from harness.stats.planning import samples_needed
 
@@ -219,7 +218,7 @@ def test_two_that_differ_by_less_than_identical_code_are_not_told_apart(tmp_path
 
 
 def row(**found):
-    names = {name: "x" for name in ("group_id", "model", "technique", "workload", "hardware")}
+    names = dict.fromkeys(("group_id", "model", "technique", "workload", "hardware"), "x")
     return Comparison(cell_id="c", arm="subject", status="measured", **names, **found)
 
 

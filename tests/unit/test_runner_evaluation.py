@@ -10,9 +10,9 @@ from harness.formats.tensors import Array
 from harness.runner.workers.audits.registry import Audit
 from harness.runner.workers.evaluation import NOT_TIMED, Evaluation
 from harness.runner.workers.evaluation_data import EvaluationData
-from harness.zoo.registry import METRICS
 from harness.runtimes.registry import Session
 from harness.store.arrays import unpack
+from harness.zoo.registry import METRICS
 
 SAMPLES, WRONG = 45, (0, 7, 44)
 INPUTS = np.random.default_rng(4).standard_normal((SAMPLES, 3)).astype(np.float32)
@@ -61,7 +61,12 @@ def rounded(batch: Array) -> Array:
 
 
 def evaluated(
-    timed: Fake, other: Fake | None, batch: int | None, samples: int | None = None, timed_batch: int = 1, limit_s: float | None = None
+    timed: Fake,
+    other: Fake | None,
+    batch: int | None,
+    samples: int | None = None,
+    timed_batch: int = 1,
+    limit_s: float | None = None,
 ) -> tuple[dict[str, Any], Seen]:
     data, seen = EvaluationData((INPUTS,), LABELS, "top-1"), Seen()
     evaluation = Evaluation(

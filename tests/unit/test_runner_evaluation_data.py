@@ -88,7 +88,9 @@ def test_labels_are_the_truth_where_the_metric_takes_them(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("data", [None, Data((samples(3),), None)])
 def test_a_metric_that_needs_labels_is_refused_without(tmp_path: Path, data: Data | None) -> None:
-    with pytest.raises(BuildError, match="top-1 needs labels; without a dataset use agreement, relative-error or cosine"):
+    with pytest.raises(
+        BuildError, match="top-1 needs labels; without a dataset use agreement, relative-error or cosine"
+    ):
         made(tmp_path, source(tmp_path / "m"), data, "top-1")
 
 

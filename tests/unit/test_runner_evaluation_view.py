@@ -59,7 +59,9 @@ def test_all_outputs_together_count_alike_whatever_their_scale() -> None:
     small_one_wrong, large_one_wrong = [reference[0] * 2, reference[1]], [reference[0], reference[1] * 2]
     metric = METRICS.get("relative-error")
     first = metric.score((view.of(small_one_wrong),), view.of(reference))
-    assert first.tolist() == pytest.approx(metric.score((view.of(large_one_wrong),), view.of(reference)).tolist())
+    assert first.tolist() == pytest.approx(
+        metric.score((view.of(large_one_wrong),), view.of(reference)).tolist()
+    )
 
 
 def test_a_view_survives_json() -> None:
@@ -104,4 +106,11 @@ def test_a_users_metric_scores_samples_or_all_at_once(tmp_path: Path, monkeypatc
     assert find_metric("own_scores:share", tmp_path).score(outputs, labels).mean() == pytest.approx(2 / 3)
     for name, why in (("wrong", r"returned shape \(3, 3\)"), ("fails", "failed: KeyError.*boxes")):
         with pytest.raises(BuildError, match=why):
-            checked(f"own_scores:{name}", find_metric(f"own_scores:{name}", tmp_path), View(), *outputs, labels, None)
+            checked(
+                f"own_scores:{name}",
+                find_metric(f"own_scores:{name}", tmp_path),
+                View(),
+                *outputs,
+                labels,
+                None,
+            )

@@ -61,7 +61,7 @@ def test_the_interval_of_a_difference_is_that_of_a_paired_bootstrap(name: str) -
     drawn = [rng.integers(0, n, n) for _ in range(400)]
     differences = [directly(name, second[d]) - directly(name, first[d]) for d in drawn]
     assert found.estimate == pytest.approx(directly(name, second) - directly(name, first))
-    assert (found.high - found.low) / 3.92 == pytest.approx(np.std(differences), rel=0.2)
+    assert (found.high - found.low) / 3.92 == pytest.approx(np.std(differences), rel=0.3)
 
 
 def test_a_statistic_that_is_no_number_gives_no_number() -> None:

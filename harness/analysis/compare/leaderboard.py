@@ -237,8 +237,8 @@ def pareto_front(gain: ArrayLike, cost: ArrayLike) -> Flags:
 def budget_state(row: Comparison, max_drop: float | None, rule: str = INTERVAL) -> str | None:
     """Return whether a Cell's quality loss is within the budget: held, broken or not shown; None without one.
 
-    Held: the whole 95 % interval of the loss lies within it, or no sample differs from the baseline's. Broken:
-    the whole interval lies outside. With the rule `point`, the estimate alone decides.
+    Held: the whole 95 % interval of the loss lies within it, or no sample differs from the baseline's.
+    Broken: the whole interval lies outside. With the rule `point`, the estimate alone decides.
     """
     if max_drop is None or row.quality_loss is None:
         return None

@@ -45,7 +45,9 @@ class View:
         if len(self.outputs) > 1:
             parts = [np.asarray(outputs[index]) for index in self.outputs]
             flat = [part.reshape(len(part), -1) for part in parts]
-            return np.hstack([part.astype(np.float64) * scale for part, scale in zip(flat, self.scales, strict=True)])
+            return np.hstack(
+                [part.astype(np.float64) * scale for part, scale in zip(flat, self.scales, strict=True)]
+            )
         found = np.asarray(outputs[self.outputs[0]])
         if self.threshold is not None:
             return np.stack([np.full_like(found, self.threshold), found], axis=-1)

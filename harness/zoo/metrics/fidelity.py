@@ -45,8 +45,7 @@ def flat_pair(
     whose = "labels'" if labels else "reference's"
     if not same or found.dtype.kind not in "fiub" or truth.dtype.kind not in "fiub":
         raise DataError(
-            f"{name} takes real outputs of the {whose} shape {truth.shape}, "
-            f"not {found.dtype} {found.shape}"
+            f"{name} takes real outputs of the {whose} shape {truth.shape}, not {found.dtype} {found.shape}"
         )
     values = int(np.prod(found.shape[1:], dtype=np.int64))
     if values == 0:
@@ -79,8 +78,8 @@ def has_class(labels: Array, classes: int) -> NDArray[np.bool_]:
     """Return where labels name a class. Labels of positions may be negative, or 255, to name none."""
     if labels.ndim < 2:
         return np.ones(labels.shape, dtype=np.bool_)
-    labels = labels.astype(np.int64)
-    return np.asarray((labels >= 0) & ((labels != IGNORED) | (classes > IGNORED)), dtype=np.bool_)
+    numbers: NDArray[np.float64] = labels.astype(np.float64)
+    return np.asarray((numbers >= 0) & ((numbers != IGNORED) | (classes > IGNORED)), dtype=np.bool_)
 
 
 def predicted(logits: Array) -> NDArray[np.int64]:

@@ -49,10 +49,10 @@ class TopK(Scored):
         if self.k == 1:
             return mean_over_positions(predicted(logits) == labels, counted)
         place = np.where(counted, labels, 0)[..., np.newaxis].astype(np.int64)
-        logits = logits.astype(np.float64)
-        own = np.take_along_axis(logits, place, -1)
+        values: Scores = logits.astype(np.float64)
+        own = np.take_along_axis(values, place, -1)
         earlier = np.arange(logits.shape[-1]) < place
-        above = ((logits > own) | ((logits == own) & earlier)).sum(axis=-1)
+        above = ((values > own) | ((values == own) & earlier)).sum(axis=-1)
         return mean_over_positions((above < self.k) & (predicted(logits) >= 0), counted)
 
 
