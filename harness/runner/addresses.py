@@ -55,7 +55,8 @@ def data_address(source: str, model: Model, seed: int, folder: Path) -> str:
     """
     asked = asked_of(model.source, model.config)
     known = METRICS.get(asked.metric) if asked.metric and asked.metric in METRICS else None
-    runtime = reference_runtime(model.source.format)
+    labels_only = known is not None and not known.needs_reference
+    runtime = None if labels_only else reference_runtime(model.source.format)
     packages = ("numpy", *(runtime.packages if runtime else ()))
     code = code_of(write_evaluation_data, model.source.data, runtime.open_session if runtime else None)
     made_of = ["data", source, model.identity.data, asked.metric, asked.output, asked.class_axis, seed]

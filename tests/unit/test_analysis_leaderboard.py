@@ -53,12 +53,23 @@ def test_budget_is_read_from_numbers_and_text(tmp_path, given, expected):
 
 def test_best_and_smallest_are_what_a_plain_search_finds(tmp_path):
     (board,) = boards(make_run(tmp_path / "run", (Group(),)))
-    allowed = [row for row in board.rows if row.arm == "baseline" or row.quality_loss_high <= 0.5]
+    allowed = [row for row in board.rows if row.quality_loss <= 0.5]
     faster = [row for row in allowed if row.verdict == "faster"]
     assert board.best == max(faster, key=lambda row: row.speedup).cell_id
     assert board.smallest == min(allowed, key=lambda row: row.artifact_bytes).cell_id
-    assert board.row(board.best).technique == "int8-static"
+    assert board.row(board.best).technique == "pruned-50"
     assert board.row(board.smallest).technique == "int8-static"
+
+
+def test_only_a_cell_that_holds_the_budget_by_its_whole_interval_wins(tmp_path):
+    (board,) = boards(make_run(tmp_path / "run", (Group(),), quality={"max_drop": 0.5}))
+    held = [row for row in board.rows if row.arm == "baseline" or row.quality_loss_high <= 0.5]
+    faster = [row for row in held if row.verdict == "faster"]
+    assert board.best == max(faster, key=lambda row: row.speedup).cell_id
+    assert board.row(board.best).technique == "int8-static"
+    (close,) = [row for row in board.rows if row.technique == "pruned-50"]
+    assert (close.budget, close.within_budget) == ("not shown", None)
+    assert close.samples_needed > close.evaluation_samples
 
 
 def test_ranks_fall_with_speed_and_ties_go_by_name(tmp_path):
