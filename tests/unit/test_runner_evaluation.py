@@ -190,3 +190,19 @@ def test_a_limit_beyond_the_set_takes_all_of_it() -> None:
     found, _ = evaluated(Fake(itself, 1), None, None, samples=SAMPLES)
     assert "positions" not in found
     assert len(unpack(found["scores"])) == SAMPLES
+
+
+def test_a_time_limit_ends_the_evaluation_and_keeps_the_scores_with_their_samples() -> None:
+    found, _ = evaluated(Fake(itself), None, None, limit_s=1e-9)
+    positions = unpack(found["positions"])
+    assert len(positions) == 1  # one batch at least
+    assert unpack(found["scores"]).tolist() == [RIGHT[i] for i in positions]
+    assert found["set_samples"] == SAMPLES
+    assert f"1 of {SAMPLES} samples" in found["warning"]
+
+
+def test_a_time_limit_that_is_not_reached_changes_nothing() -> None:
+    found, _ = evaluated(Fake(itself), None, None, limit_s=1e9)
+    assert unpack(found["scores"]).tolist() == RIGHT  # in the set's order, although it was shuffled
+    assert unpack(found["positions"]).tolist() == list(range(SAMPLES))
+    assert found["warning"] == ""

@@ -16,7 +16,7 @@ from harness.formats.target import Target
 from harness.formats.tensors import Array, TensorSpec, describe_random, random_arrays
 from harness.runner.workers.audits.same_outputs import difference
 from harness.runner.workers.evaluation_view import View, checked, chosen_outputs, misfit, some, view_for
-from harness.runtimes.registry import RUNTIMES, Runtime, Session
+from harness.runtimes.registry import RUNTIMES, Runtime
 from harness.zoo.default_metric import default_metric
 from harness.zoo.registry import METRICS, Data
 from harness.zoo.source import Source
@@ -250,7 +250,7 @@ def _reference(
             kept[i * size : (i + 1) * size] = rows[: len(kept) - i * size]
         assert kept is not None  # noqa: S101
         kept.flush()
-        if probe.fixed_batch is None and (fault := _batch_matters(probe, samples, first, size)):
+        if fault := _batch_matters(runtime, source, samples, first):
             warnings.append(
                 f"the model's outputs depend on the rest of the batch ({fault}); the reference outputs are "
                 f"of batch {size}"
@@ -275,11 +275,19 @@ def _whole_view(asked: Asked, first: list[Array], size: int) -> View:
     return View(chosen, scales=tuple(scales))
 
 
-def _batch_matters(session: Session, samples: EvaluationData, first: list[Array], size: int) -> str | None:
-    """Return how the outputs of half a batch differ from those of the whole one, or None."""
-    half = size // 2
+def _batch_matters(
+    runtime: Runtime, source: Artifact, samples: EvaluationData, first: list[Array]
+) -> str | None:
+    """Return how outputs of half the reference's batch differ from those of the whole, `first`, or None."""
+    size, half = REFERENCE_BATCH, REFERENCE_BATCH // 2
     try:
-        theirs = [np.asarray(part) for part in session.run(samples.batch(0, half))]
+        other_session = runtime.open_session(runtime.config(), source, Target(batch=half))
+        try:
+            if other_session.fixed_batch not in (None, half):
+                return None
+            theirs = [np.array(part) for part in other_session.run(samples.batch(0, half))]
+        finally:
+            other_session.close()
     except Exception:  # each runtime raises its own; another batch than the reference's is not needed
         return None
     for ours, other in zip(first, theirs, strict=True):
