@@ -75,7 +75,11 @@ def test_a_faster_cell_that_is_not_shown_to_hold_the_budget_is_told_with_the_sam
 
 
 def test_where_no_budget_is_shown_to_be_held_nothing_wins(tmp_path):
-    first = said(tmp_path, tuple(t for t in TECHNIQUES if t.name in (TECHNIQUES[0].name, "pruned-50")), quality={"max_drop": 0.5})[0]
+    first = said(
+        tmp_path,
+        tuple(t for t in TECHNIQUES if t.name in (TECHNIQUES[0].name, "pruned-50")),
+        quality={"max_drop": 0.5},
+    )[0]
     assert first.startswith(
         "No technique is shown to stay within 0.5 points of the baseline’s 99.10 %; fastest is"
     )

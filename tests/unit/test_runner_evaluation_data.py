@@ -156,7 +156,7 @@ def test_random_samples_are_described_and_warnings_are_kept(tmp_path: Path) -> N
 
 def test_labels_that_do_not_fit_the_metric_are_refused_before_anything_is_timed(tmp_path: Path) -> None:
     data = Data((samples(5),), np.linspace(0, 1, 5))
-    with pytest.raises(BuildError, match="the metric top-1 does not fit: .*; metrics that fit: .*agreement"):
+    with pytest.raises(BuildError, match=r"the metric top-1 does not fit: .*; metrics that fit: .*agreement"):
         made(tmp_path, source(tmp_path / "m"), data, "top-1")
 
 
