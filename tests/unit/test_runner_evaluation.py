@@ -13,6 +13,7 @@ from harness.runner.workers.evaluation_data import EvaluationData
 from harness.runtimes.registry import Session
 from harness.store.arrays import unpack
 from harness.zoo.registry import METRICS
+from harness.zoo.user_metric import UserMetric
 
 SAMPLES, WRONG = 45, (0, 7, 44)
 INPUTS = np.random.default_rng(4).standard_normal((SAMPLES, 3)).astype(np.float32)
@@ -206,3 +207,19 @@ def test_a_time_limit_that_is_not_reached_changes_nothing() -> None:
     assert unpack(found["scores"]).tolist() == RIGHT  # in the set's order, although it was shuffled
     assert unpack(found["positions"]).tolist() == list(range(SAMPLES))
     assert found["warning"] == ""
+
+
+def test_a_metric_of_all_samples_is_called_once_with_all_outputs_in_order() -> None:
+    calls = []
+
+    def score(outputs: Array, labels: Array) -> Array:
+        calls.append(len(labels))
+        return (outputs.argmax(axis=1) == labels).astype(float)
+
+    data = EvaluationData((INPUTS,), LABELS, "nets:score")
+    metric = UserMetric("nets:score", score)
+    found = Evaluation(
+        Fake(itself), 1, data.pool(1), data, [], lambda _batch: None, lambda: None, metric
+    ).run(None, None, 0)
+    assert unpack(found["scores"]).tolist() == RIGHT
+    assert calls == [SAMPLES]
