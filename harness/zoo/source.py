@@ -6,6 +6,7 @@ validates its config and asks for its identity; `build`, `data` and `inspect` ru
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from harness.registry import Registry
 from harness.zoo.data_sources.registry import DataConfig
 from harness.zoo.dataset_reference import DatasetReference as DatasetReference
 from harness.zoo.registry import DATASETS, METRICS, MODELS, Data, Split
+from harness.zoo.user_code import REFERENCE
 
 
 def _specs(value: Any) -> Any:
@@ -103,8 +105,14 @@ def _known(registry: Registry[Any]) -> Callable[[str], str]:
     return check
 
 
+def _metric(name: str) -> str:
+    """Accept a registered metric, and what looks like a function."""
+    return name if re.fullmatch(REFERENCE, name) else _known(METRICS)(name)
+
+
 ModelName = Annotated[str, AfterValidator(_known(MODELS))]
-MetricName = Annotated[str, AfterValidator(_known(METRICS))]
+MetricName = Annotated[str, AfterValidator(_metric)]
+"""A metric's name, or ``package.module:function`` (zoo/user_metric.py)."""
 Depends = Annotated[
     tuple[str, ...], Field(description="files and folders beside the suite that the model or its data read")
 ]
@@ -120,6 +128,27 @@ class SourceConfig(Config):
     @classmethod
     def _sized(cls, fields: Any) -> Any:
         return _name_sizes(fields, may_be_elsewhere=cls.names_dims)
+
+
+class OwnModel(SourceConfig):
+    """Base of the configs of a user's own model: its data, and how its quality is measured."""
+
+    dataset: DatasetReference | None = Field(
+        default=None, description="a dataset's name, package.module:function, or a path"
+    )
+    metric: MetricName | None = Field(
+        default=None,
+        description="a metric's name, or package.module:function; default: found from outputs and labels",
+    )
+    output: str | int | None = Field(
+        default=None, description="the output that is evaluated, by name or index, or all; default: the first"
+    )
+    class_axis: int | None = Field(
+        default=None,
+        description="axis of the outputs that holds the classes, with the batch as axis 0; default: found "
+        "from outputs and labels",
+    )
+    depends: Depends = ()
 
 
 @dataclass(frozen=True)
@@ -149,7 +178,8 @@ class Source:
     build(config, folder, out): write the source Artifact's files into `out`; return the model's inputs.
     data(config, folder, split): samples of the dataset, or None when the model has none.
     has_data(config): whether `data` returns samples, without loading them.
-    metric(config): name of the quality metric.
+    metric(config): name of the quality metric; not asked where the config has a field `metric`, since the
+        default is then found from outputs and labels (zoo/default_metric.py).
     dataset(config): the dataset's name, reference or settings, None without one.
     tokens(config): tokens in one sample, None where it has none.
     needs(config): packages that building imports beside torch and onnx, and the extra that installs them.

@@ -21,7 +21,8 @@ from harness.formats.target import Target
 from harness.formats.tensors import TensorSpec, check_arrays, completed, refuse_other_axes
 from harness.runner.workers.audits.same_outputs import SameOutputs
 from harness.runner.workers.evaluation import Evaluation
-from harness.runner.workers.evaluation_data import read_evaluation_data, write_evaluation_data
+from harness.runner.workers.evaluation_data import read_evaluation_data
+from harness.runner.workers.evaluation_truth import Asked, write_evaluation_data
 from harness.runtimes.registry import RUNTIMES
 from harness.store.arrays import unpack
 from harness.suite.sizes import expand_sizes
@@ -85,7 +86,7 @@ def evaluation_data(
     folder: Path, artifact: Artifact, specs: list[TensorSpec], data: Data | None, **axes: Any
 ) -> Any:
     folder.mkdir()
-    write_evaluation_data(folder, artifact, tuple(specs), data, "agreement", 0, axes)
+    write_evaluation_data(folder, artifact, tuple(specs), data, Asked("agreement", output_axes=axes or {}), 0)
     return read_evaluation_data(folder)
 
 

@@ -22,12 +22,9 @@ from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import (
     SOURCES,
-    DatasetReference,
-    Depends,
-    MetricName,
     ModelIdentity,
+    OwnModel,
     Source,
-    SourceConfig,
 )
 from harness.zoo.user_code import load_data
 
@@ -49,7 +46,7 @@ def _known_task(name: str) -> str:
 TaskName = Annotated[str, AfterValidator(_known_task), WithJsonSchema({"enum": list(TASKS)})]
 
 
-class HfSource(SourceConfig):
+class HfSource(OwnModel):
     """`hf` is a folder, relative to the suite, or a name on the hub; `task` as transformers names tasks."""
 
     hf: str = Field(min_length=1, description="a checkpoint's folder, or owner/name on the hub")
@@ -60,12 +57,6 @@ class HfSource(SourceConfig):
         default=None, ge=1, description="height and width of images; default: the checkpoint's"
     )
     audio_samples: int = Field(default=16_000, ge=1, description="length of a sample of audio")
-    dataset: DatasetReference | None = Field(
-        default=None,
-        description="a dataset's name, package.module:function, or a path; default: random samples",
-    )
-    metric: MetricName | None = Field(default=None, description="a metric's name; cosine without a dataset")
-    depends: Depends = ()
 
 
 def _identity(config: HfSource, folder: Path) -> ModelIdentity:

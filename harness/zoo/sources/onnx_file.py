@@ -24,15 +24,12 @@ from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import (
     SOURCES,
-    DatasetReference,
-    Depends,
     Dims,
     Inputs,
-    MetricName,
     ModelIdentity,
     Outputs,
+    OwnModel,
     Source,
-    SourceConfig,
     recognize_file,
 )
 from harness.zoo.user_code import load_data
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-class OnnxSource(SourceConfig):
+class OnnxSource(OwnModel):
     """`onnx` is a file, relative to the suite. Inputs are read from its graph unless given."""
 
     names_dims: ClassVar[bool] = True
@@ -50,11 +47,6 @@ class OnnxSource(SourceConfig):
     inputs: Inputs | None = None
     dims: Dims = Field(default={})
     outputs: Outputs = Field(default={})
-    dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, package.module:function, or a path"
-    )
-    metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
-    depends: Depends = ()
 
 
 def _identity(config: OnnxSource, folder: Path) -> ModelIdentity:
