@@ -27,7 +27,7 @@ from harness.runtimes.registry import RUNTIMES
 from harness.store.arrays import unpack
 from harness.suite.sizes import expand_sizes
 from harness.techniques.quantize.calibration import batches, used
-from harness.zoo.registry import Data
+from harness.zoo.registry import METRICS, Data
 from harness.zoo.sources.onnx_file import OnnxSource
 from harness.zoo.sources.torch_factory import TorchSource
 
@@ -167,7 +167,9 @@ def test_time_first_outputs_are_compared_by_sample(tmp_path: Path, batch: int) -
     audit = SameOutputs()
     session, pool = opened(artifact, batch), data.pool(batch)
     audit.timed(0, data.output_rows(session.run(pool[0])))
-    evaluation = Evaluation(session, batch, pool, data, [audit], lambda _: None, lambda: None)
+    evaluation = Evaluation(
+        session, batch, pool, data, [audit], lambda _: None, lambda: None, METRICS.get(data.metric)
+    )
     scores = unpack(evaluation.run(None, None, 0)["scores"])
     assert (scores.shape, scores.min()) == ((9,), 1.0)
     assert audit.finding().state == "passed"
@@ -199,7 +201,9 @@ def test_rows_that_depend_on_values_are_timed_without_quality(tmp_path: Path) ->
     artifact = saved(tmp_path / "m", made, specs)
     data = evaluation_data(tmp_path / "d", artifact, specs, None)
     assert data.unscored is not None
-    evaluation = Evaluation(opened(artifact, 2), 2, data.pool(2), data, [], lambda _: None, lambda: None)
+    evaluation = Evaluation(
+        opened(artifact, 2), 2, data.pool(2), data, [], lambda _: None, lambda: None, METRICS.get(data.metric)
+    )
     event = evaluation.run(None, None, 0)
     assert (unpack(event["scores"]).size, event["warning"]) == (0, data.unscored)
 

@@ -293,7 +293,6 @@ def test_units_are_read(tmp_path):
             ".dataset",
             "unknown key 'padd'; did you mean 'pad'",
         ),
-        ({"torch": "json:f"}, ".inputs", "is missing"),
         ({"torch": "json:f", "inputs": {}}, ".inputs", "at least 1 item"),
         ({"torch": "json:f", "inputs": {"x": [1]}, "dataset": ":f"}, ".dataset", "unknown dataset ':f'"),
         (

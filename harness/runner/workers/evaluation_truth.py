@@ -35,8 +35,8 @@ RANDOM_SAMPLES = 256
 REFERENCE_BATCH = 32
 """Batch in which reference outputs are computed, where the model's is free."""
 UNSCORED = (
-    "no quality: the output has no dimension that is the batch, or its size depends on the inputs' values, so "
-    "it cannot be divided into samples"
+    "no quality: the output has no batch dimension, or its size depends on the values of the inputs, so "
+    "it cannot be cut into samples"
 )
 
 
