@@ -116,7 +116,7 @@ def test_a_graph_of_fixed_batch_gives_a_reference_for_each_sample(
 def test_outputs_without_a_batch_have_no_quality_and_say_why(tmp_path: Path) -> None:
     data = made(tmp_path, source(tmp_path / "m", axes=1), Data((samples(64),)), "agreement")
     assert data.unscored is not None
-    assert "no dimension that is the batch" in data.unscored
+    assert "no batch dimension" in data.unscored
     assert (len(data), data.output_axes) == (64, (None,))
 
 
