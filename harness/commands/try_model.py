@@ -184,7 +184,8 @@ def _show_answer(folder: Path, prepared: Prepared, goal: Goal, out: Path, termin
             code = max(code, _export(run, board, best.cell_id, prepared, out, terminal))
     if code != ExitCode.NOTHING_MEASURED:
         again = shlex.join(["harness", *sys.argv[1:]])
-        terminal.say(f"To ask again: {again}; what is built stays, so that --time 1m is enough")
+        built, wall = say_seconds(run.info.times.build_s), say_seconds(run.info.times.wall_s)
+        terminal.say(f"To ask again: {again}; what is built stays ({built} of these {wall})")
     return code
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.analysis.compare.comparison import Comparison
-from harness.analysis.compare.leaderboard import Board, boards
+from harness.analysis.compare.leaderboard import BROKEN, NOT_SHOWN, Board, boards
 from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.analysis.words.causes import WARNING, causes
@@ -64,7 +64,7 @@ def _line(row: Comparison, board: Board) -> str:
     name = markdown_code(say.short(row.technique, 60))
     speed = f"{speedup} ×" if (speedup := speedup_text(row)) else "–"
     change = say.change_text(row, row.quality_loss) or "–"
-    over = " (over the budget)" if row.within_budget is False else ""
+    over = {BROKEN: " (over the budget)", NOT_SHOWN: " (budget not shown)"}.get(row.budget or "", "")
     statistic, rate = SPEEDS[headline.speed_of(board.group)], tokens_per_s(row)
     tokens = [] if rate is None else [say.quantity(rate, "tokens/s")]
     cells = [

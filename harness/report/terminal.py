@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.analysis.compare.comparison import Comparison
-from harness.analysis.compare.leaderboard import Board, boards
+from harness.analysis.compare.leaderboard import NOT_SHOWN, Board, boards
 from harness.analysis.words import numbers as say
 from harness.analysis.words.causes import folded
 from harness.analysis.words.headline import answers, conditions, place, speed_of, statistic
@@ -132,7 +132,9 @@ def _cells(row: Comparison, board: Board, numbers: list[str]) -> list[Text]:
         Text(interval_text(row), style="dim"),
         Text(counted_text(row), style="dim"),
         *[Text(number) for number in numbers],
-        Text(f"{change}{'!' if over else ' '}", style="red" if over else ""),
+        Text(
+            f"{change}{'!' if over else '?' if row.budget == NOT_SHOWN else ' '}", style="red" if over else ""
+        ),
         Text(shown, style=STYLES.get(row.verdict or "", "")),
     ]
 

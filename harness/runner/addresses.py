@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from harness.artifacts.cache import digest
 from harness.artifacts.code import code_of
 from harness.formats.target import Target
 from harness.packages import versions_of
-from harness.runner.workers.evaluation_data import reference_runtime, write_evaluation_data
+from harness.runner.workers.evaluation_truth import asked_of, reference_runtime, write_evaluation_data
 from harness.suite.pipeline import Stage
 from harness.suite.validation import Model
-from harness.zoo.identities import training_version
+from harness.zoo.identities import code_identity, training_version
+from harness.zoo.registry import METRICS
 
 SOURCE_PACKAGES = ("torch", "onnx", "safetensors")
 """Distributions that build the model as given, whatever its source."""
@@ -46,10 +48,19 @@ def step_address(
     return digest(content)
 
 
-def data_address(source: str, model: Model, seed: int) -> str:
-    """Hash what the evaluation data of a model depend on; `source` is the address of the model as given."""
-    metric = model.source.metric(model.config)
+def data_address(source: str, model: Model, seed: int, folder: Path) -> str:
+    """Hash what the evaluation data of a model depend on; `source` is the address of the model as given.
+
+    `folder` is the suite's, where a user's metric may lie.
+    """
+    asked = asked_of(model.source, model.config)
+    known = METRICS.get(asked.metric) if asked.metric and asked.metric in METRICS else None
     runtime = reference_runtime(model.source.format)
     packages = ("numpy", *(runtime.packages if runtime else ()))
     code = code_of(write_evaluation_data, model.source.data, runtime.open_session if runtime else None)
-    return digest(["data", source, model.identity.data, metric, seed, versions_of(packages), code])
+    made_of = ["data", source, model.identity.data, asked.metric, asked.output, asked.class_axis, seed]
+    if known is not None:
+        code = digest([code, code_of(type(known).score)])
+    elif asked.metric is not None:
+        code = digest([code, code_identity(asked.metric, folder).digest])
+    return digest([*made_of, versions_of(packages), code])

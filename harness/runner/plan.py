@@ -245,7 +245,9 @@ class Plan:
 
     def _data(self, model: Model, source: Job) -> None:
         if model.name not in self.data_keys:
-            job = Job(data_address(source.key, model, self._seed), "data", model, (source.key,))
+            job = Job(
+                data_address(source.key, model, self._seed, self.suite.folder), "data", model, (source.key,)
+            )
             self.data_keys[model.name] = job.key
             self.jobs[source.key] = source
             self.jobs[job.key] = job

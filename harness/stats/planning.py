@@ -142,6 +142,17 @@ def stop(
     return StopReason.MAX_TIME if elapsed_s >= max_time_s else None
 
 
+def samples_needed(samples: int, estimate: float, high: float, limit: float) -> int | None:
+    """Return how many samples put the upper end of an interval at `limit`, if the estimate stays as it is.
+
+    `high` is the upper end that `samples` gave. The distance between both shrinks with the square root of the
+    number of samples. None: the estimate is not below the limit, so no number would do, or `high` is unknown.
+    """
+    if not (estimate < limit and math.isfinite(high) and high > estimate):
+        return None
+    return max(samples, math.ceil(samples * ((high - estimate) / (limit - estimate)) ** 2))
+
+
 def _t_quantiles(confidence: float) -> list[float]:
     """Two-sided t quantiles by number of Trials; infinite for 0 and 1."""
     from scipy.special import stdtrit

@@ -15,7 +15,7 @@ from harness.zoo.registry import METRICS
 
 
 def _known_metric(name: str) -> str:
-    if name not in METRICS:
+    if name not in METRICS and ":" not in name:  # a user's metric is package.module:function
         raise ValueError(METRICS.unknown(name))
     return name
 
@@ -69,6 +69,14 @@ class Quality(Config):
     )
     samples: int | None = Field(
         default=None, ge=1, description="evaluate on so many samples, drawn at random; default: all"
+    )
+    time: Seconds | None = Field(
+        default=None, gt=0, description="maximum time of one evaluation; samples are then taken at random"
+    )
+    rule: Literal["interval", "point"] = Field(
+        default="interval",
+        description="interval: a budget is held if the whole 95 % interval of the loss lies within it, or no "
+        "sample differs; point: if the estimate does",
     )
 
 

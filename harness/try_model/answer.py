@@ -82,7 +82,7 @@ def _none_better(board: Board, goal: Goal) -> Sentence:
     lossy = next((row for row in others if row.cell_id not in admitted and row.verdict == "faster"), None)
     if near is not None and goal.need is None:
         parts += ["; closest is ", code(near.technique), f": {say.factor(near.speedup)} ×"]
-        parts.append(f" ({say.factors(near.speedup_low, near.speedup_high)})")
+        parts.append(f" ({say.factors(near.speedup_low, near.speedup_high)}){_few(near)}")
     if lossy is not None:
         parts += [
             "; ",
@@ -94,15 +94,21 @@ def _none_better(board: Board, goal: Goal) -> Sentence:
 
 def _ends(row: Comparison, board: Board) -> tuple[str | Part, ...]:
     """Return quality, size, and what is not certain."""
-    low, trials, rival = row.interval[0], row.speedup_trials or 0, board.row(board.rival)
+    low, rival = row.interval[0], board.row(board.rival)
     doubts: list[str | Part] = []
     if low is not None and low <= 1 and row.cell_id == board.best:
         doubts.append("; as the best of so many it may owe this to chance")
     if rival is not None and row.cell_id == board.best:
         doubts += ["; this Run cannot distinguish it from ", code(rival.technique)]
-    if trials < MIN_TRIALS:
-        doubts.append(f"; this rests on {say_count(trials, 'Trial')} only: give it more --time")
-    return (_quality(row, board), _size(row), *doubts, ".")
+    return (_quality(row, board), _size(row), *doubts, _few(row), ".")
+
+
+def _few(row: Comparison) -> str:
+    """Say if there are too few Trials to know how fresh processes differ."""
+    trials = row.speedup_trials or 0
+    if trials >= MIN_TRIALS:
+        return ""
+    return f"; this rests on {say_count(trials, 'Trial')} only: give it more --time"
 
 
 def _quality(row: Comparison, board: Board) -> str:

@@ -27,8 +27,9 @@ MEASURE = {
     "peak_time": 0,
 }
 """No peaks of the machine: measuring them takes longer than all else where cores are few."""
-SAMPLES = 2000
-"""Samples of the evaluation: enough for an interval of about half a point, few enough for a short Run."""
+QUALITY = {"samples": 1000, "batch": 32}
+"""Of the evaluation: enough samples for an interval of about half a point, and in batches, since each Cell's
+evaluation is part of the first Trial."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def suite_text(
         "# The model as it is; the others are compared with it.",
         f"baseline: {baseline}",
         "",
-        f"quality: {_flow({'max_drop': wanted.max_drop, 'samples': SAMPLES})}",
+        f"quality: {_flow({'max_drop': wanted.max_drop, **QUALITY})}",
         "",
         f"measure: {_flow(MEASURE)}",
     ]

@@ -16,13 +16,11 @@ from harness.formats.tensors import TensorSpec
 from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import (
-    DatasetReference,
-    Depends,
     Inputs,
-    MetricName,
     ModelIdentity,
+    Outputs,
+    OwnModel,
     Source,
-    SourceConfig,
     recognize_file,
 )
 from harness.zoo.user_code import load_data
@@ -31,15 +29,11 @@ if TYPE_CHECKING:
     import torch
 
 
-class FileConfig(SourceConfig):
+class FileConfig(OwnModel):
     """Base of the configs of these sources; the field with the file's name has the source's key."""
 
     inputs: Inputs | None = None
-    dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, or package.module:function"
-    )
-    metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
-    depends: Depends = ()
+    outputs: Outputs = Field(default={})
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,10 @@ class Metric(Protocol):
 
     `needs_reference`: the truth is the outputs of the unchanged model, not labels. `unit` is the
     unit of a difference of means (``pt``: percentage points).
+
+    A metric with an attribute `classes` gets outputs with the class axis last. One that is no mean of samples
+    (F1, R²) has a method `whole`: `score` then returns a row for each sample, (samples, values), and
+    `whole(rows)` a value for each, whose mean is the metric (stats/jackknife.py).
     """
 
     name: str
@@ -139,6 +143,10 @@ class Metric(Protocol):
 
     def score(self, outputs: tuple[Array, ...], truth: Array) -> NDArray[np.float64]:
         """Return one score for each sample, shape (samples,). `truth` is labels or reference outputs."""
+        ...
+
+    def misfit(self, outputs: tuple[Array, ...], truth: Array) -> str | None:
+        """Return why it does not fit these outputs and truth; None if it does."""
         ...
 
 

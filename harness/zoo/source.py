@@ -6,12 +6,13 @@ validates its config and asks for its identity; `build`, `data` and `inspect` ru
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from harness.artifacts.code import code_of
 from harness.config import Config
@@ -23,6 +24,7 @@ from harness.registry import Registry
 from harness.zoo.data_sources.registry import DataConfig
 from harness.zoo.dataset_reference import DatasetReference as DatasetReference
 from harness.zoo.registry import DATASETS, METRICS, MODELS, Data, Split
+from harness.zoo.user_code import REFERENCE
 
 
 def _specs(value: Any) -> Any:
@@ -44,9 +46,12 @@ def _specs(value: Any) -> Any:
 Inputs = Annotated[tuple[TensorSpec, ...], BeforeValidator(_specs), Field(min_length=1)]
 
 
+_SIZE = {"type": "integer", "minimum": 0}
+_SIZES = {"type": "array", "items": _SIZE, "minItems": 1}
 Dims = Annotated[
     dict[str, Annotated[int, Field(ge=0)]],
     Field(description="sizes of dimensions by name; a list of sizes makes a model for each"),
+    WithJsonSchema({"type": "object", "additionalProperties": {"anyOf": [_SIZE, _SIZES]}}),
 ]
 
 
@@ -63,21 +68,29 @@ Outputs = Annotated[
 ]
 
 
-def name_sizes(fields: Any) -> Any:
-    """Put the sizes in `dims` in place of their names in the shapes of `inputs`, before validation."""
+def _name_sizes(fields: Any, *, may_be_elsewhere: bool) -> Any:
+    """Put the sizes in `dims` in place of their names in the shapes of `inputs`, before validation.
+
+    Raises ValueError where no shape uses a name, unless names may also be those in the model's file.
+    """
     sizes = fields.get("dims") if isinstance(fields, dict) else None
     inputs = fields.get("inputs") if isinstance(fields, dict) else None
     if not isinstance(sizes, dict) or not isinstance(inputs, dict):
         return fields
 
+    used: set[str] = set()
+
     def sized(shape: Any) -> Any:
         known = isinstance(shape, (list, tuple))
+        used.update(dim for dim in shape if isinstance(dim, str)) if known else None
         return [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in shape] if known else shape
 
     made = {
         name: {**one, "shape": sized(one.get("shape"))} if isinstance(one, dict) else sized(one)
         for name, one in inputs.items()
     }
+    if (unused := sorted(set(sizes) - used)) and not may_be_elsewhere:
+        raise ValueError(f"dims: no shape under inputs uses {', '.join(map(str, unused))}")
     return {**fields, "inputs": made}
 
 
@@ -92,8 +105,14 @@ def _known(registry: Registry[Any]) -> Callable[[str], str]:
     return check
 
 
+def _metric(name: str) -> str:
+    """Accept a registered metric, and what looks like a function."""
+    return name if re.fullmatch(REFERENCE, name) else _known(METRICS)(name)
+
+
 ModelName = Annotated[str, AfterValidator(_known(MODELS))]
-MetricName = Annotated[str, AfterValidator(_known(METRICS))]
+MetricName = Annotated[str, AfterValidator(_metric)]
+"""A metric's name, or ``package.module:function`` (zoo/user_metric.py)."""
 Depends = Annotated[
     tuple[str, ...], Field(description="files and folders beside the suite that the model or its data read")
 ]
@@ -101,9 +120,35 @@ Depends = Annotated[
 
 
 class SourceConfig(Config):
-    """Base of all source configs."""
+    """Base of all source configs. `names_dims`: the model's file may name dimensions itself."""
 
-    _sized = model_validator(mode="before")(name_sizes)
+    names_dims: ClassVar[bool] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, fields: Any) -> Any:
+        return _name_sizes(fields, may_be_elsewhere=cls.names_dims)
+
+
+class OwnModel(SourceConfig):
+    """Base of the configs of a user's own model: its data, and how its quality is measured."""
+
+    dataset: DatasetReference | None = Field(
+        default=None, description="a dataset's name, package.module:function, or a path"
+    )
+    metric: MetricName | None = Field(
+        default=None,
+        description="a metric's name, or package.module:function; default: found from outputs and labels",
+    )
+    output: str | int | None = Field(
+        default=None, description="the output that is evaluated, by name or index, or all; default: the first"
+    )
+    class_axis: int | None = Field(
+        default=None,
+        description="axis of the outputs that holds the classes, with the batch as axis 0; default: found "
+        "from outputs and labels",
+    )
+    depends: Depends = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +178,8 @@ class Source:
     build(config, folder, out): write the source Artifact's files into `out`; return the model's inputs.
     data(config, folder, split): samples of the dataset, or None when the model has none.
     has_data(config): whether `data` returns samples, without loading them.
-    metric(config): name of the quality metric.
+    metric(config): name of the quality metric; not asked where the config has a field `metric`, since the
+        default is then found from outputs and labels (zoo/default_metric.py).
     dataset(config): the dataset's name, reference or settings, None without one.
     tokens(config): tokens in one sample, None where it has none.
     needs(config): packages that building imports beside torch and onnx, and the extra that installs them.

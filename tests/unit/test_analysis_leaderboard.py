@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
-from harness.analysis.compare.comparison import compare
-from harness.analysis.compare.leaderboard import boards, budget, pareto_front, within_budget
+from harness.analysis.compare.comparison import Comparison, compare
+from harness.analysis.compare.leaderboard import boards, budget, budget_state, pareto_front
+from harness.stats.planning import samples_needed
 
 COARSE = st.one_of(st.integers(0, 5).map(float), st.just(float("nan")))
 
@@ -32,11 +33,6 @@ def test_pareto_front_is_what_comparing_all_pairs_finds(points):
 def test_equal_points_share_the_front():
     assert pareto_front([2.0, 2.0, 1.0], [0.1, 0.1, 0.1]).tolist() == [True, True, False]
     assert pareto_front([], []).tolist() == []
-
-
-def test_budget_counts_its_own_border_as_within():
-    assert within_budget([0.5, 0.51, float("nan"), -1.0], 0.5) == [True, False, None, True]
-    assert within_budget([0.5], None) == [None]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +59,17 @@ def test_best_and_smallest_are_what_a_plain_search_finds(tmp_path):
     assert board.smallest == min(allowed, key=lambda row: row.artifact_bytes).cell_id
     assert board.row(board.best).technique == "pruned-50"
     assert board.row(board.smallest).technique == "int8-static"
+
+
+def test_only_a_cell_that_holds_the_budget_by_its_whole_interval_wins(tmp_path):
+    (board,) = boards(make_run(tmp_path / "run", (Group(),), quality={"max_drop": 0.5}))
+    held = [row for row in board.rows if row.arm == "baseline" or row.quality_loss_high <= 0.5]
+    faster = [row for row in held if row.verdict == "faster"]
+    assert board.best == max(faster, key=lambda row: row.speedup).cell_id
+    assert board.row(board.best).technique == "int8-static"
+    (close,) = [row for row in board.rows if row.technique == "pruned-50"]
+    assert (close.budget, close.within_budget) == ("not shown", None)
+    assert close.samples_needed > close.evaluation_samples
 
 
 def test_ranks_fall_with_speed_and_ties_go_by_name(tmp_path):
@@ -219,3 +226,35 @@ def test_two_that_differ_by_less_than_identical_code_are_not_told_apart(tmp_path
         (board,) = boards(run, [replace(row, floor=floor) for row in compare(run)])
         found = board.row(board.rival)
         assert (found and found.technique) == rival
+
+
+def row(**found):
+    names = dict.fromkeys(("group_id", "model", "technique", "workload", "hardware"), "x")
+    return Comparison(cell_id="c", arm="subject", status="measured", **names, **found)
+
+
+@pytest.mark.parametrize(
+    ("low", "loss", "high", "discordant", "state", "by_point"),
+    [
+        (0.1, 0.3, 0.5, 9, "held", "held"),
+        (0.1, 0.3, 0.51, 9, "not shown", "held"),
+        (0.4, 0.6, 0.8, 9, "not shown", "broken"),
+        (0.51, 0.6, 0.7, 9, "broken", "broken"),
+        (-1.5, 0.0, 1.5, 0, "held", "held"),  # no sample differs
+        (-1.5, 0.0, 1.5, 2, "not shown", "held"),  # one lost, one gained
+        (None, 0.1, None, 1, "not shown", "held"),  # a single sample has no interval
+    ],
+)
+def test_a_budget_is_held_by_the_whole_interval(low, loss, high, discordant, state, by_point):
+    one = row(quality_loss=loss, quality_loss_low=low, quality_loss_high=high, discordant=discordant)
+    assert budget_state(one, 0.5) == state
+    assert budget_state(one, 0.5, "point") == by_point
+    assert budget_state(one, None) is None
+    assert budget_state(row(), 0.5) is None
+
+
+def test_the_samples_that_would_show_a_held_budget_make_its_interval_just_narrow_enough():
+    n = samples_needed(1000, 0.1, 0.9, 0.5)
+    assert n == 4000  # the distance to the upper end must halve
+    assert samples_needed(1000, 0.5, 0.9, 0.5) is None
+    assert samples_needed(1000, 0.1, float("inf"), 0.5) is None

@@ -66,6 +66,26 @@ def test_says_when_the_interval_of_the_drop_reaches_beyond_the_budget(tmp_path):
     assert "(a drop of 0.51 is not ruled out)" in first
 
 
+def test_a_faster_cell_that_is_not_shown_to_hold_the_budget_is_told_with_the_samples_it_takes(tmp_path):
+    told = said(tmp_path, quality={"max_drop": 0.5})
+    line = next(
+        text for text in told if text.startswith("Faster, but not shown to hold the budget: `pruned-50`")
+    )
+    assert "; 2,000 samples were evaluated, about 2,1" in line
+
+
+def test_where_no_budget_is_shown_to_be_held_nothing_wins(tmp_path):
+    first = said(
+        tmp_path,
+        tuple(t for t in TECHNIQUES if t.name in (TECHNIQUES[0].name, "pruned-50")),
+        quality={"max_drop": 0.5},
+    )[0]
+    assert first.startswith(
+        "No technique is shown to stay within 0.5 points of the baseline’s 99.10 %; fastest is"
+    )
+    assert "would show it if the loss stays as it is" in first
+
+
 def test_says_so_when_the_smallest_is_the_fastest(tmp_path):
     assert said(tmp_path, (TECHNIQUES[0], TECHNIQUES[4]))[1:] == ["It is also the smallest."]
 

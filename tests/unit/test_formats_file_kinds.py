@@ -75,6 +75,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 133\n"
         (pickle.dumps({"a": [1]}), "pickle", "a Python pickle"),
         (pickle.dumps(Runs()), "pickle with code", "a pickle with objects of "),
     ],
+    ids=range(19),
 )
 def test_a_file_is_told_by_its_bytes(tmp_path: Path, content: bytes, name: str, words: str) -> None:
     path = tmp_path / "model.bin"

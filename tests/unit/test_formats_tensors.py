@@ -33,8 +33,10 @@ def test_a_sample_may_be_a_single_number():
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"shape": (0,)}, "greater than or equal to 1"),
-        ({"shape": (-1, 2)}, "greater than or equal to 1"),
+        ({"shape": (2,), "batch_axis": 2}, "batch_axis: 2 is no dimension of 2"),
+        ({"shape": (-1, 2)}, "greater than or equal to 0"),
+        ({"shape": (), "value": 0.5, "dtype": "int64"}, "value: 0.5 is no int64"),
+        ({"shape": (), "value": 1, "fill": "ones"}, "value and fill: give one of them"),
         ({"shape": (2,), "dtype": "float3"}, "unknown dtype 'float3'; did you mean 'float32'"),
         ({"shape": (2,), "dtype": "string"}, "unknown dtype 'string'"),
         ({"shape": (2,), "high": 0}, "greater than or equal to 1"),

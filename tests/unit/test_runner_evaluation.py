@@ -12,6 +12,8 @@ from harness.runner.workers.evaluation import NOT_TIMED, Evaluation
 from harness.runner.workers.evaluation_data import EvaluationData
 from harness.runtimes.registry import Session
 from harness.store.arrays import unpack
+from harness.zoo.registry import METRICS
+from harness.zoo.user_metric import UserMetric
 
 SAMPLES, WRONG = 45, (0, 7, 44)
 INPUTS = np.random.default_rng(4).standard_normal((SAMPLES, 3)).astype(np.float32)
@@ -60,11 +62,24 @@ def rounded(batch: Array) -> Array:
 
 
 def evaluated(
-    timed: Fake, other: Fake | None, batch: int | None, samples: int | None = None, timed_batch: int = 1
+    timed: Fake,
+    other: Fake | None,
+    batch: int | None,
+    samples: int | None = None,
+    timed_batch: int = 1,
+    limit_s: float | None = None,
 ) -> tuple[dict[str, Any], Seen]:
     data, seen = EvaluationData((INPUTS,), LABELS, "top-1"), Seen()
     evaluation = Evaluation(
-        timed, timed_batch, data.pool(timed_batch), data, [seen], lambda _batch: other, lambda: None
+        timed,
+        timed_batch,
+        data.pool(timed_batch),
+        data,
+        [seen],
+        lambda _batch: other,
+        lambda: None,
+        METRICS.get("top-1"),
+        limit_s,
     )
     return evaluation.run(batch, samples, 0), seen
 
@@ -176,3 +191,35 @@ def test_a_limit_beyond_the_set_takes_all_of_it() -> None:
     found, _ = evaluated(Fake(itself, 1), None, None, samples=SAMPLES)
     assert "positions" not in found
     assert len(unpack(found["scores"])) == SAMPLES
+
+
+def test_a_time_limit_ends_the_evaluation_and_keeps_the_scores_with_their_samples() -> None:
+    found, _ = evaluated(Fake(itself), None, None, limit_s=1e-9)
+    positions = unpack(found["positions"])
+    assert len(positions) == 1  # one batch at least
+    assert unpack(found["scores"]).tolist() == [RIGHT[i] for i in positions]
+    assert found["set_samples"] == SAMPLES
+    assert f"1 of {SAMPLES} samples" in found["warning"]
+
+
+def test_a_time_limit_that_is_not_reached_changes_nothing() -> None:
+    found, _ = evaluated(Fake(itself), None, None, limit_s=1e9)
+    assert unpack(found["scores"]).tolist() == RIGHT  # in the set's order, although it was shuffled
+    assert unpack(found["positions"]).tolist() == list(range(SAMPLES))
+    assert found["warning"] == ""
+
+
+def test_a_metric_of_all_samples_is_called_once_with_all_outputs_in_order() -> None:
+    calls = []
+
+    def score(outputs: Array, labels: Array) -> Array:
+        calls.append(len(labels))
+        return (outputs.argmax(axis=1) == labels).astype(float)
+
+    data = EvaluationData((INPUTS,), LABELS, "nets:score")
+    metric = UserMetric("nets:score", score)
+    found = Evaluation(
+        Fake(itself), 1, data.pool(1), data, [], lambda _batch: None, lambda: None, metric
+    ).run(None, None, 0)
+    assert unpack(found["scores"]).tolist() == RIGHT
+    assert calls == [SAMPLES]

@@ -12,13 +12,8 @@ from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.tensors import TensorSpec
-from harness.runner.workers.evaluation_data import (
-    RANDOM_SAMPLES,
-    EvaluationData,
-    read_evaluation_data,
-    read_notes,
-    write_evaluation_data,
-)
+from harness.runner.workers.evaluation_data import EvaluationData, read_evaluation_data, read_notes
+from harness.runner.workers.evaluation_truth import RANDOM_SAMPLES, Asked, write_evaluation_data
 from harness.zoo.registry import Data
 
 SPEC = (TensorSpec(name="x", shape=(4,)),)
@@ -88,7 +83,9 @@ def test_labels_are_the_truth_where_the_metric_takes_them(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("data", [None, Data((samples(3),), None)])
 def test_a_metric_that_needs_labels_is_refused_without(tmp_path: Path, data: Data | None) -> None:
-    with pytest.raises(BuildError, match="top-1 needs labels; without a dataset use agreement or cosine"):
+    with pytest.raises(
+        BuildError, match="top-1 needs labels; without a dataset use agreement, relative-error or cosine"
+    ):
         made(tmp_path, source(tmp_path / "m"), data, "top-1")
 
 
@@ -116,9 +113,11 @@ def test_a_graph_of_fixed_batch_gives_a_reference_for_each_sample(
     np.testing.assert_allclose(data.truth, samples(count) @ WEIGHTS, rtol=1e-5)
 
 
-def test_outputs_without_a_batch_cannot_be_compared(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="does not have the batch as its first dimension"):
-        made(tmp_path, source(tmp_path / "m", axes=1), Data((samples(64),)), "agreement")
+def test_outputs_without_a_batch_have_no_quality_and_say_why(tmp_path: Path) -> None:
+    data = made(tmp_path, source(tmp_path / "m", axes=1), Data((samples(64),)), "agreement")
+    assert data.unscored is not None
+    assert "no batch dimension" in data.unscored
+    assert (len(data), data.output_axes) == (64, (None,))
 
 
 def test_a_reference_with_nan_is_refused(tmp_path: Path) -> None:
@@ -135,7 +134,16 @@ def test_a_form_that_no_runtime_takes(tmp_path: Path) -> None:
 def test_the_description_names_what_there_is(tmp_path: Path) -> None:
     made(tmp_path, source(tmp_path / "m"), Data((samples(3),), np.zeros(3, np.int64)), "top-1")
     description = json.loads((tmp_path / "data 0" / "data.json").read_text())
-    wanted = {"inputs": 1, "metric": "top-1", "notes": [], "warnings": []}
+    wanted = {
+        "inputs": 1,
+        "metric": "top-1",
+        "axes": [0],
+        "output_axes": [0],
+        "unscored": None,
+        "notes": [],
+        "warnings": [],
+        "view": {"outputs": [0], "class_axis": 1, "threshold": None, "scales": []},
+    }
     assert {name: description[name] for name in wanted} == wanted
 
 
@@ -145,3 +153,46 @@ def test_random_samples_are_described_and_warnings_are_kept(tmp_path: Path) -> N
     data = Data((samples(3),), notes=("read",), warnings=("few",))
     made(tmp_path, source(tmp_path / "m"), data, "cosine", seed=1)
     assert read_notes(tmp_path / "data 1") == {"notes": ["read"], "warnings": ["few"]}
+
+
+def test_labels_that_do_not_fit_the_metric_are_refused_before_anything_is_timed(tmp_path: Path) -> None:
+    data = Data((samples(5),), np.linspace(0, 1, 5))
+    with pytest.raises(BuildError, match=r"the metric top-1 does not fit: .*; metrics that fit: .*agreement"):
+        made(tmp_path, source(tmp_path / "m"), data, "top-1")
+
+
+def test_without_a_stated_metric_one_is_found_and_told(tmp_path: Path) -> None:
+    data = Data((samples(5),), np.arange(5) % 3)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_evaluation_data(folder, source(tmp_path / "m"), SPEC, data, Asked(), 0)
+    assert read_evaluation_data(folder).metric == "top-1"
+    assert read_notes(folder)["notes"] == ["metric: top-1, since integer labels, 3 classes on axis 1"]
+    assert read_evaluation_data(folder).truth.tolist() == [0, 1, 2, 0, 1]
+
+
+def test_a_metric_that_was_not_stated_is_replaced_where_it_could_not_fail(tmp_path: Path) -> None:
+    weights = np.zeros((4, 3), np.float32)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    asked = Asked("agreement", stated=False)
+    write_evaluation_data(folder, source(tmp_path / "m", weights=weights), SPEC, None, asked, 0)
+    assert read_evaluation_data(folder).metric == "relative-error"
+    with pytest.raises(BuildError, match="class 0 for all samples, so agreement could not fail"):
+        made(tmp_path, source(tmp_path / "m", weights=weights), None, "agreement")
+
+
+def test_outputs_that_depend_on_the_rest_of_the_batch_are_told(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    (tmp_path / "m").mkdir()
+    onnx.save(model, str(tmp_path / "m" / onnx_graph.MODEL))
+    made(tmp_path, Artifact("k", onnx_graph.FORMAT, tmp_path / "m"), None, "cosine")
+    (warning,) = read_notes(tmp_path / "data 0")["warnings"]
+    assert warning.startswith("the model's outputs depend on the rest of the batch (")
+    assert warning.endswith("the reference outputs are of batch 32")

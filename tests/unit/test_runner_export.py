@@ -19,7 +19,7 @@ from harness.runner.export import model as exporting
 from harness.runner.export.check import apart, check
 from harness.runner.export.model import CONTENTS, Exported, export_model, refuse_foreign
 from harness.runner.export.texts import EXAMPLE, SCRIPT
-from harness.runner.workers.evaluation_data import write_evaluation_data
+from harness.runner.workers.evaluation_truth import write_evaluation_data
 from harness.runtimes.registry import RUNTIMES
 
 pytest.importorskip("torch")

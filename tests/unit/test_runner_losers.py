@@ -108,7 +108,7 @@ def test_a_whole_sitting_spends_its_trials_on_what_may_win() -> None:
 
 
 def short(arms: dict[Key, float], left_s: float, every: All, trials: int = 1) -> dict[Key, str]:
-    """What is given up with so many seconds left; a Trial of an arm takes 0.5 s to start and 0.5 s of Blocks."""
+    """What is given up with so many seconds left; a Trial takes 0.5 s to start and 0.5 s of Blocks."""
     simulation = measured(arms, trials)
     rule = ShortTime(every, 1000.0 + left_s, every.contenders, lambda: 1000.0)
     decision = rule.decide(simulation.history, [*arms], BASE)

@@ -20,7 +20,8 @@ from harness.formats.tensors import TensorSpec
 from harness.measure import procfs
 from harness.measure.clock import ClockError
 from harness.runner.workers import measure as module
-from harness.runner.workers.evaluation_data import EvaluationData, write_evaluation_data
+from harness.runner.workers.evaluation_data import EvaluationData
+from harness.runner.workers.evaluation_truth import write_evaluation_data
 from harness.runner.workers.measure import Trial
 from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig, Session
 from harness.zoo.registry import Data

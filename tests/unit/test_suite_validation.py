@@ -253,8 +253,7 @@ def test_units_are_read(tmp_path):
             ".inputs.x.avoid",
             "found 0; allowed: a list",
         ),
-        ({"onnx": "none.onnx", "inputs": {"x": [0]}}, ".inputs.x[0]", "found 0; allowed: 1 or more"),
-        ({"onnx": "none.onnx", "inputs": {"x": [-1]}}, ".inputs.x[0]", "found -1; allowed: 1 or more"),
+        ({"onnx": "none.onnx", "inputs": {"x": [-1]}}, ".inputs.x[0]", "found -1; allowed: 0 or more"),
         (
             {"onnx": "none.onnx", "inputs": {"x": {"shape": ["a"]}}},
             ".inputs.x.shape[0]",
@@ -263,7 +262,8 @@ def test_units_are_read(tmp_path):
         (
             {"onnx": "none.onnx", "inputs": {"a": [1], "x": {"shape": [1], "shpe": [1]}}},
             ".inputs.x.shpe",
-            "unknown key 'shpe'; did you mean 'shape'? Known: avoid, dtype, high, like, name, shape",
+            "unknown key 'shpe'; did you mean 'shape'? Known: avoid, batch_axis, dtype, fill, high, "
+            "like, name, shape, value",
         ),
         (
             {"onnx": "none.onnx", "inputs": {"x": {"shape": [1], "dtype": "float"}}},
@@ -293,7 +293,6 @@ def test_units_are_read(tmp_path):
             ".dataset",
             "unknown key 'padd'; did you mean 'pad'",
         ),
-        ({"torch": "json:f"}, ".inputs", "is missing"),
         ({"torch": "json:f", "inputs": {}}, ".inputs", "at least 1 item"),
         ({"torch": "json:f", "inputs": {"x": [1]}, "dataset": ":f"}, ".dataset", "unknown dataset ':f'"),
         (
@@ -395,7 +394,8 @@ def test_inputs_are_read_with_all_their_settings(tmp_path):
     ids = {"shape": [4], "dtype": "int64", "high": 5, "avoid": [0, 3]}
     model = {"torch": "json:dumps", "inputs": {"ids": ids, "mask": [4]}}
     found = read(tmp_path, content(models={"m": model})).models["m"].config.model_dump(mode="json")["inputs"]
-    assert found[0] == {"name": "ids", "like": None, **ids}
+    rest = {"batch_axis": 0, "value": None, "fill": "random", "like": None}
+    assert found[0] == {"name": "ids", **ids, **rest}
     assert (found[1]["name"], found[1]["shape"]) == ("mask", [4])
 
 

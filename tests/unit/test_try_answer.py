@@ -62,6 +62,9 @@ def test_a_rival_and_too_few_trials_are_told(tmp_path: Path) -> None:
     said = answer(made(tmp_path / "b", BASE, FAST, trials=2, noise=0.001), LATENCY).plain()
     assert said.endswith("; this rests on 2 Trials only: give it more --time.")
     assert "Trials" not in answer(made(tmp_path / "c", BASE, FAST), LATENCY).plain()
+    slow = Technique("openvino", 0.9, runtime="openvino")
+    said = answer(made(tmp_path / "d", BASE, slow, trials=1), LATENCY).plain()
+    assert said.endswith("; this rests on 1 Trial only: give it more --time.")
 
 
 def test_nothing_better_is_said_plainly_with_what_is_closest_and_what_loses_too_much(tmp_path: Path) -> None:

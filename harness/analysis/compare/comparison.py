@@ -81,7 +81,11 @@ class Comparison(Record):
     notes: list[str] = column("what a reader must know about the comparison", default=list)
     rank: int | None = column("place on the leaderboard by speed-up, from 1")
     pareto: bool | None = column("whether no other Cell of the Group is both faster and better")
-    within_budget: bool | None = column("whether the quality loss is within the budget")
+    budget: str | None = column("whether the quality loss is within the budget: held, broken or not shown")
+    within_budget: bool | None = column("true: held; false: broken; null: not shown, or without a budget")
+    samples_needed: int | None = column(
+        "samples that would show that the budget is held, if the loss stays as it is", "samples"
+    )
 
     @property
     def interval(self) -> tuple[float | None, float | None]:

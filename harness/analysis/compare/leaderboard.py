@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from harness.analysis.compare.comparison import Comparison, compare, comparison_of, timings_of
 from harness.analysis.compare.timing import Timings, ratio_of
 from harness.analysis.records.columns import parsed
+from harness.stats.planning import samples_needed
 from harness.stats.ratio import Ratio
 from harness.stats.verdict import tells_apart
 from harness.stats.winner import Winner, winner_interval
@@ -20,6 +21,10 @@ from harness.store.reading import Run
 from harness.units import POINTS, parse_points
 
 Flags = NDArray[np.bool_]
+
+INTERVAL = "interval"
+HELD, BROKEN, NOT_SHOWN = "held", "broken", "not shown"
+WITHIN = {HELD: True, BROKEN: False}
 
 SMALLER = 0.98
 """An Artifact counts as smaller below this share of the baseline's size; file headers explain less."""
@@ -109,7 +114,7 @@ def boards(run: Run, comparisons: Sequence[Comparison] | None = None) -> list[Bo
         missing = [comparison_of(each) for each in left_out if each.group_id == group.group_id]
         judged = next((row for row in members if row.quality_metric), None)
         metric, unit = (judged.quality_metric, judged.quality_unit) if judged else ("", "")
-        made = board(group, members, missing, budget(run.info, metric or "", unit or ""))
+        made = board(group, members, missing, budget(run.info, metric or "", unit or ""), _rule(run.info))
         found.append(_with_winner(made, timed))
     return found
 
@@ -170,15 +175,21 @@ def _rival(best: Comparison, others: Sequence[Comparison], direct: Mapping[str, 
 
 
 def board(
-    group: GroupInfo, compared: Sequence[Comparison], left_out: Sequence[Comparison], max_drop: float | None
+    group: GroupInfo,
+    compared: Sequence[Comparison],
+    left_out: Sequence[Comparison],
+    max_drop: float | None,
+    rule: str = INTERVAL,
 ) -> Board:
     """Make one Group's board from its compared Cells and those without figures."""
     rows = ranked([row for row in compared if row.on_board])
     losses = [_number(row.quality_loss) for row in rows]
-    within = within_budget(losses, max_drop)
+    states = [budget_state(row, max_drop, rule) for row in rows]
+    within = [WITHIN.get(state or "") for state in states]
     gains = [nan if ok is False else _number(row.speedup) for row, ok in zip(rows, within, strict=True)]
     marks = zip(rows, within, pareto_front(gains, losses), strict=True)
     rows = [replace(row, within_budget=ok, pareto=bool(on_front)) for row, ok, on_front in marks]
+    rows = [_with_state(row, state, max_drop) for row, state in zip(rows, states, strict=True)]
     judged = any(row.quality_loss is not None for row in rows)
     # Without a budget, a Cell whose quality is no number wins nothing either.
     limited = judged and max_drop is not None
@@ -223,10 +234,34 @@ def pareto_front(gain: ArrayLike, cost: ArrayLike) -> Flags:
     return front
 
 
-def within_budget(losses: ArrayLike, max_drop: float | None) -> list[bool | None]:
-    """Return for each quality loss whether it is within the budget; None if one of both is missing."""
-    values = np.asarray(losses, dtype=np.float64)
-    return [None if max_drop is None or np.isnan(loss) else bool(loss <= max_drop) for loss in values]
+def budget_state(row: Comparison, max_drop: float | None, rule: str = INTERVAL) -> str | None:
+    """Return whether a Cell's quality loss is within the budget: held, broken or not shown; None without one.
+
+    Held: the whole 95 % interval of the loss lies within it, or no sample differs from the baseline's.
+    Broken: the whole interval lies outside. With the rule `point`, the estimate alone decides.
+    """
+    if max_drop is None or row.quality_loss is None:
+        return None
+    if rule != INTERVAL:
+        return HELD if row.quality_loss <= max_drop else BROKEN
+    if row.arm == "baseline" or (row.discordant == 0 and row.quality_loss == 0):
+        return HELD
+    low, high = _number(row.quality_loss_low), _number(row.quality_loss_high)
+    return HELD if high <= max_drop else BROKEN if low > max_drop else NOT_SHOWN
+
+
+def _with_state(row: Comparison, state: str | None, max_drop: float | None) -> Comparison:
+    """Add the state to a row; where it is not shown, the number of samples that would show it."""
+    if state != NOT_SHOWN or max_drop is None or not row.evaluation_samples:
+        return replace(row, budget=state)
+    loss, high = _number(row.quality_loss), _number(row.quality_loss_high)
+    return replace(
+        row, budget=state, samples_needed=samples_needed(row.evaluation_samples, loss, high, max_drop)
+    )
+
+
+def _rule(info: RunInfo) -> str:
+    return str(info.quality.get("rule", INTERVAL))
 
 
 def budget(info: RunInfo, metric: str = "", unit: str = POINTS) -> float | None:

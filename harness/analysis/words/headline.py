@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.compare.comparison import Comparison
-from harness.analysis.compare.leaderboard import Board
+from harness.analysis.compare.leaderboard import BROKEN, HELD, NOT_SHOWN, Board
 from harness.analysis.words import numbers as say
 from harness.analysis.words.sentence import Part, Sentence, code, sentence, strong
 from harness.store.info import GroupInfo, RunInfo
@@ -13,6 +13,12 @@ from harness.units import say_count, say_seconds
 
 STATISTICS = {"latency": "median latency", "throughput": "throughput", "rate": "query rate"}
 """What speed-ups compare, by what speed means."""
+
+
+BEYOND = {
+    BROKEN: "Faster, but over the budget: ",
+    NOT_SHOWN: "Faster, but not shown to hold the budget: ",
+}
 
 
 def answers(board: Board) -> list[Sentence]:
@@ -177,8 +183,31 @@ def _costs(row: Comparison, board: Board) -> list[str]:
     worst = row.quality_loss_high
     if board.max_drop is not None and worst is not None and worst > board.max_drop:
         way = "rise" if board.less_is_better else "drop"
-        parts.append(f" (a {way} of {say.change_text(row, worst)[1:]} is not ruled out)")
+        none = ""
+        if row.discordant == 0 and row.arm != "baseline" and row.evaluation_samples:
+            none = f"none of {row.evaluation_samples:,} samples differs; "
+        parts.append(f" ({none}a {way} of {say.change_text(row, worst)[1:]} is not ruled out)")
     return parts
+
+
+def _unshown(board: Board) -> Sentence:
+    """Return that no Cell is shown to hold the budget, and how many samples the fastest one would take."""
+    unshown = [row for row in board.rows if row.budget == NOT_SHOWN and row.speedup is not None]
+    if not unshown:
+        return sentence(f"No technique stays {_within(board)}.")
+    top = unshown[0]
+    return sentence(
+        f"No technique is shown to stay {_within(board)}; fastest is ",
+        *(code(top.technique), " — ", *_speed(top, board), *_costs(top, board), *_needed(top), "."),
+    )
+
+
+def _needed(row: Comparison) -> tuple[str, ...]:
+    """Return how many samples would show that the budget is held."""
+    used = f"; {row.evaluation_samples:,} samples were evaluated" if row.evaluation_samples else ""
+    if row.samples_needed is None:
+        return (used,)
+    return (f"{used}, about {row.samples_needed:,} would show it if the loss stays as it is",)
 
 
 def _random(row: Comparison) -> str:
@@ -205,7 +234,7 @@ def _no_winner(board: Board) -> Sentence:
     if not rest:
         return sentence("No technique has a speed-up: their Blocks cannot be compared.")
     if not allowed:
-        return sentence(f"No technique stays{where}.")
+        return _unshown(board)
     top = allowed[0]
     close = ("; closest is ", code(top.technique), " — ", *_speed(top, board))
     if top.verdict == "inconclusive":
@@ -238,8 +267,14 @@ def _smallest(board: Board) -> list[Sentence]:
 def _beyond(board: Board) -> list[Sentence]:
     """Return what is faster than the winner but loses more quality than allowed."""
     best = board.row(board.best)
-    over = [row for row in board.rows if row.within_budget is False and row.verdict == "faster"]
-    if not over or (best is not None and (over[0].speedup or 0.0) <= (best.speedup or 0.0)):
-        return []
-    end = f" — {say.factor(over[0].speedup)} ×, {say.change_words(over[0])}."
-    return [sentence("Faster, but over the budget: ", code(over[0].technique), end)]
+    held = any(row.budget == HELD and row.arm != "baseline" for row in board.rows)
+    found = []
+    for state, opening in BEYOND.items():
+        rows = [row for row in board.rows if row.budget == state and row.verdict == "faster"]
+        told = state == NOT_SHOWN and not held  # _unshown has told of it
+        if not rows or told or (best is not None and (rows[0].speedup or 0.0) <= (best.speedup or 0.0)):
+            continue
+        needed = _needed(rows[0]) if state == NOT_SHOWN else ()
+        end = f" — {say.factor(rows[0].speedup)} ×, {say.change_words(rows[0])}"
+        found.append(sentence(opening, code(rows[0].technique), end, *needed, "."))
+    return found

@@ -209,7 +209,8 @@ def _advice(resolved: Resolved, inputs: Mapping[str, GraphInput]) -> str:
     )
     if names and all(names) and all(resolved.missing.values()):
         wanted = ", ".join(f"{name}: {SEQUENCE_SIZE}" for name in dict.fromkeys(names))
-        return f"free dimensions besides the batch in ONNX input {told}; add, with your sizes, dims: {{{wanted}}}"
+        what = f"free dimensions besides the batch in ONNX input {told}"
+        return f"{what}; add, with your sizes, dims: {{{wanted}}}"
     lines = ", ".join(f"{name}: {_example(inputs[name])}" for name in resolved.missing)
     what = "a single number or free dimensions besides the batch"
     return f"{what} in ONNX input {told}; add, with your sizes and values, inputs: {{{lines}}}"

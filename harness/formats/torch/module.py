@@ -110,9 +110,11 @@ def save_module(
         "execution": execution or {},
         "seed": torch.initial_seed() % 2**63 if seed is None else seed,
         "keeps": False,
-        "folded": not computes_weights(module),
+        "folded": False,
     }
     fresh = _made_by(description)
+    if computes_weights(fresh) and not computes_weights(module):
+        description["folded"], fresh = True, fold_weights(fresh)
     description["keeps"] = fresh is module  # the factory keeps its module and returns it again
     if any(isinstance(part, torch.nn.modules.lazy.LazyModuleMixin) for part in module.modules()):
         with torch.no_grad():

@@ -18,7 +18,7 @@ from harness.store.schema import columns, values
 
 Boarded = tuple[Run, list[Board]]
 
-FIRST = ["suite", "run_id", "started_at", "machine_id", "rank", "pareto", "within_budget"]
+FIRST = ["suite", "run_id", "started_at", "machine_id", "rank", "pareto", "budget", "within_budget"]
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 
 

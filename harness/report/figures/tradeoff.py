@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.analysis.compare.leaderboard import Board
+from harness.analysis.compare.leaderboard import NOT_SHOWN, Board
 from harness.analysis.words import numbers as say
 from harness.report.drawing.canvas import (
     SMALL,
@@ -176,4 +176,4 @@ def _point(axes: Axes, point: Point, *, best: bool) -> None:
     if best:
         axes.plot([x], [y], "o", markersize=17, markerfacecolor="none", markeredgecolor=hue,
                   markeredgewidth=1.6, zorder=4, gid=point.gid)  # fmt: skip
-    mark(axes, point, hollow=row.arm == "baseline")
+    mark(axes, point, hollow=row.arm == "baseline" or row.budget == NOT_SHOWN)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.analysis.compare.leaderboard import NOT_SHOWN
 from harness.analysis.words import numbers as say
 from harness.report.gathering import Site, machine_key
 from harness.report.group import GroupView
@@ -183,6 +184,8 @@ def _speed(view: RunView, line: Line | None) -> Speed:
     text = f"{line.speedup} × ({line.interval}; {counted_text(row)})"
     if row.within_budget is False:
         return Speed(f"{text}, over budget", path)
+    if row.budget == NOT_SHOWN:
+        return Speed(f"{text}, budget not shown", path)
     return Speed(text, path, *row.interval)
 
 

@@ -14,7 +14,7 @@ from harness.stats.planning import MIN_TRIALS
 
 GIVEN_UP = "given up, since the time (--time) is too short for all, and it looked the least likely to win"
 OVERHEAD = 1.1
-"""Duration of a Trial over its starts and Blocks. Two workers import at a time, which makes up for most of it."""
+"""Duration of a Trial over its starts and Blocks. Two workers import at a time, which hides most of it."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ refers to code (`Format.holds_code`). Their outputs must equal those of a Sessio
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,45 +80,45 @@ def export_model(
     HarnessError where `folder` holds other files, where runtime or format cannot be exported, and where the
     lines fail or give other outputs; `folder` is then as it was.
     """
-    if folder.is_dir():
-        sweep(folder, _STAGING)
-    refuse_foreign(folder)
     kind = RUNTIMES.get(runtime[0])
     if kind.snippet is None:
         raise HarnessError(f"the runtime {kind.name} cannot be exported: it registers no `snippet`")
     lines = kind.snippet(kind.config.model_validate(runtime[1]), artifact, target)
+    with _staging(folder) as staged:
+        shutil.copytree(artifact.folder, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+        spec = {
+            "runtime": kind.name,
+            "runtime_config": dict(runtime[1]),
+            "artifact": str(artifact.folder),
+            "source": str(source.folder),
+            "data": str(data),
+            "target": target.to_dict(),
+        }
+        code = Code(search_path=search_path)
+        found = _example(staged / EXAMPLE, code, worker_environment(target.threads, environment), spec)
+        inputs, outputs = found["inputs"], found["outputs"]
+        (staged / SCRIPT).write_text(script(title, lines, len(inputs), len(outputs)), encoding="utf-8")
+        own_code = not FORMATS.get(artifact.format).holds_code
+        worst = check(staged, [*search_path, str(HARNESS.parent)] if own_code else [])
+        done = Exported(folder, (), worst)
+        needs = [*_needs(lines, own_code=own_code), f"The model was {done.checked}."]
+        (staged / CARD).write_text(card(title, about, inputs, outputs, needs), encoding="utf-8")
+        said = {"runtime": {"name": kind.name, **runtime[1]}, "target": spec["target"], "difference": worst}
+        said |= {"inputs": inputs, "outputs": outputs, **(contents or {})}
+        return replace(done, files=_publish(staged, folder, said))
+
+
+@contextlib.contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """Yield a folder inside `folder`, which is made if needed, and removed again if nothing came into it."""
+    if folder.is_dir():
+        sweep(folder, _STAGING)
+    refuse_foreign(folder)
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     staged = make_folder(folder, _STAGING)
     try:
-        shutil.copytree(artifact.folder, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
-        found = _example(
-            staged / EXAMPLE,
-            Code(search_path=search_path),
-            worker_environment(target.threads, environment),
-            runtime=kind.name,
-            runtime_config=dict(runtime[1]),
-            artifact=str(artifact.folder),
-            source=str(source.folder),
-            data=str(data),
-            target=target.to_dict(),
-        )
-        inputs, outputs = found["inputs"], found["outputs"]
-        (staged / SCRIPT).write_text(script(title, lines, len(inputs), len(outputs)), encoding="utf-8")
-        own_code = not FORMATS.get(artifact.format).holds_code
-        done = Exported(folder, (), check(staged, [*search_path, str(HARNESS.parent)] if own_code else []))
-        needs = [*_needs(lines, own_code=own_code), f"The model was {done.checked}."]
-        text = card(title, about, inputs, outputs, needs)
-        (staged / CARD).write_text(text, encoding="utf-8")
-        about_it = {
-            **(contents or {}),
-            "runtime": {"name": kind.name, **runtime[1]},
-            "target": target.to_dict(),
-            "inputs": inputs,
-            "outputs": outputs,
-            "difference": done.difference,
-        }
-        return replace(done, files=_publish(staged, folder, about_it))
+        yield staged
     finally:
         shutil.rmtree(staged, ignore_errors=True)
         if new and not any(folder.iterdir()):
@@ -126,7 +127,7 @@ def export_model(
 
 def _needs(lines: str, *, own_code: bool) -> list[str]:
     """Return what a user must have besides the folder and the libraries that the card names."""
-    found = ["The model's own Python code is not in this folder: set PYTHONPATH to its folder."]
+    found = ["If your own Python code makes the model: set PYTHONPATH to its folder; it is not copied here."]
     found += ["The lines import accel-harness: install it."] if "from harness." in lines else []
     return found if own_code else []
 
@@ -159,7 +160,7 @@ def _own_files(folder: Path) -> dict[str, str]:
     return dict(inside)
 
 
-def _example(out: Path, code: Code, environment: dict[str, str], **spec: Any) -> Message:
+def _example(out: Path, code: Code, environment: dict[str, str], spec: Mapping[str, Any]) -> Message:
     """Let a worker save the example; return names, shapes and dtypes of inputs and outputs."""
     with tempfile.TemporaryDirectory(prefix="harness-export-") as place:
         worker = Worker(

@@ -68,7 +68,8 @@ class Experiment:
             "workload": cell.workload.model_dump(mode="json"),
             "runtime": (pipeline.runtime.name, pipeline.runtime_config.model_dump(mode="json")),
             "replicas": pipeline.replicas,
-            "evaluation": self.plan.suite.spec.quality.model_dump(include={"batch", "samples"}),
+            "evaluation": self.plan.suite.spec.quality.model_dump(include={"batch", "samples", "time"})
+            | {"folder": str(self.plan.suite.folder)},
         }
         if deployment and pipeline.deployment_config:
             config = pipeline.deployment_config.model_dump(mode="json")

@@ -29,7 +29,7 @@ from harness.formats.tensors import TensorSpec, check_arrays, completed
 from harness.measure.memory import PhaseMeter
 from harness.packages import module_of
 from harness.runner.workers.channel import Message, WorkerSide, located
-from harness.runner.workers.evaluation_data import write_evaluation_data
+from harness.runner.workers.evaluation_truth import asked_of, write_evaluation_data
 from harness.techniques.registry import CONVERSIONS, TRANSFORMS, StepConfig, Transform
 from harness.zoo.registry import DATASETS, Data
 from harness.zoo.source import SOURCES, Source
@@ -137,10 +137,9 @@ def _build_data(cache: Cache, model: Model, message: Message) -> Artifact:
         if faults := check_arrays(data.inputs, inputs, "evaluation data"):
             raise BuildError("; ".join(faults))
         data = replace(data, warnings=(*data.warnings, *_shared_samples(model, data)))
-    metric = model.source.metric(model.config)
-    axes = {name: one.batch_axis for name, one in getattr(model.config, "outputs", {}).items()}
+    asked = replace(asked_of(model.source, model.config), folder=model.folder, outputs=read_outputs(source))
     with cache.staging() as staged:
-        write_evaluation_data(staged, source, inputs, data, metric, int(message["seed"]), axes)
+        write_evaluation_data(staged, source, inputs, data, asked, int(message["seed"]))
         return cache.put(message["key"], "data", staged, [], {})
 
 

@@ -7,8 +7,11 @@ whole batch, it does not. The audits see only the timed Session, at its own batc
 
 from __future__ import annotations
 
+import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +22,7 @@ from harness.runner.workers.audits.same_outputs import difference
 from harness.runner.workers.evaluation_data import EvaluationData
 from harness.runtimes.registry import Outputs, Session
 from harness.store.arrays import pack
-from harness.zoo.registry import METRICS
+from harness.zoo.registry import Metric
 
 CHECKED = 2
 """So many larger batches, the first and the middle one, are compared with calls as timed."""
@@ -42,9 +45,13 @@ class Evaluation:
     audits: Sequence[Audit]
     open_at: Callable[[int], Session | None]
     beat: Callable[[], None]
+    metric: Metric
+    limit_s: float | None = None
 
     def run(self, batch: int | None, samples: int | None, seed: int) -> dict[str, Any]:
         """Score `samples` samples drawn at random, or all; return what the event says of it.
+
+        With a time limit, samples are taken in random order until it is over, one batch at least.
 
         `batch` is rounded down to a multiple of the timed one. It is used where it is larger than that, where
         the set holds more than the batches that are compared, and where outputs do not depend on it.
@@ -55,6 +62,8 @@ class Evaluation:
             none = pack(np.zeros(0, np.float32))
             return {"batch": self.batch, "set_samples": 0, "warning": self.data.unscored, "scores": none}
         data = self.data.sample(samples, seed)
+        if self.limit_s is not None:
+            data = data.shuffled(seed)
         size = (batch or 0) // self.batch * self.batch
         larger = size > self.batch and len(data) > CHECKED * size
         every = data is self.data and not larger  # then the pass repeats all calls that were timed
@@ -67,8 +76,17 @@ class Evaluation:
             scores = self._scores(
                 data, size, lambda i, *rest: self._as_timed(i if every else NOT_TIMED, *rest)
             )
-        event = {"batch": size, "set_samples": len(self.data), "warning": why, "scores": pack(scores)}
-        return event if data.positions is None else {**event, "positions": pack(data.positions)}
+        if len(scores) < len(data):
+            limit = (
+                f"the evaluation stopped after {self.limit_s:g} s: {len(scores):,} of {len(data):,} samples"
+            )
+            why = f"{why}; {limit}" if why else limit
+        event = {"batch": size, "set_samples": len(self.data), "warning": why}
+        if data.positions is None:
+            return {**event, "scores": pack(scores)}
+        places = data.positions[: len(scores)]
+        order = np.argsort(places)
+        return {**event, "scores": pack(scores[order]), "positions": pack(places[order])}
 
     def _scores_at(self, size: int, data: EvaluationData) -> tuple[Array | None, str]:
         """Return scores at this batch if its outputs are the timed Session's; else None, and what is wrong.
@@ -111,14 +129,32 @@ class Evaluation:
 
         `call` gets a batch's number, its inputs and how many of its samples are no padding.
         """
-        metric, scores = METRICS.get(data.metric), []
-        for i in range(-(-len(data) // size)):
-            truth = data.truth_of(i, size)
-            real = len(truth)
-            outputs = call(i, data.batch(i, size), real)
-            scores.append(metric.score(tuple(part[:real] if part.ndim else part for part in outputs), truth))
-            self.beat()
-        return np.concatenate(scores).astype(np.float32)
+        rows: list[Array] = []
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            kept = Path(folder) / "outputs.npy"  # large outputs do not fill the memory
+            for i in range(-(-len(data) // size)):
+                truth = data.truth_of(i, size)
+                outputs = call(i, data.batch(i, size), len(truth))
+                seen = data.view.of(outputs)
+                seen = seen[: len(truth)] if seen.ndim else seen
+                if self._needs_all:
+                    _keep(kept, seen, len(data), i * size)
+                    rows.append(truth)
+                else:
+                    rows.append(self.metric.score((seen,), truth))
+                self.beat()
+                if self.limit_s is not None and time.perf_counter() - start > self.limit_s:
+                    break
+            found = np.concatenate(rows)
+            if self._needs_all:
+                found = self.metric.score((np.load(kept, mmap_mode="r")[: len(found)],), found)
+        whole = getattr(self.metric, "whole", None)
+        return np.asarray(found if whole is None else whole(found), dtype=np.float32)
+
+    @property
+    def _needs_all(self) -> bool:
+        return getattr(self.metric, "needs_all", False)
 
     def _as_timed(self, number: int, inputs: Inputs, real: int) -> Outputs:
         """Return the timed Session's outputs for one batch, after the audits have seen them."""
@@ -130,3 +166,10 @@ class Evaluation:
     def _run(self, session: Session, inputs: Inputs) -> Outputs:
         """Return the outputs with the samples first."""
         return self.data.output_rows(session.run(inputs))
+
+
+def _keep(path: Path, rows: Array, count: int, at: int) -> None:
+    """Write `rows` into the file of `count` rows, from position `at`."""
+    if at == 0:
+        np.lib.format.open_memmap(path, mode="w+", dtype=rows.dtype, shape=(count, *rows.shape[1:]))
+    np.load(path, mmap_mode="r+")[at : at + len(rows)] = rows

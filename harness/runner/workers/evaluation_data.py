@@ -1,27 +1,22 @@
-"""The evaluation data as plain .npy files, so that a measuring worker needs no code of the dataset."""
+"""The evaluation data as plain .npy files, so that a measuring worker needs no code of the dataset.
+
+`evaluation_truth.py` writes them.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.artifacts.artifact import Artifact
-from harness.errors import BuildError
-from harness.formats.target import Target
-from harness.formats.tensors import Array, TensorSpec, completed, describe_random, place, random_arrays
-from harness.runner.workers.output_axes import OutputAxes, find_output_axes, rows
-from harness.runtimes.registry import RUNTIMES, Runtime, Session
-from harness.zoo.registry import METRICS, Data
+from harness.formats.tensors import Array, place
+from harness.runner.workers.evaluation_view import View
+from harness.runner.workers.output_axes import rows
 
-RANDOM_SAMPLES = 256
-"""Samples of the evaluation data where a model has no dataset: random inputs, original model's outputs."""
-REFERENCE_BATCH = 32
-"""Batch in which reference outputs are computed, where the model's is free."""
 POOL_BYTES, MAX_POOL = 64_000_000, 16
 """Distinct batches that timed calls take in rotation: at most so many and so many bytes, at least two."""
 DESCRIPTION = "data.json"
@@ -34,6 +29,7 @@ class EvaluationData:
     `positions` are those of the samples in these arrays; None: all of them, in order. `axes` are the batch
     axes of the model's inputs and `output_axes` those of its outputs, empty: all are 0. `unscored` says why
     the outputs cannot be divided into samples, so that there is no quality; the truth is then empty values.
+    `view` says what is scored of the outputs.
     """
 
     inputs: tuple[Array, ...]
@@ -43,6 +39,7 @@ class EvaluationData:
     axes: tuple[int | None, ...] = ()
     output_axes: tuple[int | None, ...] = ()
     unscored: str | None = None
+    view: View = field(default_factory=View)
 
     def __len__(self) -> int:
         return len(self.truth if self.positions is None else self.positions)
@@ -53,6 +50,11 @@ class EvaluationData:
             return self
         drawn = np.random.default_rng(seed).choice(len(self), count, replace=False)
         return replace(self, positions=np.sort(drawn))
+
+    def shuffled(self, seed: int) -> EvaluationData:
+        """Return the same samples in random order, so that the first ones are a fair sample of all."""
+        places = np.arange(len(self)) if self.positions is None else self.positions
+        return replace(self, positions=np.random.default_rng(seed).permutation(places))
 
     def batch(self, index: int, size: int) -> tuple[Array, ...]:
         """Return a call's inputs of samples ``[index·size, (index + 1)·size)``, wrapped around at the end."""
@@ -91,52 +93,6 @@ class EvaluationData:
         return rows(outputs, self.output_axes)
 
 
-def write_evaluation_data(
-    folder: Path,
-    source: Artifact,
-    inputs: tuple[TensorSpec, ...],
-    data: Data | None,
-    metric: str,
-    seed: int,
-    output_axes: Mapping[str, int | None] | None = None,
-) -> None:
-    """Write inputs and truth; a metric that needs a reference gets the original model's outputs.
-
-    `output_axes` are batch axes of outputs by name, which are not looked for.
-    """
-    if data is None:
-        rng = np.random.default_rng(seed)
-        data = Data(random_arrays(inputs, RANDOM_SAMPLES, rng), notes=describe_random(inputs))
-    else:
-        data = replace(data, inputs=completed(data.inputs, inputs))
-    data = replace(data, axes=tuple(spec.batch_axis for spec in inputs))
-    reference = _Reference(source, data, inputs, seed, output_axes or {})
-    unscored = reference.unscored()
-    truth: Array
-    if unscored is not None:
-        truth = np.zeros(len(data), np.int8)
-    elif METRICS.get(metric).needs_reference:
-        truth = reference.outputs()
-    elif data.labels is None:
-        raise BuildError(f"the metric {metric} needs labels; without a dataset use agreement or cosine")
-    else:
-        truth = data.labels
-    for i, array in enumerate(data.inputs):
-        same = data.axes[i] is None  # one sample is enough, which is repeated when it is read
-        np.save(folder / f"input_{i}.npy", np.ascontiguousarray(array[:1] if same else array))
-    np.save(folder / "truth.npy", truth)
-    description = {
-        "inputs": len(data.inputs),
-        "metric": metric,
-        "axes": data.axes,
-        "output_axes": reference.axes.axes,
-        "unscored": unscored,
-        "notes": data.notes,
-        "warnings": data.warnings,
-    }
-    (folder / DESCRIPTION).write_text(json.dumps(description))
-
-
 def read_evaluation_data(folder: Path) -> EvaluationData:
     """Open the files that `write_evaluation_data` wrote."""
     description = json.loads((folder / DESCRIPTION).read_text())
@@ -154,6 +110,7 @@ def read_evaluation_data(folder: Path) -> EvaluationData:
         axes=axes,
         output_axes=output_axes,
         unscored=description["unscored"],
+        view=View.from_dict(description["view"]),
     )
 
 
@@ -161,62 +118,3 @@ def read_notes(folder: Path) -> dict[str, list[str]]:
     """Return what the evaluation data's files say of them: how they were read or made, and warnings."""
     description = json.loads((folder / DESCRIPTION).read_text())
     return {name: description.get(name, []) for name in ("notes", "warnings")}
-
-
-def reference_runtime(format: str) -> Runtime | None:
-    """Return the runtime for reference outputs: the first that takes this format on the CPU."""
-    fit = (r for r in RUNTIMES.values() if format in r.takes and "cpu" in r.devices and not r.missing())
-    return next(fit, None)
-
-
-class _Reference:
-    """The original model on the CPU, which gives reference outputs and shows where their batch is."""
-
-    def __init__(
-        self,
-        source: Artifact,
-        data: Data,
-        inputs: tuple[TensorSpec, ...],
-        seed: int,
-        given: Mapping[str, int | None],
-    ) -> None:
-        self.source, self.data = source, data
-        self.runtime = reference_runtime(source.format)
-        self.axes = OutputAxes(())
-        if self.runtime is not None:
-            self.axes = find_output_axes(self._open_at, inputs, seed, given)
-
-    def _open_at(self, batch: int) -> Session:
-        if self.runtime is None:
-            raise BuildError(
-                f"no runtime takes the format {self.source.format}: reference outputs cannot be computed"
-            )
-        return self.runtime.open_session(self.runtime.config(), self.source, Target(batch=batch))
-
-    def unscored(self) -> str | None:
-        """Return why the first output cannot be divided into samples; None where it can."""
-        if not self.axes.axes or self.axes.axes[0] is not None:
-            return None
-        return (
-            "no quality: the first output has no dimension that is the batch, or its size depends on the "
-            "inputs' values, so it cannot be divided into samples"
-        )
-
-    def outputs(self) -> Array:
-        """Return the original model's first output for each sample."""
-        probe = self._open_at(self.axes.only_batch or REFERENCE_BATCH)
-        size = probe.fixed_batch or self.axes.only_batch or REFERENCE_BATCH
-        data = self.data
-        samples = EvaluationData(data.inputs, data.inputs[0], "", axes=data.axes, output_axes=self.axes.axes)
-        found = [
-            samples.output_rows(probe.run(samples.batch(i, size)))[0] for i in range(-(-len(data) // size))
-        ]
-        probe.close()
-        if any(part.shape[:1] != (size,) for part in found):
-            raise BuildError(
-                "the batch is not the dimension of the model's first output that the suite gives"
-            )
-        outputs = np.concatenate(found)[: len(data)]
-        if outputs.dtype.kind in "fc" and np.isnan(outputs).any():
-            raise BuildError("the original model's output contains NaN, so nothing can be compared with it")
-        return outputs

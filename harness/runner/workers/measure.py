@@ -37,7 +37,7 @@ from harness.runner.workers.replicas import Host, family_pids
 from harness.runtimes.registry import RUNTIMES, Session
 from harness.store.arrays import pack
 from harness.techniques.registry import DEPLOYMENTS
-from harness.zoo.registry import METRICS
+from harness.zoo.user_metric import find_metric
 
 
 class Trial:
@@ -185,7 +185,7 @@ class Trial:
     def evaluation(self, message: Message) -> None:
         """Let the audits look at the Session that was timed, and score it (evaluation.py)."""
         assert self.session is not None  # noqa: S101
-        metric = METRICS.get(self.data.metric)
+        metric = find_metric(self.data.metric, Path(message.get("folder", ".")))
         subject = self._subject()
         for audit in self.audits:
             audit.probe(subject)
@@ -198,7 +198,10 @@ class Trial:
                 self.channel.emit("alive")
 
         session, batch = self.session, self.target.batch
-        evaluation = Evaluation(session, batch, self.pool, self.data, self.audits, self.open_at, beat)
+        limit_s = message.get("time")
+        evaluation = Evaluation(
+            session, batch, self.pool, self.data, self.audits, self.open_at, beat, metric, limit_s
+        )
         found = evaluation.run(message.get("batch"), message.get("samples"), self.spec["seed"][0])
         self.channel.emit(
             "evaluation",

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import WorkerError
 from harness.files import make_folder, sweep
 from harness.formats.target import Target
 from harness.formats.tensors import Array
@@ -161,7 +162,11 @@ class ReplicatedSession(Session):
     def _hand_out(self, worker: Worker, parts: list[tuple[int, int]], waiting: dict[Worker, int]) -> None:
         if parts:
             first, count = parts.pop()
-            worker.send("time", first=first % len(self._pool), count=count)
+            try:
+                worker.send("time", first=first % len(self._pool), count=count)
+            except WorkerError:
+                while True:  # its last event tells why it has ended, and `expect` raises that
+                    worker.expect("timed", self.timeout_s)
             waiting[worker] += 1
 
     def _share_inputs(self) -> list[NDArray[Any]]:

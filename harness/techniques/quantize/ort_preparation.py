@@ -78,8 +78,8 @@ def prepared(source: Artifact, config: Excluding | None = None) -> Iterator[Prep
     half = next((tensor.name for tensor in initializers(model) if tensor.data_type in _HALF), None)
     if config and half is not None:
         raise BuildError(
-            f"the graph computes in 16 bits (the weight {half!r}), and ONNX Runtime's quantizer takes float32: "
-            "give the model in float32"
+            f"the graph computes in 16 bits (the weight {half!r}), and ONNX Runtime's quantizer takes "
+            "float32: give the model in float32"
         )
     with tempfile.TemporaryDirectory() as name:
         given, made = Path(name, "given.onnx"), Path(name, onnx_graph.MODEL)

@@ -15,7 +15,7 @@ MAX_BYTES, MIN_SAMPLES = 160_000_000, 4
 def generate(split: Split, inputs: tuple[TensorSpec, ...]) -> Data:
     """Return samples for `inputs` that look like real ones (formats/likely.py); no labels."""
     rng = np.random.default_rng(SEEDS[split])
-    sample_bytes = sum(spec.sample_bytes() for spec in inputs)
+    sample_bytes = max(sum(spec.sample_bytes() for spec in inputs), 1)
     samples = min(SAMPLES[split], max(MAX_BYTES // sample_bytes, MIN_SAMPLES))
     return Data(random_arrays(inputs, samples, rng), notes=describe_random(inputs))
 

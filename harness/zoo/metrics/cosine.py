@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.formats.tensors import Array
-from harness.zoo.metrics.fidelity import flat_pair
+from harness.zoo.metrics.fidelity import Scored, flat_pair
 from harness.zoo.registry import METRICS
 
 
-class Cosine:
+class Cosine(Scored):
     """From -1 to 1 for each sample; 1 is the reference's direction.
 
     Two zero vectors score 1.0; a single zero vector, or NaN or infinity on either side, scores 0.0.

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.formats.tensors import Array
-from harness.zoo.metrics.fidelity import flat_pair
+from harness.zoo.metrics.fidelity import Scored, flat_pair
 from harness.zoo.registry import METRICS
 
 
-class MaxError:
+class MaxError(Scored):
     """The largest absolute difference in each sample, in the outputs' own unit; NaN scores infinity."""
 
     name = "max-error"

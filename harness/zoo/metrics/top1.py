@@ -1,40 +1,60 @@
-"""Top-1 accuracy: whether the largest logit is at the label."""
+"""Top-k accuracy: whether the label is among the k largest logits."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.formats.tensors import Array
-from harness.zoo.metrics.fidelity import check_labels
+from harness.zoo.metrics.fidelity import (
+    Scored,
+    Scores,
+    has_class,
+    logits_and_labels,
+    mean_over_positions,
+    predicted,
+)
 from harness.zoo.registry import METRICS
 
 
-class Top1:
-    """1.0 for a sample whose largest logit is at its label, else 0.0; logits with NaN score 0.0."""
+class TopK(Scored):
+    """1.0 for a sample whose label is among the `k` largest logits, else 0.0; logits with NaN score 0.0.
 
-    name = "top-1"
-    summary = "share of samples whose largest logit is at their label"
+    A sample with several positions (tokens, pixels) scores the share of those that are right; positions
+    without a class (negative labels, 255) do not count.
+    """
+
     unit = "pt"
     higher_is_better = True
     needs_reference = False
+    classes = True
 
-    def score(self, outputs: tuple[Array, ...], truth: Array) -> NDArray[np.float64]:
-        """Score logits `outputs[0]` (samples, classes) against integer labels (samples,).
+    def __init__(self, k: int) -> None:
+        self.k, self.name = k, f"top-{k}"
+        among = "at their label" if k == 1 else f"among the {k} largest"
+        self.summary = "share of samples whose largest logit is at their label"
+        if k > 1:
+            self.summary = f"share of samples whose label's logit is {among}"
 
-        Of equal logits, the first counts. Raises DataError when the shapes do not fit, or a label is no
-        integer in [0, classes).
+    def score(self, outputs: tuple[Array, ...], truth: Array) -> Scores:
+        """Score logits `outputs[0]` (samples, …, classes) against integer labels (samples, …).
+
+        Of equal logits, the first counts. Raises DataError when the shapes do not fit, a label is no integer
+        in [0, classes), or there are no more than `k` classes.
         """
-        logits = outputs[0] if outputs else np.empty(0)
-        if logits.ndim != 2 or truth.shape != logits.shape[:1] or logits.shape[1] == 0:
-            raise DataError(
-                "top-1 takes logits (samples, classes) and labels (samples,), "
-                f"not {logits.shape} and {truth.shape}"
-            )
-        check_labels(self.name, truth, logits.shape[1])
-        right = (logits.argmax(axis=1) == truth) & ~np.isnan(logits).any(axis=1)
-        return np.asarray(right, dtype=np.float64)
+        logits, labels = logits_and_labels(self.name, outputs, truth)
+        if self.k > 1 and logits.shape[-1] <= self.k:
+            raise DataError(f"{self.name} takes more than {self.k} classes, not {logits.shape[-1]}")
+        counted = has_class(labels, logits.shape[-1])
+        if self.k == 1:
+            return mean_over_positions(predicted(logits) == labels, counted)
+        place = np.where(counted, labels, 0)[..., np.newaxis].astype(np.int64)
+        values: Scores = logits.astype(np.float64)
+        own = np.take_along_axis(values, place, -1)
+        earlier = np.arange(logits.shape[-1]) < place
+        above = ((values > own) | ((values == own) & earlier)).sum(axis=-1)
+        return mean_over_positions((above < self.k) & (predicted(logits) >= 0), counted)
 
 
-METRICS.add("top-1", Top1())
+METRICS.add("top-1", TopK(1))
+METRICS.add("top-5", TopK(5))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,12 +24,9 @@ from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import (
     SOURCES,
-    DatasetReference,
-    Depends,
-    MetricName,
     ModelIdentity,
+    OwnModel,
     Source,
-    SourceConfig,
 )
 from harness.zoo.user_code import load_data
 
@@ -49,7 +48,7 @@ def _known_task(name: str) -> str:
 TaskName = Annotated[str, AfterValidator(_known_task), WithJsonSchema({"enum": list(TASKS)})]
 
 
-class HfSource(SourceConfig):
+class HfSource(OwnModel):
     """`hf` is a folder, relative to the suite, or a name on the hub; `task` as transformers names tasks."""
 
     hf: str = Field(min_length=1, description="a checkpoint's folder, or owner/name on the hub")
@@ -60,12 +59,6 @@ class HfSource(SourceConfig):
         default=None, ge=1, description="height and width of images; default: the checkpoint's"
     )
     audio_samples: int = Field(default=16_000, ge=1, description="length of a sample of audio")
-    dataset: DatasetReference | None = Field(
-        default=None,
-        description="a dataset's name, package.module:function, or a path; default: random samples",
-    )
-    metric: MetricName | None = Field(default=None, description="a metric's name; cosine without a dataset")
-    depends: Depends = ()
 
 
 def _identity(config: HfSource, folder: Path) -> ModelIdentity:
@@ -202,12 +195,29 @@ def _inspect(config: HfSource, folder: Path) -> dict[str, Any]:
 def _data(config: HfSource, folder: Path, split: Split) -> Data:
     """Return the dataset's samples; where it has only ids, the mask leaves out the padding."""
     made, inputs = _configuration(config, folder)
-    data = load_data(config.dataset or RANDOM, folder, split, inputs)
-    pad = getattr(made, "pad_token_id", None)
-    if len(data.inputs) == 1 and [spec.name for spec in inputs[1:]] == [MASK]:
-        mask = np.ones_like(data.inputs[0]) if pad is None else data.inputs[0] != pad
-        return Data((*data.inputs, mask.astype(inputs[1].dtype)), data.labels)
+    dataset, masked = config.dataset or RANDOM, [spec.name for spec in inputs[1:]] == [MASK]
+    try:
+        data = load_data(dataset, folder, split, inputs)
+    except DataError:
+        if not masked:
+            raise
+        with contextlib.suppress(DataError):  # the first error tells more
+            return _with_mask(load_data(dataset, folder, split, inputs[:1]), made, inputs[1])
+        raise
+    if masked and len(data.inputs) == 1:
+        return _with_mask(data, made, inputs[1])
+    if masked and not np.isin(data.inputs[1], (0, 1)).all():
+        raise DataError(
+            f"the dataset {dataset!r} ({split}): {MASK} has values other than 0 and 1; if they are labels, "
+            "return {'input_ids': …, 'labels': …}"
+        )
     return data
+
+
+def _with_mask(data: Data, made: Any, spec: TensorSpec) -> Data:
+    pad = getattr(made, "pad_token_id", None)
+    mask = np.ones_like(data.inputs[0]) if pad is None else data.inputs[0] != pad
+    return replace(data, inputs=(*data.inputs, mask.astype(spec.dtype)))
 
 
 SOURCES.add(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -24,15 +24,12 @@ from harness.zoo.identities import dataset_identity, depends_identity
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import (
     SOURCES,
-    DatasetReference,
-    Depends,
     Dims,
     Inputs,
-    MetricName,
     ModelIdentity,
     Outputs,
+    OwnModel,
     Source,
-    SourceConfig,
     recognize_file,
 )
 from harness.zoo.user_code import load_data
@@ -41,18 +38,15 @@ if TYPE_CHECKING:
     import onnx
 
 
-class OnnxSource(SourceConfig):
+class OnnxSource(OwnModel):
     """`onnx` is a file, relative to the suite. Inputs are read from its graph unless given."""
+
+    names_dims: ClassVar[bool] = True
 
     onnx: str
     inputs: Inputs | None = None
     dims: Dims = Field(default={})
     outputs: Outputs = Field(default={})
-    dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, package.module:function, or a path"
-    )
-    metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
-    depends: Depends = ()
 
 
 def _identity(config: OnnxSource, folder: Path) -> ModelIdentity:

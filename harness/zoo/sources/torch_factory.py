@@ -19,15 +19,12 @@ from harness.zoo.identities import code_identity, dataset_identity, depends_iden
 from harness.zoo.registry import Data, Split
 from harness.zoo.source import (
     SOURCES,
-    DatasetReference,
-    Depends,
     Dims,
     Inputs,
-    MetricName,
     ModelIdentity,
     Outputs,
+    OwnModel,
     Source,
-    SourceConfig,
 )
 from harness.zoo.user_code import REFERENCE, find_module, functions_of, load_data
 
@@ -48,7 +45,7 @@ Factory = Annotated[
 ]
 
 
-class TorchSource(SourceConfig):
+class TorchSource(OwnModel):
     """`torch` names a function that returns a `torch.nn.Module`, its weights in place or in `weights`.
 
     Without `inputs`, the model or its file offers `example_inputs` (zoo/example_inputs.py).
@@ -60,11 +57,6 @@ class TorchSource(SourceConfig):
     outputs: Outputs = Field(default={})
     kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of the factory")
     weights: str | None = Field(default=None, description="safetensors, or a state dict saved by torch")
-    dataset: DatasetReference | None = Field(
-        default=None, description="a dataset's name, package.module:function, or a path"
-    )
-    metric: MetricName | None = Field(default=None, description="a metric's name; top-1 with a dataset")
-    depends: Depends = ()
 
 
 def _identity(config: TorchSource, folder: Path) -> ModelIdentity:
