@@ -65,7 +65,10 @@ def test_a_folder_that_cannot_be_written_is_named_with_a_remedy(tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError) as told:
         make_writable(tmp_path / "file", "the folder of Runs", "name another one")
-    assert str(told.value) == f"cannot write the folder of Runs {tmp_path / 'file'}: File exists; name another one"
+    assert (
+        str(told.value)
+        == f"cannot write the folder of Runs {tmp_path / 'file'}: File exists; name another one"
+    )
     with pytest.raises(StoreError, match="the Artifact cache .*; set HARNESS_CACHE to a folder"):
         Cache(tmp_path / "file").make()
 
@@ -81,7 +84,10 @@ def test_a_working_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pyte
 def test_no_folder_for_temporary_files_is_said() -> None:
     told = cli._unusable(FileNotFoundError(2, "No usable temporary directory found in ['/tmp']"))
     assert told.endswith("set TMPDIR to a folder that can be written")
-    assert cli._unusable(OSError(28, "No space left on device")) == "cannot use the output: No space left on device"
+    assert (
+        cli._unusable(OSError(28, "No space left on device"))
+        == "cannot use the output: No space left on device"
+    )
 
 
 def test_torchinductor_gets_a_folder_without_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
