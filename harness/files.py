@@ -29,7 +29,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def make_writable(folder: Path, what: str, remedy: str) -> None:
-    """Make a folder unless it exists. Raises StoreError with `what` it is and the remedy if it is read-only."""
+    """Make a folder unless it exists. Raises StoreError, with a remedy, if it is read-only."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):

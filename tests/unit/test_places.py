@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_a_remedy(tmp_path: Path) 
         str(told.value)
         == f"cannot write the folder of Runs {tmp_path / 'file'}: File exists; name another one"
     )
-    with pytest.raises(StoreError, match="the Artifact cache .*; set HARNESS_CACHE to a folder"):
+    with pytest.raises(StoreError, match=r"the Artifact cache .*; set HARNESS_CACHE to a folder"):
         Cache(tmp_path / "file").make()
 
 
