@@ -47,7 +47,7 @@ def pytest_runtest_setup() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Let one worker run a whole file, and one all tests that run alone, which so wait for the others only once."""
+    """Let one worker run a whole file, and one all tests that run alone."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
