@@ -46,7 +46,7 @@ def save_program(
     try:
         program = _export(module, example_tensors(inputs, 2, seed), batch_shapes(module, inputs))
     except Exception as free:  # torch.export raises errors of many classes
-        with exporting("torch cannot export the module"):
+        with exporting("torch cannot export the module", module):
             program = _export(module, example_tensors(inputs, batch, seed), None)
         details = {"free_batch": False, "batch": batch, "fixed_because": describe(free)}
     store(program, folder, inputs)

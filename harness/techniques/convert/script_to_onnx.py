@@ -36,7 +36,11 @@ def convert_script(_config: StepConfig, source: Artifact, out: Path, context: Bu
     module = torch_script.load_file(source.folder / torch_script.SCRIPT)
     names, file = [spec.name for spec in context.inputs], out / onnx_graph.MODEL
     example = example_tensors(context.inputs, 2, context.seed)
-    with exporting("torch cannot convert this TorchScript to ONNX"), quiet_exporter(), torch.no_grad():
+    with (
+        exporting("torch cannot convert this TorchScript to ONNX", module),
+        quiet_exporter(),
+        torch.no_grad(),
+    ):
         result = module(*example)
         if isinstance(result, Mapping):
             module = torch.jit.trace(_without_dicts(module), example)  # type: ignore[no-untyped-call]

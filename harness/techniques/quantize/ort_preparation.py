@@ -126,7 +126,11 @@ def _preprocess(given: Path, made: Path, *, optimize: bool) -> list[str]:
     notes = ["without symbolic shapes: the weights are beside the graph"] if external else []
     if not external:
         try:
-            with quantizing("without symbolic shapes", remedy=""), _unoptimized() as failures:
+            with (
+                quantizing("without symbolic shapes", remedy=""),
+                _unoptimized() as failures,
+                contextlib.chdir(given.parent),  # where shapes stay unknown, it leaves files where it is
+            ):
                 quant_pre_process(given, made, **options)
             return failures
         except BuildError as error:
