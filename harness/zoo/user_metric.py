@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError, describe
 from harness.formats.tensors import Array
+from harness.formats.user_function import import_function
 from harness.stats.jackknife import sample_values
 from harness.zoo.registry import METRICS, Metric
 

@@ -93,7 +93,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 133\n"
         (torch_saved({"w": torch.ones(2, dtype=torch.bfloat16), "n": 1}), "state-dict", "a state dict"),
         (torch_saved({"w": torch.nn.Parameter(torch.ones(2).to_sparse())}), "state-dict", "a state dict"),
     ],
-    ids=range(19),
+    ids=range(23),
 )
 def test_a_file_is_told_by_its_bytes(tmp_path: Path, content: bytes, name: str, words: str) -> None:
     path = tmp_path / "model.bin"

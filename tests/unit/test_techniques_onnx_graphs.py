@@ -81,7 +81,7 @@ def branching():
 
 
 def source(folder, made, opset=11, ir=6, *, constants=False, listed=False):
-    """Save the graph as its source does; its weights in Constant nodes, or `listed` among the inputs as old exporters do."""
+    """Save the graph as its source does; its weights in Constant nodes, or `listed` as inputs."""
     read = {name for node in made for name in read_by(node)}
     tensors = [numpy_helper.from_array(array, name) for name, array in weights().items() if name in read]
     inputs, outputs = (
@@ -123,7 +123,7 @@ def assert_near(made, given):
 def test_an_old_opset_is_converted_and_its_batch_norm_folded(step, tmp_path):
     """ONNX Runtime's own preprocessing: in OpenVINO and in the float Cell it is folded as well."""
     given = source(tmp_path / "f", nodes())
-    made, about, model = build(step, given, tmp_path / "q")
+    made, _, model = build(step, given, tmp_path / "q")
     assert "BatchNormalization" not in onnx_graph.operators(model)
     (opset,) = [o.version for o in model.opset_import if o.domain == ""]
     assert opset == 13
