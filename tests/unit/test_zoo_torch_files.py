@@ -146,6 +146,20 @@ def test_torchscript_runs_and_is_converted_to_onnx(tmp_path: Path) -> None:
             np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6)
 
 
+def test_a_program_takes_its_batch_where_the_suite_says(tmp_path: Path) -> None:
+    class Scaled(torch.nn.Module):
+        def forward(self, x: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
+            return x * rate
+
+    shapes, tensors = ({1: BATCH}, None), (torch.ones(3, 4, 2), torch.ones(2))
+    torch.export.save(torch.export.export(Scaled(), tensors, dynamic_shapes=shapes), tmp_path / "m.pt2")
+    inputs = {"x": {"shape": [3, 2], "batch_axis": 1}, "rate": {"shape": [2], "batch_axis": None}}
+    given, specs = built("program", tmp_path, program="m.pt2", inputs=inputs)
+    session = RUNTIMES.get("torch-eager").open_session(None, given, Target(batch=5, threads=1))
+    assert (session.fixed_batch, [spec.batch_axis for spec in specs]) == (None, [1, None])
+    assert session.run([np.ones((3, 5, 2), np.float32), np.ones(2, np.float32)])[0].shape == (3, 5, 2)
+
+
 def test_a_scripts_batch_is_free_along_its_axis_and_an_input_without_one_stays(tmp_path: Path) -> None:
     class Scaled(torch.nn.Module):
         def forward(self, x: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
