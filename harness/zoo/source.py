@@ -201,9 +201,11 @@ class Source:
     identity: Callable[[Any, Path], ModelIdentity]
     build: Callable[[Any, Path, Path], tuple[TensorSpec, ...]]
     data: Callable[[Any, Path, Split], Data | None]
-    has_data: Callable[[Any], bool]
-    metric: Callable[[Any], str]
     summary: str
+    has_data: Callable[[Any], bool] = lambda config: config.dataset is not None
+    metric: Callable[[Any], str] = lambda config: (
+        config.metric or ("top-1" if config.dataset else "agreement")
+    )
     dataset: Callable[[Any], str | DataConfig | None] = lambda config: getattr(config, "dataset", None)
     tokens: Callable[[Any], int | None] = lambda _: None
     needs: Callable[[Any], tuple[tuple[str, ...], str]] = lambda _: ((), "")

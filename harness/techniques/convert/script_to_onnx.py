@@ -52,7 +52,11 @@ def convert_script(_config: StepConfig, source: Artifact, out: Path, context: Bu
             opset_version=OPSET,
             input_names=names,
             output_names=unique_names([name for name, _ in flatten(result)], names),
-            dynamic_axes={name: {0: onnx_graph.BATCH} for name in names},
+            dynamic_axes={
+                spec.name: {spec.batch_axis: onnx_graph.BATCH}
+                for spec in context.inputs
+                if spec.batch_axis is not None
+            },
         )
     return finish_graph(onnx.load(str(file)), out, context)
 
