@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -89,6 +90,10 @@ def main() -> None:
     except OSError:  # our error messages cannot be written: the terminal is gone
         status = ExitCode.USAGE
         _discard_output()
+    except KeyboardInterrupt:  # a second Ctrl-C, while the first one is handled
+        status = ExitCode.INTERRUPTED
+    if status == ExitCode.INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # another one would replace the exit status
     sys.exit(status)
 
 

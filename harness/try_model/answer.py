@@ -54,10 +54,10 @@ def answer(board: Board, goal: Goal) -> Sentence:
         return _none_better(board, goal)
     opening: tuple[str | Part, ...] = (code(best.technique), f" in {_runtime(best)}")
     if goal.need is None:
-        speed = f" ({say.factors(*best.interval)}) faster than {_yours(base)}"
+        speed = f" ({_interval(best, *best.interval)}) faster than {_yours(base)}"
         return sentence(*opening, " is ", strong(f"{say.factor(best.speedup)} ×"), speed, *_ends(best, board))
     less = strong(f"{say.factor((goal.need(base) or 0.0) / (goal.need(best) or 1.0))} ×")
-    speed = f", {say.factor(best.speedup)} × ({say.factors(*best.interval)}) its speed"
+    speed = f", {say.factor(best.speedup)} × ({_interval(best, *best.interval)}) its speed"
     return sentence(*opening, ": ", less, f" {goal.less} than {_yours(base)}{speed}", *_ends(best, board))
 
 
@@ -81,14 +81,10 @@ def _none_better(board: Board, goal: Goal) -> Sentence:
     near = next((row for row in others if row.cell_id in admitted), None)
     lossy = next((row for row in others if row.cell_id not in admitted and row.verdict == "faster"), None)
     if near is not None and goal.need is None:
-        parts += ["; closest is ", code(near.technique), f": {say.factor(near.speedup)} ×"]
-        parts.append(f" ({say.factors(near.speedup_low, near.speedup_high)}){_few(near)}")
+        parts += ["; closest is ", code(near.technique), *_near(near)]
     if lossy is not None:
-        parts += [
-            "; ",
-            code(lossy.technique),
-            f" is {say.factor(lossy.speedup)} × as fast{_quality(lossy, board)}",
-        ]
+        speed = f" is {say.factor(lossy.speedup)} × as fast"
+        parts += ["; ", code(lossy.technique), speed, _quality(lossy, board)]
     return sentence(*parts, ".")
 
 
@@ -103,12 +99,25 @@ def _ends(row: Comparison, board: Board) -> tuple[str | Part, ...]:
     return (_quality(row, board), _size(row), *doubts, _few(row), ".")
 
 
-def _few(row: Comparison) -> str:
-    """Say if there are too few Trials to know how fresh processes differ."""
+def _interval(row: Comparison, low: float | None, high: float | None) -> str:
+    """Return an interval of a speed-up; with too few Trials nothing is known of how fresh processes differ."""
     trials = row.speedup_trials or 0
-    if trials >= MIN_TRIALS:
-        return ""
-    return f"; this rests on {say_count(trials, 'Trial')} only: give it more --time"
+    return (
+        say.factors(low, high) if trials >= MIN_TRIALS else f"only {say_count(trials, 'Trial')}: no interval"
+    )
+
+
+def _near(row: Comparison) -> tuple[str, ...]:
+    """Return how fast the closest Cell is; a ratio of too few Trials is not told."""
+    interval = _interval(row, row.speedup_low, row.speedup_high)
+    if (row.speedup_trials or 0) < MIN_TRIALS:
+        return (f", with {interval}{_few(row)}",)
+    return (f": {say.factor(row.speedup)} × ({interval})",)
+
+
+def _few(row: Comparison) -> str:
+    """Say what to do if there are too few Trials."""
+    return "" if (row.speedup_trials or 0) >= MIN_TRIALS else "; give it more --time"
 
 
 def _quality(row: Comparison, board: Board) -> str:
@@ -126,6 +135,8 @@ def _quality(row: Comparison, board: Board) -> str:
         text += f", which is more than the allowed loss of {allowed}"
     elif board.max_drop is not None and worst is not None and worst > board.max_drop:
         text += f"; that it loses at most {allowed} is not shown: {say.digits(worst)} are possible"
+        if row.samples_needed is not None:
+            text += f"; about {row.samples_needed:,} samples would show it"
     return text
 
 

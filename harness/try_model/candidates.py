@@ -17,6 +17,7 @@ DENSE = ("MatMul", "Gemm", "Attention", "MultiHeadAttention", "LSTM", "GRU", "Ga
 ORT: dict[str, Any] = {"runtime": "onnxruntime"}
 OPENVINO: dict[str, Any] = {"runtime": "openvino"}
 COMPILE: dict[str, Any] = {"runtime": "torch-compile"}
+NEEDS_DATA = "needs samples to calibrate with: give --data"
 CALIBRATION = {"samples": 128}
 """Fewer than by default, since each build must be short."""
 
@@ -193,6 +194,7 @@ def choose(plan: Plan, candidates: Iterable[Candidate]) -> Chosen | None:
     """
     (group,) = plan.groups
     model = group.cells[0].model
+    has_data = model.source.has_data(model.config)
     planned = {cell.pipeline.name: plan.cells[cell.cell_id] for cell in group.cells}
     operators = _graph_operators(plan.inspections.get(model.name, {}))
     left_out: dict[str, str] = {}
@@ -200,6 +202,8 @@ def choose(plan: Plan, candidates: Iterable[Candidate]) -> Chosen | None:
     for one in candidates:
         if not _takes(planned[one.name].cell.pipeline, model.source.format):
             left_out[one.name] = f"not for models in the format {model.source.format}"
+        elif not has_data and _needs_data(planned[one.name].cell.pipeline, model.source.format):
+            left_out[one.name] = NEEDS_DATA
         elif reason := planned[one.name].skip:
             left_out[one.name] = reason
         elif operators is not None and one.operators and not operators & {*one.operators}:
@@ -212,6 +216,11 @@ def choose(plan: Plan, candidates: Iterable[Candidate]) -> Chosen | None:
     if first is None:
         return None
     return Chosen(first.name, (first, *(one for one in kept if one is not first)), left_out)
+
+
+def _needs_data(pipeline: Pipeline, format: str) -> bool:
+    """Whether a step calibrates or trains."""
+    return any(stage.step.needs_training_data(stage.config) for stage in pipeline.stages(format))
 
 
 def _takes(pipeline: Pipeline, format: str) -> bool:

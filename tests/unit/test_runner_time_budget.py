@@ -106,6 +106,33 @@ def test_no_trial_begins_after_the_deadline(tmp_path: Path) -> None:
     assert rule.ended  # though the arm had no Trial, so that no event says it
 
 
+def test_where_an_answer_is_asked_for_the_first_trial_compares_even_after_the_deadline() -> None:
+    base, control = ("b", "baseline"), ("b", "control")
+    first, second = ("x", "subject"), ("y", "subject")
+    keys = [base, control, first, second]
+    allotments = {key: Allotment(3, 1.0) for key in keys}
+
+    class Always:
+        def decide(self, *_: Any) -> Decision:
+            return Decision(dict(allotments), (), 7)
+
+    history = Measurements("s")
+    rule = Until(Always(), time.monotonic(), answers=True)
+    kept = {key: allotments[key] for key in (base, control, first)}
+    assert rule.decide(history, keys, base) == Decision(kept, (Stop(second, TIME_USED),), 7)
+    assert rule.ended
+    history.finished = 1
+    assert rule.decide(history, keys, base).allotments == {}
+
+
+def test_all_evaluations_together_get_a_share_of_the_time(tmp_path: Path) -> None:
+    plan, cache, _ = planned(tmp_path)
+    fit_first_trial(plan, cache, 6000.0)
+    assert plan.suite.spec.quality.time == pytest.approx(0.25 * 6000.0 / len(plan.cells))
+    fit_first_trial(plan, cache, 60000.0)  # never more than what it is already
+    assert plan.suite.spec.quality.time == pytest.approx(0.25 * 6000.0 / len(plan.cells))
+
+
 def test_for_a_first_trial_only_cells_are_given_up_and_all_else_stays_as_asked(tmp_path: Path) -> None:
     plan, cache, _ = planned(tmp_path, max_time="20s")
     measure = plan.suite.spec.measure

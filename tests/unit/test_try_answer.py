@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,12 @@ def test_the_size_is_told_as_a_factor(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_ruled_out_is_told(tmp_path: Path) -> None:
     lossy = Technique("int8", 2.0, 0.26, 0.004, ("quantize",))
-    said = answer(made(tmp_path, BASE, lossy), LATENCY).plain()
+    board = made(tmp_path, BASE, lossy)
+    said = answer(board, LATENCY).plain()
     assert "(−0.40 points); that it loses at most 0.5 points is not shown: " in said
+    rows = [replace(row, samples_needed=8200 if row.arm != "baseline" else None) for row in board.rows]
+    said = answer(replace(board, rows=rows), LATENCY).plain()
+    assert "; about 8,200 samples would show it" in said
 
 
 def test_a_rival_and_too_few_trials_are_told(tmp_path: Path) -> None:
@@ -60,11 +65,11 @@ def test_a_rival_and_too_few_trials_are_told(tmp_path: Path) -> None:
     said = answer(board, LATENCY).plain()
     assert said.endswith(f"; this Run cannot distinguish it from `{rival.technique}`.")
     said = answer(made(tmp_path / "b", BASE, FAST, trials=2, noise=0.001), LATENCY).plain()
-    assert said.endswith("; this rests on 2 Trials only: give it more --time.")
+    assert " × (only 2 Trials: no interval) faster than" in said and said.endswith("; give it more --time.")
     assert "Trials" not in answer(made(tmp_path / "c", BASE, FAST), LATENCY).plain()
     slow = Technique("openvino", 0.9, runtime="openvino")
     said = answer(made(tmp_path / "d", BASE, slow, trials=1), LATENCY).plain()
-    assert said.endswith("; this rests on 1 Trial only: give it more --time.")
+    assert said.endswith("; closest is `openvino`, with only 1 Trial: no interval; give it more --time.")
 
 
 def test_nothing_better_is_said_plainly_with_what_is_closest_and_what_loses_too_much(tmp_path: Path) -> None:

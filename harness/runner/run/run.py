@@ -197,7 +197,7 @@ class LocalRun:
         if self.contenders is not None:
             ask = partial(self.contenders, self.folder, info, self.events)
             planned = ShortTime(WithoutLosers(planned, ask), deadline, ask)
-        rule = Until(planned, deadline)
+        rule = Until(planned, deadline, answers=self.contenders is not None)
         Groups(experiment, info.run_id, after_trial, rule).measure_all(known)
         if rule.ended:
             record("notice", text=f"{TIME_USED}: Cells have fewer Trials than planned, or none")

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.artifacts.cache import Cache
 from harness.runner.experiment.measurements import Measurements
-from harness.runner.experiment.stopping_rule import Decision, Stop, StoppingRule
+from harness.runner.experiment.stopping_rule import Allotment, Decision, Stop, StoppingRule, companions_of
 from harness.runner.experiment.trial import Key
 from harness.runner.plan import Plan, PlannedCell
 from harness.stats.planning import MIN_TRIALS, PILOT_BLOCKS, WANTED_TRIALS
@@ -20,6 +20,8 @@ DROPPED = "given up to fit into the time of the Run (--time)"
 TIME_USED = "the time of the Run was used up (--time)"
 FIRST_SHARE = 0.6
 """Share of the time that builds and a first Trial of each Cell may take, as estimated."""
+EVALUATION_SHARE = 0.25
+"""Share of the time that the evaluations of all Cells may take together."""
 
 
 def fit(plan: Plan, cache: Cache, seconds: float) -> str:
@@ -55,13 +57,16 @@ def fit(plan: Plan, cache: Cache, seconds: float) -> str:
 def fit_first_trial(plan: Plan, cache: Cache, seconds: float) -> str:
     """Skip the last Cells if all builds and a first Trial do not fit into FIRST_SHARE of the time.
 
-    For a Run that gives up more after the first Trial (experiment/short_time.py). Return it in words.
+    For a Run that gives up more after the first Trial (experiment/short_time.py). Return it in words. The
+    time of one evaluation becomes an equal part of EVALUATION_SHARE, unless the suite allows less.
     """
     asked, dropped = plan.suite.spec.measure, 0
     _measure(plan, trials=1, max_time=min(asked.max_time, PILOT_BLOCKS * asked.block_time))
     if sum(plan.estimate_s(cache)) > FIRST_SHARE * seconds:
         dropped = _drop(plan, lambda: sum(plan.estimate_s(cache)) <= FIRST_SHARE * seconds)
     _measure(plan, trials=asked.trials, max_time=asked.max_time)
+    cells = max(1, sum(planned.skip is None for planned in plan.cells.values()))
+    _limit_evaluation(plan, EVALUATION_SHARE * seconds / cells)
     given_up = say_count(dropped, "Cell")
     return f"to fit into {say_seconds(seconds)} (--time), the Run gives up: {given_up}" if dropped else ""
 
@@ -70,6 +75,12 @@ def _measure(plan: Plan, **changes: Any) -> None:
     spec = plan.suite.spec
     changed = spec.model_copy(update={"measure": spec.measure.model_copy(update=changes)})
     plan.suite = replace(plan.suite, spec=changed)
+
+
+def _limit_evaluation(plan: Plan, seconds: float) -> None:
+    spec = plan.suite.spec
+    quality = spec.quality.model_copy(update={"time": min(seconds, spec.quality.time or seconds)})
+    plan.suite = replace(plan.suite, spec=spec.model_copy(update={"quality": quality}))
 
 
 def _drop(plan: Plan, fits: Callable[[], bool]) -> int:
@@ -102,11 +113,13 @@ def _drop(plan: Plan, fits: Callable[[], bool]) -> int:
 class Until:
     """A stopping rule that makes no more Trials after the `deadline`, a time of `time.monotonic`.
 
-    `ended`: it stopped an arm for that reason, whether the arm had a Trial or not.
+    `answers`: even then, the first Trial compares the baseline with the first arm that the rule allots, so that
+    a Run always has an answer. `ended`: it stopped an arm for that reason, whether it had a Trial or not.
     """
 
     rule: StoppingRule
     deadline: float
+    answers: bool = False
     ended: bool = False
 
     def decide(
@@ -116,6 +129,11 @@ class Until:
         decision = self.rule.decide(history, keys, baseline, done)
         if time.monotonic() < self.deadline:
             return decision
-        self.ended = self.ended or bool(decision.allotments)
-        late = (Stop(key, TIME_USED) for key in decision.allotments)
-        return Decision(stops=(*decision.stops, *late), trials=history.finished)
+        kept: dict[Key, Allotment] = {}
+        if self.answers and history.finished == 0:
+            beside = companions_of(keys, baseline)
+            first = next((key for key in decision.allotments if key not in beside), None)
+            kept = {key: one for key, one in decision.allotments.items() if key == first or key in beside}
+        late = [Stop(key, TIME_USED) for key in decision.allotments if key not in kept]
+        self.ended = self.ended or bool(late)
+        return Decision(kept, (*decision.stops, *late), decision.trials if kept else history.finished)
