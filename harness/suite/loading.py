@@ -159,7 +159,8 @@ class _Reader:
                 return self.mapping(node, key)
             case SequenceNode():
                 return [self.value(one, (*key, i)) for i, one in enumerate(node.value)]
-        if "kwargs" in key and not node.style and node.value.lower() in SWITCHES:
+        plain = isinstance(node, ScalarNode) and not node.style
+        if plain and "kwargs" in key and node.value.lower() in SWITCHES:
             meant = SWITCHES[node.value.lower()]
             quoted = f'write {meant}, or "{node.value}" in quotes'
             self.problem(line, key, f"{node.value} may be a boolean or a name: {quoted}")

@@ -69,8 +69,8 @@ def fit(
 
     `inputs` are (samples, *shape), one array for each input of the module; `labels` are integers (samples, …)
     for logits, the module's first output, which has one axis more: (samples, …, classes), or of images also
-    (samples, classes, …). Positions without a class (negative labels, 255) do not count. `keep_zeros` keeps zeros in parameters of two
-    or more dimensions: in weights, not in biases. An incomplete last batch is left out of its epoch. The
+    (samples, classes, …). Positions without a class (negative labels, 255) do not count. `keep_zeros`
+    keeps zeros in parameters of two or more dimensions: in weights, not in biases. An incomplete last batch is left out of its epoch. The
     module is left in eval mode. Raises DataError for data that does not fit, BuildError when the loss is no
     longer finite, UnknownNameError for an unknown optimizer or augmentation.
     """
@@ -193,8 +193,8 @@ def _step(
     axis = class_axis(tuple(logits.shape), labels)
     if axis is None:
         raise DataError(
-            f"logits {tuple(logits.shape)} do not fit labels {tuple(truth.shape)}: training takes logits with "
-            "one axis more than the labels, that of the classes"
+            f"logits {tuple(logits.shape)} do not fit labels {tuple(truth.shape)}: training takes logits "
+            "with one axis more than the labels, that of the classes"
         )
     classes = logits.shape[axis]
     counted = torch.from_numpy(has_class(labels, classes)).reshape(-1).to(truth.device)
