@@ -70,8 +70,9 @@ def fit(
     `inputs` are (samples, *shape), one array for each input of the module; `labels` are integers (samples, …)
     for logits, the module's first output, which has one axis more: (samples, …, classes), or of images also
     (samples, classes, …). Positions without a class (negative labels, 255) do not count. `keep_zeros`
-    keeps zeros in parameters of two or more dimensions: in weights, not in biases. An incomplete last batch is left out of its epoch. The
-    module is left in eval mode. Raises DataError for data that does not fit, BuildError when the loss is no
+    keeps zeros in parameters of two or more dimensions: in weights, not in biases. An incomplete
+    last batch is left out of its epoch. The module is left in eval mode. Raises DataError for data that does
+    not fit, BuildError when the loss is no
     longer finite, UnknownNameError for an unknown optimizer or augmentation.
     """
     data, target = _tensors(inputs, labels, recipe)
