@@ -18,6 +18,9 @@ MAX_VALUES = 100_000
 """Limit for one file. Each use of an alias counts: a few lines of aliases can be billions of values."""
 MAX_DEPTH = 100
 """Limit of the nesting of a value."""
+SWITCHES = {"on": "true", "yes": "true", "off": "false", "no": "false"}
+"""Words that YAML 1.1 reads as booleans and YAML 1.2 as text. Refused without quotes in the arguments of a
+user's function (`kwargs`), whose types no schema knows."""
 
 
 @dataclass
@@ -156,6 +159,11 @@ class _Reader:
                 return self.mapping(node, key)
             case SequenceNode():
                 return [self.value(one, (*key, i)) for i, one in enumerate(node.value)]
+        plain = isinstance(node, ScalarNode) and not node.style
+        if plain and "kwargs" in key and node.value.lower() in SWITCHES:
+            meant = SWITCHES[node.value.lower()]
+            quoted = f'write {meant}, or "{node.value}" in quotes'
+            self.problem(line, key, f"{node.value} may be a boolean or a name: {quoted}")
         try:
             return CCoreLoader("").construct_object(node)
         except (YAMLError, ValueError, LookupError):  # an unknown tag, !!int seven, !!bool maybe

@@ -20,6 +20,8 @@ from harness.errors import BuildError, DataError, UnknownNameError
 from harness.formats.outputs import leaves
 from harness.formats.tensors import Array
 from harness.zoo.augment import AUGMENTS, augment_images
+from harness.zoo.default_metric import class_axis
+from harness.zoo.metrics.fidelity import has_class
 from harness.zoo.registry import Data, Metric, Recipe
 
 SCHEDULE = "OneCycleLR"
@@ -66,9 +68,11 @@ def fit(
     """Train `module` in place, on its own device, and return the mean loss of each epoch.
 
     `inputs` are (samples, *shape), one array for each input of the module; `labels` are integers (samples, …)
-    for logits (samples, …, classes), the module's first output. `keep_zeros` keeps zeros in parameters of two
-    or more dimensions: in weights, not in biases. An incomplete last batch is left out of its epoch. The
-    module is left in eval mode. Raises DataError for data that does not fit, BuildError when the loss is no
+    for logits, the module's first output, which has one axis more: (samples, …, classes), or of images also
+    (samples, classes, …). Positions without a class (negative labels, 255) do not count. `keep_zeros`
+    keeps zeros in parameters of two or more dimensions: in weights, not in biases. An incomplete
+    last batch is left out of its epoch. The module is left in eval mode. Raises DataError for data that does
+    not fit, BuildError when the loss is no
     longer finite, UnknownNameError for an unknown optimizer or augmentation.
     """
     data, target = _tensors(inputs, labels, recipe)
@@ -186,10 +190,21 @@ def _step(
     if batch[0].ndim == 4:
         batch = tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in batch)
     logits = _logits(module(*batch))
-    if logits.shape[:-1] != truth.shape:
-        raise DataError(f"logits {tuple(logits.shape)} do not fit labels {tuple(truth.shape)}")
+    labels = truth.numpy(force=True)
+    axis = class_axis(tuple(logits.shape), labels)
+    if axis is None:
+        raise DataError(
+            f"logits {tuple(logits.shape)} do not fit labels {tuple(truth.shape)}: training takes logits "
+            "with one axis more than the labels, that of the classes"
+        )
+    classes = logits.shape[axis]
+    counted = torch.from_numpy(has_class(labels, classes)).reshape(-1).to(truth.device)
+    if not counted.any():
+        raise DataError(f"a batch of labels has no class: all are negative or 255, of {classes} classes")
     loss = torch.nn.functional.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]), truth.reshape(-1), label_smoothing=recipe.label_smoothing
+        logits.movedim(axis, -1).reshape(-1, classes)[counted],
+        truth.reshape(-1)[counted],
+        label_smoothing=recipe.label_smoothing,
     )
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]

@@ -150,6 +150,14 @@ def test_values_are_read_as_yaml_1_2_says(tmp_path, written, value):
     assert data["b"] == ([] if written == "" else [value])
 
 
+def test_a_word_that_may_be_a_boolean_is_refused_among_a_functions_arguments(tmp_path):
+    text = "suite: x\nm:\n  kwargs:\n    bias: {}\n"
+    says = 's.yaml:4: m.kwargs.bias: Off may be a boolean or a name: write false, or "Off" in quotes'
+    assert told(tmp_path, text.format("Off")) == [says]
+    assert read_document(write(tmp_path, text.format("'Off'"))).data["m"]["kwargs"] == {"bias": "Off"}
+    assert read_document(write(tmp_path, text.format("false"))).data["m"]["kwargs"] == {"bias": False}
+
+
 def test_keys_are_names_as_they_are_written(tmp_path):
     names = ["no", "12:30", "1e3", "1.0", "0100", "true", "null", "2024-01-02"]
     data = read_document(write(tmp_path, "suite: x\na:\n" + "".join(f"  {name}: 1\n" for name in names))).data

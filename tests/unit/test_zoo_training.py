@@ -249,3 +249,20 @@ def test_a_model_without_a_recipe_or_of_no_name_is_not_trained(tmp_path, monkeyp
     monkeypatch.setitem(MODELS._items, "mnist-mlp", bare)
     with pytest.raises(DataError, match="no recipe"):
         train_zoo_model("mnist-mlp", tmp_path)
+
+
+def test_classes_may_be_the_second_axis_and_positions_without_a_class_do_not_count():
+    images, _ = blobs(32)
+    labels = (images[:, 0] > 0.5).astype(np.int64)
+    recipe = Recipe(epochs=4, batch=16, learning_rate=0.1, seed=0)
+    torch.manual_seed(0)
+    first = torch.nn.Conv2d(1, 3, 1)
+    last = torch.nn.Sequential(first, torch.nn.Flatten(2), torch.nn.Unflatten(2, (8, 8)))
+    start = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+    losses = fit(last, (images,), labels, recipe)
+    assert losses[-1] < losses[0]
+    half = np.concatenate([labels[:, :4], np.full_like(labels[:, 4:], 255)], axis=1)
+    first.load_state_dict(start)
+    ignored = fit(last, (images,), half, recipe)
+    first.load_state_dict(start)
+    assert ignored == fit(last, (images,), np.where(half == 255, -1, half), recipe) != losses
