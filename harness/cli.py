@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -110,12 +111,22 @@ def _status() -> int:
         return _broken_pipe()
     except OSError as error:
         _discard_output()
-        place = f" {error.filename}" if error.filename else " the output"
-        sys.stderr.write(f"error: cannot use{place}: {error.strerror or error}\n")
+        sys.stderr.write(f"error: {_unusable(error)}\n")
         return ExitCode.USAGE
     except Exception as error:
         return _unexpected(error)
     return ExitCode.OK
+
+
+def _unusable(error: OSError) -> str:
+    """Name the place that cannot be used, and a remedy where there is one."""
+    try:
+        Path.cwd()
+    except OSError:
+        return "the working folder does not exist any more: change to another folder and start again"
+    if isinstance(error, FileNotFoundError) and not error.filename:  # of tempfile.gettempdir
+        return f"{error.strerror or error}: set TMPDIR to a folder that can be written"
+    return f"cannot use {error.filename or 'the output'}: {error.strerror or error}"
 
 
 def _unexpected(error: Exception) -> ExitCode:

@@ -47,6 +47,7 @@ class Terminal:
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet, self.verbose = quiet, verbose
+        self.told: set[str] = set()
         self.out = _Console(highlight=False, soft_wrap=True)
         self.err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -66,7 +67,10 @@ class Terminal:
         self.err.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """Print a warning."""
+        """Print a warning, unless the same one was printed already."""
+        if text in self.told:
+            return
+        self.told.add(text)
         self.err.print("note: ", style="bold yellow", end="")
         self.err.print(text, markup=False)
 
@@ -82,7 +86,6 @@ class Watcher:
         self._title, self._total, self._count = "", 0, 0
         self._start = 0.0
         self._shown = 0.0
-        self._told: set[str] = set()
 
     def phase(self, title: str, total: int) -> None:
         """Start a phase of `total` steps."""
@@ -124,11 +127,13 @@ class Watcher:
             self.terminal.say(f"  [{self._count}/{self._total}] {text}{left}")
 
     def notice(self, text: str, cause: str = "") -> None:
-        """Print a warning above the bar, once for each `cause`."""
-        if cause in self._told:
+        """Print a warning above the bar, once for each `cause` (the text where there is none)."""
+        told = self.terminal.told
+        if {cause, text} & told:
             return
-        self._told |= {cause} - {""}
+        told |= {cause} - {""}
         if self._progress is not None:
+            told.add(text)
             self._progress.console.print(f"note: {text}", style="yellow", markup=False)
         else:
             self.terminal.warn(text)

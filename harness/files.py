@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 import psutil
 
+from harness.errors import StoreError
+
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write `data` as `replacing` does; a device or a pipe is written directly."""
@@ -24,6 +26,16 @@ def replace_file(path: Path, data: bytes) -> None:
         return
     with replacing(path) as file:
         file.write(data)
+
+
+def make_writable(folder: Path, what: str, remedy: str) -> None:
+    """Make a folder unless it exists. Raises StoreError, with a remedy, if it is read-only."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise StoreError(f"cannot write {what} {folder}: {error.strerror or error}; {remedy}") from error
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from harness.artifacts.artifact import (
     zstd_bytes,
 )
 from harness.errors import BuildError
-from harness.files import make_folder, sweep
+from harness.files import make_folder, make_writable, sweep
 
 _STAGING = ".building"
 
@@ -80,6 +80,11 @@ class Cache:
         with contextlib.suppress(OSError):  # a cache that only others may write
             os.utime(folder / MANIFEST)  # when it was used last, for `collect`
         return artifact
+
+    def make(self) -> None:
+        """Make the cache's folder. Raises StoreError where nothing can be put there."""
+        remedy = "set HARNESS_CACHE to a folder that can be written"
+        make_writable(self.folder, "the Artifact cache", remedy)
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:

@@ -272,7 +272,7 @@ def _missing_baseline(plan: Plan, group: Group) -> str | None:
 def _group_table(plan: Plan, group: Group, cache: Cache) -> Table:
     target = plan.cells[group.cells[0].cell_id].target
     workload = group.cells[0].workload
-    where = f"{target.device}, {target.threads} threads"
+    where = f"{target.device}, {say_count(target.threads, 'thread')}"
     options = workload.model_dump(mode="json", exclude_none=True, exclude={"scenario"})
     shown = "".join(f", {name} {value}" for name, value in options.items())
     title = f"{group.name}: {workload.scenario}{shown}, {where}"
@@ -281,7 +281,7 @@ def _group_table(plan: Plan, group: Group, cache: Cache) -> Table:
         planned = plan.cells[cell.cell_id]
         steps = [job.stage.step.name for job in planned.jobs if job.stage]
         cached = planned.jobs and cache.get(planned.artifact_key) is not None
-        note = planned.skip or ("baseline" if cell == group.baseline else "")
+        note = "skipped" if planned.skip else "baseline" if cell == group.baseline else ""
         runtime = cell.pipeline.runtime.name + (
             f" × {cell.pipeline.replicas}" if cell.pipeline.replicas > 1 else ""
         )

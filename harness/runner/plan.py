@@ -20,6 +20,7 @@ from harness.suite.matrix import Cell, Group, expand
 from harness.suite.pipeline import Stage
 from harness.suite.validation import CheckedSuite, Model
 from harness.techniques.registry import Transform
+from harness.units import say_count
 
 # Seconds that a build or a start is assumed to take; only the dry run's estimate uses them.
 GUESS_BUILD_S, GUESS_START_S, GUESS_COMPILE_S = 2.5, 1.0, 12.0
@@ -161,7 +162,10 @@ class Plan:
         cores = place.choose(asked, cell.pipeline.replicas)
         target = Target(cell.workload.batch, cell.hardware.device, asked, cores)
         if asked > given:
-            return target, f"wants {asked} threads; this process is given {given} cores"
+            return (
+                target,
+                f"wants {say_count(asked, 'thread')}; this process is given {say_count(given, 'core')}",
+            )
         if target.device == "cuda" and self.place.cuda_missing:
             return target, self.place.cuda_missing
         return target, None
@@ -188,12 +192,14 @@ class Plan:
         share, rest = divmod(target.threads, pipeline.replicas)
         if rest:
             counts = [str(n) for n in range(2, target.threads + 1) if target.threads % n == 0]
+            budget = say_count(target.threads, "thread")
             return (
-                f"{target.threads} threads cannot be divided equally over {pipeline.replicas} replicas; "
+                f"{budget} cannot be divided equally over {pipeline.replicas} replicas; "
                 f"allowed: {' or '.join(counts)} replicas, or a multiple of {pipeline.replicas} threads"
             )
         if not target.cores:
-            return f"{pipeline.replicas} replicas of {share} threads would have to share physical cores"
+            each = say_count(share, "thread")
+            return f"{pipeline.replicas} replicas of {each} would have to share physical cores"
         return None
 
     def _chain(self, cell: Cell, target: Target) -> tuple[Job, ...] | str:

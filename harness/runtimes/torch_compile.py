@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 from harness.artifacts.artifact import Artifact
+from harness.errors import WorkerError
 from harness.formats.aoti import package as aoti
 from harness.formats.target import Target
 from harness.runtimes.registry import RuntimeConfig, Session, runtime
@@ -47,7 +50,14 @@ def _snippet(_config: TorchCompile, _artifact: Artifact, target: Target) -> str:
 def open_session(_config: TorchCompile, artifact: Artifact, target: Target) -> Session:
     """Load the package; nothing is compiled here."""
     set_threads(target)
-    package = _load(str(artifact.file(aoti.PACKAGE)), target)
+    try:
+        package = _load(str(artifact.file(aoti.PACKAGE)), target)
+    except RuntimeError as error:
+        if why := aoti.noexec(Path(tempfile.gettempdir())):
+            raise WorkerError(
+                f"compiled code cannot be loaded: {why}; set TMPDIR to another folder"
+            ) from error
+        raise
     return TorchSession(package, target.device, fixed_batch=target.batch)
 
 

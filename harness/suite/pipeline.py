@@ -120,6 +120,9 @@ class Pipeline:
         return len(chain), -sum(i for i, stage in enumerate(chain) if stage.config in configs)
 
 
+NO_WAY = ", and no conversion makes that from "
+
+
 def _convert(format: str, wanted: tuple[str, ...], who: str) -> list[Stage]:
     """Return the shortest chain of conversions from `format` to one of `wanted`."""
     queue: deque[tuple[str, tuple[Transform, ...]]] = deque([(format, ())])
@@ -132,4 +135,4 @@ def _convert(format: str, wanted: tuple[str, ...], who: str) -> list[Stage]:
             if at in step.takes and step.yields not in seen:
                 seen.add(step.yields)
                 queue.append((step.yields, (*path, step)))
-    raise ValueError(f"{who} takes {' or '.join(wanted)}, and no conversion makes that from {format}")
+    raise ValueError(f"{who} takes {' or '.join(wanted)}{NO_WAY}{format}")

@@ -8,7 +8,7 @@ from typing import Any
 from harness.errors import Problem, unknown
 from harness.runtimes.registry import RUNTIMES, Runtime, RuntimeConfig
 from harness.suite.loading import Document, Key
-from harness.suite.pipeline import Choice, Pipeline
+from harness.suite.pipeline import NO_WAY, Choice, Pipeline
 from harness.suite.reporting import checked, short
 from harness.techniques.registry import DEPLOYMENTS, TRANSFORMS, Deployment, StepConfig, families
 from harness.zoo.source import SOURCES
@@ -77,15 +77,18 @@ class PipelineReader:
 
     def _possible(self, key: Key, pipeline: Pipeline) -> bool:
         """Refuse a pipeline that cannot be built from any kind of model."""
-        reasons: dict[str, None] = {}
+        reasons: dict[str, list[str]] = {}  # what is not possible, and the formats from which it is not
         for format in sorted({source.format for source in SOURCES.values()}):
             try:
                 pipeline.stages(format)
             except ValueError as error:
-                reasons[str(error)] = None
+                reason, _, made_from = str(error).partition(NO_WAY)
+                found = reasons.setdefault(reason, [])
+                found += [made_from] if made_from and made_from not in found else []
             else:
                 return True
-        self._say(key, f"cannot be built from any model: {'; '.join(reasons) or 'no model source'}")
+        told = [why + (NO_WAY + " or ".join(formats) if formats else "") for why, formats in reasons.items()]
+        self._say(key, f"cannot be built from any model: {'; '.join(told) or 'no model source'}")
         return False
 
     def _runtime(self, key: Key, settings: Any) -> tuple[Runtime, RuntimeConfig] | None:

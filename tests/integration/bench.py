@@ -24,6 +24,8 @@ PATIENCE_S = 300.0
 """How long anything is waited for that takes seconds on a quiet machine."""
 QUICK = {"max_time": "0.2s", "trials": 2, "block_time": "20ms", "warmup_time": "50ms", "timeout": "60s"}
 QUICK |= {"peak_time": 0}
+STEADY = {"max_time": "2s", "block_time": "5ms"}
+"""So many Blocks that load truncates no Trial: PILOT_BLOCKS are enough (analysis/compare/timing.py)."""
 INPUT = {"input": [16]}
 ONE_THREAD = {"hardware": {"cpu": {"device": "cpu", "threads": 1}}}
 """Two threads that meet after each layer wait for each other where others have the cores: seconds a call."""

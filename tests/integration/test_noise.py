@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from bench import ORT, Bench
+from bench import ORT, STEADY, Bench
 
 from harness.analysis.noise_study.power import ALWAYS_ESTIMATED
 from harness.store.journal import FILE, Event, read_journal
@@ -21,9 +21,8 @@ def trials(bench: Bench) -> list[Event]:
     return [e for e in read_journal(bench.folder / "out") if e["event"] == "noise-trial"]
 
 
-@pytest.mark.alone  # a Trial with far fewer Blocks than the others, as load makes it, lacks an arm
 def test_an_injected_slow_down_is_measured_and_called(bench: Bench, onnx_file: Path) -> None:
-    suite = str(bench.suite(NET, ORT))
+    suite = str(bench.suite(NET, ORT, measure=STEADY))
     printed = bench.harness("noise", suite, "--experiments", "2", *OPTIONS)
     bench.assert_all_gone()
     assert "2 experiments" in printed

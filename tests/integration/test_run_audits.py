@@ -1,7 +1,7 @@
 """Records that must not stand: a Session that caches its outputs, one that ignores its inputs."""
 
 import pytest
-from bench import EAGER, ONE_THREAD, ORT, Bench
+from bench import EAGER, ONE_THREAD, ORT, STEADY, Bench
 
 from harness.analysis.compare.leaderboard import boards
 
@@ -45,9 +45,8 @@ def test_what_fails_its_audit_is_off_the_board_and_says_why(bench: Bench) -> Non
     assert run.info.environment["OMP_WAIT_POLICY"] == "active"
 
 
-@pytest.mark.alone  # one arm is to have no truncated Trial
 def test_a_worker_that_dies_in_mid_block_marks_its_trial_and_the_group_goes_on(bench: Bench) -> None:
-    suite = bench.suite({"mortal": "mortal"}, {**ORT, **EAGER}, **ONE_THREAD)
+    suite = bench.suite({"mortal": "mortal"}, {**ORT, **EAGER}, measure=STEADY, **ONE_THREAD)
     out = bench.harness("run", str(suite))
     bench.assert_all_gone()
     run = bench.run()

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from bench import EAGER, INPUT, ONE_THREAD, ORT, Bench, needs_two_cores
+from bench import EAGER, INPUT, ONE_THREAD, ORT, STEADY, Bench, needs_two_cores
 
 from harness.analysis.compare.comparison import compare
 
@@ -57,11 +57,12 @@ def test_bad_cells_fail_alone(bench: Bench) -> None:
     assert len({cause for _, cause in causes}) == len(causes) < len(expected)  # SIGKILL took two
 
 
-@pytest.mark.alone  # counts the Trials that load did not truncate
 def test_a_baseline_that_is_killed_once_costs_nothing_and_one_that_always_is_says_so_first(
     bench: Bench,
 ) -> None:
-    suite = bench.suite({"once": "is_killed_once", "always": "is_killed"}, {**EAGER, **ORT}, **ONE_THREAD)
+    suite = bench.suite(
+        {"once": "is_killed_once", "always": "is_killed"}, {**EAGER, **ORT}, measure=STEADY, **ONE_THREAD
+    )
     out = bench.harness("run", str(suite), code=4)
     bench.assert_all_gone()
     run = bench.run()
@@ -95,6 +96,6 @@ def test_where_every_cell_fails_the_run_says_so(bench: Bench) -> None:
 def test_where_no_cell_can_run_nothing_is_started(bench: Bench) -> None:
     suite = bench.suite({"net": "net"}, EAGER, hardware={"many": {"threads": 4096}})
     out = bench.harness("run", str(suite), code=5)
-    assert "wants 4096 threads" in out
+    assert "wants 4,096 threads" in out
     assert "no Cell of this suite can run" in out
     assert not bench.results.exists()

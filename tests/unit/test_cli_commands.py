@@ -245,7 +245,7 @@ def test_a_suite_of_which_nothing_can_run_here_ends_with_the_reasons(harness_cli
     assert code == 5
     cells = "mlp, cnn / eager, ort, int8 / online, bulk"
     assert f"12 Cells skipped: there is no GPU in this test — {cells} / gpu\n" in out
-    assert "12 Cells skipped: wants 100000 threads; this process is given" in out
+    assert "12 Cells skipped: wants 100,000 threads; this process is given" in out
     if not dry:
         assert err == "error: no Cell of this suite can run on this machine; see the reasons above\n"
     assert not (tmp_path / "results").exists()

@@ -78,7 +78,7 @@ def test_a_suite_without_a_baseline_that_can_run_says_why(noise, tmp_path):
     }
     code, printed = noise(write(tmp_path, content(**sections)))
     assert code == 5
-    assert "mlp / online / many is left out: wants 4096 threads" in printed
+    assert "mlp / online / many is left out: wants 4,096 threads" in printed
     assert "mlp / online / cpu is left out: its baseline is excluded" in printed
     assert "no Group of this suite has a baseline that can run here" in printed
 

@@ -36,4 +36,4 @@ def test_of_notices_with_one_cause_only_the_first_is_shown(terminal: Terminal) -
     watcher.close()
     text = printed(terminal)
     assert [text.count(part) for part in ("boom", "net / a: load failed: boom", "bang")] == [1, 1, 1]
-    assert text.count("note: important") == 2
+    assert text.count("note: important") == 1

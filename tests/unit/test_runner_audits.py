@@ -29,9 +29,10 @@ def changed(value: float, array: np.ndarray = ONES) -> np.ndarray:
     [
         (ONES, ONES, None),
         (changed(1 + RELATIVE / 2), ONES, None),
-        (changed(1 + 2 * RELATIVE), ONES, "when timed off by 2.00e-03"),
-        (ONES[:2], ONES, "shape (2, 3) when timed, (4, 3) in the evaluation"),
-        (changed(np.nan), ONES, "NaN or infinity in one"),
+        (changed(1 + 2 * RELATIVE), ONES, "by up to 0.2 % of the largest value; 0.1 % is allowed"),
+        (changed(2.53), ONES, "by up to 1.5 times the largest value"),
+        (ONES[:2], ONES, "shape (2, 3) in a timed call, (4, 3) in the evaluation"),
+        (changed(np.nan), ONES, "NaN or infinity in only one"),
         (changed(np.nan), changed(np.nan), None),
         (changed(np.inf), changed(np.inf), None),
         (changed(1e6), changed(1e6), None),
@@ -60,7 +61,14 @@ def test_equal_outputs_pass_and_unequal_ones_fail() -> None:
     assert (audit.finding().state, audit.finding().reasons) == ("passed", ())
     audit.evaluated(1, 4, [], [2 * ONES])
     assert audit.finding().state == "failed"
-    assert "batch 1, output 0: when timed off by" in audit.finding().reasons[0]
+    audit.timed(2, [ONES])
+    audit.evaluated(2, 4, [], [2 * ONES])
+    (reason,) = audit.finding().reasons  # and not one for each batch
+    assert reason.startswith(
+        "output 0 for the same inputs: a timed call differs from the evaluation by up to 50 %"
+    )
+    assert "does not compute the same in each call" in reason
+    assert audit.finding().evidence["different"] == 2
 
 
 def test_without_anything_to_compare_there_is_no_verdict() -> None:
@@ -127,7 +135,7 @@ def test_of_large_outputs_values_of_every_sample_are_compared() -> None:
     audit = SameOutputs()
     audit.timed(0, [output])
     audit.evaluated(0, 4, [], [output[:, :199]])
-    assert "shape (5, 200, 300) when timed, (5, 199, 300)" in audit.finding().reasons[0]
+    assert "shape (5, 200, 300) in a timed call, (5, 199, 300)" in audit.finding().reasons[0]
 
 
 def constant(inputs: np.ndarray, outputs: np.ndarray, batch: int = 4) -> str | None:

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import importlib
+import json
 import os
 import pty
 import signal
@@ -361,23 +362,25 @@ def test_code_is_taken_from_another_worktree_with_another_interpreter(start: Sta
 def test_an_installed_harness_does_not_put_its_libraries_before_the_standard_library(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", "")
     here = Path(launch.__file__).resolve().parents[3]
-    assert launch.Code().environment()["PYTHONPATH"] == str(here)
+    assert launch.Code().command("module")[3:] == ["module", str(here)]
     monkeypatch.setattr(launch, "INSTALLED", {here})
-    assert launch.Code().environment()["PYTHONPATH"] == ""
-    assert launch.Code(python="another").environment()["PYTHONPATH"] == str(here)
+    assert launch.Code().command("module")[3:] == ["module"]
+    assert launch.Code(python="another").command("module")[3:] == ["module", str(here)]
 
 
 def test_users_modules_are_looked_for_last(start: Start, tmp_path: Path) -> None:
-    path = ask(start(code=Code(search_path=(str(tmp_path),))), "environment")["path"]
-    assert path[-1] == str(tmp_path)
+    odd = str(tmp_path / "a:b 'c' é%d")
+    path = ask(start(code=Code(search_path=(str(tmp_path), odd))), "environment")["path"]
+    assert path[-2:] == [str(tmp_path), odd]
 
 
 def test_a_worker_below_a_worker_finds_users_modules_too(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(SEARCH, str(tmp_path))  # as it stands in the environment of a measuring worker
+    monkeypatch.setenv(
+        SEARCH, json.dumps([str(tmp_path)])
+    )  # as it stands in the environment of a measuring worker
     assert ask(start(leads=False), "environment")["path"][-1] == str(tmp_path)
 
 
@@ -534,7 +537,7 @@ def test_an_error_in_a_users_code_names_the_users_line(
 ) -> None:
     (tmp_path / "nets").mkdir()
     (tmp_path / "nets" / "located_net.py").write_text(USERS)
-    monkeypatch.setenv(SEARCH, os.pathsep.join((str(tmp_path), "/elsewhere")))
+    monkeypatch.setenv(SEARCH, json.dumps([str(tmp_path), "/elsewhere"]))
     monkeypatch.syspath_prepend(str(tmp_path / "nets"))
     monkeypatch.delitem(sys.modules, "located_net", raising=False)
     module = importlib.import_module("located_net")
@@ -551,7 +554,7 @@ def test_an_error_of_the_harness_that_a_users_code_caused_names_the_users_line(
 ) -> None:
     (tmp_path / "located_data.py").write_text("def data(split):\n    raise OSError('disk')\n")
     (tmp_path / "located_typo.py").write_text("x = 1\ndef data(split:\n")
-    monkeypatch.setenv(SEARCH, str(tmp_path))
+    monkeypatch.setenv(SEARCH, json.dumps([str(tmp_path)]))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(channel, "HARNESS", Path(__file__).parents[2])  # this test is no user's code
     told = []

@@ -130,7 +130,7 @@ def test_a_cell_that_cannot_run_here_is_added_with_its_reason_and_nothing_is_bui
 ) -> None:
     (eager, *_), suite = cells
     made = experiment(tmp_path, Plan(suite, Place((), "no GPU", frozenset(), "here")), [])
-    assert "wants 1 threads" in (made.plan.add(eager).skip or "")
+    assert "wants 1 thread" in (made.plan.add(eager).skip or "")
     made.build([eager])
     assert FakeBuilder.built == []
     assert made.arms(made.plan.groups[0]) == []

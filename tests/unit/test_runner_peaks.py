@@ -136,7 +136,7 @@ def test_a_worker_that_fails_is_told_and_the_run_goes_on(measured: list[Any], tm
     told = Told()
     found = find_peaks(plan(Target(1, threads=1), Target(1, threads=2)), Cache(tmp_path), told, tmp_path)
     assert [one["threads"] for one in found] == [2]
-    assert told.notices == ["the peaks with 1 threads could not be measured: was ended by SIGKILL"]
+    assert told.notices == ["the peaks with 1 thread could not be measured: was ended by SIGKILL"]
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"rates": []}'])

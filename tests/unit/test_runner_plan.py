@@ -151,7 +151,7 @@ def test_threads_that_replicas_cannot_share_are_refused_with_what_is_allowed(fol
         "allowed: 2 or 3 or 6 replicas, or a multiple of 4 threads"
     )
     assert targets(folder, "logical", replicas=16)[1] == (
-        "16 replicas of 1 threads would have to share physical cores"
+        "16 replicas of 1 thread would have to share physical cores"
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.store.record import Record
+from harness.units import say_count
 
 TOLERANCE = 1.1
 """A Record that computes faster than the measured peak times this cannot have done the work.
@@ -86,7 +87,7 @@ def faster_than_peak(record: Record, all_peaks: Sequence[Peaks]) -> dict[str, An
     rate = record.achieved_flop_per_s / busy_share(record)
     excess = (
         f"{rate / 1e9:.3g} GFLOP/s is {share:.3g} times what this machine was measured "
-        f"to compute with {record.threads} threads"
+        f"to compute with {say_count(record.threads or 0, 'thread')}"
     )
     if is_stale(peaks):
         return {

@@ -13,6 +13,7 @@ from harness.analysis.records.columns import parsed
 from harness.analysis.records.roofline import FLOAT, Peaks, busy_share, flops_by_type, peaks_for
 from harness.analysis.words import numbers as say
 from harness.analysis.words.peaks import types_in_words, vector_ratios, vectors_in_words
+from harness.units import say_count
 
 FAR = 0.10
 """Below this utilization of compute and of bandwidth, a call is bound by neither."""
@@ -78,7 +79,7 @@ def _peaks(row: Comparison, _baseline: Comparison | None) -> Iterator[str]:
         yield (
             f"{opening} computes {say.quantity(achieved, 'FLOP/s')}, {say.percent(compute)} of the "
             f"{say.quantity(peak, 'FLOP/s')} measured as this machine's peak for "
-            f"{types_in_words(shares or {FLOAT: 1.0})} with {row.threads} threads."
+            f"{types_in_words(shares or {FLOAT: 1.0})} with {say_count(row.threads or 0, 'thread')}."
         )
         if ratio := row.peak_over_float32:
             yield f"That peak is {say.factor(ratio)} × this processor's float32 peak{_little(ratio)}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,38 @@ CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def has_space(path: Path) -> bool:
-    """Whether TorchInductor would fail on `path`: it passes paths to the C++ compiler unquoted."""
+    """Whether a path has a space."""
     return any(character.isspace() for character in str(path))
+
+
+def unfit(folder: Path) -> str | None:
+    """Return why TorchInductor cannot compile in a folder, or None.
+
+    It passes paths to the C++ compiler unquoted, and loads what it has compiled, to test the processor.
+    """
+    if has_space(folder):
+        return f"the path {folder} has a space"
+    return noexec(folder)
+
+
+def noexec(folder: Path) -> str | None:
+    """Return that compiled code cannot be loaded from a folder, or None."""
+    with contextlib.suppress(OSError):
+        if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+            return f"{folder} is on a disk mounted with noexec"
+    return None
+
+
+def scratch(cache: Path) -> Path:
+    """Return a folder for TorchInductor's cache: `cache`, or a temporary one where that is unfit."""
+    cache.mkdir(parents=True, exist_ok=True)
+    if not unfit(cache):
+        return cache
+    usual = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
+    fit = (place for place in usual if os.access(place, os.W_OK) and not unfit(place))
+    place = next((place / f"torchinductor-{os.getuid()}" for place in fit), cache)
+    place.mkdir(exist_ok=True)
+    return place
 
 
 def prepare() -> None:
@@ -85,7 +116,7 @@ def compiling(target: Target) -> Iterator[None]:
     """Compile with the thread budget, without gradients, progress lines and warnings.
 
     TorchInductor starts with an empty cache, so that build times do not depend on earlier builds. Raises
-    BuildError where torch is installed in a path with a space.
+    BuildError where it cannot compile in the place where torch is installed, or where temporary files are.
     """
     import torch._inductor
     from torch._inductor.utils import fresh_cache
@@ -95,6 +126,9 @@ def compiling(target: Target) -> Iterator[None]:
             f"torch is installed in {home}, and TorchInductor cannot compile from a path with a space: "
             "create the environment elsewhere (make VENV=/path/without/space)"
         )
+    temporary = Path(tempfile.gettempdir())  # the compiler writes there, and packages are unpacked there
+    if why := unfit(Path(os.environ.get(CACHE) or temporary)) or unfit(temporary):
+        raise BuildError(f"TorchInductor cannot compile here: {why}; set TMPDIR to another folder")
     # Inductor writes the number of threads into the code: else torch's, which the model's code may have set.
     budget = torch._inductor.config.patch({"cpp.threads": target.threads})
     with fresh_cache(dir=os.environ.get(CACHE)), budget, quiet_exporter(), torch.no_grad():

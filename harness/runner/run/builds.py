@@ -12,7 +12,7 @@ from typing import Any
 from harness.artifacts.artifact import Artifact
 from harness.artifacts.cache import Cache
 from harness.errors import WorkerError
-from harness.formats.aoti.package import CACHE, has_space
+from harness.formats.aoti.package import CACHE, scratch
 from harness.formats.target import Target
 from harness.runner.plan import Job, Plan
 from harness.runner.progress import Observer
@@ -52,6 +52,8 @@ class Builds:
             if job.key not in self.artifacts and (artifact := self.cache.get(job.key)) is not None:
                 self.artifacts[job.key] = artifact
         missing = [job for job in jobs if job.key not in self.artifacts]
+        if missing:
+            self.cache.make()
         self.observer.phase("build", len(missing))
         by_model: dict[str, list[Job]] = {}
         for job in missing:
@@ -163,11 +165,8 @@ class _Builder:
 
 
 def _inductor_cache(folder: Path) -> dict[str, str]:
-    """Make `folder` TorchInductor's cache, unless its path has a space, which breaks TorchInductor.
+    """Make `folder` TorchInductor's cache, or one that TorchInductor can use where it cannot use this.
 
     It keeps what TorchInductor found out about the processor. Each build has an empty cache below it.
     """
-    if has_space(folder):
-        return {}
-    folder.mkdir(parents=True, exist_ok=True)
-    return {CACHE: str(folder)}
+    return {CACHE: str(scratch(folder))}

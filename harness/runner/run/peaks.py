@@ -26,6 +26,7 @@ from harness.runner.progress import Observer
 from harness.runner.workers.launch import Worker, worker_environment
 from harness.store.info import RunInfo
 from harness.store.journal import Event
+from harness.units import say_count
 
 Peaks = dict[str, Any]
 PATIENCE_S = 120.0
@@ -142,7 +143,7 @@ def find_peaks(
         try:
             found.append(_find(target, plan, cache, observer, logs, anew=again is not None))
         except WorkerError as error:
-            observer.notice(f"the peaks with {threads} threads could not be measured: {error}")
+            observer.notice(f"the peaks with {say_count(threads, 'thread')} could not be measured: {error}")
     return found
 
 
@@ -168,7 +169,7 @@ def _find(target: Target, plan: Plan, cache: Cache, observer: Observer, logs: Pa
     tries = int(known.get("tries", 0))
     if known and not anew and (not known["disturbed"] or tries >= MAX_TRIES):
         return {**known, "fresh": False}
-    observer.step(f"the machine's peaks with {target.threads} threads")
+    observer.step(f"the machine's peaks with {say_count(target.threads, 'thread')}")
     measured = measure_peaks(target, measure.peak_time, logs, environment)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     peaks = higher(measured, known) | {"tries": tries + 1, "measured_at": now}

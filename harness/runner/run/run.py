@@ -21,6 +21,7 @@ from harness.devices.fingerprint import Machine, fingerprint
 from harness.devices.host import Host
 from harness.environment import withheld_notice
 from harness.errors import ExitCode, StoreError
+from harness.files import make_writable
 from harness.runner.identity import artifact_digest, cell_digests
 from harness.runner.place import Place
 from harness.runner.plan import Plan, make_plan
@@ -116,13 +117,14 @@ class LocalRun:
     ) -> None:
         self.build_s, self.contenders = build_s, contenders
         self.plan, self.machine, self.cache, self.observer = plan, machine, cache, observer
-        self.suite = plan.suite
+        self.suite, self.results = plan.suite, results
         self.place = results / self.suite.spec.suite / machine.slug
         self.command, self.time_s, self.given_up = command, time_s, given_up
         self.events: list[Event] = []
 
     def start(self) -> RunInfo:
-        """Begin a new Run."""
+        """Begin a new Run. Raises StoreError where its folder cannot be written."""
+        make_writable(self.results, "the folder of Runs", "name another one with --results")
         info = describe_run(self.plan, self.machine, self.command)
         started = datetime.fromisoformat(info.started_at)
         name = f"{started:%Y%m%dT%H%M%SZ}-{info.commit.hash[:8] if info.commit else 'nogit'}-{info.run_id}"

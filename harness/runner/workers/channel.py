@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import io
 import json
 import os
 import signal
@@ -50,7 +51,10 @@ class WorkerSide:
         _end_with_parent(int(os.environ.pop(PARENT, "0")))
         sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # cannot be imported: as if not installed
         # A user's modules come last, so that a folder beside a suite cannot stand in for a library.
-        sys.path += [p for p in os.environ.get(SEARCH, "").split(os.pathsep) if p and p not in sys.path]
+        sys.path += [folder for folder in search_path() if folder not in sys.path]
+        for stream in (sys.stdout, sys.stderr):  # a user's code may print anything, in any locale
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
     def receive(self) -> Message | None:
         """Wait for the next command; None when the manager has closed the pipe."""
@@ -67,6 +71,12 @@ class WorkerSide:
     def __iter__(self) -> Iterator[Message]:
         while (message := self.receive()) is not None:
             yield message
+
+
+def search_path() -> list[str]:
+    """Return the folders of a user's modules, as the manager has passed them on."""
+    folders: list[str] = json.loads(os.environ.get(SEARCH) or "[]")
+    return folders
 
 
 def serve(work: Callable[[WorkerSide, Message], None], prefix: str = "") -> None:
@@ -94,7 +104,7 @@ def located(error: BaseException) -> str:
             frames.append((cause.filename or "", cause.lineno))
         if own := [(file, line) for file, line in frames if _is_users(file)]:
             file, line = own[-1]
-            folders = [*os.environ.get(SEARCH, "").split(os.pathsep), *sorted(sys.path, key=len)[::-1]]
+            folders = [*search_path(), *sorted(sys.path, key=len)[::-1]]
             near = (folder for folder in folders if folder and Path(file).is_relative_to(folder))
             name = os.path.relpath(file, next(near, Path(file).parent))
             return f"{name}:{line}: {describe(error)}"

@@ -29,7 +29,12 @@ KILL_S = 10.0
 """Longest wait for a killed process, which cannot end while it waits in the kernel (for a device, a disk)."""
 OUTLIVED = "process {} was killed and is still there: it waits in the kernel, and may disturb what comes next"
 INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
-"""Folders that Python searches anyway. On PYTHONPATH they would come before the standard library."""
+"""Folders that Python searches anyway. Named again, they would come before the standard library."""
+START = (
+    "import runpy, sys; sys.path[:0] = sys.argv[2:]; del sys.argv[2:]; "
+    "runpy.run_module(sys.argv[1], run_name='__main__', alter_sys=True)"
+)
+"""Like `python -m`, with folders to search first. PYTHONPATH holds no folder with a colon in its path."""
 TUNABLES, HUGE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 """malloc asks for transparent huge pages with madvise (glibc 2.35 or newer; others ignore the variable)."""
 
@@ -52,15 +57,15 @@ class Code:
         """Return this package's code; a user's modules are in `folder` or the working folder."""
         return cls(search_path=(str(folder), str(Path.cwd())))
 
-    def environment(self) -> dict[str, str]:
-        """Return the variables that make a process import this code."""
-        own = list(filter(None, [os.environ.get("PYTHONPATH")]))
-        here = Path(__file__).resolve().parents[3]
+    def command(self, module: str) -> list[str]:
+        """Return the command that runs a module of this code."""
+        here = self.worktree or Path(__file__).resolve().parents[3]
         found = here in INSTALLED and self.python == sys.executable
-        paths = [*own, *([] if found else [str(here)])]
-        paths = paths if self.worktree is None else [str(self.worktree), *own]
-        search = {SEARCH: os.pathsep.join(self.search_path)} if self.search_path else {}
-        return {"PYTHONPATH": os.pathsep.join(paths), **search}
+        return [self.python, "-c", START, module, *([] if found else [str(here)])]
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which a worker finds a user's modules."""
+        return {SEARCH: json.dumps(self.search_path)} if self.search_path else {}
 
 
 def worker_environment(
@@ -110,7 +115,7 @@ class Worker:
         try:
             with _opened(log) as output, pinned(cores):
                 self._process = subprocess.Popen(
-                    [code.python, "-m", module],
+                    code.command(module),
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=output,

@@ -12,6 +12,8 @@ from harness.runner.workers.audits.registry import Audit, Finding, Inputs, audit
 
 RELATIVE = 1e-3
 """Allowed difference, relative to the outputs' largest magnitude: threads may sum in another order."""
+SHAPES = "shape {} in a timed call, {} in the evaluation"
+CAUSE = "the model or its runtime does not compute the same in each call, so its time is not comparable"
 MAX_VALUES = 1 << 16
 """Of a larger output so many values are kept, equally many of each sample, always at the same random places.
 They are kept in the measured process, where 16 whole outputs of a GPT-2 prefill would take 300 MB."""
@@ -41,20 +43,20 @@ class SameOutputs(Audit):
             return
         self._compared += 1
         if len(timed) != len(outputs):
-            found = f"{len(timed)} outputs when timed, {len(outputs)} in the evaluation"
-            self._faults.append(f"batch {batch}: {found}")
+            self._faults.append(f"timed calls gave {len(timed)} outputs, the evaluation {len(outputs)}")
             return
         for position, ((shape, ours), output) in enumerate(zip(timed, outputs, strict=True)):
             theirs = np.asarray(output)
-            fault: str | None = f"shape {shape} when timed, {theirs.shape} in the evaluation"
+            fault: str | None = SHAPES.format(shape, theirs.shape)
             if shape == theirs.shape:
                 fault = difference(_real(ours, samples), _real(sampled(theirs), samples))
             if fault:
-                self._faults.append(f"batch {batch}, output {position}: {fault}")
+                self._faults.append(f"output {position} for the same inputs: {fault}")
 
     def finding(self) -> Finding:
-        """Return whether all outputs that could be compared were equal."""
-        return verdict(self.name, self._compared, self._faults)
+        """Return whether all outputs that could be compared were equal; the first fault stands for all."""
+        faults = [f"{self._faults[0]}; {CAUSE}"] if self._faults else []
+        return verdict(self.name, self._compared, faults, different=len(self._faults))
 
 
 def sampled(output: Array) -> Array:
@@ -80,16 +82,18 @@ def _real(output: Array, samples: int) -> Array:
 def difference(ours: Array, theirs: Array) -> str | None:
     """Return how two outputs differ by more than rounding, or None."""
     if ours.shape != theirs.shape:
-        return f"shape {ours.shape} when timed, {theirs.shape} in the evaluation"
+        return SHAPES.format(ours.shape, theirs.shape)
     if ours.dtype.kind not in "fc":
-        return None if np.array_equal(ours, theirs) else "other values when timed than in the evaluation"
+        return None if np.array_equal(ours, theirs) else "other values in a timed call than in the evaluation"
     wide = np.complex128 if ours.dtype.kind == "c" else np.float64
     a, b = ours.astype(wide), theirs.astype(wide)
     finite = np.isfinite(a)
     if not np.array_equal(np.where(finite, 0, a), np.where(np.isfinite(b), 0, b), equal_nan=True):
-        return "NaN or infinity in one and not in the other"
+        return "NaN or infinity in only one of a timed call and the evaluation"
     scale = float(np.max(np.abs(b[finite]), initial=0.0)) or 1.0
     worst = float(np.max(np.abs(a[finite] - b[finite]), initial=0.0))
     if worst <= RELATIVE * scale:
         return None
-    return f"when timed off by {worst / scale:.2e} of the largest value of the evaluation"
+    share = f"{100 * worst / scale:.2g} % of" if worst < scale else f"{worst / scale:,.1f} times"
+    allowed = f"{100 * RELATIVE:g} % is allowed"
+    return f"a timed call differs from the evaluation by up to {share} the largest value; {allowed}"

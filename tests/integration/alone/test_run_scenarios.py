@@ -1,4 +1,7 @@
-"""Server, multi-stream and LoadGen with real workers, from the suite to the Record and the table."""
+"""Server, multi-stream and LoadGen with real workers, from the suite to the Record and the table.
+
+The rate that a server holds depends on what else runs, so it is searched alone.
+"""
 
 import importlib.util
 import json
@@ -28,7 +31,6 @@ LOADGEN = {
 }
 
 
-@pytest.mark.alone  # searches the rate that a server holds, and counts Trials that load did not truncate
 def test_queries_that_come_by_themselves(bench: Bench, onnx_file: Path) -> None:
     asked = WORKLOADS | (LOADGEN if importlib.util.find_spec(MODULE) else {})
     suite = bench.suite({"net": {"onnx": onnx_file.name}}, ORT, asked)

@@ -1,12 +1,12 @@
-"""Memory of real workers: a model of known size is seen in every phase, over an empty worker."""
+"""Memory of real workers: a model of known size is seen in every phase, over an empty worker.
+
+The share of libraries' pages depends on who maps them too, so it runs alone.
+"""
 
 import pytest
 from bench import EAGER, INPUT, ONE_THREAD, Bench
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.alone,
-]  # the share of libraries' pages depends on who maps them too
+pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
 HELD, SLACK = 96, 16
