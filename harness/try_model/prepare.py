@@ -26,7 +26,7 @@ OPTIONS = {"dataset": "--data", "metric": "--metric", "max_drop": "--max-drop", 
 
 
 NO_DATA = (
-    "no data was given (--data): quality is how well outputs agree with your model's on made-up inputs, and "
+    "no data was given (--data): quality is how well outputs agree with your model's on random inputs, and "
     "what needs calibration is left out"
 )
 

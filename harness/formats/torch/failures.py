@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from harness.errors import BuildError, HarnessError, describe
 
 REASONS = {
-    "GuardOnDataDependentSymNode": "its forward branches on the values of a tensor, which a graph cannot; "
-    "write torch.where, or torch.cond"
+    "GuardOnDataDependentSymNode": "its forward branches on the values of a tensor, which a graph cannot "
+    "express; write torch.where, or torch.cond"
 }
 """What to say of errors, by their type, whose own text is about the exporter's inside."""
 
