@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import pickletools
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,8 +55,14 @@ _MAGIC = (
 )
 _ONNX_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 """Field numbers of ModelProto (onnx.proto) and their protobuf wire types; 1 is ir_version, 7 the graph."""
-_PLAIN = ("collections", "torch", "torch._utils", "torch._tensor", "torch.storage", "torch.serialization")
-"""Modules whose classes a pickle of plain tensors names; numpy's and Python's own are plain as well."""
+_PLAIN = re.compile(
+    r"collections\.OrderedDict|_codecs\.encode|(builtins|__builtin__)\.(set|frozenset|bytearray|complex|slice|range)"
+    r"|torch\.(\w+Storage|Size|device|dtype|[a-z]+\d+\w*|bool|Tensor)|torch\._utils\._rebuild_\w+"
+    r"|torch\._tensor\._rebuild_from_type_v2|torch\.nn\.parameter\.Parameter|torch\.storage\.\w+Storage"
+    r"|torch\.serialization\._get_layout|numpy\.(ndarray|dtype|dtypes\.\w+)"
+    r"|numpy\.(_core|core)\.multiarray\.(_reconstruct|scalar)|numpy\.(_core|core)\.numeric\._frombuffer"
+)
+"""What a pickle of plain tensors, arrays and numbers names; any other name is taken for code."""
 
 
 def file_kind(path: Path) -> Kind:
@@ -161,11 +168,7 @@ def _program(archive: zipfile.ZipFile) -> Kind:
 def _pickle(file: IO[bytes]) -> Kind:
     """Tell a state dict from other pickles by the classes that it names."""
     classes = list(dict.fromkeys(_classes(file.read(PICKLE_BYTES))))
-    own = [
-        f"{module}.{name}"
-        for module, name in classes
-        if module not in (*_PLAIN, "builtins", "__builtin__", "_codecs") and not module.startswith("numpy")
-    ]
+    own = [name for name in map(".".join, classes) if not _PLAIN.fullmatch(name)]
     if own:
         return Kind(
             RUNS_CODE, f"a pickle with objects of {own[0]}, which would run code when loaded", _FACTORY

@@ -119,6 +119,11 @@ def _model(
         problems.append(document.problem(key, f"takes exactly one of the keys {kinds}; found {found}"))
         return None
     source = sources[0]
+    try:
+        raw = source.config.sized(raw)
+    except ValueError as error:
+        problems.append(document.problem((*key, "dims"), str(error)))
+        return None
     config = checked(document, key, source.config, raw, problems)
     if config is None:
         return None

@@ -100,8 +100,6 @@ def file_source(
         identity=identity,
         build=build,
         data=data,
-        has_data=lambda config: config.dataset is not None,
-        metric=lambda config: config.metric or ("top-1" if config.dataset else "agreement"),
         summary=wanted,
         recognize=recognize_file(key, kind),
         inspect=inspect,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from harness.artifacts.code import code_of
 from harness.config import Config
@@ -90,7 +90,7 @@ def _name_sizes(fields: Any, *, may_be_elsewhere: bool) -> Any:
         for name, one in inputs.items()
     }
     if (unused := sorted(set(sizes) - used)) and not may_be_elsewhere:
-        raise ValueError(f"dims: no shape under inputs uses {', '.join(map(str, unused))}")
+        raise ValueError(f"no shape under inputs uses {', '.join(map(str, unused))}")
     return {**fields, "inputs": made}
 
 
@@ -124,9 +124,13 @@ class SourceConfig(Config):
 
     names_dims: ClassVar[bool] = False
 
-    @model_validator(mode="before")
     @classmethod
-    def _sized(cls, fields: Any) -> Any:
+    def sized(cls, fields: Any) -> Any:
+        """Return a suite's fields with the sizes in `dims` in place of their names, before validation.
+
+        A validator of pydantic would do, but what it returns is Python, where a list is no tuple. Raises
+        ValueError where no shape uses a name.
+        """
         return _name_sizes(fields, may_be_elsewhere=cls.names_dims)
 
 
@@ -197,9 +201,11 @@ class Source:
     identity: Callable[[Any, Path], ModelIdentity]
     build: Callable[[Any, Path, Path], tuple[TensorSpec, ...]]
     data: Callable[[Any, Path, Split], Data | None]
-    has_data: Callable[[Any], bool]
-    metric: Callable[[Any], str]
     summary: str
+    has_data: Callable[[Any], bool] = lambda config: config.dataset is not None
+    metric: Callable[[Any], str] = lambda config: (
+        config.metric or ("top-1" if config.dataset else "agreement")
+    )
     dataset: Callable[[Any], str | DataConfig | None] = lambda config: getattr(config, "dataset", None)
     tokens: Callable[[Any], int | None] = lambda _: None
     needs: Callable[[Any], tuple[tuple[str, ...], str]] = lambda _: ((), "")

@@ -6,7 +6,6 @@ It returns an array with a score for each sample, or one number for all. Its att
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError, describe
 from harness.formats.tensors import Array
+from harness.formats.user_function import import_function
 from harness.stats.jackknife import sample_values
 from harness.zoo.registry import METRICS, Metric
 
@@ -73,8 +73,7 @@ def find_metric(name: str, folder: Path) -> Metric:
         return METRICS.get(name)
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
-    module, _, function = name.partition(":")
     try:
-        return UserMetric(name, getattr(importlib.import_module(module), function))
+        return UserMetric(name, import_function(name))
     except Exception as error:  # a user's code may raise anything
         raise DataError(f"the metric {name} cannot be imported: {describe(error)}") from error

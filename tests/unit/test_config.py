@@ -109,7 +109,7 @@ def every_config() -> list[type[Config]]:
 
 REQUIRED = {"scenario": "single-stream", "batch": 1, "qps": 5, "hf": "a", "task": "fill-mask", "onnx": "a"}
 REQUIRED |= {"torch": "a:b", "inputs": {"x": [1]}, "zoo": "mnist-mlp", "replicas": 2, "latency_bound": 1.0}
-REQUIRED |= {"sparsity": 0.5, "pruning_ratio": 0.5, "dtype": "bf16"}
+REQUIRED |= {"sparsity": 0.5, "pruning_ratio": 0.5, "dtype": "bf16", "program": "a", "torchscript": "a"}
 
 
 @pytest.mark.parametrize("config", every_config(), ids=lambda config: config.__name__)

@@ -48,6 +48,20 @@ class Runs:
         return (pytest.fail, ("it was unpickled",))
 
 
+class Evaluates:
+    """Unpickling it evaluates a text."""
+
+    def __reduce__(self):
+        return (eval, ("1 + 1",))
+
+
+class Loads:
+    """Unpickling it calls a function of torch, by which other pickles are loaded."""
+
+    def __reduce__(self):
+        return (torch.load, ("other.pt",))
+
+
 SAFE = b'\x08\x00\x00\x00\x00\x00\x00\x00{"a": 1}'
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 133\n"
 
@@ -74,8 +88,12 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 133\n"
         (bytes(range(255, 100, -1)), "unknown", "unknown kind"),
         (pickle.dumps({"a": [1]}), "pickle", "a Python pickle"),
         (pickle.dumps(Runs()), "pickle with code", "a pickle with objects of "),
+        (pickle.dumps(Evaluates()), "pickle with code", "a pickle with objects of builtins.eval"),
+        (pickle.dumps([torch.float32, Loads()]), "pickle with code", "objects of torch.serialization.load"),
+        (torch_saved({"w": torch.ones(2, dtype=torch.bfloat16), "n": 1}), "state-dict", "a state dict"),
+        (torch_saved({"w": torch.nn.Parameter(torch.ones(2).to_sparse())}), "state-dict", "a state dict"),
     ],
-    ids=range(19),
+    ids=range(23),
 )
 def test_a_file_is_told_by_its_bytes(tmp_path: Path, content: bytes, name: str, words: str) -> None:
     path = tmp_path / "model.bin"

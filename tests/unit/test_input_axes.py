@@ -246,12 +246,12 @@ def test_sizes_by_name_are_those_of_all_inputs_and_of_the_suites_shapes() -> Non
     with pytest.raises(DataError, match="dims name batch: the batch is set by the workload"):
         resolve_inputs(model(nodes, inputs, [value("y", None)]), (), {"batch": 7})
     given = {"torch": "nets:f", "dims": {"s": 9}, "inputs": {"ids": {"shape": ["s"]}, "x": ["s", 2]}}
-    config = TorchSource.model_validate(given)
+    config = TorchSource.model_validate(TorchSource.sized(given))
     assert [spec.shape for spec in config.inputs] == [(9,), (9, 2)]
     again = TorchSource.model_validate_json(json.dumps(config.model_dump(mode="json", exclude_unset=True)))
     assert again == config
-    with pytest.raises(ValueError, match="dims: no shape under inputs uses t"):
-        TorchSource.model_validate({**given, "dims": {"s": 9, "t": 1}})
+    with pytest.raises(ValueError, match="no shape under inputs uses t"):
+        TorchSource.sized({**given, "dims": {"s": 9, "t": 1}})
 
 
 def test_a_list_of_sizes_makes_a_model_for_each() -> None:

@@ -104,6 +104,7 @@ def test_a_users_metric_scores_samples_or_all_at_once(tmp_path: Path, monkeypatc
     each = find_metric("own_scores:each", tmp_path)
     assert (each.unit, each.higher_is_better) == ("mm", False)
     assert each.score(outputs, labels).tolist() == [0, 0, 2]
+    assert find_metric("own_scores.py:each", tmp_path).name == "own_scores.py:each"  # by its path
     assert find_metric("own_scores:share", tmp_path).score(outputs, labels).mean() == pytest.approx(2 / 3)
     for name, why in (("wrong", r"returned shape \(3, 3\)"), ("fails", "failed: KeyError.*boxes")):
         with pytest.raises(BuildError, match=why):

@@ -37,7 +37,7 @@ class FakeBuilder:
 
     def close(self) -> None: ...
 
-    def build(self, job: Any) -> Artifact:
+    def build(self, job: Any, _left_s: float) -> Artifact:
         FakeBuilder.built.append(job.title)
         if FakeBuilder.fails and FakeBuilder.fails in job.title:
             raise WorkerError("no room")

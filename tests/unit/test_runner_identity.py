@@ -20,7 +20,13 @@ from harness.runner.plan import Place, PlannedCell, make_plan
 from harness.store.identity import KINDS
 from harness.suite.validation import read_suite
 
-MODEL = {"torch": "my_code:build", "inputs": {"x": [4]}, "weights": "w.bin", "dataset": "my_data:data"}
+SAFE = "\2\0\0\0\0\0\0\0{}"
+MODEL = {
+    "torch": "my_code:build",
+    "inputs": {"x": [4]},
+    "weights": "w.safetensors",
+    "dataset": "my_data:data",
+}
 SECTIONS: dict[str, Any] = {
     "suite": "s",
     "models": {"m": MODEL},
@@ -33,7 +39,7 @@ SECTIONS: dict[str, Any] = {
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "my_code.py").write_text("import numpy\ndef build(): ...\n")
     (tmp_path / "my_data.py").write_text("def data(split): ...\n")
-    (tmp_path / "w.bin").write_bytes(b"1")
+    (tmp_path / "w.safetensors").write_text(SAFE)
     return tmp_path
 
 
@@ -65,7 +71,7 @@ def test_all_kinds_but_the_artifact_are_known_before_the_build(folder: Path) -> 
         ("my_code.py", "import numpy, yaml\ndef build(): ...\n", {"code", "libraries"}),
         ("my_data.py", "def data(split): return 1\n", {"data"}),
         ("my_data.py", "def data(split): ...  # later\n", set()),
-        ("w.bin", "2", {"weights"}),
+        ("w.safetensors", SAFE + " ", {"weights"}),
     ],
 )
 def test_a_file_changes_its_own_kind(folder: Path, file: str, text: str, kinds: set[str]) -> None:

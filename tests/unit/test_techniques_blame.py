@@ -9,7 +9,8 @@ import tiny
 from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError, DataError
 from harness.formats.torch import module as torch_module
-from harness.techniques.blame import check_excluded, layer_names, naming
+from harness.formats.torch.failures import layer_names
+from harness.techniques.blame import check_excluded, naming
 from harness.zoo.registry import Data
 
 torch = pytest.importorskip("torch")

@@ -77,6 +77,14 @@ def build(step, structure, folder, **config):
 # ------------------------------------------------------------------ one preparation
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_in_the_working_folder(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("work")
+    monkeypatch.chdir(folder)
+    yield
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_the_preparation_leaves_what_a_graph_computes_and_is_done_once(name, tmp_path):
     structure = STRUCTURES[name]()

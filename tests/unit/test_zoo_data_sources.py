@@ -74,6 +74,13 @@ def test_functions_get_the_split_or_return_all_splits(tmp_path, code, text):
         np.testing.assert_array_equal(load(reference, tmp_path, split).inputs[0], [[len(split)] * 3])
 
 
+def test_a_function_may_be_in_a_file_that_is_named_by_its_path(tmp_path, monkeypatch):
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "given_data.py").write_text("def data(split): return [[len(split)] * 3]")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    np.testing.assert_array_equal(load("nets/given_data.py:data", tmp_path).inputs[0], [[4.0] * 3])
+
+
 def test_a_function_without_arguments_gives_the_same_samples_for_both_splits(tmp_path, code):
     reference = code("def data(): return [[1.0, 2.0, 3.0]]")
     assert len(load(reference, tmp_path, "train")) == len(load(reference, tmp_path, "test")) == 1

@@ -18,6 +18,7 @@ from harness.techniques.registry import CONVERSIONS
 from harness.zoo.source import SOURCES
 
 torch = pytest.importorskip("torch")
+onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
 BATCH = torch.export.Dim("batch")
 
 
@@ -143,6 +144,38 @@ def test_torchscript_runs_and_is_converted_to_onnx(tmp_path: Path) -> None:
     for made, runtime in ((artifact, "torch-eager"), (Artifact("c", "onnx", converted), "onnxruntime")):
         for found, right in zip(outputs(made, runtime, inputs, 7), expected, strict=True):
             np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6)
+
+
+def test_a_program_takes_its_batch_where_the_suite_says(tmp_path: Path) -> None:
+    class Scaled(torch.nn.Module):
+        def forward(self, x: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
+            return x * rate
+
+    shapes, tensors = ({1: BATCH}, None), (torch.ones(3, 4, 2), torch.ones(2))
+    torch.export.save(torch.export.export(Scaled(), tensors, dynamic_shapes=shapes), tmp_path / "m.pt2")
+    inputs = {"x": {"shape": [3, 2], "batch_axis": 1}, "rate": {"shape": [2], "batch_axis": None}}
+    given, specs = built("program", tmp_path, program="m.pt2", inputs=inputs)
+    session = RUNTIMES.get("torch-eager").open_session(None, given, Target(batch=5, threads=1))
+    assert (session.fixed_batch, [spec.batch_axis for spec in specs]) == (None, [1, None])
+    assert session.run([np.ones((3, 5, 2), np.float32), np.ones(2, np.float32)])[0].shape == (3, 5, 2)
+
+
+def test_a_scripts_batch_is_free_along_its_axis_and_an_input_without_one_stays(tmp_path: Path) -> None:
+    class Scaled(torch.nn.Module):
+        def forward(self, x: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
+            return (x * rate).transpose(0, 1).reshape(x.shape[1], -1)
+
+    torch.jit.save(torch.jit.script(Scaled()), tmp_path / "m.pt")
+    inputs = {"x": {"shape": [3, 2], "batch_axis": 1}, "rate": {"shape": [2], "batch_axis": None}}
+    given, specs = built("torchscript", tmp_path, torchscript="m.pt", inputs=inputs)
+    (tmp_path / "onnx").mkdir()
+    convert("convert-script", given, tmp_path / "onnx", specs)
+    made = onnx.load(str(tmp_path / "onnx" / "model.onnx"))
+    dims = [[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in made.graph.input]
+    assert dims == [[3, "batch", 2], [2]]
+    x, rate = np.arange(30, dtype=np.float32).reshape(3, 5, 2), np.array([1, 2], np.float32)
+    (found,) = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"x": x, "rate": rate})
+    np.testing.assert_array_equal(found, (x * rate).transpose(1, 0, 2).reshape(5, -1))
 
 
 @pytest.mark.parametrize("frozen", [False, True])

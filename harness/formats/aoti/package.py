@@ -96,7 +96,7 @@ def compile_module(
     placed = module.to(target.device)
     example = tuple(t.to(target.device) for t in example_tensors(inputs, target.batch, seed))
     with compiling(target), flat_outputs(placed):
-        with exporting("torch cannot export the module"):
+        with exporting("torch cannot export the module", module):
             program = torch.export.export(placed, example)
         return package(program, folder, freezing=freezing)
 

@@ -7,6 +7,7 @@ exported graph can. Weights are stored as plain tensors. Torch is imported insid
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def save_program(
     try:
         program = _export(module, example_tensors(inputs, 2, seed), batch_shapes(module, inputs))
     except Exception as free:  # torch.export raises errors of many classes
-        with exporting("torch cannot export the module"):
+        with exporting("torch cannot export the module", module):
             program = _export(module, example_tensors(inputs, batch, seed), None)
         details = {"free_batch": False, "batch": batch, "fixed_because": describe(free)}
     store(program, folder, inputs)
@@ -100,15 +101,18 @@ def take_positional(program: ExportedProgram) -> None:
     program.example_inputs = None
 
 
-def fixed_batch(program: ExportedProgram, folder: Path | None = None) -> int | None:
+def fixed_batch(
+    program: ExportedProgram, folder: Path | None = None, *, axes: Sequence[int | None] = ()
+) -> int | None:
     """Return the only batch that the program takes, or None when any will do.
 
-    Its Artifact's `folder` says where the batch is; without it, the batch is the first dimension.
+    `axes` say where the batch is, or its Artifact's `folder`; else it is the first dimension.
     """
     names = program.graph_signature.user_inputs
     shapes = {node.name: node.meta["val"].shape for node in program.graph.nodes if node.name in names}
     place = folder / AXES if folder else None
-    axes = json.loads(place.read_text()) if place and place.is_file() else [0] * len(names)
+    noted = json.loads(place.read_text()) if place and place.is_file() else [0] * len(names)
+    axes = axes or noted
     batches = [
         shapes[name][axis]
         for name, axis in zip(names, axes, strict=True)

@@ -96,7 +96,7 @@ def _export(
     inputs = [spec.name for spec in context.inputs]
     names = _output_names(module, example, inputs)
     with (
-        exporting("torch cannot export the module to ONNX"),
+        exporting("torch cannot export the module to ONNX", module),
         quiet_exporter(),
         torch.no_grad(),
         flat_outputs(module),

@@ -36,7 +36,11 @@ def convert_script(_config: StepConfig, source: Artifact, out: Path, context: Bu
     module = torch_script.load_file(source.folder / torch_script.SCRIPT)
     names, file = [spec.name for spec in context.inputs], out / onnx_graph.MODEL
     example = example_tensors(context.inputs, 2, context.seed)
-    with exporting("torch cannot convert this TorchScript to ONNX"), quiet_exporter(), torch.no_grad():
+    with (
+        exporting("torch cannot convert this TorchScript to ONNX", module),
+        quiet_exporter(),
+        torch.no_grad(),
+    ):
         result = module(*example)
         if isinstance(result, Mapping):
             module = torch.jit.trace(_without_dicts(module), example)  # type: ignore[no-untyped-call]
@@ -48,7 +52,11 @@ def convert_script(_config: StepConfig, source: Artifact, out: Path, context: Bu
             opset_version=OPSET,
             input_names=names,
             output_names=unique_names([name for name, _ in flatten(result)], names),
-            dynamic_axes={name: {0: onnx_graph.BATCH} for name in names},
+            dynamic_axes={
+                spec.name: {spec.batch_axis: onnx_graph.BATCH}
+                for spec in context.inputs
+                if spec.batch_axis is not None
+            },
         )
     return finish_graph(onnx.load(str(file)), out, context)
 

@@ -15,8 +15,9 @@ from harness.artifacts.artifact import Artifact
 from harness.errors import BuildError
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import example_tensors
+from harness.formats.torch.failures import layer_names
 from harness.formats.torch.work import count_flops
-from harness.techniques.blame import Excluding, check_excluded, layer_names, naming
+from harness.techniques.blame import Excluding, check_excluded, naming
 from harness.techniques.finetuning import Finetune, finetune
 from harness.techniques.registry import BuildContext, transform
 

@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.artifact import Artifact
-from harness.errors import BuildError, first_line
+from harness.errors import BuildError
 from harness.formats.low_precision.shares import counted
 from harness.formats.onnx import graph as onnx_graph
 from harness.formats.onnx.rewriting import fold_constants, gemm_to_matmul, unshare_weights
 from harness.formats.onnx.structure import initializers, nodes
+from harness.formats.onnx.versions import MIN_OPSET
 from harness.techniques.blame import Excluding, check_excluded
 from harness.techniques.quantize.ort_library import quantizing
 
 if TYPE_CHECKING:
     import onnx
 
-MIN_OPSET = 13
-"""The first in which DequantizeLinear has an axis, for a scale of each channel (onnx, Changelog.md)."""
 _HALF = {10, 16}  # onnx.TensorProto's numbers of float16 and bfloat16
 _ROUNDING = re.compile(
     r"QLinear.*|QGemm|QAttention|QEmbedLayerNormalization|QuantizeLinear|DynamicQuantize.*|.*Integer(ToFloat)?"
@@ -59,7 +58,7 @@ def prepared(source: Artifact, config: Excluding | None = None) -> Iterator[Prep
     computed. `config` is that of a step that rounds activations: weights then get the forms that such
     quantizers take.
 
-    Raises BuildError when the graph has an opset below MIN_OPSET that cannot be converted. With `config`, it
+    Raises BuildError when the graph has an opset below MIN_OPSET (versions.py). With `config`, it
     raises one when activations are rounded already, weights are in 16 bits, or `exclude` names no node.
     """
     model = onnx_graph.load_checked(source.file(onnx_graph.MODEL))
@@ -69,9 +68,9 @@ def prepared(source: Artifact, config: Excluding | None = None) -> Iterator[Prep
             f"the graph is quantized already ({', '.join(f'{n} {name}' for name, n in rounding.items())}): a "
             "second quantization would round rounded values; give the float graph"
         )
-    model, notes = _with_opset(model)
+    _refuse_old(model)
     folded = fold_constants(model, {*_FOLDED, *(() if rounding else (_STORED,))})
-    notes += [f"weights widened by {folded[name]} {name}" for name in ("Cast", _STORED) if folded[name]]
+    notes = [f"weights widened by {folded[name]} {name}" for name in ("Cast", _STORED) if folded[name]]
     if config:
         gemm_to_matmul(model, scaled=True)
         unshare_weights(model)
@@ -93,22 +92,14 @@ def prepared(source: Artifact, config: Excluding | None = None) -> Iterator[Prep
         yield Prepared(model, made, {"preparation": notes} if notes else {})
 
 
-def _with_opset(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
-    import onnx
-
-    versions = (opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
-    found = max(versions, default=MIN_OPSET)
-    if found >= MIN_OPSET:
-        return model, []
-    try:
-        model = onnx.version_converter.convert_version(model, MIN_OPSET)
-        onnx.checker.check_model(model)
-    except Exception as error:  # the converter and the checker each have their own errors
+def _refuse_old(model: onnx.ModelProto) -> None:
+    """Raise BuildError below MIN_OPSET: the model's source converts graphs, unless their outputs change."""
+    found = max(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    if found < MIN_OPSET:
         raise BuildError(
-            f"the graph has opset {found}, quantizing needs {MIN_OPSET}, and onnx cannot convert it: "
-            f"{first_line(error)}"
-        ) from error
-    return model, [f"converted from opset {found} to {MIN_OPSET}"]
+            f"the graph has opset {found}, and quantizing needs {MIN_OPSET}: onnx could not convert it to an "
+            f"equal graph when the model was read; export it again with opset {MIN_OPSET} or later"
+        )
 
 
 def _preprocess(given: Path, made: Path, *, optimize: bool) -> list[str]:
@@ -126,7 +117,11 @@ def _preprocess(given: Path, made: Path, *, optimize: bool) -> list[str]:
     notes = ["without symbolic shapes: the weights are beside the graph"] if external else []
     if not external:
         try:
-            with quantizing("without symbolic shapes", remedy=""), _unoptimized() as failures:
+            with (
+                quantizing("without symbolic shapes", remedy=""),
+                _unoptimized() as failures,
+                contextlib.chdir(given.parent),  # where shapes stay unknown, it leaves files where it is
+            ):
                 quant_pre_process(given, made, **options)
             return failures
         except BuildError as error:

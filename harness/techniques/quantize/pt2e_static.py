@@ -16,8 +16,9 @@ from harness.formats.registry import COUNTS
 from harness.formats.tensors import TensorSpec
 from harness.formats.torch import module as torch_module
 from harness.formats.torch.export import batch_shapes, example_tensors
+from harness.formats.torch.failures import layer_names
 from harness.formats.torch.outputs import flat_outputs
-from harness.techniques.blame import Excluding, check_excluded, layer_names, naming
+from harness.techniques.blame import Excluding, check_excluded, naming
 from harness.techniques.quantize.calibration import CalibrationSamples, cut, draw_samples
 from harness.techniques.quantize.ranges import is_reduced, resolve_range
 from harness.techniques.registry import BuildContext, transform

@@ -16,7 +16,8 @@ from harness.formats.low_precision import aoti as compiled_counting
 from harness.formats.low_precision import torch as module_counting
 from harness.formats.registry import COUNTS
 from harness.formats.torch import module as torch_module
-from harness.techniques.blame import Excluding, check_excluded, layer_names, naming
+from harness.formats.torch.failures import layer_names
+from harness.techniques.blame import Excluding, check_excluded, naming
 from harness.techniques.quantize.ranges import is_reduced, resolve_range, weights_in_words
 from harness.techniques.registry import BuildContext, transform
 

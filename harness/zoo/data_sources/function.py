@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from harness.errors import DataError, describe
+from harness.formats.user_function import import_function
 from harness.zoo.data_sources.registry import DATA_SOURCES, DataConfig, DataSource, Inputs
 from harness.zoo.registry import Split
 from harness.zoo.splits import TEST_NAMES
@@ -26,9 +26,8 @@ class FunctionConfig(DataConfig):
 
 def load(config: FunctionConfig, _folder: Path, split: Split, inputs: Inputs) -> Any:
     """Call the function; of a mapping by split, take this split. Raises DataError for what it raises."""
-    module, _, name = config.function.partition(":")
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = import_function(config.function)
         if isinstance(found, type) or (callable(found) and not hasattr(found, "__getitem__")):
             found = found(split) if _takes_a_split(found) else found()
         names = ("train",) if split == "train" else TEST_NAMES

@@ -137,8 +137,6 @@ SOURCES.add(
         identity=_identity,
         build=_build,
         data=_data,
-        has_data=lambda config: config.dataset is not None,
-        metric=lambda config: config.metric or ("top-1" if config.dataset else "agreement"),
         summary="an ONNX file",
         recognize=recognize_file("onnx", ONNX),
         inspect=_inspect,

@@ -146,8 +146,6 @@ SOURCES.add(
         identity=_identity,
         build=_build,
         data=_data,
-        has_data=lambda config: config.dataset is not None,
-        metric=lambda config: config.metric or ("top-1" if config.dataset else "agreement"),
         summary="a Python function that returns a torch.nn.Module",
         recognize=_recognize,
         inspect=_inspect,

@@ -32,31 +32,38 @@ def _open(path: Path, given: tuple[TensorSpec, ...] | None) -> Opened:
     inputs = tuple(_spec(value, given) for value in torch_program.inputs_of(program))
     if given and (unknown := sorted({spec.name for spec in given} - {spec.name for spec in inputs})):
         raise DataError(f"inputs name {', '.join(unknown)}; it has {', '.join(spec.name for spec in inputs)}")
-    return Opened(program, torch_program.as_module(program), inputs, torch_program.fixed_batch(program))
+    return Opened(
+        program,
+        torch_program.as_module(program),
+        inputs,
+        torch_program.fixed_batch(program, axes=[spec.batch_axis for spec in inputs]),
+    )
 
 
 def _spec(value: tuple[str, Any], given: tuple[TensorSpec, ...] | None) -> TensorSpec:
     """Return the input of a signature, or the one of its name that the suite gives."""
     name, tensor = value
     shape = tuple(getattr(tensor, "shape", ()))
-    if not shape:
-        raise DataError(f"input {name!r} is no tensor with the batch as its first dimension")
+    spec = next((one for one in given or () if one.name == name), None)
+    axis = 0 if spec is None else spec.batch_axis
+    if not hasattr(tensor, "shape") or (axis is not None and len(shape) <= axis):
+        raise DataError(f"input {name!r} is no tensor with the batch as dimension {axis or 0}")
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise DataError(f"input {name!r} has dtype {dtype}; allowed: {', '.join(DTYPES)}")
-    free = [place for place, size in enumerate(shape) if place and not isinstance(size, int)]
-    spec = next((one for one in given or () if one.name == name), None)
+    free = [place for place, size in enumerate(shape) if place != axis and not isinstance(size, int)]
     if spec is None:
         if free:
             raise DataError(
                 f"input {name!r} has free dimensions besides the batch; give its shape under inputs"
             )
         return TensorSpec(name=name, shape=shape[1:], dtype=dtype)
-    fits = len(spec.shape) == len(shape) - 1 and all(
-        place + 1 in free or size == shape[place + 1] for place, size in enumerate(spec.shape)
+    wanted = spec.array_shape(1)
+    fits = len(wanted) == len(shape) and all(
+        place == axis or place in free or size == shape[place] for place, size in enumerate(wanted)
     )
     if not fits or spec.dtype != dtype:
-        has = [size if isinstance(size, int) else "?" for size in shape[1:]]
+        has = [size if isinstance(size, int) else "?" for place, size in enumerate(shape) if place != axis]
         raise DataError(f"input {name!r} is given as {list(spec.shape)} {spec.dtype}; it is {has} {dtype}")
     return spec
 
