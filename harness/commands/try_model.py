@@ -124,7 +124,9 @@ def _planned(
     if given_up := fit_first_trial(plan, cache, seconds):
         terminal.warn(given_up)
     show_plan(plan, prepared.machine, cache, terminal)
-    terminal.say(f"It ends after {say_seconds(seconds)} (--time), and earlier where all is clear.")
+    terminal.say(
+        f"Time limit: {say_seconds(seconds)} (--time); it ends earlier if every comparison is decided."
+    )
     if not runnable_cells(plan):
         return None
     return LocalRun(
@@ -185,7 +187,7 @@ def _show_answer(folder: Path, prepared: Prepared, goal: Goal, out: Path, termin
     if code != ExitCode.NOTHING_MEASURED:
         again = shlex.join(["harness", *sys.argv[1:]])
         built, wall = say_seconds(run.info.times.build_s), say_seconds(run.info.times.wall_s)
-        terminal.say(f"To ask again: {again}; what is built stays ({built} of these {wall})")
+        terminal.say(f"To measure again: {again}; built files are reused ({built} of these {wall})")
     return code
 
 

@@ -26,7 +26,7 @@ OPTIONS = {"dataset": "--data", "metric": "--metric", "max_drop": "--max-drop", 
 
 
 NO_DATA = (
-    "no data was given: quality is how well outputs agree with your model's on made-up inputs, and int8 with "
+    "no data was given: quality is how well outputs agree with your model's on random inputs, and int8 with "
     "calibrated ranges is left out, which often is the fastest, most of all for convolutions: give --data"
 )
 

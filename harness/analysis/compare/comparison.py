@@ -27,7 +27,7 @@ from harness.units import POINTS
 TARGET_CI = 0.02
 """Relative half-width that counts as equivalent where the Run does not give its own (settings.target_ci)."""
 
-ONE_TRIAL = "one Trial only: the interval does not know how fresh processes differ"
+ONE_TRIAL = "one Trial only: the interval leaves out how much fresh processes differ"
 UNPAIRED = (
     "its Blocks were not interleaved with the baseline's: the interval of its speed-up does not include what "
     "changed between the two"

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 REASONS = {
-    "GuardOnDataDependentSymNode": "its forward branches on the values of a tensor, which a graph cannot; "
-    "write torch.where, or torch.cond"
+    "GuardOnDataDependentSymNode": "its forward branches on the values of a tensor, which a graph cannot "
+    "express; write torch.where, or torch.cond"
 }
 """What to say of errors, by their type, whose own text is about the exporter's inside."""
 

@@ -12,7 +12,9 @@ from harness.runner.experiment.stopping_rule import Decision, Stop, StoppingRule
 from harness.runner.experiment.trial import Key
 from harness.stats.planning import MIN_TRIALS
 
-GIVEN_UP = "given up, since the time (--time) is too short for all, and it looked the least likely to win"
+GIVEN_UP = (
+    "given up, because the time (--time) is too short for all Cells, and this one was least likely to win"
+)
 OVERHEAD = 1.1
 """Duration of a Trial over its starts and Blocks. Two workers import at a time, which hides most of it."""
 

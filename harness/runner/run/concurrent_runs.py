@@ -15,7 +15,7 @@ from harness.runner.progress import Observer
 
 DISTURBED = (
     "another Run of the harness is active on this machine (process {pids}): "
-    "the two disturb each other, and the figures of both are doubtful"
+    "the two disturb each other, so do not trust the results of either"
 )
 
 
