@@ -100,7 +100,7 @@ def _ends(row: Comparison, board: Board) -> tuple[str | Part, ...]:
 
 
 def _interval(row: Comparison, low: float | None, high: float | None) -> str:
-    """Return an interval of a speed-up; with too few Trials nothing is known of how fresh processes differ."""
+    """Return an interval of a speed-up; too few Trials do not tell how fresh processes differ."""
     trials = row.speedup_trials or 0
     return (
         say.factors(low, high) if trials >= MIN_TRIALS else f"only {say_count(trials, 'Trial')}: no interval"

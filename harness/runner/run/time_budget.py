@@ -113,8 +113,8 @@ def _drop(plan: Plan, fits: Callable[[], bool]) -> int:
 class Until:
     """A stopping rule that makes no more Trials after the `deadline`, a time of `time.monotonic`.
 
-    `answers`: even then, the first Trial compares the baseline with the first arm that the rule allots, so that
-    a Run always has an answer. `ended`: it stopped an arm for that reason, whether it had a Trial or not.
+    `answers`: even then, the first Trial compares the baseline with the first arm that the rule allots, so
+    that a Run always has an answer. `ended`: it stopped an arm for that reason, whether it had a Trial or not.
     """
 
     rule: StoppingRule
