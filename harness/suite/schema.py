@@ -59,7 +59,9 @@ class Quality(Config):
         default=0.5, ge=0, description="allowed loss in percentage points, for accuracy and agreement"
     )
     by_metric: dict[Annotated[str, AfterValidator(_known_metric)], Annotated[float, Field(ge=0)]] = Field(
-        default={}, description="allowed loss by metric, for other units, such as cosine: 0.01"
+        default={},
+        description="allowed loss by metric, for other units, such as cosine: 0.01; default: "
+        "the metric's own budget, where it has one",
     )
     batch: int | None = Field(
         default=None,
@@ -78,6 +80,11 @@ class Quality(Config):
         description="interval: a budget is held if the whole 95 % interval of the loss lies within it, or no "
         "sample differs; point: if the estimate does",
     )
+
+    def budgets(self) -> dict[str, float]:
+        """Return the allowed loss by metric, with the metrics' own budgets where the suite states none."""
+        own = {name: getattr(metric, "budget", None) for name, metric in METRICS.items()}
+        return {name: value for name, value in own.items() if value is not None} | self.by_metric
 
 
 class Measure(Config):

@@ -55,6 +55,8 @@ def _with_labels(output: Array, labels: Array) -> Default:
             if output.ndim >= 4:
                 return Default("mean-iou", f"labels of positions, {classes} classes on axis {axis}")
             return Default("top-1", f"integer labels, {classes} classes on axis {axis}")
+        if output.dtype.kind in "iu" and output.shape == labels.shape:
+            return Default("top-1", "the output's integers are taken for classes, as the labels are")
         if is_binary(output, labels):
             return Default("top-1", "labels are 0 or 1 for each value of the output")
     return Default("rmse", "labels are numbers for each value of the output")

@@ -18,9 +18,10 @@ class Detector(nn.Module):
         )
         self.boxes, self.scores = nn.Conv2d(16, 4, 1), nn.Conv2d(16, 12, 1)
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, image: torch.Tensor) -> dict[str, object]:
         inner = self.body(image)
-        return torch.tanh(self.boxes(inner)) * 8, torch.softmax(self.scores(inner), 1)
+        scores = torch.softmax(self.scores(inner), 1)
+        return {"boxes": torch.tanh(self.boxes(inner)) * 8, "rest": (None, scores)}
 
 
 class Twins(nn.Module):

@@ -234,19 +234,26 @@ def row(**found):
 
 
 @pytest.mark.parametrize(
-    ("low", "loss", "high", "discordant", "state", "by_point"),
+    ("low", "loss", "high", "discordant", "samples", "state", "by_point"),
     [
-        (0.1, 0.3, 0.5, 9, "held", "held"),
-        (0.1, 0.3, 0.51, 9, "not shown", "held"),
-        (0.4, 0.6, 0.8, 9, "not shown", "broken"),
-        (0.51, 0.6, 0.7, 9, "broken", "broken"),
-        (-1.5, 0.0, 1.5, 0, "held", "held"),  # no sample differs
-        (-1.5, 0.0, 1.5, 2, "not shown", "held"),  # one lost, one gained
-        (None, 0.1, None, 1, "not shown", "held"),  # a single sample has no interval
+        (0.1, 0.3, 0.5, 9, 256, "held", "held"),
+        (0.1, 0.3, 0.51, 9, 256, "not shown", "held"),
+        (0.4, 0.6, 0.8, 9, 256, "not shown", "broken"),
+        (0.51, 0.6, 0.7, 9, 256, "broken", "broken"),
+        (-1.5, 0.0, 1.5, 0, 256, "held", "held"),  # no sample differs
+        (-32.0, 0.0, 32.0, 0, 8, "not shown", "held"),  # none of too few
+        (-1.5, 0.0, 1.5, 2, 256, "not shown", "held"),  # one lost, one gained
+        (None, 0.1, None, 1, 1, "not shown", "held"),  # a single sample has no interval
     ],
 )
-def test_a_budget_is_held_by_the_whole_interval(low, loss, high, discordant, state, by_point):
-    one = row(quality_loss=loss, quality_loss_low=low, quality_loss_high=high, discordant=discordant)
+def test_a_budget_is_held_by_the_whole_interval(low, loss, high, discordant, samples, state, by_point):
+    one = row(
+        quality_loss=loss,
+        quality_loss_low=low,
+        quality_loss_high=high,
+        discordant=discordant,
+        evaluation_samples=samples,
+    )
     assert budget_state(one, 0.5) == state
     assert budget_state(one, 0.5, "point") == by_point
     assert budget_state(one, None) is None

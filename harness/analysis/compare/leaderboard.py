@@ -25,6 +25,9 @@ Flags = NDArray[np.bool_]
 INTERVAL = "interval"
 HELD, BROKEN, NOT_SHOWN = "held", "broken", "not shown"
 WITHIN = {HELD: True, BROKEN: False}
+UNANIMOUS = 200
+"""From so many samples on, a budget is held if none of them differs. At most 1.5 % of all samples can then
+differ (3/n, the rule of three). To show 0.5 % takes 600 samples, even of an exact conversion."""
 
 SMALLER = 0.98
 """An Artifact counts as smaller below this share of the baseline's size; file headers explain less."""
@@ -237,14 +240,16 @@ def pareto_front(gain: ArrayLike, cost: ArrayLike) -> Flags:
 def budget_state(row: Comparison, max_drop: float | None, rule: str = INTERVAL) -> str | None:
     """Return whether a Cell's quality loss is within the budget: held, broken or not shown; None without one.
 
-    Held: the whole 95 % interval of the loss lies within it, or no sample differs from the baseline's.
-    Broken: the whole interval lies outside. With the rule `point`, the estimate alone decides.
+    Held: the whole 95 % interval of the loss lies within it, or none of UNANIMOUS samples or more differs
+    from the baseline's. Broken: the whole interval lies outside. With the rule `point`, the estimate alone
+    decides.
     """
     if max_drop is None or row.quality_loss is None:
         return None
     if rule != INTERVAL:
         return HELD if row.quality_loss <= max_drop else BROKEN
-    if row.arm == "baseline" or (row.discordant == 0 and row.quality_loss == 0):
+    same = row.discordant == 0 and row.quality_loss == 0
+    if row.arm == "baseline" or (same and (row.evaluation_samples or 0) >= UNANIMOUS):
         return HELD
     low, high = _number(row.quality_loss_low), _number(row.quality_loss_high)
     return HELD if high <= max_drop else BROKEN if low > max_drop else NOT_SHOWN

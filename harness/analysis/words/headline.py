@@ -129,11 +129,16 @@ def _fastest(board: Board) -> Sentence:
     best = board.row(board.best)
     if best is None:
         return _no_winner(board)
-    opening = f"Fastest {_within(board)}: " if board.limited else "Fastest: "
+    opening = f"Fastest {_within(board)}: " if board.limited else f"Fastest{_unlimited(board)}: "
     return sentence(
         *(opening, code(best.technique), " — ", *_speed(best, board), *_costs(best, board)),
         *(*_given(board), *_chance(best), *_tied(board), "."),
     )
+
+
+def _unlimited(board: Board) -> str:
+    """Say that a measured quality has no budget, so that any loss may be the winner's."""
+    return f" (no budget is set for {board.metric}: state quality.by_metric)" if board.judged else ""
 
 
 def _given(board: Board) -> tuple[str | Part, ...]:

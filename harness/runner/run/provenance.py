@@ -48,7 +48,7 @@ def describe_run(plan: Plan, machine: Machine, command: str) -> RunInfo:
         environment=speed_variables(os.environ),
         seed=spec.measure.seed,
         settings=spec.measure.model_dump(mode="json"),
-        quality=spec.quality.model_dump(mode="json"),
+        quality=spec.quality.model_dump(mode="json") | {"by_metric": spec.quality.budgets()},
         groups=[_describe_group(plan, group) for group in plan.groups],
         command=command,
     )

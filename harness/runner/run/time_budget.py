@@ -114,7 +114,7 @@ class Until:
     """A stopping rule that makes no more Trials after the `deadline`, a time of `time.monotonic`.
 
     `answers`: even then, the first Trial compares the baseline with the first arm that the rule allots, so
-    that a Run always has an answer. `ended`: it stopped an arm for that reason, whether it had a Trial or not.
+    that a Run always has an answer. `ended`: it stopped an arm for that reason, with or without a Trial.
     """
 
     rule: StoppingRule

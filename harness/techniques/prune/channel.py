@@ -95,6 +95,7 @@ def _prune(module: torch.nn.Module, example: tuple[torch.Tensor, ...], config: C
         pruning_ratio=config.pruning_ratio,
         ignored_layers=kept,
         round_to=config.round_to,
+        output_transform=outputs,  # it takes no None
     ).step()
 
 

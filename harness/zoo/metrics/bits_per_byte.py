@@ -19,6 +19,7 @@ class BitsPerByte(Scored):
     """
 
     name = "bits-per-byte"
+    budget = 0.02
     summary = "mean bits for each next byte of a sample; less is better"
     unit = "bits"
     higher_is_better = False

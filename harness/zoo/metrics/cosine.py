@@ -17,6 +17,7 @@ class Cosine(Scored):
     """
 
     name = "cosine"
+    budget = 0.01
     summary = "cosine between each sample's flattened outputs and the reference's"
     unit = ""
     higher_is_better = True

@@ -15,7 +15,13 @@ IGNORED = 255
 
 
 class Scored:
-    """Base of metrics: a metric fits outputs and truth that it can score."""
+    """Base of metrics: a metric fits outputs and truth that it can score.
+
+    `budget` is the loss that a suite allows by default, in the metric's unit. Metrics in points have
+    `max_drop`, and errors in the unit of the labels can have no default.
+    """
+
+    budget: float | None = None
 
     def score(self, outputs: tuple[Array, ...], truth: Array) -> Scores:
         """Return a score, or a row of what `whole` needs, for each sample."""

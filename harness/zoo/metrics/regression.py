@@ -94,6 +94,7 @@ class R2(Pairs):
     """The coefficient of determination: 1 is exact, 0 is as good as the mean of the labels."""
 
     name = "r2"
+    budget = 0.01
     summary = "coefficient of determination R² against the labels, all samples"
 
     def statistic(self, found: Scores, labels: Scores) -> float:
@@ -106,6 +107,7 @@ class RankCorrelation(Pairs):
     """Spearman's rank correlation, with mean ranks for ties; equal predictions everywhere score 0."""
 
     name = "rank-correlation"
+    budget = 0.01
     summary = "Spearman's rank correlation with the labels, all samples"
 
     def statistic(self, found: Scores, labels: Scores) -> float:

@@ -16,6 +16,7 @@ class RelativeError(Scored):
     """
 
     name = "relative-error"
+    budget = 0.05
     summary = "Euclidean length of the difference from the reference's outputs, over theirs"
     unit = ""
     higher_is_better = False

@@ -39,9 +39,12 @@ class TopK(Scored):
     def score(self, outputs: tuple[Array, ...], truth: Array) -> Scores:
         """Score logits `outputs[0]` (samples, …, classes) against integer labels (samples, …).
 
-        Of equal logits, the first counts. Raises DataError when the shapes do not fit, a label is no integer
-        in [0, classes), or there are no more than `k` classes.
+        Integer outputs of the labels' shape are classes themselves. Of equal logits, the first counts. Raises
+        DataError when the shapes do not fit, a label is no integer in [0, classes), or there are no more than
+        `k` classes.
         """
+        if self.k == 1 and outputs and outputs[0].dtype.kind in "iu" and outputs[0].shape == truth.shape:
+            return mean_over_positions(outputs[0] == truth, has_class(truth, 0))
         logits, labels = logits_and_labels(self.name, outputs, truth)
         if self.k > 1 and logits.shape[-1] <= self.k:
             raise DataError(f"{self.name} takes more than {self.k} classes, not {logits.shape[-1]}")
