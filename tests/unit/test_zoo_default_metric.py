@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from harness.suite.schema import Quality
 from harness.zoo.default_metric import class_axis, default_metric
 
 RNG = np.random.default_rng(0)
@@ -58,3 +59,18 @@ def test_an_embedding_is_compared_by_its_direction() -> None:
 )
 def test_the_class_axis_is_found(shape, labels, axis) -> None:
     assert class_axis(shape, None if labels is None else np.zeros(labels, int)) == axis
+
+
+def test_integer_outputs_of_the_labels_shape_are_classes():
+    labels = np.array([0, 3, 7, 255])
+    found = default_metric(np.array([0, 3, 5, 1]), labels)
+    assert found.metric == "top-1"
+    assert METRICS.get("top-1").score((np.array([0, 3, 5, 255]),), labels).tolist() == [1.0, 1.0, 0.0, 1.0]
+    maps, truth = np.array([[[1, 2], [3, 4]]]), np.array([[[1, 9], [255, -1]]])
+    assert METRICS.get("top-1").score((maps,), truth).tolist() == [0.5], "positions without a class"
+
+
+def test_a_suites_budget_counts_before_the_metrics_own():
+    assert Quality().budgets()["relative-error"] == 0.05
+    assert Quality(by_metric={"cosine": 0.2}).budgets()["cosine"] == 0.2
+    assert not {"rmse", "mae", "top-1"} & set(Quality().budgets())
