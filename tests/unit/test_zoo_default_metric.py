@@ -5,6 +5,7 @@ import pytest
 
 from harness.suite.schema import Quality
 from harness.zoo.default_metric import class_axis, default_metric
+from harness.zoo.registry import METRICS
 
 RNG = np.random.default_rng(0)
 
