@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.analysis.compare.comparison import Comparison
-from harness.analysis.compare.leaderboard import SMALLER, Board, boards
+from harness.analysis.compare.leaderboard import HELD, SMALLER, Board, boards
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import conditions
 from harness.analysis.words.sentence import Part, Sentence, code, sentence, strong
@@ -133,7 +133,11 @@ def _quality(row: Comparison, board: Board) -> str:
     worst, allowed = row.quality_loss_high, say.points(board.max_drop or 0.0, board.unit)
     if row.within_budget is False:
         text += f", which is more than the allowed loss of {allowed}"
-    elif board.max_drop is not None and worst is not None and worst > board.max_drop:
+    elif row.budget == HELD and row.discordant == 0 and worst is not None and worst > (board.max_drop or 0.0):
+        text += f", none of which differs; a loss of up to {say.digits(worst)} is not ruled out"
+    elif board.max_drop is None:
+        text += f"; no budget is set for {row.quality_metric}: state quality.by_metric in the suite"
+    elif worst is not None and worst > board.max_drop:
         text += f"; that it loses at most {allowed} is not shown: {say.digits(worst)} are possible"
         if row.samples_needed is not None:
             text += f"; about {row.samples_needed:,} samples would show it"
