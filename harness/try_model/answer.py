@@ -58,6 +58,8 @@ def answer(board: Board, goal: Goal) -> Sentence:
         return sentence(*opening, " is ", strong(f"{say.factor(best.speedup)} ×"), speed, *_ends(best, board))
     less = strong(f"{say.factor((goal.need(base) or 0.0) / (goal.need(best) or 1.0))} ×")
     speed = f", {say.factor(best.speedup)} × ({_interval(best, *best.interval)}) its speed"
+    if (best.speedup_trials or 0) < MIN_TRIALS:
+        speed = f"; its speed is not known ({_interval(best, None, None)})"
     return sentence(*opening, ": ", less, f" {goal.less} than {_yours(base)}{speed}", *_ends(best, board))
 
 
@@ -81,7 +83,9 @@ def _none_better(board: Board, goal: Goal) -> Sentence:
     near = next((row for row in others if row.cell_id in admitted), None)
     lossy = next((row for row in others if row.cell_id not in admitted and row.verdict == "faster"), None)
     if near is not None and goal.need is None:
-        parts += ["; closest is ", code(near.technique), *_near(near)]
+        slower = near.verdict == "slower" and (near.speedup_trials or 0) >= MIN_TRIALS
+        opening = "; all that may win are slower, the fastest of them is " if slower else "; closest is "
+        parts += [opening, code(near.technique), *_near(near)]
     if lossy is not None:
         speed = f" is {say.factor(lossy.speedup)} × as fast"
         parts += ["; ", code(lossy.technique), speed, _quality(lossy, board)]

@@ -80,7 +80,7 @@ def test_nothing_better_is_said_plainly_with_what_is_closest_and_what_loses_too_
     assert said.startswith(
         "Nothing that was tried is shown to be faster than your model in ONNX Runtime and "
     )
-    assert "closest is `openvino`: 0.8" in said
+    assert "; all that may win are slower, the fastest of them is `openvino`: 0.8" in said
     assert "`int4` is 3.0" in said or "`int4` is 2.9" in said
     assert "more than the allowed loss of 0.5 points" in said
     assert winner(made(tmp_path / "b", BASE, lossy), LATENCY) is None
@@ -92,6 +92,8 @@ def test_the_smallest_wins_the_goal_size_and_the_least_memory_the_goal_memory(tm
     assert (
         answer(board, SIZE).plain().startswith("`int4` in ONNX Runtime: 7.69 × smaller than your model in ")
     )
+    said = answer(made(tmp_path / "few", BASE, FAST, small, trials=1), SIZE).plain()
+    assert "; its speed is not known (only 1 Trial: no interval)" in said
     best = winner(board, MEMORY)
     assert best is not None and best.technique == "int4"
     assert " × lower in memory than your model in ONNX Runtime, 0.5" in answer(board, MEMORY).plain()
