@@ -46,7 +46,7 @@ def exits() -> nn.Module:
 
 
 class Misbehaving(nn.Module):
-    """Behaves in the process that builds; does its worst where it is measured."""
+    """Behaves in the processes that inspect and build; does its worst where it is measured."""
 
     def __init__(self, act) -> None:
         super().__init__()
@@ -61,7 +61,10 @@ class Misbehaving(nn.Module):
 
 def measuring() -> bool:
     """Whether this process is a measuring worker."""
-    return b"harness.runner.workers.build" not in Path("/proc/self/cmdline").read_bytes()
+    command = Path("/proc/self/cmdline").read_bytes()
+    return not any(
+        name in command for name in (b"harness.runner.workers.build", b"harness.runner.workers.inspect")
+    )
 
 
 def segfaults() -> nn.Module:

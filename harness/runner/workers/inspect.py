@@ -25,8 +25,8 @@ from harness.runner.workers.launch import Code, Worker
 from harness.suite.validation import Model
 from harness.zoo.source import SOURCES
 
-TIMEOUT_S = 300.0
-"""Longest time that one inspection may take; a large file is read from disk."""
+TIMEOUT_S = 60.0
+"""Longest time that one inspection may take. A model that takes longer is planned without."""
 Inspection = dict[str, Any]
 
 
