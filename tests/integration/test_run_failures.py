@@ -80,7 +80,7 @@ def test_a_baseline_that_is_killed_once_costs_nothing_and_one_that_always_is_say
 
 
 def test_where_every_cell_fails_the_run_says_so(bench: Bench) -> None:
-    (bench.folder / "corrupt.onnx").write_bytes(b"\x08\x0a garbage")
+    (bench.folder / "corrupt.onnx").write_bytes(b"\x08\x0a\x3a\x07garbage")  # an IR version, and a graph
     suite = bench.suite({"raises": "raises", "file": {"onnx": "corrupt.onnx"}}, ORT)
     out = bench.harness("run", str(suite), code=5)
     assert "the weights are on another disk" in out

@@ -43,7 +43,7 @@ def libraries_of_workers(bench: Bench, process: subprocess.Popen) -> dict[str, s
         time.sleep(0.2)
         for worker in bench.workers():
             try:
-                kinds[worker.pid] = next(part for part in worker.cmdline() if part.startswith("harness."))
+                kinds[worker.pid] = [part for part in worker.cmdline() if part.startswith("harness.")][0]
                 text = Path(f"/proc/{worker.pid}/maps").read_text()
             except (OSError, psutil.Error, IndexError):
                 continue
