@@ -43,9 +43,9 @@ def libraries_of_workers(bench: Bench, process: subprocess.Popen) -> dict[str, s
         time.sleep(0.2)
         for worker in bench.workers():
             try:
-                kinds[worker.pid] = [part for part in worker.cmdline() if part.startswith("harness.")][0]
+                kinds[worker.pid] = next(part for part in worker.cmdline() if part.startswith("harness."))
                 text = Path(f"/proc/{worker.pid}/maps").read_text()
-            except (OSError, psutil.Error, IndexError):
+            except (OSError, psutil.Error, StopIteration):
                 continue
             mapped[worker.pid] |= {name for name in ("libtorch", "onnxruntime_pybind11") if name in text}
     return {f"{kinds[pid]} {pid}": names for pid, names in mapped.items()}
