@@ -131,7 +131,7 @@ def sparse() -> Structure:
 def listed_inputs() -> Structure:
     weights = [weight("w", 32, 8), weight("b", 8)]
     listed = [VALUE(t.name, t.data_type, t.dims) for t in weights]
-    model = made([NODE("Gemm", ["x", "w", "b"], ["y"])], weights, opset=9, ir=3, more_inputs=listed)
+    model = made([NODE("Gemm", ["x", "w", "b"], ["y"])], weights, ir=3, more_inputs=listed)
     return Structure(model, VECTOR, {"dense": 32 * 8})
 
 

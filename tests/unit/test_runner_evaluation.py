@@ -111,7 +111,7 @@ def test_where_outputs_depend_on_the_batch_quality_is_that_of_the_timed_one_and_
     assert at_one.sum() > at_eight.sum() + 5  # so wrong would the larger batch have been
     assert found["batch"] == 1
     assert found["warning"].startswith(
-        "quality is that of batch 1, as timed: the outputs at batch 8 are others, when timed off by "
+        "quality is that of batch 1, as timed: the outputs at batch 8 are others, a timed call differs from "
     )
     assert seen.batches[:16] == POOL and len(seen.batches) > 16 + SAMPLES
     assert {batch for batch, _ in seen.batches[16:]} == {NOT_TIMED}

@@ -374,7 +374,7 @@ def test_a_name_that_yaml_reads_as_a_number_must_be_in_quotes(tmp_path):
 
 
 def test_scientific_notation_is_a_number_in_settings_and_in_arguments_of_a_factory(tmp_path):
-    model = "{torch: 'json:dumps', inputs: {x: [3]}, kwargs: {eps: 1e-6, width: 0o20, on: off}}"
+    model = "{torch: 'json:dumps', inputs: {x: [3]}, kwargs: {eps: 1e-6, width: 0o20, on: 'off'}}"
     finetune = "{epochs: 1, learning_rate: 1e-4}"
     prune = f"prune: {{structure: unstructured, sparsity: 5e-1, finetune: {finetune}}}"
     text = TEXT.replace("{zoo: mnist-mlp}", model) + f"  p: [{{{prune}}}, {{runtime: onnxruntime}}]\n"
