@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from harness.analysis.compare.budget import BROKEN, NOT_SHOWN
 from harness.analysis.compare.comparison import Comparison
-from harness.analysis.compare.leaderboard import BROKEN, NOT_SHOWN, Board, boards
+from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import headline
 from harness.analysis.words import numbers as say
 from harness.analysis.words.causes import WARNING, causes

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from harness.analysis.compare.budget import NOT_SHOWN
 from harness.analysis.compare.comparison import Comparison
-from harness.analysis.compare.leaderboard import NOT_SHOWN, Board, boards
+from harness.analysis.compare.leaderboard import Board, boards
 from harness.analysis.words import numbers as say
 from harness.analysis.words.causes import folded
 from harness.analysis.words.headline import answers, conditions, place, speed_of, statistic

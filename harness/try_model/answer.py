@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.analysis.compare.budget import HELD
 from harness.analysis.compare.comparison import Comparison
-from harness.analysis.compare.leaderboard import HELD, SMALLER, Board, boards
+from harness.analysis.compare.leaderboard import SMALLER, Board, boards
 from harness.analysis.words import numbers as say
 from harness.analysis.words.headline import conditions
 from harness.analysis.words.sentence import Part, Sentence, code, sentence, strong

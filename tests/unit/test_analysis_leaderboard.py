@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import TECHNIQUES, Group, Technique, empty_run, make_run, vary
 
+from harness.analysis.compare.budget import budget, budget_state
 from harness.analysis.compare.comparison import Comparison, compare
-from harness.analysis.compare.leaderboard import boards, budget, budget_state, pareto_front
+from harness.analysis.compare.leaderboard import boards, pareto_front
 from harness.stats.planning import samples_needed
 
 COARSE = st.one_of(st.integers(0, 5).map(float), st.just(float("nan")))

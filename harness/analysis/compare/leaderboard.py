@@ -9,25 +9,25 @@ from math import inf, isfinite, nan
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness.analysis.compare.budget import (
+    INTERVAL,
+    WITHIN,
+    budget,
+    budget_state,
+    number,
+    rule_of,
+    with_state,
+)
 from harness.analysis.compare.comparison import Comparison, compare, comparison_of, timings_of
 from harness.analysis.compare.timing import Timings, ratio_of
 from harness.analysis.records.columns import parsed
-from harness.stats.planning import samples_needed
 from harness.stats.ratio import Ratio
 from harness.stats.verdict import tells_apart
 from harness.stats.winner import Winner, winner_interval
-from harness.store.info import GroupInfo, RunInfo
+from harness.store.info import GroupInfo
 from harness.store.reading import Run
-from harness.units import POINTS, parse_points
 
 Flags = NDArray[np.bool_]
-
-INTERVAL = "interval"
-HELD, BROKEN, NOT_SHOWN = "held", "broken", "not shown"
-WITHIN = {HELD: True, BROKEN: False}
-UNANIMOUS = 200
-"""From so many samples on, a budget is held if none of them differs. At most 1.5 % of all samples can then
-differ (3/n, the rule of three). To show 0.5 % takes 600 samples, even of an exact conversion."""
 
 SMALLER = 0.98
 """An Artifact counts as smaller below this share of the baseline's size; file headers explain less."""
@@ -117,7 +117,7 @@ def boards(run: Run, comparisons: Sequence[Comparison] | None = None) -> list[Bo
         missing = [comparison_of(each) for each in left_out if each.group_id == group.group_id]
         judged = next((row for row in members if row.quality_metric), None)
         metric, unit = (judged.quality_metric, judged.quality_unit) if judged else ("", "")
-        made = board(group, members, missing, budget(run.info, metric or "", unit or ""), _rule(run.info))
+        made = board(group, members, missing, budget(run.info, metric or "", unit or ""), rule_of(run.info))
         found.append(_with_winner(made, timed))
     return found
 
@@ -186,13 +186,13 @@ def board(
 ) -> Board:
     """Make one Group's board from its compared Cells and those without figures."""
     rows = ranked([row for row in compared if row.on_board])
-    losses = [_number(row.quality_loss) for row in rows]
+    losses = [number(row.quality_loss) for row in rows]
     states = [budget_state(row, max_drop, rule) for row in rows]
     within = [WITHIN.get(state or "") for state in states]
-    gains = [nan if ok is False else _number(row.speedup) for row, ok in zip(rows, within, strict=True)]
+    gains = [nan if ok is False else number(row.speedup) for row, ok in zip(rows, within, strict=True)]
     marks = zip(rows, within, pareto_front(gains, losses), strict=True)
     rows = [replace(row, within_budget=ok, pareto=bool(on_front)) for row, ok, on_front in marks]
-    rows = [_with_state(row, state, max_drop) for row, state in zip(rows, states, strict=True)]
+    rows = [with_state(row, state, max_drop) for row, state in zip(rows, states, strict=True)]
     judged = any(row.quality_loss is not None for row in rows)
     # Without a budget, a Cell whose quality is no number wins nothing either.
     limited = judged and max_drop is not None
@@ -214,10 +214,6 @@ def board(
     )
 
 
-def _number(value: float | None) -> float:
-    return nan if value is None else value
-
-
 def ranked(rows: Iterable[Comparison]) -> list[Comparison]:
     """Sort by speed-up, fastest first; rows without one come last. Ties share a rank, ordered by name."""
     ordered = sorted(rows, key=lambda row: (-(row.speedup or -inf), row.technique))
@@ -235,55 +231,6 @@ def pareto_front(gain: ArrayLike, cost: ArrayLike) -> Flags:
     beaten = (other_gains >= gains) & (other_costs <= costs) & ((other_gains > gains) | (other_costs < costs))
     front: Flags = ~(beaten.any(axis=0) | np.isnan(gains) | np.isnan(costs))
     return front
-
-
-def budget_state(row: Comparison, max_drop: float | None, rule: str = INTERVAL) -> str | None:
-    """Return whether a Cell's quality loss is within the budget: held, broken or not shown; None without one.
-
-    Held: the whole 95 % interval of the loss lies within it, or none of UNANIMOUS samples or more differs
-    from the baseline's. Broken: the whole interval lies outside. With the rule `point`, the estimate alone
-    decides.
-    """
-    if max_drop is None or row.quality_loss is None:
-        return None
-    if rule != INTERVAL:
-        return HELD if row.quality_loss <= max_drop else BROKEN
-    same = row.discordant == 0 and row.quality_loss == 0
-    if row.arm == "baseline" or (same and (row.evaluation_samples or 0) >= UNANIMOUS):
-        return HELD
-    low, high = _number(row.quality_loss_low), _number(row.quality_loss_high)
-    return HELD if high <= max_drop else BROKEN if low > max_drop else NOT_SHOWN
-
-
-def _with_state(row: Comparison, state: str | None, max_drop: float | None) -> Comparison:
-    """Add the state to a row; where it is not shown, the number of samples that would show it."""
-    if state != NOT_SHOWN or max_drop is None or not row.evaluation_samples:
-        return replace(row, budget=state)
-    loss, high = _number(row.quality_loss), _number(row.quality_loss_high)
-    return replace(
-        row, budget=state, samples_needed=samples_needed(row.evaluation_samples, loss, high, max_drop)
-    )
-
-
-def _rule(info: RunInfo) -> str:
-    return str(info.quality.get("rule", INTERVAL))
-
-
-def budget(info: RunInfo, metric: str = "", unit: str = POINTS) -> float | None:
-    """Return the largest allowed quality loss of a metric in its unit, or None without a budget.
-
-    `max_drop` (0.5 of ``0.5`` or ``0.5pt``) is in points, so it applies only to metrics of that unit.
-    """
-    own = info.quality.get("by_metric")
-    if isinstance(own, dict) and isinstance(own.get(metric), int | float):
-        return float(own[metric])
-    if metric and unit != POINTS:
-        return None
-    try:
-        value = parse_points(info.quality.get("max_drop"))
-    except ValueError:
-        return None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def groups(run: Run) -> list[GroupInfo]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.analysis.compare.budget import BROKEN, HELD, NOT_SHOWN
 from harness.analysis.compare.comparison import Comparison
-from harness.analysis.compare.leaderboard import BROKEN, HELD, NOT_SHOWN, Board
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
 from harness.analysis.words.sentence import Part, Sentence, code, sentence, strong
 from harness.store.info import GroupInfo, RunInfo

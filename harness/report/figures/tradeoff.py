@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.analysis.compare.leaderboard import NOT_SHOWN, Board
+from harness.analysis.compare.budget import NOT_SHOWN
+from harness.analysis.compare.leaderboard import Board
 from harness.analysis.words import numbers as say
 from harness.report.drawing.canvas import (
     SMALL,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.analysis.compare.leaderboard import NOT_SHOWN
+from harness.analysis.compare.budget import NOT_SHOWN
 from harness.analysis.words import numbers as say
 from harness.report.gathering import Site, machine_key
 from harness.report.group import GroupView
