@@ -147,11 +147,6 @@ def count_samples(arrays: Sequence[Array], axes: Sequence[int | None]) -> int:
     return next((a.shape[axis] for a, axis in zip(arrays, axes, strict=True) if axis is not None), 1)
 
 
-def samples_first(array: Array, axis: int | None) -> Array:
-    """Return a view of an array whose dimension `axis` is the batch, with the batch first."""
-    return array if axis is None else np.moveaxis(array, axis, 0)
-
-
 def completed(arrays: Sequence[Array], specs: Sequence[TensorSpec]) -> tuple[Array, ...]:
     """Return arrays of samples for all `specs`, where those of constant inputs may be left out.
 
